@@ -1,0 +1,33 @@
+//! What a block says of itself: values only, no files.
+
+use crate::TimeRange;
+
+/// Name of a block: a ULID, unique and sortable by creation time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlockId(pub u128);
+
+/// How many there are of what in a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BlockStats {
+    /// Series with at least one sample.
+    pub series: u64,
+    /// Samples of all series.
+    pub samples: u64,
+    /// Chunks of all series.
+    pub chunks: u64,
+}
+
+/// The part of a block's description that planning needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockMeta {
+    /// Which block.
+    pub id: BlockId,
+    /// The instants its samples may have, both ends included, ms.
+    pub range: TimeRange,
+    /// Counts.
+    pub stats: BlockStats,
+    /// 1 for a block cut from the head; one more than the highest of its sources after each compaction.
+    pub level: u32,
+    /// The blocks it was made of, itself at level 1.
+    pub sources: alloc::vec::Vec<BlockId>,
+}

@@ -1,0 +1,236 @@
+//! Label sets: the identity of a series.
+//!
+//! A [`Labels`] is sorted by name (bytewise), holds each name once and no empty value, never changes, and takes
+//! one shared allocation: cloning is a reference count.
+//!
+//! # Representation
+//! The pairs stand one after the other, each string behind its length. A length is written in base 64, least
+//! significant digit first, one digit a byte, with `0x40` set on every byte but the last. So every byte of a
+//! length is ASCII, the whole is one valid `str`, and reading it back needs neither `unsafe` nor a second check
+//! of the encoding. Equal sets have equal bytes, so equality and hashing look at the bytes alone.
+
+mod builder;
+mod name;
+mod wire;
+
+pub use builder::{LabelError, LabelsBuilder};
+pub use name::{is_legacy_label_name, is_legacy_metric_name};
+pub use wire::{write_wire, write_wire_pair};
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::cmp::Ordering;
+use core::fmt;
+
+/// Name of the label that holds the metric's name.
+pub const METRIC_NAME: &str = "__name__";
+
+/// An immutable set of labels, sorted by name, without duplicates and without empty values.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Labels(Arc<str>);
+
+impl Labels {
+    /// The empty set.
+    pub fn empty() -> Self {
+        Self(Arc::from(""))
+    }
+
+    /// Builds a set from pairs in any order.
+    ///
+    /// # Errors
+    /// A name that is empty or comes twice. Pairs with an empty value are left out: they mean "no such label".
+    pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, LabelError> {
+        let mut builder = LabelsBuilder::new();
+        for (name, value) in pairs {
+            builder.add(name, value);
+        }
+        builder.build()
+    }
+
+    /// Builds a set from pairs that are sorted by name, unique, and have neither empty names nor empty values.
+    ///
+    /// `None` if they are not. Cheaper than [`Labels::from_pairs`] when the source keeps that order, as an index
+    /// does.
+    pub fn from_sorted_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Self> {
+        let mut text = String::new();
+        let mut previous = "";
+        for (name, value) in pairs {
+            if name <= previous || value.is_empty() {
+                return None;
+            }
+            previous = name;
+            push_text(&mut text, name);
+            push_text(&mut text, value);
+        }
+        Some(Self(text.into()))
+    }
+
+    /// The pairs `(name, value)` in order of name.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { rest: &self.0 }
+    }
+
+    /// Number of labels.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Is the set empty?
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Value of the label `name`; `None` if the set has no such label.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        for (candidate, value) in self.iter() {
+            match candidate.cmp(name) {
+                Ordering::Less => {}
+                Ordering::Equal => return Some(value),
+                Ordering::Greater => return None,
+            }
+        }
+        None
+    }
+
+    /// The metric name, which is the value of [`METRIC_NAME`]; empty if there is none.
+    pub fn metric_name(&self) -> &str {
+        self.get(METRIC_NAME).unwrap_or("")
+    }
+
+    /// The labels for which `keep` holds.
+    pub fn filter(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
+        let mut text = String::with_capacity(self.0.len());
+        for (name, value) in self.iter().filter(|(name, _)| keep(name)) {
+            push_text(&mut text, name);
+            push_text(&mut text, value);
+        }
+        if text.len() == self.0.len() { self.clone() } else { Self(text.into()) }
+    }
+
+    /// The set without its metric name.
+    pub fn without_metric_name(&self) -> Self {
+        self.filter(|name| name != METRIC_NAME)
+    }
+
+    /// A 64-bit hash of the set, the same on every machine and in every version: xxh3 of the representation.
+    pub fn stable_hash(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(self.0.as_bytes())
+    }
+
+    /// Bytes that the representation takes, without the reference counts.
+    pub fn encoded_len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Sets compare pair by pair: name, then value, bytewise; a set that is the beginning of another is smaller.
+impl Ord for Labels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+/// Shows the set as PromQL writes it: `name{a="b"}`, names that need it in quotes.
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.metric_name();
+        let bare = is_legacy_metric_name(name);
+        if bare {
+            f.write_str(name)?;
+        }
+        let mut separator = "";
+        let mut rest = self.iter().filter(|(n, _)| *n != METRIC_NAME).peekable();
+        if bare && rest.peek().is_none() {
+            return Ok(());
+        }
+        f.write_str("{")?;
+        if !bare && !name.is_empty() {
+            write!(f, "{name:?}")?;
+            separator = ", ";
+        }
+        for (name, value) in rest {
+            f.write_str(separator)?;
+            separator = ", ";
+            if is_legacy_label_name(name) {
+                write!(f, "{name}={value:?}")?;
+            } else {
+                write!(f, "{name:?}={value:?}")?;
+            }
+        }
+        f.write_str("}")
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<'a> IntoIterator for &'a Labels {
+    type Item = (&'a str, &'a str);
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+/// The pairs of a [`Labels`] in order of name.
+#[derive(Debug, Clone)]
+pub struct Iter<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, rest) = take_text(self.rest)?;
+        let (value, rest) = take_text(rest)?;
+        self.rest = rest;
+        Some((name, value))
+    }
+}
+
+const CONTINUES: u8 = 0x40;
+
+fn push_text(out: &mut String, text: &str) {
+    let mut rest = text.len();
+    loop {
+        let digit = (rest & 0x3f) as u8;
+        rest >>= 6;
+        if rest == 0 {
+            out.push(char::from(digit));
+            break;
+        }
+        out.push(char::from(digit | CONTINUES));
+    }
+    out.push_str(text);
+}
+
+fn take_text(encoded: &str) -> Option<(&str, &str)> {
+    let mut len = 0usize;
+    for (index, byte) in encoded.bytes().enumerate() {
+        len |= usize::from(byte & 0x3f) << (6 * index);
+        if byte & CONTINUES == 0 {
+            return encoded.get(index + 1..)?.split_at_checked(len);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! The naive model of a store: a map from labels to samples behind the read and write traits.
+
+use crate::metadata::Metadata;
+use crate::read::{Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesSet};
+use crate::write::{
+    AppendReport, Appendable, Appender, CommitError, RefusedSample, SampleError, SeriesError,
+};
+use crate::{Labels, Matcher, SeriesRef, TimeRange, Timestamp};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+type Samples = BTreeMap<Timestamp, u64>;
+
+/// An in-memory store. Keeps samples in any order; the same timestamp with another value is refused.
+#[derive(Debug, Default)]
+pub struct MemStore {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    series: Vec<(Labels, Samples)>,
+    by_wire: BTreeMap<Vec<u8>, SeriesRef>,
+    metadata: BTreeMap<String, Metadata>,
+}
+
+impl MemStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Stores one sample; a sample already there is replaced.
+    pub fn put(&self, labels: &Labels, timestamp: Timestamp, value: f64) {
+        let mut state = self.lock();
+        let series = state.register(labels);
+        if let Some((_, samples)) = state.series.get_mut(series.index()) {
+            samples.insert(timestamp, value.to_bits());
+        }
+    }
+
+    /// What is known of `metric`.
+    pub fn metadata(&self, metric: &str) -> Option<Metadata> {
+        self.lock().metadata.get(metric).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn register(&mut self, labels: &Labels) -> SeriesRef {
+        let mut wire = Vec::new();
+        crate::labels::write_wire(labels, &mut wire);
+        if let Some(found) = self.by_wire.get(&wire) {
+            return *found;
+        }
+        let series = SeriesRef(u32::try_from(self.series.len()).unwrap_or(u32::MAX));
+        self.series.push((labels.clone(), Samples::new()));
+        self.by_wire.insert(wire, series);
+        series
+    }
+}
+
+impl Appendable for MemStore {
+    fn appender(&self) -> Box<dyn Appender + '_> {
+        Box::new(MemAppender { store: self, batch: Vec::new() })
+    }
+}
+
+struct MemAppender<'a> {
+    store: &'a MemStore,
+    batch: Vec<(SeriesRef, Timestamp, f64)>,
+}
+
+impl Appender for MemAppender<'_> {
+    fn lookup(&mut self, wire: &[u8]) -> Option<SeriesRef> {
+        self.store.lock().by_wire.get(wire).copied()
+    }
+
+    fn series(&mut self, labels: &Labels) -> Result<SeriesRef, SeriesError> {
+        if labels.is_empty() {
+            return Err(SeriesError::NoLabels);
+        }
+        Ok(self.store.lock().register(labels))
+    }
+
+    fn append(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
+        self.batch.push((series, timestamp, value));
+    }
+
+    fn set_metadata(&mut self, metric: &str, metadata: Metadata) {
+        self.store.lock().metadata.insert(metric.into(), metadata);
+    }
+
+    fn commit(self: Box<Self>) -> Result<AppendReport, CommitError> {
+        let mut state = self.store.lock();
+        let mut report = AppendReport::default();
+        for (position, (series, timestamp, value)) in self.batch.into_iter().enumerate() {
+            let outcome = match state.series.get_mut(series.index()) {
+                None => Err(SampleError::UnknownSeries { series }),
+                Some((_, samples)) => match *samples.entry(timestamp).or_insert(value.to_bits()) {
+                    stored if stored == value.to_bits() => Ok(()),
+                    _ => Err(SampleError::Duplicate { timestamp }),
+                },
+            };
+            match outcome {
+                Ok(()) => report.accepted += 1,
+                Err(reason) => report.refused.push(RefusedSample { position, reason }),
+            }
+        }
+        Ok(report)
+    }
+}
+
+impl Queryable for MemStore {
+    fn querier(&self, _range: TimeRange) -> Result<Box<dyn Querier>, ReadError> {
+        Ok(Box::new(MemView { series: Arc::new(self.lock().series.clone()) }))
+    }
+}
+
+struct MemView {
+    series: Arc<Vec<(Labels, Samples)>>,
+}
+
+impl MemView {
+    fn matching<'a>(&'a self, matchers: &'a [Matcher]) -> impl Iterator<Item = &'a (Labels, Samples)> {
+        let satisfies =
+            |labels: &Labels| matchers.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or("")));
+        self.series.iter().filter(move |(labels, samples)| !samples.is_empty() && satisfies(labels))
+    }
+}
+
+impl Querier for MemView {
+    fn select(&self, matchers: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, ReadError> {
+        let range = hints.range.start()..=hints.range.end();
+        let series = self.matching(matchers).map(|(labels, samples)| {
+            let mut columns = SampleColumns::new();
+            for (timestamp, bits) in samples.range(range.clone()) {
+                columns.push(*timestamp, f64::from_bits(*bits));
+            }
+            (labels.clone(), columns)
+        });
+        Ok(Box::new(MemSet { series: series.filter(|(_, columns)| !columns.is_empty()).collect() }))
+    }
+
+    fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
+        let names: BTreeSet<_> =
+            self.matching(matchers).flat_map(|(labels, _)| labels.iter().map(|(n, _)| n)).collect();
+        Ok(names.into_iter().map(String::from).collect())
+    }
+
+    fn label_values(&self, name: &str, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
+        let values: BTreeSet<_> =
+            self.matching(matchers).filter_map(|(labels, _)| labels.get(name)).collect();
+        Ok(values.into_iter().map(String::from).collect())
+    }
+}
+
+struct MemSet {
+    series: Vec<(Labels, SampleColumns)>,
+}
+
+impl SeriesSet for MemSet {
+    fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    fn labels(&self, index: usize) -> Labels {
+        self.series.get(index).map(|(labels, _)| labels.clone()).unwrap_or_default()
+    }
+
+    fn read(&self, index: usize, into: &mut SampleColumns) -> Result<(), ReadError> {
+        into.clear();
+        if let Some((_, columns)) = self.series.get(index) {
+            into.clone_from(columns);
+        }
+        Ok(())
+    }
+
+    fn estimated_samples(&self) -> u64 {
+        self.series.iter().map(|(_, columns)| columns.len() as u64).sum()
+    }
+}

@@ -1,0 +1,132 @@
+//! How anyone writes series.
+//!
+//! An [`Appender`] is one batch: name the series, append samples to them, commit. A sample that breaks a rule is
+//! left out and reported; the rest of the batch is written.
+
+use crate::{Labels, SeriesRef, Timestamp, metadata::Metadata};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::error::Error;
+
+/// Something that can be appended to.
+pub trait Appendable: Send + Sync {
+    /// Opens an empty batch.
+    fn appender(&self) -> Box<dyn Appender + '_>;
+}
+
+/// One batch of samples. Dropping it without [`commit`](Self::commit) throws its samples away.
+pub trait Appender {
+    /// The series whose labels have the wire form `wire` (see [`labels::write_wire`](crate::labels::write_wire)), if
+    /// the store holds it. Bytes in any other form are simply unknown. This is the fast path: nothing is decoded.
+    fn lookup(&mut self, wire: &[u8]) -> Option<SeriesRef>;
+
+    /// The series with these labels, registered if it is new.
+    ///
+    /// # Errors
+    /// The store refuses the series; nothing of it is kept.
+    fn series(&mut self, labels: &Labels) -> Result<SeriesRef, SeriesError>;
+
+    /// Adds a sample to the batch. Whether it can be stored shows at [`commit`](Self::commit), which reports
+    /// refusals by the position of the sample in the batch: the number of calls of this method before this one.
+    fn append(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64);
+
+    /// Says what a metric is.
+    fn set_metadata(&mut self, metric: &str, metadata: Metadata);
+
+    /// Writes the batch. When it returns, the accepted samples are visible to new queriers and as durable as the
+    /// store promises.
+    ///
+    /// # Errors
+    /// The log could not be written: nothing of the batch is acknowledged, some of it may be found later.
+    fn commit(self: Box<Self>) -> Result<AppendReport, CommitError>;
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppendReport {
+    /// Samples stored, exact repetitions of stored samples included.
+    pub accepted: u64,
+    /// Samples refused, in order of position.
+    pub refused: Vec<RefusedSample>,
+}
+
+/// A sample that was not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefusedSample {
+    /// Position of the sample in its batch, from 0.
+    pub position: usize,
+    /// Why.
+    pub reason: SampleError,
+}
+
+/// Why a sample was not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SampleError {
+    /// Older than the newest sample of its series, and the store keeps samples in order.
+    #[error("out of order: {timestamp} ms lies before {newest} ms, the newest sample of the series")]
+    OutOfOrder {
+        /// Its timestamp, ms.
+        timestamp: Timestamp,
+        /// Timestamp of the newest sample of the series, ms.
+        newest: Timestamp,
+    },
+    /// The series has another value at this time.
+    #[error("duplicate timestamp: the series has another value at {timestamp} ms")]
+    Duplicate {
+        /// The timestamp, ms.
+        timestamp: Timestamp,
+    },
+    /// Older than anything the head may still take.
+    #[error("too old: {timestamp} ms lies before {oldest} ms, the oldest time still writable")]
+    TooOld {
+        /// Its timestamp, ms.
+        timestamp: Timestamp,
+        /// The oldest time still writable, ms.
+        oldest: Timestamp,
+    },
+    /// Further ahead of the clock than the store allows.
+    #[error("too far in the future: {timestamp} ms lies behind {newest} ms, the newest time accepted")]
+    TooFarInFuture {
+        /// Its timestamp, ms.
+        timestamp: Timestamp,
+        /// The newest time accepted, ms.
+        newest: Timestamp,
+    },
+    /// The reference names no series of this store.
+    #[error("series reference {series} is unknown", series = series.0)]
+    UnknownSeries {
+        /// The reference.
+        series: SeriesRef,
+    },
+}
+
+/// A series that the store refuses to register.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SeriesError {
+    /// A limit on series is reached.
+    #[error("the limit {limit} of {allowed} is reached; refused series: {series}")]
+    Limit {
+        /// Name of the limit.
+        limit: &'static str,
+        /// What the limit allows.
+        allowed: u64,
+        /// The refused series as text.
+        series: String,
+    },
+    /// The labels are empty.
+    #[error("a series needs at least one label")]
+    NoLabels,
+}
+
+/// A batch that was not written.
+#[derive(Debug, thiserror::Error)]
+#[error("the batch was not written: {source}")]
+pub struct CommitError {
+    /// Why.
+    pub source: Box<dyn Error + Send + Sync>,
+    /// Is it worth trying again later, as with a full disk?
+    pub temporary: bool,
+}
