@@ -1,1 +1,20 @@
-//! Being written.
+//! Finding series: the mutable inverted index of the head, the index file of a block, and the algebra over both.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`live`] | [`LiveIndex`]: labels and postings of the series in memory |
+//! | [`file`](mod@file) | [`IndexWriter`], [`IndexReader`]: the same for an immutable block, as bytes |
+//! | [`mod@select`] | [`select()`]: matchers to a set of series, over either of them |
+//!
+//! Series are dense numbers below 2^32 and sets of them are [`RoaringBitmap`]s. This crate opens no file, starts no
+//! thread and reads no clock: bytes come in, bytes go out.
+#![warn(missing_docs)]
+
+pub mod file;
+pub mod live;
+pub mod select;
+
+pub use file::{ChunkRef, IndexReader, IndexWriter, SeriesCursor, WriteError};
+pub use live::{IndexFull, LiveIndex};
+pub use roaring::RoaringBitmap;
+pub use select::{Lookup, select};
