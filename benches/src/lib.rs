@@ -1,1 +1,6 @@
-//! Being written.
+//! Input for benchmarks: a generated fleet of scraped targets.
+//!
+//! The kernels are measured in `benches/benches/*.rs` with criterion; whole servers are compared by the
+//! `tsdb-compare` package beside this one. Both draw their samples from [`fleet`].
+
+pub mod fleet;
