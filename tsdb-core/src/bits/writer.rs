@@ -1,0 +1,77 @@
+//! Appends bit fields to a buffer that is complete after every write.
+
+use super::mask;
+use alloc::vec::Vec;
+
+/// Appends fields of 0 to 64 bits to a buffer of bytes.
+#[derive(Debug, Clone, Default)]
+pub struct BitWriter {
+    bytes: Vec<u8>,
+    /// Bits used of the last byte, 1 to 7; 0 if it is full or nothing was written.
+    used: u8,
+}
+
+impl BitWriter {
+    /// A writer with an empty buffer; allocates nothing yet.
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new(), used: 0 }
+    }
+
+    /// A writer that begins behind the whole bytes that `bytes` holds already.
+    pub const fn over(bytes: Vec<u8>) -> Self {
+        Self { bytes, used: 0 }
+    }
+
+    /// Appends the lowest `count` bits of `value`, at most 64.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the upper bits follow in the next byte")]
+    pub fn write(&mut self, value: u64, count: u32) {
+        debug_assert!(count <= 64, "a field has at most 64 bits");
+        let value = value & mask(count);
+        let used = u32::from(self.used);
+        let kept = if used == 0 { 0 } else { self.bytes.pop().map_or(0, u64::from) };
+        let total = used.wrapping_add(count);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&(kept | value.wrapping_shl(used)).to_le_bytes());
+        if total > 64 {
+            self.bytes.push(value.wrapping_shr(64_u32.wrapping_sub(used)) as u8);
+        }
+        self.bytes.truncate(start.wrapping_add(total.div_ceil(8) as usize));
+        self.used = (total & 7) as u8;
+    }
+
+    /// Bytes written, the last one perhaps in part.
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Has nothing been written?
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// What has been written; unused bits of the last byte are zero.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The whole bytes written before the bit fields, to be patched in place.
+    pub fn as_mut_bytes(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// Bytes that the buffer holds before it grows.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Makes room for exactly `additional` bytes more.
+    pub fn reserve_exact(&mut self, additional: usize) {
+        self.bytes.reserve_exact(additional);
+    }
+
+    /// What has been written, as the buffer itself.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
