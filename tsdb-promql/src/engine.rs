@@ -1,0 +1,88 @@
+//! Instant and range queries: the only public verbs of the crate.
+
+use crate::ast::Expr;
+use crate::failure::QueryError;
+use crate::options::{EngineOptions, QueryParams};
+use crate::value::QueryResult;
+use tsdb_core::Timestamp;
+use tsdb_core::read::Queryable;
+
+/// Answers PromQL queries from anything that is [`Queryable`].
+///
+/// An engine holds settings and no state: share it, or make one per tenant.
+#[derive(Debug, Clone, Default)]
+pub struct Engine {
+    options: EngineOptions,
+}
+
+impl Engine {
+    /// An engine with these settings.
+    pub fn new(options: EngineOptions) -> Self {
+        Self { options }
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// Evaluates `query` at the time `at` (ms).
+    ///
+    /// # Errors
+    /// Every [`QueryError`].
+    pub fn instant(
+        &self,
+        source: &dyn Queryable,
+        query: &str,
+        at: Timestamp,
+    ) -> Result<QueryResult, QueryError> {
+        self.query(source, query, &QueryParams::instant(at))
+    }
+
+    /// Evaluates `query` at `start`, `start + step_ms`, … up to `end` (ms).
+    ///
+    /// # Errors
+    /// Every [`QueryError`].
+    pub fn range(
+        &self,
+        source: &dyn Queryable,
+        query: &str,
+        start: Timestamp,
+        end: Timestamp,
+        step_ms: i64,
+    ) -> Result<QueryResult, QueryError> {
+        if step_ms <= 0 {
+            return Err(QueryError::BadStep { step_ms });
+        }
+        self.query(source, query, &QueryParams::range(start, end, step_ms))
+    }
+
+    /// Evaluates `query` at the times of `params`.
+    ///
+    /// # Errors
+    /// Every [`QueryError`].
+    pub fn query(
+        &self,
+        source: &dyn Queryable,
+        query: &str,
+        params: &QueryParams,
+    ) -> Result<QueryResult, QueryError> {
+        let expr = crate::parse::parse(query)?;
+        self.evaluate(source, &expr, query, params)
+    }
+
+    /// Evaluates a parsed expression at the times of `params`. `text` is what it was parsed from; annotations show
+    /// places in it.
+    ///
+    /// # Errors
+    /// Every [`QueryError`] but those of the parser.
+    pub fn evaluate(
+        &self,
+        source: &dyn Queryable,
+        expr: &Expr,
+        text: &str,
+        params: &QueryParams,
+    ) -> Result<QueryResult, QueryError> {
+        crate::exec::run(&self.options, source, expr, text, params)
+    }
+}

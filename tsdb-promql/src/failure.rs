@@ -1,0 +1,126 @@
+//! Why a query has no answer.
+
+use crate::error::ParseError;
+use crate::span::Span;
+use tsdb_core::read::ReadError;
+
+/// Why a query has no answer. [`kind`](Self::kind) sorts the reasons into what a caller reacts to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The text is no query.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// The type of the expression cannot be evaluated over a range.
+    #[error(
+        "invalid expression type {found:?} for range query, must be Scalar or instant Vector"
+    )]
+    RangeType {
+        /// The type found, as the documentation names it.
+        found: &'static str,
+    },
+    /// The step of a range query is not positive.
+    #[error("the step of a range query must be positive, got {step_ms} ms")]
+    BadStep {
+        /// The step asked for, ms.
+        step_ms: i64,
+    },
+    /// The end of the query lies before its start.
+    #[error("end timestamp {end} must not be before start timestamp {start}")]
+    EndBeforeStart {
+        /// First evaluation time, ms.
+        start: i64,
+        /// Last evaluation time, ms.
+        end: i64,
+    },
+    /// More steps than one query may have.
+    #[error(
+        "exceeded maximum resolution of {limit} points per timeseries: {points} asked for. Try decreasing the query resolution (?step=XX)"
+    )]
+    TooManyPoints {
+        /// Steps asked for.
+        points: u64,
+        /// Steps allowed.
+        limit: u64,
+    },
+    /// A valid query whose data or parameters do not fit together.
+    #[error("{message}")]
+    Execution {
+        /// What does not fit.
+        message: String,
+    },
+    /// A part of the language that this engine does not evaluate.
+    #[error("{feature} is not supported")]
+    Unsupported {
+        /// The part.
+        feature: String,
+        /// Where it stands.
+        span: Span,
+    },
+    /// More samples than one query may hold at one time.
+    #[error(
+        "query processing would load too many samples into memory in query execution ({needed} needed, {limit} allowed)"
+    )]
+    TooManySamples {
+        /// Samples held and asked for when the limit was hit.
+        needed: u64,
+        /// Samples allowed.
+        limit: u64,
+    },
+    /// The time for the query is over.
+    #[error("query timed out in expression evaluation after {limit_ms} ms")]
+    Timeout {
+        /// The time allowed, ms.
+        limit_ms: u64,
+    },
+    /// The caller asked to stop.
+    #[error("query was canceled in expression evaluation")]
+    Cancelled,
+    /// Storage could not be read.
+    #[error("expanding series: {0}")]
+    Storage(#[from] ReadError),
+}
+
+/// Classes of reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum QueryErrorKind {
+    /// The query or its parameters are wrong.
+    BadData,
+    /// The query is right, the data or the limits are not.
+    Execution,
+    /// It took too long.
+    Timeout,
+    /// The caller stopped it.
+    Cancelled,
+    /// Storage failed.
+    Storage,
+    /// Not part of this engine.
+    Unsupported,
+}
+
+impl QueryError {
+    /// The class of the reason.
+    pub fn kind(&self) -> QueryErrorKind {
+        match self {
+            Self::Parse(_)
+            | Self::RangeType { .. }
+            | Self::BadStep { .. }
+            | Self::EndBeforeStart { .. }
+            | Self::TooManyPoints { .. } => QueryErrorKind::BadData,
+            Self::Execution { .. } | Self::TooManySamples { .. } => QueryErrorKind::Execution,
+            Self::Timeout { .. } => QueryErrorKind::Timeout,
+            Self::Cancelled => QueryErrorKind::Cancelled,
+            Self::Storage(_) => QueryErrorKind::Storage,
+            Self::Unsupported { .. } => QueryErrorKind::Unsupported,
+        }
+    }
+
+    pub(crate) fn execution(message: impl Into<String>) -> Self {
+        Self::Execution { message: message.into() }
+    }
+
+    pub(crate) fn same_labelset() -> Self {
+        Self::execution("vector cannot contain metrics with the same labelset")
+    }
+}

@@ -1,0 +1,139 @@
+//! What a query answers: values, and what the answer cost.
+//!
+//! Vectors and matrices hold float samples. The structs are non-exhaustive because histogram samples will stand
+//! beside the float columns, not inside them.
+
+use crate::annotation::Annotations;
+use tsdb_core::{Labels, Timestamp};
+
+/// The answer of a query.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct QueryResult {
+    /// The value of the expression.
+    pub value: Value,
+    /// Warnings and remarks about the evaluation.
+    pub annotations: Annotations,
+    /// What the evaluation cost.
+    pub stats: QueryStats,
+}
+
+/// A value of one of the four types of the language.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Value {
+    /// One number at one time.
+    Scalar(ScalarPoint),
+    /// A string at one time.
+    String(StringPoint),
+    /// At most one sample per series, all at one time. Ordered if the query asks for an order, else by labels.
+    Vector(Vec<VectorSample>),
+    /// Series with points over time, sorted by labels.
+    Matrix(Vec<SeriesPoints>),
+}
+
+/// A number at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct ScalarPoint {
+    /// When, in ms.
+    pub timestamp: Timestamp,
+    /// How much.
+    pub value: f64,
+}
+
+/// A string at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StringPoint {
+    /// When, in ms.
+    pub timestamp: Timestamp,
+    /// The text.
+    pub value: String,
+}
+
+/// One element of an instant vector.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct VectorSample {
+    /// Identity of the series.
+    pub labels: Labels,
+    /// Time of the evaluation in ms.
+    pub timestamp: Timestamp,
+    /// Value.
+    pub value: f64,
+}
+
+/// One series of a matrix: two columns of equal length, timestamps ascending.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SeriesPoints {
+    /// Identity of the series.
+    pub labels: Labels,
+    /// Times in ms.
+    pub timestamps: Vec<Timestamp>,
+    /// Values.
+    pub values: Vec<f64>,
+}
+
+impl SeriesPoints {
+    /// A series of these points. Surplus elements of the longer column are dropped.
+    pub fn new(labels: Labels, mut timestamps: Vec<Timestamp>, mut values: Vec<f64>) -> Self {
+        let len = timestamps.len().min(values.len());
+        timestamps.truncate(len);
+        values.truncate(len);
+        Self { labels, timestamps, values }
+    }
+}
+
+impl VectorSample {
+    /// A sample of the series `labels`.
+    pub fn new(labels: Labels, timestamp: Timestamp, value: f64) -> Self {
+        Self { labels, timestamp, value }
+    }
+}
+
+impl Value {
+    /// Name of the type as the Prometheus API writes it in `resultType`.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Scalar(_) => "scalar",
+            Self::String(_) => "string",
+            Self::Vector(_) => "vector",
+            Self::Matrix(_) => "matrix",
+        }
+    }
+}
+
+/// Values are equal bit by bit: the results of two evaluations can be compared although NaN equals nothing.
+impl PartialEq for ScalarPoint {
+    fn eq(&self, other: &Self) -> bool {
+        self.timestamp == other.timestamp && self.value.to_bits() == other.value.to_bits()
+    }
+}
+
+impl PartialEq for VectorSample {
+    fn eq(&self, other: &Self) -> bool {
+        self.labels == other.labels
+            && self.timestamp == other.timestamp
+            && self.value.to_bits() == other.value.to_bits()
+    }
+}
+
+impl PartialEq for SeriesPoints {
+    fn eq(&self, other: &Self) -> bool {
+        self.labels == other.labels
+            && self.timestamps == other.timestamps
+            && self.values.iter().map(|v| v.to_bits()).eq(other.values.iter().map(|v| v.to_bits()))
+    }
+}
+
+/// What an evaluation cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueryStats {
+    /// Samples read from storage.
+    pub samples_read: u64,
+    /// Series selected in storage, counted once per selector.
+    pub series_selected: u64,
+    /// Largest number of samples held at one time.
+    pub peak_samples: u64,
+}
