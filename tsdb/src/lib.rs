@@ -1,1 +1,21 @@
-//! Being written.
+//! The metrics storage engine: write-ahead log, head, blocks, recovery, retention.
+//!
+//! [`Db::open`] opens a directory; a [`Db`] is written through [`Appendable`] and read through [`Queryable`].
+//! [`Tenants`] keeps one [`Db`] per tenant. The crate is synchronous, starts its own threads and needs no runtime.
+
+mod clock;
+mod db;
+mod error;
+mod options;
+mod stats;
+mod tenants;
+
+pub use clock::SystemClock;
+pub use db::Db;
+pub use error::{Error, ErrorKind};
+pub use options::{Durability, Options};
+pub use stats::{Refusals, Stats};
+pub use tenants::Tenants;
+pub use tsdb_core::read::{Querier, Queryable};
+pub use tsdb_core::write::{Appendable, Appender};
+pub use tsdb_core::{Labels, Matcher, SeriesRef, TenantId, TimeRange, Timestamp};

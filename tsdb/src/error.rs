@@ -1,0 +1,130 @@
+//! Errors of the engine.
+
+use std::io;
+use std::path::PathBuf;
+use tsdb_core::Corruption;
+
+/// Why an operation of the engine failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The directory is in use by another process or another handle of this one.
+    #[error("{path} is in use: another process or handle holds its lock", path = path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory was written by a version that this one does not know.
+    #[error("{path} has format version {found:?}; this version reads {supported:?}", path = path.display())]
+    UnknownVersion {
+        /// The directory.
+        path: PathBuf,
+        /// What its version file says.
+        found: String,
+        /// What this version reads.
+        supported: &'static str,
+    },
+    /// The operating system refused access.
+    #[error("no permission to {action} {path}: {source}", path = path.display())]
+    Permission {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The disk is full.
+    #[error("no space left to {action} {path}: {source}", path = path.display())]
+    NoSpace {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Another failure of the file system.
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file is damaged in a way that could not be worked round.
+    #[error("{path}: {source}", path = path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Corruption,
+    },
+    /// An option has a value that makes no sense.
+    #[error("option {option} has the value {value}; it must be {rule}")]
+    InvalidOption {
+        /// Name of the option.
+        option: &'static str,
+        /// Its value.
+        value: i64,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// A limit on tenants is reached.
+    #[error("the limit tenants of {allowed} is reached; refused tenant: {tenant}")]
+    TooManyTenants {
+        /// What the limit allows.
+        allowed: usize,
+        /// The refused tenant.
+        tenant: tsdb_core::TenantId,
+    },
+    /// The database has been closed.
+    #[error("the database is closed")]
+    Closed,
+}
+
+/// What a caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Try again later: the same call may succeed.
+    Temporary,
+    /// Change the call, the settings or the permissions.
+    Usage,
+    /// The directory is somebody else's or of another version.
+    Foreign,
+    /// Data on disk is damaged.
+    Damage,
+    /// The disk or the operating system fails.
+    Storage,
+}
+
+impl Error {
+    /// The class of the error: what can be done about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoSpace { .. } => ErrorKind::Temporary,
+            Self::Permission { .. } | Self::InvalidOption { .. } | Self::Closed => ErrorKind::Usage,
+            Self::TooManyTenants { .. } => ErrorKind::Usage,
+            Self::Locked { .. } | Self::UnknownVersion { .. } => ErrorKind::Foreign,
+            Self::Corrupt { .. } => ErrorKind::Damage,
+            Self::Io { .. } => ErrorKind::Storage,
+        }
+    }
+
+    /// Sorts a failure of the file system into the variant it belongs to.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        let path = path.into();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::Permission { action, path, source }
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::NoSpace { action, path, source }
+            }
+            _ => Self::Io { action, path, source },
+        }
+    }
+}

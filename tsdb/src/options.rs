@@ -1,0 +1,74 @@
+//! Settings of a database.
+
+use crate::clock::SystemClock;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tsdb_core::time::Clock;
+
+/// Settings of a [`Db`](crate::Db). `Options::default()` is right for most.
+#[derive(Clone)]
+pub struct Options {
+    /// When an acknowledged batch is safe. Default: [`Durability::Interval`] of 200 ms.
+    pub durability: Durability,
+    /// Length of the windows in which the head is cut into blocks, in ms. Default: 2 h. At least 1 s.
+    pub block_range_ms: i64,
+    /// Blocks that end earlier than this before now are deleted, in ms. `None` keeps everything. Default: 14 d.
+    pub retention_ms: Option<i64>,
+    /// How far ahead of the clock a sample may lie, in ms. `None` takes any time. Default: 10 min.
+    pub future_skew_ms: Option<i64>,
+    /// How many series the head may hold. Known series keep flowing when new ones are refused. `None` is no limit
+    /// but that of memory. Default: `None`.
+    pub max_active_series: Option<u64>,
+    /// How often the background thread looks for work: blocks to cut, blocks to expire. Default: 10 s.
+    pub maintenance_interval: Duration,
+    /// Does a background thread do that work? Without it nothing is cut, expired or synced on a timer; call
+    /// [`Db::maintain`](crate::Db::maintain). Default: yes.
+    pub background: bool,
+    /// Where the time comes from. Default: the system clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// When an acknowledged batch is safe.
+///
+/// Whatever the choice, a batch is handed to the operating system before it is acknowledged: a killed process
+/// loses nothing. The choice is about power cuts and crashes of the operating system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Every batch waits for the disk; batches that wait together share one sync.
+    EveryCommit,
+    /// The log is synced this often in the background; a power cut loses at most what came in since.
+    Interval(Duration),
+    /// The log is synced when its segments are full and when the database is closed.
+    Lazy,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Interval(Duration::from_millis(200)),
+            block_range_ms: 2 * 3_600_000,
+            retention_ms: Some(14 * 86_400_000),
+            future_skew_ms: Some(600_000),
+            max_active_series: None,
+            maintenance_interval: Duration::from_secs(10),
+            background: true,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("durability", &self.durability)
+            .field("block_range_ms", &self.block_range_ms)
+            .field("retention_ms", &self.retention_ms)
+            .field("future_skew_ms", &self.future_skew_ms)
+            .field("max_active_series", &self.max_active_series)
+            .field("maintenance_interval", &self.maintenance_interval)
+            .field("background", &self.background)
+            .finish_non_exhaustive()
+    }
+}

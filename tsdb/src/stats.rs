@@ -1,0 +1,65 @@
+//! Numbers about a running database.
+
+use tsdb_core::TimeRange;
+
+/// A snapshot of what a database holds and has done since it was opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Series in the head.
+    pub active_series: u64,
+    /// Series registered since the database was opened, replayed ones not counted.
+    pub series_created: u64,
+    /// Series dropped from the head since the database was opened, because all their samples are in blocks.
+    pub series_removed: u64,
+    /// Samples accepted since the database was opened, exact repetitions included.
+    pub samples_appended: u64,
+    /// Samples refused since the database was opened, by reason.
+    pub samples_refused: Refusals,
+    /// New series refused since the database was opened.
+    pub series_refused: u64,
+    /// Batches that could not be logged.
+    pub failed_commits: u64,
+    /// Bytes of the write-ahead log on disk.
+    pub wal_bytes: u64,
+    /// Blocks that can be read.
+    pub blocks: u64,
+    /// Bytes of those blocks on disk.
+    pub block_bytes: u64,
+    /// Samples in those blocks.
+    pub block_samples: u64,
+    /// Blocks cut from the head since the database was opened.
+    pub blocks_cut: u64,
+    /// Estimate of the memory that the head takes, in bytes.
+    pub head_bytes: u64,
+    /// Times of the samples in the head; `None` if it has none.
+    pub head_range: Option<TimeRange>,
+    /// Times of all samples; `None` if there are none.
+    pub range: Option<TimeRange>,
+    /// What was wrong when the database was opened or is wrong now, as sentences for people: damaged ranges of the
+    /// log, blocks set aside, work that failed.
+    pub warnings: Vec<String>,
+}
+
+/// Samples refused, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusals {
+    /// Older than the newest sample of their series.
+    pub out_of_order: u64,
+    /// Another value at the time of a stored sample.
+    pub duplicate: u64,
+    /// Older than the head still takes.
+    pub too_old: u64,
+    /// Too far ahead of the clock.
+    pub too_far_in_future: u64,
+    /// Of a series that the head does not hold.
+    pub unknown_series: u64,
+}
+
+impl Refusals {
+    /// Refused samples of all reasons.
+    pub fn total(&self) -> u64 {
+        self.out_of_order + self.duplicate + self.too_old + self.too_far_in_future + self.unknown_series
+    }
+}
