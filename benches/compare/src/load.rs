@@ -1,0 +1,201 @@
+//! Sends the fleet over remote write 1.0 and measures what the server spends on it.
+
+use crate::engine::Running;
+use benches::fleet::{SERIES_PER_TARGET, Spec, Target};
+use std::error::Error;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tsdb_core::labels::write_wire;
+
+/// What to send.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    spec: Spec,
+    scrapes: u32,
+    churn: u32,
+    batch: usize,
+    senders: u32,
+}
+
+impl Plan {
+    /// A plan whose last scrape lies two minutes in the past.
+    pub(crate) fn new(arguments: &crate::Arguments) -> Self {
+        let interval_ms = 15_000;
+        let targets = (arguments.series / SERIES_PER_TARGET).max(1);
+        let span = i64::from(arguments.scrapes) * interval_ms;
+        let start_ms = now_ms() - 120_000 - span;
+        Self {
+            spec: Spec { targets, start_ms, interval_ms },
+            scrapes: arguments.scrapes,
+            churn: arguments.churn,
+            batch: arguments.batch,
+            senders: arguments.senders.clamp(1, targets),
+        }
+    }
+
+    /// Time of the first scrape, ms.
+    pub(crate) fn start_ms(&self) -> i64 {
+        self.spec.start_ms
+    }
+
+    /// A time that every target's last scrape is near to, ms.
+    pub(crate) fn end_ms(&self) -> i64 {
+        self.spec.start_ms + i64::from(self.scrapes) * self.spec.interval_ms
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures against the real clock")]
+fn now_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(0)
+}
+
+/// What a part of the load cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Phase {
+    /// Samples sent and acknowledged.
+    pub(crate) samples: u64,
+    /// CPU time of the server, all threads.
+    pub(crate) server_cpu: Duration,
+    /// Time from the first request to the last answer.
+    pub(crate) wall: Duration,
+}
+
+/// The fleet with its state, split among the senders.
+pub(crate) struct Fleet<'a> {
+    plan: &'a Plan,
+    senders: Vec<Sender<'a>>,
+}
+
+impl<'a> Fleet<'a> {
+    pub(crate) fn new(plan: &'a Plan) -> Self {
+        let share = |sender| (0..plan.spec.targets).filter(move |number| number % plan.senders == sender);
+        let senders = (0..plan.senders).map(|sender| Sender::new(plan, share(sender)));
+        Self { plan, senders: senders.collect() }
+    }
+
+    /// Scrapes and sends every target `scrapes` times, as fast as the server takes it.
+    pub(crate) fn send(&mut self, server: &Running, scrapes: u32) -> Result<Phase, Box<dyn Error>> {
+        let before = server.process()?;
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            let threads = self.senders.iter_mut().map(|sender| {
+                scope.spawn(move || sender.send(server, scrapes).map_err(|error| error.to_string()))
+            });
+            let threads: Vec<_> = threads.collect();
+            threads.into_iter().try_for_each(|t| t.join().map_err(|_| "a sender panicked".to_owned())?)
+        })?;
+        let wall = started.elapsed();
+        let samples = u64::from(scrapes) * u64::from(self.plan.spec.targets) * u64::from(SERIES_PER_TARGET);
+        Ok(Phase { samples, wall, server_cpu: server.process()?.cpu.saturating_sub(before.cpu) })
+    }
+}
+
+struct Sender<'a> {
+    plan: &'a Plan,
+    targets: Vec<Encoded>,
+    scraped: u32,
+    body: Vec<u8>,
+    compressed: Vec<u8>,
+}
+
+/// A target whose labels are encoded once.
+struct Encoded {
+    number: u32,
+    target: Target,
+    wires: Vec<Vec<u8>>,
+}
+
+impl Encoded {
+    fn new(number: u32, target: Target) -> Self {
+        let wire = |labels: &_| {
+            let mut out = Vec::new();
+            write_wire(labels, &mut out);
+            out
+        };
+        Self { number, wires: target.labels().map(wire).collect(), target }
+    }
+}
+
+impl<'a> Sender<'a> {
+    fn new(plan: &'a Plan, numbers: impl Iterator<Item = u32>) -> Self {
+        let targets = numbers.map(|number| Encoded::new(number, Target::new(plan.spec, number))).collect();
+        Self { plan, targets, scraped: 0, body: Vec::new(), compressed: Vec::new() }
+    }
+
+    fn send(&mut self, server: &Running, scrapes: u32) -> Result<(), Box<dyn Error>> {
+        let mut values = Vec::new();
+        let mut pending = 0;
+        for _ in 0..scrapes {
+            self.redeploy_if_due();
+            for encoded in &mut self.targets {
+                let at = encoded.target.scrape(&mut values);
+                for (wire, value) in encoded.wires.iter().zip(&values) {
+                    push_series(&mut self.body, wire, at, *value);
+                    pending += 1;
+                    if pending == self.plan.batch {
+                        flush(&mut self.body, &mut self.compressed, server)?;
+                        pending = 0;
+                    }
+                }
+            }
+            self.scraped += 1;
+        }
+        if pending > 0 {
+            flush(&mut self.body, &mut self.compressed, server)?;
+        }
+        Ok(())
+    }
+
+    fn redeploy_if_due(&mut self) {
+        let churn = self.plan.churn;
+        if churn == 0 || self.scraped == 0 || !self.scraped.is_multiple_of(churn) {
+            return;
+        }
+        let spec = Spec {
+            start_ms: self.plan.spec.start_ms + i64::from(self.scraped) * self.plan.spec.interval_ms,
+            ..self.plan.spec
+        };
+        for encoded in &mut self.targets {
+            let target = Target::generation(spec, encoded.number, self.scraped / churn);
+            *encoded = Encoded::new(encoded.number, target);
+        }
+    }
+}
+
+/// Appends a `TimeSeries` message with one sample to a `WriteRequest`.
+fn push_series(body: &mut Vec<u8>, wire: &[u8], at: i64, value: f64) {
+    let mut sample = [0u8; 24];
+    sample[0] = 0x09;
+    sample[1..9].copy_from_slice(&value.to_le_bytes());
+    sample[9] = 0x10;
+    let sample_len = 10 + put_varint(&mut sample[10..], at as u64);
+    body.push(0x0a);
+    push_varint(body, (wire.len() + 2 + sample_len) as u64);
+    body.extend_from_slice(wire);
+    body.extend_from_slice(&[0x12, sample_len as u8]);
+    body.extend_from_slice(&sample[..sample_len]);
+}
+
+fn push_varint(out: &mut Vec<u8>, value: u64) {
+    let mut buffer = [0u8; 10];
+    let len = put_varint(&mut buffer, value);
+    out.extend_from_slice(&buffer[..len]);
+}
+
+fn put_varint(out: &mut [u8], mut value: u64) -> usize {
+    let mut len = 0;
+    while value >= 0x80 {
+        out[len] = value as u8 | 0x80;
+        value >>= 7;
+        len += 1;
+    }
+    out[len] = value as u8;
+    len + 1
+}
+
+fn flush(body: &mut Vec<u8>, compressed: &mut Vec<u8>, server: &Running) -> Result<(), Box<dyn Error>> {
+    compressed.resize(snap::raw::max_compress_len(body.len()), 0);
+    let len = snap::raw::Encoder::new().compress(body, compressed)?;
+    body.clear();
+    server.write(&compressed[..len])
+}

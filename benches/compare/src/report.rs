@@ -1,0 +1,82 @@
+//! The results as Markdown tables: a column per engine, and its ratio to the first engine.
+
+use crate::Measured;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// The whole report.
+pub(crate) fn markdown(results: &[Measured]) -> String {
+    let mut out = String::new();
+    let Some(first) = results.first() else { return out };
+    let header = |out: &mut String, title: &str| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "\n| {title} |");
+        for result in results {
+            let _ = write!(out, " {} |", result.engine);
+        }
+        for result in results.iter().skip(1) {
+            let _ = write!(out, " {} / {} |", first.engine, result.engine);
+        }
+        let _ = writeln!(out, "\n|---|{}", "---|".repeat(results.len() * 2 - 1));
+    };
+    header(&mut out, "figure");
+    for (name, figure) in FIGURES {
+        row(&mut out, name, &results.iter().map(figure).collect::<Vec<_>>(), 1);
+    }
+    header(&mut out, "query, median ms (series in the answer)");
+    for index in 0..first.queries.len() {
+        let timings: Vec<_> = results.iter().map(|result| &result.queries[index]).collect();
+        let counts: Vec<_> = timings.iter().map(|timing| timing.series.to_string()).collect();
+        let name = format!("{} ({})", timings[0].name, counts.join(", "));
+        row(&mut out, &name, &timings.iter().map(|t| ms(t.median)).collect::<Vec<_>>(), 2);
+    }
+    if !first.queries.is_empty() {
+        row(&mut out, "geometric mean", &results.iter().map(geometric_mean).collect::<Vec<_>>(), 2);
+    }
+    out
+}
+
+type Figure = fn(&Measured) -> f64;
+
+const FIGURES: [(&str, Figure); 11] = [
+    ("samples, millions", |m| m.samples as f64 / 1e6),
+    ("server CPU per sample of a known series, ns", |m| per(m.steady.server_cpu, m.steady.samples)),
+    ("server CPU per first sample of a new series, ns", |m| {
+        per(m.first_scrape.server_cpu, m.first_scrape.samples)
+    }),
+    ("samples/s, senders on the same cores, millions", |m| {
+        m.steady.samples as f64 / m.steady.wall.as_secs_f64() / 1e6
+    }),
+    ("disk, data, bytes per sample", |m| m.disk.data as f64 / m.samples as f64),
+    ("disk, index, bytes per sample", |m| m.disk.index as f64 / m.samples as f64),
+    ("disk, in all, bytes per sample", |m| (m.disk.data + m.disk.index) as f64 / m.samples as f64),
+    ("peak resident memory during ingest, MiB", |m| m.peak_rss as f64 / 1048576.0),
+    ("peak resident bytes per active series", |m| m.peak_rss as f64 / m.series as f64),
+    ("resident memory after the queries and the flush, MiB", |m| m.settled_rss as f64 / 1048576.0),
+    ("ready after kill -9, s", |m| m.ready_after_kill.as_secs_f64()),
+];
+
+fn row(out: &mut String, name: &str, values: &[f64], digits: usize) {
+    let _ = write!(out, "| {name} |");
+    let digits = if values.iter().any(|v| *v < 10.0) { digits.max(3) } else { digits };
+    for value in values {
+        let _ = write!(out, " {value:.digits$} |");
+    }
+    for value in values.iter().skip(1) {
+        let _ = write!(out, " {:.3} |", values[0] / value);
+    }
+    out.push('\n');
+}
+
+fn per(time: Duration, count: u64) -> f64 {
+    time.as_nanos() as f64 / count.max(1) as f64
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn geometric_mean(result: &Measured) -> f64 {
+    let logs: f64 = result.queries.iter().map(|timing| ms(timing.median).ln()).sum();
+    (logs / result.queries.len() as f64).exp()
+}
