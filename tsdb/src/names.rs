@@ -1,0 +1,82 @@
+//! The name of every file and directory of a data directory, and nothing else.
+//!
+//! ```text
+//! <data>/LOCK                 locked while an engine works here; holds its process number
+//! <data>/VERSION              format of the directory as a whole
+//! <data>/wal/000001           segments of the write-ahead log, numbered from 1
+//! <data>/<ULID>/meta.json     a block: what it is,
+//! <data>/<ULID>/index         its series and postings,
+//! <data>/<ULID>/chunks/000001 its samples, numbered from 1,
+//! <data>/<ULID>/tombstones    and what was deleted from it
+//! <anything>.tmp              unfinished; removed at the next start
+//! ```
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The lock file of a data directory.
+pub(crate) const LOCK: &str = "LOCK";
+/// The file that states the format of a data directory.
+pub(crate) const VERSION: &str = "VERSION";
+/// The directory of the write-ahead log.
+pub(crate) const WAL_DIR: &str = "wal";
+/// Description of a block.
+pub(crate) const META: &str = "meta.json";
+/// Series and postings of a block.
+pub(crate) const INDEX: &str = "index";
+/// Directory of the chunk files of a block.
+pub(crate) const CHUNKS_DIR: &str = "chunks";
+/// Deletions of a block.
+pub(crate) const TOMBSTONES: &str = "tombstones";
+
+const TEMPORARY_SUFFIX: &str = ".tmp";
+const NUMBER_WIDTH: usize = 6;
+
+/// The name under which `path` is written before it is published.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(TEMPORARY_SUFFIX);
+    name.into()
+}
+
+/// Is `name` that of something unfinished?
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.ends_with(TEMPORARY_SUFFIX)
+}
+
+/// File name of log segment or chunk file number `number`.
+pub(crate) fn numbered(number: u64) -> String {
+    format!("{number:0NUMBER_WIDTH$}")
+}
+
+/// The number of a log segment or chunk file; `None` if `name` is not in the form that [`numbered`] writes.
+pub(crate) fn parse_numbered(name: &str) -> Option<u64> {
+    let number = name.parse().ok().filter(|&n| n > 0)?;
+    (numbered(number) == name).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_round_trip_and_sort_as_text_up_to_a_million() {
+        for number in [1, 42, 999_999, 1_000_000, u64::MAX] {
+            assert_eq!(parse_numbered(&numbered(number)), Some(number));
+        }
+        assert_eq!(numbered(1), "000001");
+    }
+
+    #[test]
+    fn foreign_names_are_no_numbers() {
+        for name in ["", "0", "000000", "1", "+00001", "00001", "0000001", "000001.tmp", "00000x"] {
+            assert_eq!(parse_numbered(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn temporary_names_keep_the_whole_name() {
+        assert_eq!(temporary(Path::new("a/meta.json")), Path::new("a/meta.json.tmp"));
+        assert!(is_temporary("meta.json.tmp") && !is_temporary("meta.json"));
+    }
+}
