@@ -6,9 +6,14 @@
 mod clock;
 mod db;
 mod error;
+pub mod fs;
+mod names;
 mod options;
+mod poison;
+pub mod record;
 mod stats;
 mod tenants;
+pub mod wal;
 
 pub use clock::SystemClock;
 pub use db::Db;
