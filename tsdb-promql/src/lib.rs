@@ -1,1 +1,22 @@
-//! Being written.
+//! PromQL over the traits of `tsdb-core`: text to tree, tree to plan, plan to columns.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`ast`] | the syntax tree, its visitor and its printer |
+//! | `lex`, `parse`, [`check`] | text to tree; types and the table of functions |
+//! | [`annotation`], [`span`] | what a query says besides its result; where in the text |
+//! | `testing` | the runner of test scripts (feature `testing`) |
+#![warn(missing_docs)]
+
+pub mod annotation;
+pub mod ast;
+pub mod check;
+mod error;
+mod parse;
+pub mod span;
+
+pub use annotation::{Annotation, Annotations};
+pub use check::parse;
+pub use error::{ParseError, ParseErrorKind};
+pub use parse::ParseOptions;
+pub use span::{Position, Span};

@@ -1,0 +1,5 @@
+//! Text to tree.
+
+mod options;
+
+pub use options::ParseOptions;
