@@ -19,7 +19,7 @@ pub use atomic::{publish_dir, write_file};
 pub use lock::{DirLock, LockError};
 pub use os::OsFs;
 #[cfg(feature = "testing")]
-pub use sim::{CrashImage, Fault, Loss, Op, SimFs};
+pub use sim::{Fault, Loss, Op, SimFs};
 
 use std::fmt;
 use std::io;

@@ -3,7 +3,7 @@
 //! Damage found in segments is no error: it is reported by the replay and the rest is served.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A failure of the write-ahead log.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,10 @@ pub enum WalError {
 }
 
 impl WalError {
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
     /// Does the failure pass when space is freed?
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Io { source, .. } if crate::fs::is_out_of_space(source))

@@ -10,15 +10,19 @@
 //! Deliberately absent: compression, a second copy, and threads of its own (whoever wants a sync every so often
 //! calls [`Wal::sync`]).
 
+mod assemble;
 mod error;
+mod format;
+mod log;
+mod queue;
+mod replay;
 mod report;
+mod segment;
 
 pub use error::WalError;
+pub use format::{FORMAT_VERSION, MAX_RECORD_BYTES};
+pub use log::Wal;
 pub use report::{Damage, DamageKind, ReplayReport};
-
-use crate::fs::Fs;
-use std::path::Path;
-use std::sync::Arc;
 
 /// Settings of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,81 +46,16 @@ impl Default for WalOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(u64);
 
-/// An open log. Any number of threads may use it at once.
-#[derive(Debug)]
-pub struct Wal {}
-
-impl Wal {
-    /// Opens the log in `dir` (created if it does not exist) and hands every record found to `on_record`, with the
-    /// number of its segment, in the order of writing. Existing segments are never written again: the first append
-    /// begins a new one.
-    ///
-    /// # Errors
-    /// The directory cannot be used, or a segment has a version from the future.
-    pub fn open(
-        fs: Arc<dyn Fs>,
-        dir: &Path,
-        options: WalOptions,
-        on_record: &mut dyn FnMut(u64, &[u8]),
-    ) -> Result<(Self, ReplayReport), WalError> {
-        let _ = (fs, dir, options, on_record);
-        Ok((Self {}, ReplayReport::default()))
-    }
-
-    /// Appends `records` as one write and returns the position behind the last of them. They reach the operating
-    /// system before this returns, so they survive the death of the process; they survive a power cut after
-    /// [`sync_to`](Self::sync_to).
-    ///
-    /// # Errors
-    /// None of `records` is in the log, nor will any be. A full disk ([`WalError::is_temporary`]) passes: later
-    /// appends succeed once there is space.
-    pub fn append(&self, records: &[&[u8]]) -> Result<Position, WalError> {
-        let _ = records;
-        Ok(Position(0))
-    }
-
-    /// Returns when every record before `position` is durable. Threads that wait at the same time share one sync.
-    ///
-    /// # Errors
-    /// The records are not durable yet. They stay queued: before anything later becomes durable, they do.
-    pub fn sync_to(&self, position: Position) -> Result<(), WalError> {
-        let _ = position;
-        Ok(())
-    }
-
-    /// [`sync_to`](Self::sync_to) the end of the log.
-    ///
-    /// # Errors
-    /// As [`sync_to`](Self::sync_to).
-    pub fn sync(&self) -> Result<(), WalError> {
-        Ok(())
-    }
-
-    /// Syncs and closes the current segment; returns the number of the next one. All records appended before are in
-    /// segments below that number, all later ones are not.
-    ///
-    /// # Errors
-    /// As [`sync_to`](Self::sync_to); the segment is not closed.
-    pub fn rotate(&self) -> Result<u64, WalError> {
-        Ok(1)
-    }
-
-    /// Removes every segment with a number below `number`, except one that is being written.
-    ///
-    /// # Errors
-    /// Some of them may still be there; calling again goes on.
-    pub fn drop_segments_below(&self, number: u64) -> Result<(), WalError> {
-        let _ = number;
-        Ok(())
-    }
-
-    /// Number of the segment that takes the next record.
-    pub fn current_segment(&self) -> u64 {
-        1
-    }
-
-    /// Bytes of all segments on disk.
-    pub fn size_bytes(&self) -> u64 {
-        0
-    }
+/// Numbers that describe a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WalStats {
+    /// Segments on disk.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes of records kept in memory until they are durable.
+    pub unsynced_bytes: u64,
+    /// How often records could not be made durable when they should have been. A failed sync that a fresh segment
+    /// made good is not counted.
+    pub failed_syncs: u64,
 }

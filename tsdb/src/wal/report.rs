@@ -40,8 +40,11 @@ pub enum DamageKind {
     Truncated,
     /// The storage refused to read these bytes, twice.
     Unreadable,
-    /// A segment between others does not exist.
-    MissingSegment,
+    /// Segments between others do not exist: from the one the damage names to this one.
+    MissingSegments {
+        /// Number of the last one missing.
+        through: u64,
+    },
     /// A segment without a single byte.
     EmptySegment,
 }
@@ -61,7 +64,10 @@ impl std::fmt::Display for Damage {
             DamageKind::Header => "has a damaged header",
             DamageKind::Truncated => "is shorter than it was",
             DamageKind::Unreadable => "cannot be read",
-            DamageKind::MissingSegment => "is missing",
+            DamageKind::MissingSegments { through } if through > self.segment => {
+                return write!(f, "log segments {} to {through} are missing", self.segment);
+            }
+            DamageKind::MissingSegments { .. } => "is missing",
             DamageKind::EmptySegment => "is empty",
         };
         write!(f, "log segment {} {what}", self.segment)?;
