@@ -41,11 +41,17 @@ pub enum ParseErrorKind {
     /// A text without tokens.
     #[error("no expression found in input")]
     Empty,
-    /// Characters that form no token.
-    #[error("{rule}: {}", quote(found.as_bytes()))]
-    BadToken {
+    /// A character that belongs to no token.
+    #[error("{rule} {}", quoted_character(*found))]
+    BadCharacter {
         /// The broken rule.
         rule: &'static str,
+        /// The character.
+        found: char,
+    },
+    /// Digits and letters that are neither number nor duration.
+    #[error("bad number or duration syntax: {}", quote(found.as_bytes()))]
+    BadNumber {
         /// The characters.
         found: String,
     },
@@ -55,8 +61,8 @@ pub enum ParseErrorKind {
         /// The rule.
         rule: &'static str,
     },
-    /// A number that is none.
-    #[error("error parsing number: {}: invalid syntax", quote(found.as_bytes()))]
+    /// A number that is none, or that 64 bits do not hold.
+    #[error("error parsing number: {}", quote(found.as_bytes()))]
     Number {
         /// The characters.
         found: String,
@@ -185,4 +191,11 @@ pub enum ParseErrorKind {
 
 fn prefixed(prefix: &str, text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("{prefix}{text}") }
+}
+
+fn quoted_character(c: char) -> String {
+    match c {
+        '"' => "'\"'".into(),
+        c => format!("'{}'", c.escape_debug()),
+    }
 }

@@ -12,11 +12,12 @@ pub mod annotation;
 pub mod ast;
 pub mod check;
 mod error;
+mod lex;
 mod parse;
 pub mod span;
 
 pub use annotation::{Annotation, Annotations};
-pub use check::parse;
+pub use check::{parse, parse_selector};
 pub use error::{ParseError, ParseErrorKind};
 pub use parse::ParseOptions;
 pub use span::{Position, Span};

@@ -1,12 +1,15 @@
 //! Types: what every expression evaluates to, and whether its parts fit.
 
 mod signature;
+mod types;
 
 pub use signature::{Ending, Signature, signature, signatures};
 
 use crate::ast::{Expr, ValueType};
 use crate::error::ParseError;
-use crate::parse::ParseOptions;
+use crate::parse::{ParseOptions, parse_syntax};
+use tsdb_core::Matcher;
+use types::Checker;
 
 /// What `expr` evaluates to. Of a call of an unknown function, which no checked tree holds, an instant vector.
 pub fn value_type(expr: &Expr) -> ValueType {
@@ -30,6 +33,16 @@ pub fn value_type(expr: &Expr) -> ValueType {
 /// # Errors
 /// The first thing in the text that is no PromQL, that does not fit, or that exceeds a limit.
 pub fn parse(text: &str, options: &ParseOptions) -> Result<Expr, ParseError> {
-    let _ = options;
-    Err(ParseError::new(text, crate::span::Span::default(), crate::error::ParseErrorKind::Empty))
+    let mut expr = parse_syntax(text, options)?;
+    Checker { text, options }.expr(&mut expr)?;
+    Ok(expr)
+}
+
+/// Parses a selector without modifiers, such as `foo{a="b"}`, to its matchers. It may select everything: whether
+/// that is wanted, the caller knows.
+///
+/// # Errors
+/// A text that is no selector or exceeds a limit.
+pub fn parse_selector(text: &str, options: &ParseOptions) -> Result<Vec<Matcher>, ParseError> {
+    crate::parse::parse_selector(text, options)
 }

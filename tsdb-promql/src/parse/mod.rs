@@ -1,5 +1,173 @@
-//! Text to tree.
+//! Tokens to tree: a Pratt parser with one token of lookahead.
+//!
+//! It recurses into nested constructs only, counts how deep, and stops at the limits of [`ParseOptions`]; a tree
+//! that grows to the left (`1 + 1 + 1 ...`) grows in a loop and is measured too, so no tree is taller than the limit
+//! either. It checks the grammar; whether types fit is the matter of [`check`](crate::check).
+//!
+//! | file | constructs |
+//! |---|---|
+//! | `expr` | operators by precedence, signs, literals, parentheses |
+//! | `selector` | names, matchers |
+//! | `postfix` | windows, subqueries, `offset`, `@`, `anchored`, `smoothed` |
+//! | `duration` | arithmetic over durations |
+//! | `binary` | `bool`, `on`, `group_left`, `fill` |
+//! | `aggregate`, `call` | aggregations, grouping labels, function calls |
 
+mod aggregate;
+mod binary;
+mod call;
+mod duration;
+mod expr;
 mod options;
+mod postfix;
+mod selector;
 
 pub use options::ParseOptions;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use selector::parse_metric;
+pub(crate) use selector::parse_selector;
+
+use crate::ast::{BinaryOp, Expr};
+use crate::error::{ParseError, ParseErrorKind};
+use crate::lex::{Lexer, Token, TokenKind};
+use crate::span::Span;
+
+/// Parses `text` by the grammar alone.
+pub(crate) fn parse_syntax(text: &str, options: &ParseOptions) -> Result<Expr, ParseError> {
+    let mut parser = Parser::new(text, options)?;
+    if parser.current.kind == TokenKind::End {
+        return Err(parser.error(Span::default(), ParseErrorKind::Empty));
+    }
+    let parsed = parser.expr(0)?;
+    parser.expect(TokenKind::End, "", "")?;
+    Ok(parsed.node)
+}
+
+/// A node and the height of the tree under it.
+#[derive(Debug)]
+struct Parsed<T> {
+    node: T,
+    height: usize,
+}
+
+impl<T> Parsed<T> {
+    fn map<U>(self, wrap: impl FnOnce(T) -> U) -> Parsed<U> {
+        Parsed { node: wrap(self.node), height: self.height }
+    }
+}
+
+#[derive(Debug)]
+struct Parser<'a> {
+    text: &'a str,
+    options: &'a ParseOptions,
+    lexer: Lexer<'a>,
+    current: Token,
+    /// End of the token before `current`.
+    previous_end: u32,
+    /// Nested constructs around `current`.
+    depth: usize,
+    /// Of those, aggregations: errors say so.
+    aggregations: usize,
+    nodes: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn new(text: &'a str, options: &'a ParseOptions) -> Result<Self, ParseError> {
+        if text.len() > options.max_length_bytes {
+            let kind = ParseErrorKind::Limit { what: "length in bytes", allowed: options.max_length_bytes };
+            return Err(ParseError::new(text, Span::default(), kind));
+        }
+        let mut lexer = Lexer::new(text);
+        let current = lexer.next()?;
+        Ok(Self { text, options, lexer, current, previous_end: 0, depth: 0, aggregations: 0, nodes: 0 })
+    }
+
+    /// Takes the current token and reads the next.
+    fn advance(&mut self) -> Result<Token, ParseError> {
+        let taken = self.current;
+        self.previous_end = taken.span.end;
+        self.current = self.lexer.next()?;
+        Ok(taken)
+    }
+
+    /// Takes the current token if it is of `kind`.
+    fn take(&mut self, kind: TokenKind) -> Result<Option<Token>, ParseError> {
+        if self.current.kind == kind { self.advance().map(Some) } else { Ok(None) }
+    }
+
+    /// Takes the current token, which must be of `kind`.
+    fn expect(
+        &mut self,
+        kind: TokenKind,
+        context: &'static str,
+        expected: &'static str,
+    ) -> Result<Token, ParseError> {
+        if self.current.kind == kind { self.advance() } else { Err(self.unexpected(context, expected)) }
+    }
+
+    /// Text of a token.
+    fn written(&self, token: Token) -> &'a str {
+        token.span.slice(self.text)
+    }
+
+    /// From the beginning of `start` to the end of the token before the current one.
+    fn span_from(&self, start: Span) -> Span {
+        Span::new(start.start, self.previous_end)
+    }
+
+    fn error(&self, span: Span, kind: ParseErrorKind) -> ParseError {
+        ParseError::new(self.text, span, kind)
+    }
+
+    fn rule(&self, span: Span, rule: &'static str) -> ParseError {
+        self.error(span, ParseErrorKind::Rule { rule })
+    }
+
+    /// The current token does not fit.
+    fn unexpected(&self, context: &'static str, expected: &'static str) -> ParseError {
+        let context = match context {
+            "" if self.aggregations > 0 => "aggregation",
+            other => other,
+        };
+        let found = self.current.describe(self.text);
+        self.error(self.current.span, ParseErrorKind::Unexpected { found, context, expected })
+    }
+
+    /// Parses something nested, one level deeper.
+    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, ParseError>) -> Result<T, ParseError> {
+        if self.depth >= self.options.max_depth {
+            return Err(self.limit("depth", self.options.max_depth, self.current.span));
+        }
+        self.depth += 1;
+        let parsed = parse(self);
+        self.depth -= 1;
+        parsed
+    }
+
+    /// A node over children of at most the height `below`, counted against the limits.
+    fn node<T>(&mut self, node: T, below: usize, span: Span) -> Result<Parsed<T>, ParseError> {
+        self.nodes += 1;
+        if self.nodes > self.options.max_nodes {
+            return Err(self.limit("expressions", self.options.max_nodes, span));
+        }
+        if below >= self.options.max_depth {
+            return Err(self.limit("depth", self.options.max_depth, span));
+        }
+        Ok(Parsed { node, height: below + 1 })
+    }
+
+    fn limit(&self, what: &'static str, allowed: usize, span: Span) -> ParseError {
+        self.error(span, ParseErrorKind::Limit { what, allowed })
+    }
+
+    /// Is the current token a sign? Takes it.
+    fn take_sign(&mut self) -> Result<Option<(BinaryOp, Span)>, ParseError> {
+        match self.current.kind {
+            TokenKind::Operator(op @ (BinaryOp::Add | BinaryOp::Sub)) => Ok(Some((op, self.advance()?.span))),
+            _ => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
