@@ -86,7 +86,7 @@ pub enum SyntaxFault {
     /// A count above 1000, alone or multiplied through nested repetitions, or a minimum above the maximum.
     #[error("invalid repeat count")]
     InvalidRepeatCount,
-    /// A group name that is empty, unclosed, not made of `[0-9A-Za-z_]`, or used twice.
+    /// A group name that is empty, unclosed or not made of `[0-9A-Za-z_]`.
     #[error("invalid named capture")]
     InvalidGroupName,
     /// `(?` followed by something the dialect does not have.

@@ -10,6 +10,8 @@
 mod error;
 mod implied;
 mod pattern;
+#[cfg(test)]
+mod tests;
 
 pub use error::{MatcherError, PatternError, SyntaxFault};
 pub use implied::{Implied, Rest};

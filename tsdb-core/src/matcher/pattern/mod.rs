@@ -1,0 +1,187 @@
+//! Compiled patterns. No other module knows the regex engine.
+//!
+//! A text is parsed by the rules of Go ([`syntax`]), looked at for what it implies, and handed to the engine as a
+//! syntax tree, never as text: so the two dialects cannot be confused. Matching takes time linear in the value.
+//! Limits on the text, on nesting and on the compiled size keep a hostile pattern from costing more than
+//! milliseconds and megabytes.
+
+mod class;
+mod frame;
+mod node;
+mod syntax;
+mod template;
+#[cfg(test)]
+mod tests;
+
+pub(super) use node::{Look, Node};
+
+use super::error::PatternError;
+use super::implied::{Implied, imply};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use class::Class;
+use core::fmt;
+use regex_automata::meta;
+use regex_syntax::hir::{self, Hir};
+use template::Piece;
+
+/// The longest pattern, in bytes.
+const MAX_LENGTH: usize = 128 * 1024;
+/// The largest compiled pattern, in bytes.
+const MAX_COMPILED_BYTES: usize = 8 * 1024 * 1024;
+
+/// A pattern that matches whole values, in the dialect of Go's `regexp` with `.` matching every character.
+///
+/// This form also tells what the groups matched. For a mere condition [`Matcher`](super::Matcher) is faster: it looks
+/// up what it need not match.
+#[derive(Clone)]
+pub struct Pattern {
+    text: Box<str>,
+    engine: meta::Regex,
+    groups: Vec<Option<String>>,
+}
+
+impl Pattern {
+    /// Compiles `text`.
+    ///
+    /// # Errors
+    /// A text that is not in the dialect or exceeds a limit.
+    pub fn new(text: &str) -> Result<Self, PatternError> {
+        let parsed = parse(text)?;
+        let engine = compile(parsed.node, true)?;
+        Ok(Self { text: text.into(), engine, groups: parsed.groups })
+    }
+
+    /// The pattern as written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Does the pattern match all of `value`?
+    pub fn is_match(&self, value: &str) -> bool {
+        self.engine.is_match(value)
+    }
+
+    /// `template` with `$1`, `${name}` and `$$` replaced by what the groups matched in `value`; `None` if the
+    /// pattern does not match all of `value`.
+    ///
+    /// The rules are those of Go's `Regexp.Expand`: a reference to a group that does not exist or took no part in
+    /// the match is replaced by nothing, `$0` is the whole value, and `$1x` means the group named `1x`.
+    pub fn replace(&self, value: &str, template: &str) -> Option<String> {
+        let mut captures = self.engine.create_captures();
+        self.engine.captures(value, &mut captures);
+        if !captures.is_match() {
+            return None;
+        }
+        let group = |number| captures.get_group(number).and_then(|span| value.get(span.range()));
+        // Several groups may have one name: the first that took part counts.
+        let named = |name| {
+            let is_named = |(_, group): &(usize, &Option<String>)| group.as_deref() == Some(name);
+            self.groups.iter().enumerate().filter(is_named).find_map(|(index, _)| group(index + 1))
+        };
+        let mut replaced = String::new();
+        for piece in template::pieces(template) {
+            replaced.push_str(match piece {
+                Piece::Text(text) => text,
+                Piece::Number(number) => group(number).unwrap_or(""),
+                Piece::Name(name) => named(name).unwrap_or(""),
+            });
+        }
+        Some(replaced)
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({:?})", self.text)
+    }
+}
+
+/// Decides whole values: by look-up where that is enough, by the engine otherwise.
+pub(super) struct Acceptor {
+    implied: Implied,
+    /// There if what is implied is not exact.
+    engine: Option<meta::Regex>,
+}
+
+impl Acceptor {
+    /// Accepts one value.
+    pub(super) fn literal(value: &str) -> Self {
+        Self { implied: Implied::Literals([value.into()].into()), engine: None }
+    }
+
+    /// Accepts the values that the pattern `text` matches.
+    pub(super) fn regex(text: &str) -> Result<Self, PatternError> {
+        let node = parse(text)?.node;
+        let implied = imply(&node);
+        let engine = if implied.is_exact() { None } else { Some(compile(node, false)?) };
+        Ok(Self { implied, engine })
+    }
+
+    pub(super) fn implied(&self) -> &Implied {
+        &self.implied
+    }
+
+    pub(super) fn accepts(&self, value: &str) -> bool {
+        match self.implied.decides(value) {
+            Some(accepted) => accepted,
+            None => self.engine.as_ref().is_some_and(|engine| engine.is_match(value)),
+        }
+    }
+}
+
+fn parse(text: &str) -> Result<syntax::Parsed, PatternError> {
+    if text.len() > MAX_LENGTH {
+        return Err(PatternError::TooLong { length: text.len(), limit: MAX_LENGTH });
+    }
+    syntax::parse(text)
+}
+
+/// Compiles an anchored form of `node`; with `captures`, one that tells what its groups matched.
+fn compile(node: Node, captures: bool) -> Result<meta::Regex, PatternError> {
+    let whole = [Hir::look(hir::Look::Start), tree(node, captures), Hir::look(hir::Look::End)];
+    let config =
+        meta::Config::new().nfa_size_limit(Some(MAX_COMPILED_BYTES)).onepass(captures).utf8_empty(true);
+    meta::Builder::new()
+        .configure(config)
+        .build_from_hir(&Hir::concat(whole.into()))
+        // The tree is well formed, so size is all that can be wrong with it.
+        .map_err(|_| PatternError::TooLarge { limit: MAX_COMPILED_BYTES })
+}
+
+/// The engine's form of `node`.
+fn tree(node: Node, captures: bool) -> Hir {
+    let trees = |nodes: Vec<Node>| nodes.into_iter().map(|node| tree(node, captures)).collect();
+    match node {
+        Node::Empty => Hir::empty(),
+        Node::Literal { text, fold: false } => Hir::literal(text.into_bytes()),
+        Node::Literal { text, fold: true } => {
+            Hir::concat(text.chars().map(|c| Class::folded(c).into_hir()).collect())
+        }
+        Node::Class(class) => class.into_hir(),
+        Node::Look(look) => Hir::look(engine_look(look)),
+        Node::Repeat { inner, min, max, greedy } => {
+            let sub = Box::new(tree(*inner, captures));
+            Hir::repetition(hir::Repetition { min, max, greedy, sub })
+        }
+        Node::Group { inner, capture: Some(index) } if captures => {
+            let sub = Box::new(tree(*inner, captures));
+            Hir::capture(hir::Capture { index, name: None, sub })
+        }
+        Node::Group { inner, .. } => tree(*inner, captures),
+        Node::Concat(items) => Hir::concat(trees(items)),
+        Node::Alternate(branches) => Hir::alternation(trees(branches)),
+    }
+}
+
+fn engine_look(look: Look) -> hir::Look {
+    match look {
+        Look::TextStart => hir::Look::Start,
+        Look::TextEnd => hir::Look::End,
+        Look::LineStart => hir::Look::StartLF,
+        Look::LineEnd => hir::Look::EndLF,
+        Look::WordBoundary => hir::Look::WordAscii,
+        Look::NoWordBoundary => hir::Look::WordAsciiNegate,
+    }
+}
