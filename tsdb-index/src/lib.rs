@@ -10,8 +10,10 @@
 //! thread and reads no clock: bytes come in, bytes go out.
 #![warn(missing_docs)]
 
+mod arena;
 pub mod file;
 pub mod live;
+mod postings;
 pub mod select;
 
 pub use file::{ChunkRef, IndexReader, IndexWriter, SeriesCursor, WriteError};

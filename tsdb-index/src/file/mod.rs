@@ -1,17 +1,26 @@
-//! The index file of a block.
+#![doc = include_str!("../../docs/index-format.md")]
 
+mod check;
+mod cursor;
+mod dictionary;
+mod layout;
+mod lookup;
+mod pages;
+mod postings;
 mod reader;
+mod series;
 mod writer;
 
-pub use reader::{IndexReader, SeriesCursor};
+pub use cursor::SeriesCursor;
+pub use reader::IndexReader;
 pub use writer::{IndexWriter, WriteError};
 
 use tsdb_core::TimeRange;
 
-/// Where the samples of a series are, and how many.
+/// Where some samples of a series are, and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChunkRef {
-    /// The frame that holds the chunk, as the writer of frames numbers them (an offset, for instance).
+    /// The frame that holds the chunk, by whatever number the writer of frames gives it: an offset, for instance.
     pub frame: u64,
     /// Which chunk of the frame.
     pub slot: u32,

@@ -1,37 +1,61 @@
-//! Reading an index file.
+//! An opened index file: bounds, checksums and the decoding of single pieces.
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
-use crate::ChunkRef;
-use crate::select::{self, Lookup};
+use super::cursor::SeriesCursor;
+use super::dictionary::{self, Block, Name};
+use super::layout::{Column, Layout};
+use super::pages::Pages;
+use super::series::{self, Bounds, GROUP, Group};
+use super::{ChunkRef, postings};
+use crate::select::select;
+use core::ops::Range;
 use roaring::RoaringBitmap;
-use tsdb_core::{Corruption, Labels, Matcher};
+use tsdb_core::error::CorruptionKind;
+use tsdb_core::{Corruption, Labels, Matcher, TimeRange};
 
-/// An opened index file over `B`: a mapped file or a buffer.
+/// An index file over `B`: a mapped file or a buffer.
+///
+/// Opening checks header, footer, the table of checksums (a thousandth of the file) and the label names. Everything
+/// else is checked page by page when it is first read; damage therefore costs the answers that need the damaged page
+/// and no others. Shared by threads.
 #[derive(Debug)]
 pub struct IndexReader<B> {
-    bytes: B,
+    file: B,
+    layout: Layout,
+    pages: Pages,
+    names: Vec<Name>,
+    /// Number of values of each name.
+    value_counts: Vec<u32>,
 }
 
 impl<B: AsRef<[u8]>> IndexReader<B> {
-    /// Opens the file. Checks header, footer and table of checksums, not the contents: each page is checked when it is
-    /// first read, so the work is proportional to 1/500 of the size.
+    /// Opens the file in `file`.
     ///
     /// # Errors
-    /// Bytes that are no index, of an unknown version, or damaged where opening looks.
-    pub fn open(bytes: B) -> Result<Self, Corruption> {
-        Ok(Self { bytes })
+    /// Bytes that are no index, are of another version, or are damaged where opening looks.
+    pub fn open(file: B) -> Result<Self, Corruption> {
+        let bytes = file.as_ref();
+        let layout = Layout::read(bytes)?;
+        layout.check_table(bytes)?;
+        let pages = Pages::new(layout.payload);
+        let (payload, table) = layout.split(bytes);
+        let names = pages.checked(dictionary::NAMES, payload, table, layout.names.clone())?;
+        let names = dictionary::read_names(names, layout.value_blocks.len)?;
+        let value_counts = names.iter().map(|name| name.values).collect();
+        Ok(Self { file, layout, pages, names, value_counts })
     }
 
     /// Number of series; they are numbered from 0 in order of their labels.
     pub fn series_count(&self) -> u32 {
-        u32::try_from(self.bytes.as_ref().len()).unwrap_or(0)
+        self.layout.series_count
     }
 
-    /// Reads all of it and checks every rule of the format.
+    /// Reads all of the file and checks every rule of the format.
     ///
     /// # Errors
     /// The first damage found.
     pub fn check(&self) -> Result<(), Corruption> {
-        Ok(())
+        super::check::check(self)
     }
 
     /// The series that satisfy all `matchers`; every series if there are none.
@@ -39,12 +63,12 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
     /// # Errors
     /// Damage to what had to be read.
     pub fn select(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, Corruption> {
-        select::select(self, matchers)
+        select(self, matchers)
     }
 
-    /// A reader of series records, cheapest when asked in ascending order.
+    /// A reader of series, cheapest when asked in ascending order.
     pub fn cursor(&self) -> SeriesCursor<'_, B> {
-        SeriesCursor { index: self }
+        SeriesCursor::new(self)
     }
 
     /// Labels of one series. For several, use a [`cursor`](Self::cursor).
@@ -55,58 +79,119 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
         self.cursor().labels(series)
     }
 
-    /// Names of the labels of the series in `within` (of all series if `None`), sorted.
-    ///
-    /// # Errors
-    /// Damage to what had to be read.
-    pub fn label_names(&self, within: Option<&RoaringBitmap>) -> Result<Vec<String>, Corruption> {
-        let _ = within;
-        Ok(Vec::new())
+    /// All names, sorted.
+    pub(super) fn names(&self) -> &[Name] {
+        &self.names
     }
 
-    /// Values of the label `name` among the series in `within` (among all series if `None`), sorted.
-    ///
-    /// # Errors
-    /// Damage to what had to be read.
-    pub fn label_values(
+    /// The place of the label `name` among all names.
+    pub(super) fn find_name(&self, name: &str) -> Option<(usize, &Name)> {
+        let place = self.names.binary_search_by(|candidate| candidate.text.as_str().cmp(name)).ok()?;
+        Some((place, self.names.get(place)?))
+    }
+
+    /// Bytes of block number `block` of `name`.
+    pub(super) fn block_bytes(&self, name: &Name, block: usize) -> Result<&[u8], Corruption> {
+        let number = name.first_block.saturating_add(block);
+        let range = self.entry(&self.layout.value_blocks, number, &self.layout.values)?;
+        self.bytes(dictionary::VALUES, range)
+    }
+
+    /// Block number `block` of `name`, decoded.
+    pub(super) fn block(&self, name: &Name, block: usize) -> Result<Block, Corruption> {
+        Block::read(self.block_bytes(name, block)?, name.values_in_block(block))
+    }
+
+    /// Bytes of the postings at `range` of their section.
+    pub(super) fn postings_bytes(&self, range: Range<usize>) -> Result<&[u8], Corruption> {
+        let start = self.layout.postings.start.saturating_add(range.start);
+        let end = self.layout.postings.start.saturating_add(range.end);
+        if end > self.layout.postings.end {
+            return Err(beyond(postings::SECTION, range.start));
+        }
+        self.bytes(postings::SECTION, start..end)
+    }
+
+    /// The postings at `range` of their section, decoded.
+    pub(super) fn postings(&self, range: Range<usize>) -> Result<RoaringBitmap, Corruption> {
+        postings::read(self.postings_bytes(range)?, self.layout.series_count)
+    }
+
+    /// Decodes group number `number` into `group`.
+    pub(super) fn read_group(&self, number: usize, group: &mut Group) -> Result<(), Corruption> {
+        let range = self.entry(&self.layout.groups, number, &self.layout.series)?;
+        let first = number.saturating_mul(GROUP);
+        let len = (self.layout.series_count as usize).saturating_sub(first).min(GROUP);
+        let bounds = Bounds { values: &self.value_counts, spans: self.layout.span_starts.len };
+        group.read(self.bytes(series::SECTION, range)?, len, bounds)
+    }
+
+    /// The span numbered `number`: times of the first and last sample, and how many.
+    pub(super) fn span(&self, number: u32) -> Result<(TimeRange, u32), Corruption> {
+        let index = number as usize;
+        let from_base = self.number(&self.layout.span_starts, index)?;
+        let length = self.number(&self.layout.span_lengths, index)?;
+        let samples = self.number(&self.layout.span_samples, index)?;
+        let range = self
+            .layout
+            .base_time
+            .checked_add_unsigned(from_base)
+            .and_then(|start| TimeRange::new(start, start.checked_add_unsigned(length)?));
+        let invalid =
+            |field, value| Corruption::new("index spans", index, CorruptionKind::Invalid { field, value });
+        let range = range.ok_or_else(|| invalid("time", from_base))?;
+        let samples = u32::try_from(samples).map_err(|_| invalid("count of samples", samples))?;
+        Ok((range, samples))
+    }
+
+    /// The chunk that `entry` tells of.
+    pub(super) fn chunk(&self, entry: &series::ChunkEntry) -> Result<ChunkRef, Corruption> {
+        let (range, samples) = self.span(entry.span)?;
+        Ok(ChunkRef { frame: entry.frame, slot: entry.slot, range, samples })
+    }
+
+    /// Layout of the file.
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Bytes at `range` of the file, checked.
+    pub(super) fn bytes(&self, section: &'static str, range: Range<usize>) -> Result<&[u8], Corruption> {
+        let (payload, table) = self.layout.split(self.file.as_ref());
+        self.pages.checked(section, payload, table, range)
+    }
+
+    /// The part of `section` from entry `index` of `offsets` to the next entry.
+    fn entry(
         &self,
-        name: &str,
-        within: Option<&RoaringBitmap>,
-    ) -> Result<Vec<String>, Corruption> {
-        let _ = (name, within);
-        Ok(Vec::new())
+        offsets: &Column,
+        index: usize,
+        section: &Range<usize>,
+    ) -> Result<Range<usize>, Corruption> {
+        let next = index.saturating_add(1);
+        let start = self.offset(offsets, index, section)?;
+        let end = if next < offsets.len { self.offset(offsets, next, section)? } else { section.end };
+        if start > end {
+            return Err(beyond("index offsets", index));
+        }
+        Ok(start..end)
+    }
+
+    fn offset(&self, offsets: &Column, index: usize, section: &Range<usize>) -> Result<usize, Corruption> {
+        let offset = self.number(offsets, index)?;
+        let place = usize::try_from(offset).ok().and_then(|offset| section.start.checked_add(offset));
+        place.filter(|place| *place <= section.end).ok_or_else(|| beyond("index offsets", index))
+    }
+
+    fn number(&self, column: &Column, index: usize) -> Result<u64, Corruption> {
+        if index >= column.len {
+            return Err(beyond("index offsets", index));
+        }
+        Ok(Column::value(self.bytes("index columns", column.place(index))?))
     }
 }
 
-impl<B: AsRef<[u8]>> Lookup for IndexReader<B> {
-    fn all(&self) -> Result<RoaringBitmap, Corruption> {
-        Ok(RoaringBitmap::new())
-    }
-}
-
-/// Reads records of series; keeps what it decoded last.
-#[derive(Debug)]
-pub struct SeriesCursor<'a, B> {
-    index: &'a IndexReader<B>,
-}
-
-impl<B: AsRef<[u8]>> SeriesCursor<'_, B> {
-    /// Labels of `series`.
-    ///
-    /// # Errors
-    /// Damage, or a number that is not below the count of series.
-    pub fn labels(&mut self, series: u32) -> Result<Labels, Corruption> {
-        let _ = (series, self.index.series_count());
-        Ok(Labels::empty())
-    }
-
-    /// Replaces `into` by the chunks of `series`, in order of time.
-    ///
-    /// # Errors
-    /// Damage, or a number that is not below the count of series.
-    pub fn chunks(&mut self, series: u32, into: &mut Vec<ChunkRef>) -> Result<(), Corruption> {
-        let _ = (series, self.index.series_count());
-        into.clear();
-        Ok(())
-    }
+/// Damage: a reference that leads nowhere.
+pub(super) fn beyond(section: &'static str, at: usize) -> Corruption {
+    Corruption::new(section, at, CorruptionKind::Rule { rule: "a reference points beyond its section" })
 }

@@ -1,7 +1,15 @@
-//! Writing an index file.
+//! Writing an index file: series in order, then everything at once, because values are numbered by their order.
 
-use crate::ChunkRef;
-use tsdb_core::Labels;
+use super::ChunkRef;
+use super::dictionary::{self, ValuesWriter};
+use super::layout::{Column, HEADER_LEN, Layout, MAGIC, VERSION};
+use super::postings;
+use super::series::{ChunkEntry, LabelId, SeriesWriter};
+use crate::LiveIndex;
+use crate::live::PairId;
+use hashbrown::HashMap;
+use tsdb_core::bytes::Writer;
+use tsdb_core::{Labels, SeriesRef};
 
 /// A series that cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +21,7 @@ pub enum WriteError {
         /// The series.
         labels: Labels,
     },
-    /// A format limit is reached.
+    /// A limit of the format is reached.
     #[error("an index holds at most {limit} {what}")]
     Limit {
         /// Of what there is too much.
@@ -23,9 +31,21 @@ pub enum WriteError {
     },
 }
 
-/// Builds an index file from series in order of their labels.
+/// A distinct (first time, last time, samples).
+type Span = (i64, i64, u32);
+
+/// Builds an index file from series in order of their labels. Takes memory like a live index of the same series.
 #[derive(Debug, Default)]
-pub struct IndexWriter {}
+pub struct IndexWriter {
+    index: LiveIndex,
+    last: Labels,
+    series_count: u32,
+    chunks: Vec<ChunkEntry>,
+    /// End of each series' chunks in `chunks`.
+    chunk_ends: Vec<usize>,
+    spans: Vec<Span>,
+    span_numbers: HashMap<Span, u32, xxhash_rust::xxh3::Xxh3Builder>,
+}
 
 impl IndexWriter {
     /// A writer without series.
@@ -33,20 +53,129 @@ impl IndexWriter {
         Self::default()
     }
 
-    /// Adds the next series and returns its number: 0, 1, 2, ... in order of labels.
+    /// Adds the next series with its chunks in order of time, and returns its number: 0, 1, 2 ...
     ///
     /// # Errors
-    /// A series out of order, or a limit of the format; the writer is then unchanged.
+    /// A series out of order or a limit of the format; the writer is then unchanged.
     pub fn add(&mut self, labels: &Labels, chunks: &[ChunkRef]) -> Result<u32, WriteError> {
-        let _ = (labels, chunks);
-        Ok(0)
+        if self.series_count > 0 && *labels <= self.last {
+            return Err(WriteError::Order { labels: labels.clone() });
+        }
+        if self.series_count == u32::MAX || self.spans.len() + chunks.len() > u32::MAX as usize {
+            return Err(WriteError::Limit { what: "series and chunks", limit: u32::MAX.into() });
+        }
+        let number = self.series_count;
+        let full = |_| WriteError::Limit { what: "bytes of label values", limit: u32::MAX.into() };
+        self.index.insert(SeriesRef(number), labels).map_err(full)?;
+        for chunk in chunks {
+            let span = self.span(chunk);
+            self.chunks.push(ChunkEntry { frame: chunk.frame, slot: chunk.slot, span });
+        }
+        self.chunk_ends.push(self.chunks.len());
+        self.last = labels.clone();
+        self.series_count += 1;
+        Ok(number)
+    }
+
+    /// Number of series so far.
+    pub fn series_count(&self) -> u32 {
+        self.series_count
     }
 
     /// The bytes of the file.
-    ///
-    /// # Errors
-    /// A limit of the format.
-    pub fn finish(self) -> Result<Vec<u8>, WriteError> {
-        Ok(Vec::new())
+    pub fn finish(self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.bytes(&MAGIC);
+        out.u32(VERSION);
+        let mut layout = Layout { series_count: self.series_count, ..Layout::default() };
+        let (ids, names, blocks) = self.write_values(&mut layout, &mut out);
+        let groups = self.write_series(&ids, &mut layout, &mut out);
+        let start = out.len();
+        dictionary::write_names(names.iter().map(|(name, values)| (name.as_str(), *values)), &mut out);
+        layout.names = start..out.len();
+        layout.value_blocks = Column::write(&blocks, &mut out);
+        layout.groups = Column::write(&groups, &mut out);
+        self.write_spans(&mut layout, &mut out);
+        layout.payload = out.len();
+        layout.write(out).into_bytes()
+    }
+
+    fn span(&mut self, chunk: &ChunkRef) -> u32 {
+        let span = (chunk.range.start(), chunk.range.end(), chunk.samples);
+        let next = u32::try_from(self.spans.len()).unwrap_or(u32::MAX);
+        let number = *self.span_numbers.entry(span).or_insert(next);
+        if number == next {
+            self.spans.push(span);
+        }
+        number
+    }
+
+    /// Writes the dictionary of values and the postings. Returns each pair's label numbers by pair number, the names
+    /// with their counts of values, and the offsets of the blocks.
+    fn write_values(
+        &self,
+        layout: &mut Layout,
+        out: &mut Writer,
+    ) -> (Vec<LabelId>, Vec<(String, u32)>, Vec<u64>) {
+        let sorted = self.index.pairs().sorted();
+        let mut ids = vec![LabelId { name: 0, value: 0 }; sorted.len()];
+        let mut names: Vec<(String, u32)> = Vec::new();
+        let mut values = ValuesWriter::default();
+        let mut postings = Writer::new();
+        for pair in sorted {
+            let (name, value) = self.index.pairs().text(pair);
+            if names.last().is_none_or(|(last, _)| last != name) {
+                names.push((name.into(), 0));
+                values.next_name();
+            }
+            let name_number = u32::try_from(names.len() - 1).unwrap_or(u32::MAX);
+            if let (Some(id), Some((_, count))) = (ids.get_mut(pair.0 as usize), names.last_mut()) {
+                *id = LabelId { name: name_number, value: *count };
+                *count += 1;
+            }
+            let start = postings.len();
+            self.write_postings(pair, &mut postings);
+            values.push(value, &(start..postings.len()), HEADER_LEN, out);
+        }
+        layout.values = HEADER_LEN..out.len();
+        out.bytes(postings.as_bytes());
+        layout.postings = layout.values.end..out.len();
+        (ids, names, values.blocks)
+    }
+
+    fn write_postings(&self, pair: PairId, out: &mut Writer) {
+        if let Some(set) = self.index.pairs().postings(pair) {
+            let numbers: Vec<u32> = set.to_bitmap().into_iter().collect();
+            postings::write(&numbers, out);
+        }
+    }
+
+    fn write_series(&self, ids: &[LabelId], layout: &mut Layout, out: &mut Writer) -> Vec<u64> {
+        let base = out.len();
+        let mut writer = SeriesWriter::default();
+        let mut labels = Vec::new();
+        let mut start = 0;
+        for (number, end) in (0..self.series_count).zip(&self.chunk_ends) {
+            labels.clear();
+            let pairs = self.index.pairs_of_series(number);
+            labels.extend(pairs.filter_map(|pair| ids.get(pair.0 as usize)).copied());
+            let chunks = self.chunks.get(start..*end).unwrap_or_default();
+            writer.push(&labels, chunks, base, out);
+            start = *end;
+        }
+        layout.series = base..out.len();
+        writer.groups
+    }
+
+    fn write_spans(&self, layout: &mut Layout, out: &mut Writer) {
+        let base = self.spans.iter().map(|(start, _, _)| *start).min().unwrap_or(0);
+        let distance = |from: i64, to: i64| to.wrapping_sub(from).cast_unsigned();
+        let starts: Vec<u64> = self.spans.iter().map(|(start, _, _)| distance(base, *start)).collect();
+        let lengths: Vec<u64> = self.spans.iter().map(|(start, end, _)| distance(*start, *end)).collect();
+        let samples: Vec<u64> = self.spans.iter().map(|(_, _, samples)| u64::from(*samples)).collect();
+        layout.base_time = base;
+        layout.span_starts = Column::write(&starts, out);
+        layout.span_lengths = Column::write(&lengths, out);
+        layout.span_samples = Column::write(&samples, out);
     }
 }

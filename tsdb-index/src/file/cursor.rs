@@ -1,0 +1,119 @@
+//! Reading series one after the other: the group and the strings decoded last are kept.
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
+use super::ChunkRef;
+use super::dictionary::{self, Block};
+use super::reader::{IndexReader, beyond};
+use super::series::{self, GROUP, Group, LabelId};
+use tsdb_core::error::CorruptionKind;
+use tsdb_core::{Corruption, Labels};
+
+/// Reads series; keeps the group of series and, for each name, the block of values that it decoded last.
+#[derive(Debug)]
+pub struct SeriesCursor<'a, B> {
+    index: &'a IndexReader<B>,
+    group: Group,
+    group_number: Option<usize>,
+    blocks: Vec<Option<(usize, Block)>>,
+}
+
+impl<'a, B: AsRef<[u8]>> SeriesCursor<'a, B> {
+    pub(super) fn new(index: &'a IndexReader<B>) -> Self {
+        Self { index, group: Group::default(), group_number: None, blocks: Vec::new() }
+    }
+
+    /// Labels of `series`.
+    ///
+    /// # Errors
+    /// Damage, or a number that is not below the count of series.
+    pub fn labels(&mut self, series: u32) -> Result<Labels, Corruption> {
+        self.load(series)?;
+        let labels = self.group.labels(place(series)).unwrap_or_default();
+        for label in labels {
+            load_value(self.index, &mut self.blocks, *label)?;
+        }
+        let pairs = labels.iter().filter_map(|label| text(self.index, &self.blocks, *label));
+        Labels::from_sorted_pairs(pairs).ok_or_else(|| {
+            let rule = "labels of a series are ascending and not empty";
+            Corruption::new(series::SECTION, 0, CorruptionKind::Rule { rule })
+        })
+    }
+
+    /// Replaces `into` by the chunks of `series`, in order of time.
+    ///
+    /// # Errors
+    /// Damage, or a number that is not below the count of series; `into` is then empty.
+    pub fn chunks(&mut self, series: u32, into: &mut Vec<ChunkRef>) -> Result<(), Corruption> {
+        into.clear();
+        self.load(series)?;
+        for entry in self.group.chunks(place(series)).unwrap_or_default() {
+            match self.index.chunk(entry) {
+                Ok(chunk) => into.push(chunk),
+                Err(damage) => {
+                    into.clear();
+                    return Err(damage);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Labels of `series` as numbers.
+    pub(super) fn label_ids(&mut self, series: u32) -> Result<&[LabelId], Corruption> {
+        self.load(series)?;
+        Ok(self.group.labels(place(series)).unwrap_or_default())
+    }
+
+    /// Text of the value of `label`.
+    pub(super) fn value(&mut self, label: LabelId) -> Result<&str, Corruption> {
+        load_value(self.index, &mut self.blocks, label)?;
+        Ok(text(self.index, &self.blocks, label).map_or("", |(_, value)| value))
+    }
+
+    fn load(&mut self, series: u32) -> Result<(), Corruption> {
+        if series >= self.index.series_count() {
+            return Err(beyond(series::SECTION, series as usize));
+        }
+        let number = (series as usize) / GROUP;
+        if self.group_number != Some(number) {
+            self.group_number = None;
+            self.index.read_group(number, &mut self.group)?;
+            self.group_number = Some(number);
+        }
+        Ok(())
+    }
+}
+
+fn place(series: u32) -> usize {
+    (series as usize) % GROUP
+}
+
+fn load_value<B: AsRef<[u8]>>(
+    index: &IndexReader<B>,
+    blocks: &mut Vec<Option<(usize, Block)>>,
+    label: LabelId,
+) -> Result<(), Corruption> {
+    let place = label.name as usize;
+    let number = (label.value as usize) / dictionary::BLOCK;
+    if place >= blocks.len() {
+        blocks.resize_with(index.names().len(), || None);
+    }
+    let (Some(slot), Some(name)) = (blocks.get_mut(place), index.names().get(place)) else {
+        return Err(beyond(dictionary::NAMES, place));
+    };
+    if slot.as_ref().is_none_or(|(loaded, _)| *loaded != number) {
+        *slot = None;
+        *slot = Some((number, index.block(name, number)?));
+    }
+    Ok(())
+}
+
+fn text<'t, B: AsRef<[u8]>>(
+    index: &'t IndexReader<B>,
+    blocks: &'t [Option<(usize, Block)>],
+    label: LabelId,
+) -> Option<(&'t str, &'t str)> {
+    let name = index.names().get(label.name as usize)?;
+    let (_, block) = blocks.get(label.name as usize)?.as_ref()?;
+    Some((&name.text, block.value((label.value as usize) % dictionary::BLOCK)?))
+}

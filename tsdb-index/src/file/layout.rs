@@ -1,0 +1,233 @@
+//! Header and footer: which file this is and where its sections lie.
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
+use super::pages;
+use core::ops::Range;
+use tsdb_core::Corruption;
+use tsdb_core::bytes::{Reader, Writer, checksum};
+use tsdb_core::error::CorruptionKind;
+
+/// The first eight bytes of an index file.
+pub(super) const MAGIC: [u8; 8] = *b"tsdbidx\n";
+/// The version this crate writes, and the only one it reads.
+pub(super) const VERSION: u32 = 1;
+/// Length of the header: magic and version.
+pub(super) const HEADER_LEN: usize = 12;
+/// Length of the footer.
+pub(super) const FOOTER_LEN: usize = 16 * 8 + 3 * 4;
+/// The last four bytes.
+const FOOTER_MAGIC: u32 = u32::from_le_bytes(*b"xdi\n");
+
+/// An array of unsigned numbers of equal width, one to eight bytes each, at a place in the file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Column {
+    /// Offset of the first number from the start of the file.
+    pub(super) start: usize,
+    /// Bytes of a number: 0 to 8. All numbers of width 0 are 0.
+    pub(super) width: usize,
+    /// How many numbers.
+    pub(super) len: usize,
+}
+
+impl Column {
+    /// Appends `values` in the narrowest width that holds them all, and says where.
+    pub(super) fn write(values: &[u64], out: &mut Writer) -> Self {
+        let widest = values.iter().copied().max().unwrap_or(0);
+        let width = (u64::BITS.wrapping_sub(widest.leading_zeros()) as usize).div_ceil(8);
+        let start = out.len();
+        for value in values {
+            out.bytes(value.to_le_bytes().get(..width).unwrap_or_default());
+        }
+        Self { start, width, len: values.len() }
+    }
+
+    /// Where the number at `index` lies. Beyond [`len`](Self::len) the place is meaningless.
+    pub(super) fn place(&self, index: usize) -> Range<usize> {
+        let start = self.start.saturating_add(index.saturating_mul(self.width));
+        start..start.saturating_add(self.width)
+    }
+
+    /// The number whose bytes are `bytes`, at most eight.
+    pub(super) fn value(bytes: &[u8]) -> u64 {
+        bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+    }
+
+    fn end(&self) -> usize {
+        self.start.saturating_add(self.len.saturating_mul(self.width))
+    }
+}
+
+/// Where everything is. Ranges count from the start of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Blocks of the dictionary of values.
+    pub(super) values: Range<usize>,
+    /// Encoded postings.
+    pub(super) postings: Range<usize>,
+    /// Groups of series records.
+    pub(super) series: Range<usize>,
+    /// Names with their counts of values.
+    pub(super) names: Range<usize>,
+    /// Offset of each block of values in its section.
+    pub(super) value_blocks: Column,
+    /// Offset of each group of series in its section.
+    pub(super) groups: Column,
+    /// First times, as distance from `base_time`.
+    pub(super) span_starts: Column,
+    /// Distances of the last time from the first.
+    pub(super) span_lengths: Column,
+    /// Counts of samples.
+    pub(super) span_samples: Column,
+    /// The earliest first time, ms.
+    pub(super) base_time: i64,
+    /// Number of series.
+    pub(super) series_count: u32,
+    /// End of what the page checksums cover.
+    pub(super) payload: usize,
+}
+
+impl Layout {
+    /// Appends the table of checksums and the footer.
+    pub(super) fn write(&self, mut out: Writer) -> Writer {
+        let payload = out.len();
+        pages::write_checksums(&mut out);
+        let table_sum = checksum(out.as_bytes().get(payload..).unwrap_or_default());
+        let start = out.len();
+        for section in [&self.values, &self.postings, &self.series, &self.names] {
+            out.u64(section.len() as u64);
+        }
+        for column in self.columns() {
+            out.u64(column.width as u64);
+        }
+        for count in [self.value_blocks.len, self.groups.len, self.span_starts.len] {
+            out.u64(count as u64);
+        }
+        out.u64(u64::from(self.series_count));
+        out.i64(self.base_time);
+        out.u64(payload as u64);
+        out.u64(u64::from(VERSION));
+        out.u32(table_sum);
+        let footer_sum = checksum(out.as_bytes().get(start..).unwrap_or_default());
+        out.u32(footer_sum);
+        out.u32(FOOTER_MAGIC);
+        out
+    }
+
+    /// Reads header and footer of `file` and checks them and the table of checksums.
+    pub(super) fn read(file: &[u8]) -> Result<Self, Corruption> {
+        let mut header = Reader::new("index header", file);
+        let magic = header.u64("magic")?;
+        if magic != u64::from_le_bytes(MAGIC) {
+            return Err(unknown(&header, "magic", magic));
+        }
+        let version = header.u32("version")?;
+        if version != VERSION {
+            return Err(unknown(&header, "version", version.into()));
+        }
+        let footer_at = file.len().saturating_sub(FOOTER_LEN);
+        if footer_at < HEADER_LEN {
+            return Err(header.corruption(CorruptionKind::Truncated { field: "footer" }));
+        }
+        let footer = file.get(footer_at..).unwrap_or_default();
+        Self::check_footer(footer)?;
+        let layout = Self::read_footer(Reader::new("index footer", footer), footer_at)?;
+        Ok(layout)
+    }
+
+    /// The bytes that page checksums cover, and the checksums.
+    pub(super) fn split<'a>(&self, file: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+        let (payload, rest) = file.split_at_checked(self.payload).unwrap_or((file, &[]));
+        (payload, rest.get(..pages::table_len(self.payload)).unwrap_or_default())
+    }
+
+    /// Checks the table of checksums of `file` itself.
+    pub(super) fn check_table(&self, file: &[u8]) -> Result<(), Corruption> {
+        let (_, table) = self.split(file);
+        let place = file.len().saturating_sub(12);
+        let mut reader = Reader::new("index checksums", file.get(place..).unwrap_or_default());
+        let (stored, computed) = (reader.u32("checksum")?, checksum(table));
+        if stored == computed {
+            return Ok(());
+        }
+        Err(reader.corruption(CorruptionKind::Checksum { stored: stored.into(), computed: computed.into() }))
+    }
+
+    fn columns(&self) -> [&Column; 5] {
+        [&self.value_blocks, &self.groups, &self.span_starts, &self.span_lengths, &self.span_samples]
+    }
+
+    fn check_footer(footer: &[u8]) -> Result<(), Corruption> {
+        let sums_at = footer.len().saturating_sub(8);
+        let (fields, sums) = footer.split_at_checked(sums_at).unwrap_or_default();
+        let mut reader = Reader::new("index footer", sums);
+        let (stored, computed) = (reader.u32("checksum")?, checksum(fields));
+        let magic = reader.u32("magic")?;
+        if magic != FOOTER_MAGIC {
+            return Err(unknown(&reader, "footer magic", magic.into()));
+        }
+        if stored != computed {
+            let kind = CorruptionKind::Checksum { stored: stored.into(), computed: computed.into() };
+            return Err(reader.corruption(kind));
+        }
+        Ok(())
+    }
+
+    /// Lays the sections one after the other from the lengths in the footer.
+    fn read_footer(mut reader: Reader<'_>, footer_at: usize) -> Result<Self, Corruption> {
+        let mut at = HEADER_LEN;
+        let mut section = |reader: &mut Reader<'_>| {
+            let len = size(reader, "length of a section")?;
+            let start = at;
+            at = at.saturating_add(len);
+            Ok(start..at)
+        };
+        let mut layout = Self {
+            values: section(&mut reader)?,
+            postings: section(&mut reader)?,
+            series: section(&mut reader)?,
+            names: section(&mut reader)?,
+            ..Self::default()
+        };
+        let mut widths = [0; 5];
+        for width in &mut widths {
+            *width = size(&mut reader, "width of a column")?;
+            if *width > 8 {
+                return Err(reader.invalid("width of a column", *width as u64));
+            }
+        }
+        let value_blocks = size(&mut reader, "count of value blocks")?;
+        let groups = size(&mut reader, "count of groups")?;
+        let spans = size(&mut reader, "count of spans")?;
+        let lens = [value_blocks, groups, spans, spans, spans];
+        let mut columns = [Column::default(); 5];
+        for ((column, width), len) in columns.iter_mut().zip(widths).zip(lens) {
+            *column = Column { start: at, width, len };
+            at = column.end();
+        }
+        [layout.value_blocks, layout.groups, layout.span_starts, layout.span_lengths, layout.span_samples] =
+            columns;
+        let series = reader.u64("count of series")?;
+        layout.series_count = u32::try_from(series).map_err(|_| reader.invalid("count of series", series))?;
+        layout.base_time = reader.i64("base time")?;
+        layout.payload = size(&mut reader, "length of the payload")?;
+        let version = reader.u64("version")?;
+        let fits = at == layout.payload
+            && layout.payload.saturating_add(pages::table_len(layout.payload)) == footer_at
+            && version == u64::from(VERSION)
+            && groups == (layout.series_count as usize).div_ceil(super::series::GROUP);
+        if !fits {
+            let rule = "sections, checksums and footer fill the file";
+            return Err(reader.corruption(CorruptionKind::Rule { rule }));
+        }
+        Ok(layout)
+    }
+}
+
+fn size(reader: &mut Reader<'_>, field: &'static str) -> Result<usize, Corruption> {
+    let value = reader.u64(field)?;
+    usize::try_from(value).map_err(|_| reader.invalid(field, value))
+}
+
+fn unknown(reader: &Reader<'_>, field: &'static str, value: u64) -> Corruption {
+    reader.corruption(CorruptionKind::Unknown { field, value })
+}

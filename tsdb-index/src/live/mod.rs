@@ -1,0 +1,238 @@
+//! The live index: labels and postings of the series in memory.
+//!
+//! It finds series by matchers and knows their labels. It does not find a series by its whole label set (the head
+//! does, by hash), holds no samples and takes no lock: the owner synchronises it.
+//!
+//! # Memory
+//! A distinct label pair costs its value's bytes, about 45 bytes besides, and its postings; a series costs 4 bytes,
+//! one to three bytes for each of its labels, and a place in the postings of each.
+
+mod members;
+mod pairs;
+
+use crate::postings::{Postings, Union, bitmap_bytes};
+use crate::select::{self, Lookup};
+use members::Members;
+pub(crate) use pairs::{PairId, Pairs};
+use roaring::RoaringBitmap;
+use std::borrow::Cow;
+use tsdb_core::{Corruption, Labels, Matcher, SeriesRef};
+
+/// The index has no room for another series: 4 GiB of label values or of label lists are in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the live index is full: its {what} take 4 GiB")]
+pub struct IndexFull {
+    /// What fills it.
+    pub what: &'static str,
+}
+
+/// Labels and postings of the series of a head.
+#[derive(Debug, Default)]
+pub struct LiveIndex {
+    pairs: Pairs,
+    members: Members,
+    all: RoaringBitmap,
+    scratch: Vec<PairId>,
+}
+
+impl LiveIndex {
+    /// An index without series.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds `series` with its labels. The caller chooses the number, keeps numbers dense and may reuse those of
+    /// removed series. A number that is in use keeps its labels and nothing happens.
+    ///
+    /// # Errors
+    /// The index is full; it is then unchanged.
+    pub fn insert(&mut self, series: SeriesRef, labels: &Labels) -> Result<(), IndexFull> {
+        if !self.pairs.has_room(labels.encoded_len()) {
+            return Err(IndexFull { what: "label values" });
+        }
+        // A label takes at least four bytes of the encoded set, its pair number at most five of the list.
+        if !self.members.has_room(labels.encoded_len()) {
+            return Err(IndexFull { what: "label lists" });
+        }
+        if !self.all.insert(series.0) {
+            return Ok(());
+        }
+        self.scratch.clear();
+        for (name, value) in labels {
+            let pair = self.pairs.intern(name, value);
+            self.pairs.add_series(pair, series.0);
+            self.scratch.push(pair);
+        }
+        self.members.set(series.0, &self.scratch);
+        Ok(())
+    }
+
+    /// Forgets the series in `dead`, and the label pairs that no other series has. Costs by the dead series and
+    /// their labels; memory is given back when half of it is unused.
+    pub fn remove(&mut self, dead: &RoaringBitmap) {
+        let dead = dead & &self.all;
+        let mut touched = RoaringBitmap::new();
+        for series in &dead {
+            touched.extend(self.members.pairs(series).map(|pair| pair.0));
+            self.members.clear(series);
+        }
+        self.pairs.subtract(&touched, &dead);
+        self.members.tidy();
+        self.all -= dead;
+    }
+
+    /// Labels of `series`; `None` if the index does not hold it.
+    pub fn labels(&self, series: SeriesRef) -> Option<Labels> {
+        if !self.all.contains(series.0) {
+            return None;
+        }
+        Labels::from_sorted_pairs(self.members.pairs(series.0).map(|pair| self.pairs.text(pair)))
+    }
+
+    /// Every series.
+    pub fn all(&self) -> &RoaringBitmap {
+        &self.all
+    }
+
+    /// The series that satisfy all `matchers`; every series if there are none.
+    pub fn select(&self, matchers: &[Matcher]) -> RoaringBitmap {
+        select::select(self, matchers).unwrap_or_default()
+    }
+
+    /// Names of the labels of the series in `within` (of all series if `None`), sorted.
+    pub fn label_names(&self, within: Option<&RoaringBitmap>) -> Vec<String> {
+        let mut names: Vec<&str> = match within {
+            None => self.pairs.names().collect(),
+            Some(within) => self.pairs_of(within).map(|pair| self.pairs.text(pair).0).collect(),
+        };
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter().map(String::from).collect()
+    }
+
+    /// Values of the label `name` among the series in `within` (among all series if `None`), sorted.
+    pub fn label_values(&self, name: &str, within: Option<&RoaringBitmap>) -> Vec<String> {
+        let pairs = self.pairs.of_name(name);
+        let has_series = |pair: &&PairId| {
+            within.is_none_or(|within| self.pairs.postings(**pair).is_some_and(|p| p.intersects(within)))
+        };
+        let mut values: Vec<&str> = match within {
+            Some(within) if within.len() < pairs.len() as u64 / 4 => {
+                let of_name = |pair: &PairId| self.pairs.text(*pair).0 == name;
+                self.pairs_of(within).filter(of_name).map(|pair| self.pairs.text(pair).1).collect()
+            }
+            _ => pairs.iter().filter(has_series).map(|pair| self.pairs.text(*pair).1).collect(),
+        };
+        values.sort_unstable();
+        values.into_iter().map(String::from).collect()
+    }
+
+    /// The series in `of` that the index holds, in order of their labels: the order in which a block is written.
+    /// Takes 16 bytes a series and 4 a pair while it works.
+    pub fn sorted_series(&self, of: &RoaringBitmap) -> Vec<SeriesRef> {
+        let ranks = self.pairs.ranks();
+        let ranks_of = |series: u32| {
+            self.members.pairs(series).map(|pair| ranks.get(pair.0 as usize).copied().unwrap_or(u32::MAX))
+        };
+        let mut keyed: Vec<(u64, u32)> = (of & &self.all)
+            .iter()
+            .map(|series| {
+                // One more than the rank: a set that ends here sorts before one that goes on.
+                let mut first_two = ranks_of(series).map(|rank| u64::from(rank) + 1);
+                let high = first_two.next().unwrap_or(0);
+                let low = first_two.next().unwrap_or(0);
+                (high << 32 | low, series)
+            })
+            .collect();
+        keyed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| ranks_of(a.1).cmp(ranks_of(b.1))));
+        keyed.into_iter().map(|(_, series)| SeriesRef(series)).collect()
+    }
+
+    /// Number of distinct label pairs.
+    pub fn pair_count(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Bytes of memory in use, estimated from capacities. Walks all postings: for statistics, not for every append.
+    pub fn memory_bytes(&self) -> usize {
+        self.pairs.memory_bytes() + self.members.memory_bytes() + bitmap_bytes(&self.all)
+    }
+
+    /// Gives back memory that growth has left unused. Walks all postings: worth it once in minutes, after many new
+    /// series.
+    pub fn shrink(&mut self) {
+        self.pairs.shrink();
+        self.all.optimize();
+    }
+
+    /// The table of label pairs.
+    pub(crate) fn pairs(&self) -> &Pairs {
+        &self.pairs
+    }
+
+    /// The pairs of `series` in order of label names.
+    pub(crate) fn pairs_of_series(&self, series: u32) -> impl Iterator<Item = PairId> {
+        self.members.pairs(series)
+    }
+
+    fn pairs_of(&self, series: &RoaringBitmap) -> impl Iterator<Item = PairId> {
+        let pairs: RoaringBitmap =
+            series.iter().flat_map(|series| self.members.pairs(series)).map(|pair| pair.0).collect();
+        pairs.into_iter().map(PairId)
+    }
+}
+
+impl Lookup for LiveIndex {
+    fn all(&self) -> Result<RoaringBitmap, Corruption> {
+        Ok(self.all.clone())
+    }
+
+    fn with_pair(&self, name: &str, value: &str) -> Result<Cow<'_, RoaringBitmap>, Corruption> {
+        Ok(match self.pairs.find(name, value).and_then(|pair| self.pairs.postings(pair)) {
+            None => Cow::Owned(RoaringBitmap::new()),
+            Some(Postings::Many(bitmap)) => Cow::Borrowed(bitmap),
+            Some(few) => Cow::Owned(few.to_bitmap()),
+        })
+    }
+
+    fn estimate(&self, name: &str, value: &str) -> Result<u64, Corruption> {
+        let postings = self.pairs.find(name, value).and_then(|pair| self.pairs.postings(pair));
+        Ok(postings.map_or(0, Postings::len))
+    }
+
+    fn value_count(&self, name: &str) -> Result<u64, Corruption> {
+        Ok(self.pairs.of_name(name).len() as u64)
+    }
+
+    fn union(
+        &self,
+        name: &str,
+        prefix: &str,
+        keep: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<RoaringBitmap, Corruption> {
+        let mut union = Union::default();
+        for pair in self.pairs.of_name(name) {
+            let (_, value) = self.pairs.text(*pair);
+            if value.starts_with(prefix)
+                && keep(value)
+                && let Some(postings) = self.pairs.postings(*pair)
+            {
+                union.add(postings);
+            }
+        }
+        Ok(union.finish())
+    }
+
+    fn filter(
+        &self,
+        candidates: &RoaringBitmap,
+        name: &str,
+        keep: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<RoaringBitmap, Corruption> {
+        let value_of = |series| {
+            let mut pairs = self.members.pairs(series).map(|pair| self.pairs.text(pair));
+            pairs.find(|(candidate, _)| *candidate == name).map_or("", |(_, value)| value)
+        };
+        Ok(candidates.iter().filter(|series| keep(value_of(*series))).collect())
+    }
+}

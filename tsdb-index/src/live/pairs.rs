@@ -1,0 +1,283 @@
+//! Label pairs: every distinct (name, value) once, numbered, with the series that have it.
+
+use crate::arena::{Arena, ArenaRef};
+use crate::postings::Postings;
+use hashbrown::HashTable;
+
+use roaring::RoaringBitmap;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+const FREE: u32 = u32::MAX;
+
+/// A label pair by number. Numbers of freed pairs are used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PairId(pub(crate) u32);
+
+#[derive(Debug)]
+struct Pair {
+    /// Number of the name, or [`FREE`].
+    name: u32,
+    value: ArenaRef,
+    postings: Postings,
+}
+
+#[derive(Debug, Default)]
+struct Name {
+    text: Box<str>,
+    /// In no order.
+    pairs: Vec<PairId>,
+}
+
+/// The table of pairs.
+#[derive(Debug, Default)]
+pub(crate) struct Pairs {
+    names: Vec<Name>,
+    free_names: Vec<u32>,
+    name_table: HashTable<u32>,
+    pairs: Vec<Pair>,
+    free_pairs: Vec<PairId>,
+    pair_table: HashTable<PairId>,
+    values: Arena,
+}
+
+impl Pairs {
+    /// Is there room for labels of `bytes` in all?
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.values.has_room(bytes)
+    }
+
+    /// The pair, made if it is new. A new pair has no series, and the caller must add one.
+    pub(crate) fn intern(&mut self, name: &str, value: &str) -> PairId {
+        let name = self.intern_name(name);
+        let hash = hash_value(name, value);
+        let (pairs, values) = (&self.pairs, &self.values);
+        if let Some(found) = self.pair_table.find(hash, |id| is_pair(pairs, values, *id, name, value)) {
+            return *found;
+        }
+        let pair = Pair { name, value: self.values.push(value.as_bytes()), postings: Postings::empty() };
+        let id = match self.free_pairs.pop() {
+            Some(free) => {
+                if let Some(place) = self.pairs.get_mut(free.0 as usize) {
+                    *place = pair;
+                }
+                free
+            }
+            None => {
+                self.pairs.push(pair);
+                PairId(number(self.pairs.len() - 1))
+            }
+        };
+        if let Some(name) = self.names.get_mut(name as usize) {
+            name.pairs.push(id);
+        }
+        let (pairs, values) = (&self.pairs, &self.values);
+        self.pair_table.insert_unique(hash, id, |id| hash_pair(pairs, values, *id));
+        id
+    }
+
+    /// Adds `series` to the pair.
+    #[inline]
+    pub(crate) fn add_series(&mut self, id: PairId, series: u32) {
+        if let Some(pair) = self.pairs.get_mut(id.0 as usize) {
+            pair.postings.insert(series);
+        }
+    }
+
+    /// The pair, if it is known.
+    pub(crate) fn find(&self, name: &str, value: &str) -> Option<PairId> {
+        let name = self.find_name(name)?;
+        let (pairs, values) = (&self.pairs, &self.values);
+        self.pair_table.find(hash_value(name, value), |id| is_pair(pairs, values, *id, name, value)).copied()
+    }
+
+    /// Name and value of a pair; empty for a number that is not in use.
+    #[inline]
+    pub(crate) fn text(&self, id: PairId) -> (&str, &str) {
+        let Some(pair) = self.pairs.get(id.0 as usize) else { return ("", "") };
+        let name = self.names.get(pair.name as usize).map_or("", |name| &name.text);
+        (name, self.values.text(pair.value))
+    }
+
+    /// The series that have the pair.
+    pub(crate) fn postings(&self, id: PairId) -> Option<&Postings> {
+        self.pairs.get(id.0 as usize).map(|pair| &pair.postings)
+    }
+
+    /// All names in use, in no order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().filter(|name| !name.pairs.is_empty()).map(|name| &*name.text)
+    }
+
+    /// The pairs with the label `name`, in no order.
+    pub(crate) fn of_name(&self, name: &str) -> &[PairId] {
+        let name = self.find_name(name).and_then(|name| self.names.get(name as usize));
+        name.map_or(&[], |name| &name.pairs)
+    }
+
+    /// Number of pairs in use.
+    pub(crate) fn len(&self) -> usize {
+        self.pair_table.len()
+    }
+
+    /// Removes the series in `dead` from the pairs in `touched` and frees the pairs that have no series left.
+    pub(crate) fn subtract(&mut self, touched: &RoaringBitmap, dead: &RoaringBitmap) {
+        let mut emptied = Vec::new();
+        for id in touched {
+            let Some(pair) = self.pairs.get_mut(id as usize) else { continue };
+            pair.postings.subtract(dead);
+            if pair.postings.is_empty() {
+                emptied.push(PairId(id));
+            }
+        }
+        self.free(&emptied);
+        if self.values.is_wasteful() {
+            self.move_values();
+        }
+    }
+
+    /// Gives back memory that growth has left unused.
+    pub(crate) fn shrink(&mut self) {
+        self.pairs.iter_mut().for_each(|pair| pair.postings.shrink());
+        self.names.iter_mut().for_each(|name| name.pairs.shrink_to_fit());
+    }
+
+    /// All pairs in order of name, then value.
+    pub(crate) fn sorted(&self) -> Vec<PairId> {
+        let mut names: Vec<&Name> = self.names.iter().filter(|name| !name.pairs.is_empty()).collect();
+        names.sort_unstable_by(|a, b| a.text.cmp(&b.text));
+        let mut sorted = Vec::with_capacity(self.len());
+        for name in names {
+            let start = sorted.len();
+            sorted.extend_from_slice(&name.pairs);
+            if let Some(pairs) = sorted.get_mut(start..) {
+                pairs.sort_unstable_by(|a, b| self.text(*a).1.cmp(self.text(*b).1));
+            }
+        }
+        sorted
+    }
+
+    /// The rank of each pair among all pairs in order of name, then value; indexed by pair number.
+    pub(crate) fn ranks(&self) -> Vec<u32> {
+        let mut ranks = vec![0; self.pairs.len()];
+        for (rank, id) in self.sorted().iter().enumerate() {
+            if let Some(place) = ranks.get_mut(id.0 as usize) {
+                *place = number(rank);
+            }
+        }
+        ranks
+    }
+
+    /// Bytes of memory, estimated from capacities.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let names: usize = self.names.iter().map(|n| n.text.len() + n.pairs.capacity() * 4).sum();
+        let postings: usize = self.pairs.iter().map(|pair| pair.postings.heap_bytes()).sum();
+        names
+            + postings
+            + self.names.capacity() * size_of::<Name>()
+            + self.pairs.capacity() * size_of::<Pair>()
+            + (self.free_pairs.capacity() + self.free_names.capacity()) * 4
+            + self.pair_table.allocation_size()
+            + self.name_table.allocation_size()
+            + self.values.memory_bytes()
+    }
+
+    fn find_name(&self, name: &str) -> Option<u32> {
+        let names = &self.names;
+        self.name_table.find(hash_name(name), |id| is_name(names, *id, name)).copied()
+    }
+
+    fn intern_name(&mut self, name: &str) -> u32 {
+        if let Some(found) = self.find_name(name) {
+            return found;
+        }
+        let entry = Name { text: name.into(), pairs: Vec::new() };
+        let id = match self.free_names.pop() {
+            Some(free) => {
+                if let Some(place) = self.names.get_mut(free as usize) {
+                    *place = entry;
+                }
+                free
+            }
+            None => {
+                self.names.push(entry);
+                number(self.names.len() - 1)
+            }
+        };
+        let names = &self.names;
+        self.name_table.insert_unique(hash_name(name), id, |id| {
+            names.get(*id as usize).map_or(0, |name| hash_name(&name.text))
+        });
+        id
+    }
+
+    fn free(&mut self, emptied: &[PairId]) {
+        let mut touched_names = Vec::new();
+        for id in emptied {
+            let hash = hash_pair(&self.pairs, &self.values, *id);
+            if let Ok(entry) = self.pair_table.find_entry(hash, |other| other == id) {
+                entry.remove();
+            }
+            let Some(pair) = self.pairs.get_mut(id.0 as usize) else { continue };
+            self.values.forget(pair.value);
+            touched_names.push(pair.name);
+            *pair = Pair { name: FREE, value: ArenaRef::NONE, postings: Postings::empty() };
+            self.free_pairs.push(*id);
+        }
+        touched_names.sort_unstable();
+        touched_names.dedup();
+        for id in touched_names {
+            self.sweep_name(id);
+        }
+    }
+
+    /// Drops freed pairs from the list of a name, and the name with its last pair.
+    fn sweep_name(&mut self, id: u32) {
+        let Some(name) = self.names.get_mut(id as usize) else { return };
+        let pairs = &self.pairs;
+        name.pairs.retain(|pair| pairs.get(pair.0 as usize).is_some_and(|pair| pair.name == id));
+        if name.pairs.is_empty() {
+            let gone = std::mem::take(name);
+            if let Ok(entry) = self.name_table.find_entry(hash_name(&gone.text), |other| *other == id) {
+                entry.remove();
+            }
+            self.free_names.push(id);
+        } else if name.pairs.capacity() > 4 * name.pairs.len() {
+            name.pairs.shrink_to_fit();
+        }
+    }
+
+    fn move_values(&mut self) {
+        let mut moved = Arena::default();
+        for pair in self.pairs.iter_mut().filter(|pair| pair.name != FREE) {
+            pair.value = moved.push(self.values.get(pair.value));
+        }
+        self.values = moved;
+        let (pairs, values) = (&self.pairs, &self.values);
+        self.pair_table.shrink_to_fit(|id| hash_pair(pairs, values, *id));
+    }
+}
+
+/// Pairs and names are numbered in 32 bits; the arena of values is full long before they run out.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(FREE)
+}
+
+fn is_name(names: &[Name], id: u32, text: &str) -> bool {
+    names.get(id as usize).is_some_and(|name| &*name.text == text)
+}
+
+fn is_pair(pairs: &[Pair], values: &Arena, id: PairId, name: u32, value: &str) -> bool {
+    pairs.get(id.0 as usize).is_some_and(|p| p.name == name && values.get(p.value) == value.as_bytes())
+}
+
+fn hash_name(name: &str) -> u64 {
+    xxh3_64(name.as_bytes())
+}
+
+fn hash_value(name: u32, value: &str) -> u64 {
+    xxh3_64_with_seed(value.as_bytes(), u64::from(name))
+}
+
+fn hash_pair(pairs: &[Pair], values: &Arena, id: PairId) -> u64 {
+    pairs.get(id.0 as usize).map_or(0, |pair| xxh3_64_with_seed(values.get(pair.value), u64::from(pair.name)))
+}
