@@ -4,6 +4,7 @@
 //! syntax tree, never as text: so the two dialects cannot be confused. Matching takes time linear in the value.
 //! Limits on the text, on nesting and on the compiled size keep a hostile pattern from costing more than
 //! milliseconds and megabytes.
+#![warn(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod class;
 mod frame;

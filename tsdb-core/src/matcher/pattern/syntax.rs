@@ -100,7 +100,7 @@ impl<'a> Parser<'a> {
 
     fn literal(&mut self, c: char) -> Result<(), PatternError> {
         // Characters without case stay plain literals, which the look-ups understand.
-        let fold = self.flags.fold && !(c.is_ascii() && !c.is_ascii_alphabetic());
+        let fold = self.flags.fold && (c.is_ascii_alphabetic() || !c.is_ascii());
         if fold {
             self.weigh(FOLDED_RANGES)?;
         }
