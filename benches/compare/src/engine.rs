@@ -151,6 +151,19 @@ impl Running {
         }
     }
 
+    /// VictoriaMetrics loses on a crash what it took in the last seconds, which in a short run may be everything,
+    /// so it gets the time to write all `samples` first. The others are killed as they are.
+    pub(crate) fn settle_before_kill(&self, samples: u64) -> Result<()> {
+        if self.kind != Kind::Victoria {
+            return Ok(());
+        }
+        let rows = |kind: &str| self.metric(&format!("vm_rows{{type=\"{kind}\""));
+        self.poll(Duration::from_secs(60), |_| {
+            let written = rows("storage/small")? + rows("storage/big")?;
+            Ok(written >= samples as f64 && rows("indexdb/file")? > 0.0 && rows("indexdb/inmemory")? == 0.0)
+        })
+    }
+
     /// Waits until the newest samples are in the answers.
     pub(crate) fn wait_for_answer(&self, at_ms: i64) -> Result<()> {
         let path = format!("/api/v1/query?query=count(node_cpu_seconds_total)&time={}", at_ms / 1000);

@@ -87,6 +87,7 @@ fn measure(kind: Kind, arguments: &Arguments) -> Result<Measured, Box<dyn Error>
     let first_scrape = fleet.send(&running, 1)?;
     let steady = fleet.send(&running, arguments.scrapes.saturating_sub(1))?;
     let peak_rss = running.process()?.peak_rss_bytes;
+    running.settle_before_kill(first_scrape.samples + steady.samples)?;
     let killed = Instant::now();
     running.kill();
     running = Running::start(kind, &programs, folder.path())?;
