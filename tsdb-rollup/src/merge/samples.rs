@@ -1,0 +1,201 @@
+//! Samples of one series from several sources, merged by time.
+//!
+//! The usual case, sources that follow one another, is copying. Where they interleave, runs of samples that lie
+//! before everything else are copied whole.
+
+use std::borrow::Borrow;
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+use tsdb_core::Timestamp;
+use tsdb_core::read::SampleColumns;
+
+/// Replaces `into` by the samples of all `sources`, in order of time, one per timestamp: that of the last source
+/// which has one.
+///
+/// Each source must be in order of time itself; out of an unordered one some samples may be lost.
+pub fn samples<S: Borrow<SampleColumns>>(sources: &[S], into: &mut SampleColumns) {
+    into.clear();
+    let mut cursors: Vec<Cursor<'_>> = sources
+        .iter()
+        .enumerate()
+        .filter_map(|(source, columns)| Cursor::new(source, columns.borrow()))
+        .collect();
+    let total = cursors.iter().map(|cursor| cursor.timestamps.len()).sum();
+    into.timestamps.reserve(total);
+    into.values.reserve(total);
+    cursors.sort_unstable_by_key(|cursor| cursor.head);
+    if cursors.is_sorted_by(|before, after| before.last() < after.head) {
+        cursors.iter().for_each(|cursor| cursor.copy(cursor.timestamps.len(), into));
+    } else {
+        interleave(cursors, into);
+    }
+}
+
+fn interleave(cursors: Vec<Cursor<'_>>, into: &mut SampleColumns) {
+    let mut heap: BinaryHeap<Reverse<Cursor<'_>>> = cursors.into_iter().map(Reverse).collect();
+    while let Some(Reverse(first)) = heap.pop() {
+        // A sample at a timestamp that is already there comes from an earlier source: the heap orders them so.
+        let superseded = into.timestamps.last().is_some_and(|last| first.head <= *last);
+        let count = match heap.peek() {
+            _ if superseded => 1,
+            Some(Reverse(next)) => first.run_before(next.head).max(1),
+            None => first.timestamps.len(),
+        };
+        if !superseded {
+            first.copy(count, into);
+        }
+        heap.extend(first.advance(count).map(Reverse));
+    }
+}
+
+/// What is left of one source; never nothing. Ordered by the next timestamp, of equal ones the later source first.
+struct Cursor<'a> {
+    /// The next timestamp.
+    head: Timestamp,
+    source: usize,
+    timestamps: &'a [Timestamp],
+    values: &'a [f64],
+}
+
+impl<'a> Cursor<'a> {
+    fn new(source: usize, columns: &'a SampleColumns) -> Option<Self> {
+        let length = columns.timestamps.len().min(columns.values.len());
+        let timestamps = columns.timestamps.get(..length)?;
+        let values = columns.values.get(..length)?;
+        Some(Self { head: *timestamps.first()?, source, timestamps, values })
+    }
+
+    fn last(&self) -> Timestamp {
+        self.timestamps.last().copied().unwrap_or(self.head)
+    }
+
+    /// How many of the next samples lie before `bound`.
+    fn run_before(&self, bound: Timestamp) -> usize {
+        // Galloping: short runs cost little, long ones a logarithm.
+        let mut reach = 1;
+        while self.timestamps.get(reach).is_some_and(|timestamp| *timestamp < bound) {
+            reach *= 2;
+        }
+        let window = self.timestamps.get(..reach).unwrap_or(self.timestamps);
+        window.partition_point(|timestamp| *timestamp < bound)
+    }
+
+    fn copy(&self, count: usize, into: &mut SampleColumns) {
+        into.timestamps.extend(self.timestamps.iter().take(count));
+        into.values.extend(self.values.iter().take(count));
+    }
+
+    fn advance(self, count: usize) -> Option<Self> {
+        let timestamps = self.timestamps.get(count..)?;
+        let values = self.values.get(count..)?;
+        Some(Self { head: *timestamps.first()?, source: self.source, timestamps, values })
+    }
+}
+
+impl Ord for Cursor<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.head, Reverse(self.source)).cmp(&(other.head, Reverse(other.source)))
+    }
+}
+
+impl PartialOrd for Cursor<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Cursor<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Cursor<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn columns(samples: &[(i64, f64)]) -> SampleColumns {
+        let mut columns = SampleColumns::new();
+        samples.iter().for_each(|(timestamp, value)| columns.push(*timestamp, *value));
+        columns
+    }
+
+    fn merged(sources: &[SampleColumns]) -> SampleColumns {
+        let mut into = columns(&[(1, 1.0)]);
+        samples(sources, &mut into);
+        into
+    }
+
+    #[test]
+    fn nothing_merges_to_nothing() {
+        assert_eq!(merged(&[]), SampleColumns::new());
+        assert_eq!(merged(&[SampleColumns::new(), SampleColumns::new()]), SampleColumns::new());
+    }
+
+    #[test]
+    fn sources_apart_are_joined_in_order_of_time() {
+        let sources = [columns(&[(30, 3.0)]), columns(&[]), columns(&[(10, 1.0), (20, 2.0)])];
+        assert_eq!(merged(&sources), columns(&[(10, 1.0), (20, 2.0), (30, 3.0)]));
+    }
+
+    #[test]
+    fn of_equal_timestamps_the_later_source_is_believed() {
+        let old = columns(&[(10, 1.0), (20, 1.0), (30, 1.0)]);
+        let new = columns(&[(20, 2.0), (25, 2.0)]);
+        let expected = columns(&[(10, 1.0), (20, 2.0), (25, 2.0), (30, 1.0)]);
+        assert_eq!(merged(&[old.clone(), new.clone()]), expected);
+        let expected = columns(&[(10, 1.0), (20, 1.0), (25, 2.0), (30, 1.0)]);
+        assert_eq!(merged(&[new, old]), expected);
+    }
+
+    #[test]
+    fn touching_sources_are_overlapping_ones() {
+        let sources = [columns(&[(10, 1.0), (20, 1.0)]), columns(&[(20, 2.0), (30, 2.0)])];
+        assert_eq!(merged(&sources), columns(&[(10, 1.0), (20, 2.0), (30, 2.0)]));
+    }
+
+    #[test]
+    fn columns_may_be_borrowed() {
+        let (one, two) = (columns(&[(1, 1.0)]), columns(&[(2, 2.0)]));
+        let mut into = SampleColumns::new();
+        samples(&[&one, &two], &mut into);
+        assert_eq!(into, columns(&[(1, 1.0), (2, 2.0)]));
+    }
+
+    #[test]
+    fn unordered_and_uneven_columns_do_no_harm() {
+        let mut uneven = columns(&[(5, 1.0), (3, 1.0), (4, 1.0)]);
+        uneven.values.pop();
+        let result = merged(&[uneven, columns(&[(4, 2.0)])]);
+        assert_eq!(result.timestamps.len(), result.values.len());
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_insertion_into_a_map(
+            sources in prop::collection::vec(
+                (-100_i64..100, prop::collection::btree_map(0_i64..60, any::<u64>(), 0..20)), 0..6),
+        ) {
+            let mut model = BTreeMap::new();
+            let mut inputs = Vec::new();
+            for (offset, source) in &sources {
+                let mut input = SampleColumns::new();
+                for (timestamp, bits) in source {
+                    model.insert(timestamp + offset, *bits);
+                    input.push(timestamp + offset, f64::from_bits(*bits));
+                }
+                inputs.push(input);
+            }
+            let mut into = SampleColumns::new();
+            samples(&inputs, &mut into);
+            let result: Vec<(i64, u64)> =
+                into.timestamps.iter().copied().zip(into.values.iter().map(|v| v.to_bits())).collect();
+            prop_assert_eq!(result, model.into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(into.timestamps.len(), into.values.len());
+        }
+    }
+}
