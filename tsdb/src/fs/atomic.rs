@@ -29,6 +29,26 @@ pub fn write_file(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs.sync_dir(parent(path))
 }
 
+/// Creates `dir` and what is missing above it. Durable when it returns, also if `dir` was created before and nobody
+/// knows whether its name is durable.
+///
+/// # Errors
+/// Some of the directories may exist now.
+pub fn create_dirs(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
+    let mut missing = Vec::new();
+    for above in dir.ancestors().take_while(|above| !above.as_os_str().is_empty()) {
+        if fs.exists(above)? {
+            break;
+        }
+        missing.push(above);
+    }
+    fs.create_dir_all(dir)?;
+    if missing.is_empty() {
+        return fs.sync_dir(parent(dir));
+    }
+    missing.into_iter().rev().try_for_each(|created| fs.sync_dir(parent(created)))
+}
+
 /// Publishes the finished directory `from` under the name `to` in the same parent. Every file in `from` must have
 /// been synced by its writer. Durable when it returns.
 ///

@@ -15,7 +15,7 @@ mod os;
 #[cfg(feature = "testing")]
 mod sim;
 
-pub use atomic::{publish_dir, write_file};
+pub use atomic::{create_dirs, publish_dir, write_file};
 pub use lock::{DirLock, LockError};
 pub use os::OsFs;
 #[cfg(feature = "testing")]

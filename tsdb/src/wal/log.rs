@@ -13,7 +13,7 @@ use super::replay::{self, Replayed};
 use super::report::ReplayReport;
 use super::segment::{ActiveSegment, Predecessor};
 use super::{Position, WalOptions, WalStats};
-use crate::fs::{Fs, is_out_of_space};
+use crate::fs::{Fs, create_dirs, is_out_of_space};
 use crate::names;
 use crate::poison::TrustedFile;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -84,7 +84,7 @@ impl Wal {
         options: WalOptions,
         on_record: &mut dyn FnMut(u64, &[u8]),
     ) -> Result<(Self, ReplayReport), WalError> {
-        create_dir(&*fs, dir).map_err(|source| WalError::io("create", dir, source))?;
+        create_dirs(&*fs, dir).map_err(|source| WalError::io("create", dir, source))?;
         let Replayed { report, last, sizes } = replay::replay(&*fs, dir, on_record)?;
         let inherited =
             last.map(|(number, _)| Inherited { number, path: dir.join(names::numbered(number)), file: None });
@@ -221,6 +221,11 @@ impl Wal {
     /// Number of the segment that takes the next record, unless that record makes it begin another.
     pub fn current_segment(&self) -> u64 {
         self.state.lock().next_number()
+    }
+
+    /// Bytes of all segments on disk.
+    pub fn size_bytes(&self) -> u64 {
+        self.stats().bytes
     }
 
     /// Numbers that describe the log now.
@@ -464,16 +469,5 @@ impl State {
             }
             None => WalError::io("sync", Path::new(""), io::ErrorKind::Other.into()),
         }
-    }
-}
-
-fn create_dir(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
-    if fs.exists(dir)? {
-        return Ok(());
-    }
-    fs.create_dir_all(dir)?;
-    match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => fs.sync_dir(parent),
-        _ => Ok(()),
     }
 }

@@ -282,6 +282,10 @@ impl Disk {
         Self { nodes: survivors.collect(), next_node: self.next_node, ..Self::new() }
     }
 
+    pub(super) fn process_killed(&self) -> Self {
+        Self { nodes: self.nodes.clone(), next_node: self.next_node, ..Self::new() }
+    }
+
     /// Counts an operation and says how it ends.
     fn begin(&mut self, op: Op) -> io::Result<Course> {
         self.check_running()?;

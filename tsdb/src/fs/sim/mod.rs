@@ -112,6 +112,13 @@ impl SimFs {
         Self::over(self.disk.lock().after_power_cut(loss))
     }
 
+    /// The file system after the process died and the machine went on: all is visible, nothing more is durable, no
+    /// faults are pending and no locks held.
+    #[must_use]
+    pub fn process_killed(&self) -> Self {
+        Self::over(self.disk.lock().process_killed())
+    }
+
     /// Changes one byte of `path` by exclusive or with `mask`, behind everyone's back.
     ///
     /// # Errors
