@@ -1,6 +1,10 @@
 //! The database: one directory, open.
 
-use crate::{Error, Options, Stats};
+use crate::engine::Engine;
+use crate::fs::{Fs, OsFs};
+use crate::maintain::{Rhythm, Tasks, Worker};
+use crate::{Durability, Error, Options, Stats};
+use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
 use tsdb_core::TimeRange;
@@ -14,7 +18,11 @@ pub struct Db {
     inner: Arc<Inner>,
 }
 
-struct Inner {}
+struct Inner {
+    // Dropped first: the thread uses the engine.
+    worker: Mutex<Option<Worker>>,
+    engine: Arc<Engine>,
+}
 
 impl Db {
     /// Opens the database in `dir`, creating it if there is none.
@@ -23,8 +31,20 @@ impl Db {
     /// The directory is locked, of an unknown version or not writable, or an option makes no sense. Damaged blocks
     /// and log records are no error: the rest is served and [`Stats::warnings`] names them.
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
-        let _ = (dir.as_ref(), options);
-        Ok(Self { inner: Arc::new(Inner {}) })
+        Self::open_on(Arc::new(OsFs), dir, options)
+    }
+
+    /// [`open`](Self::open) on another file system than the operating system's.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_on(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
+        let dir = dir.as_ref();
+        let rhythm = rhythm(&options);
+        let engine = Arc::new(Engine::open(fs, dir, options)?);
+        let worker = rhythm.map(|rhythm| Worker::start(rhythm, Background(Arc::clone(&engine)))).transpose();
+        let worker = worker.map_err(|e| Error::io("start the background thread for", dir, e))?;
+        Ok(Self { inner: Arc::new(Inner { worker: Mutex::new(worker), engine }) })
     }
 
     /// Moves all samples of the head into blocks. Samples older than the newest one moved are refused afterwards.
@@ -32,7 +52,15 @@ impl Db {
     /// # Errors
     /// The blocks cannot be written; the head then still holds the samples.
     pub fn flush(&self) -> Result<(), Error> {
-        Ok(())
+        self.inner.engine.flush()
+    }
+
+    /// Makes everything acknowledged so far durable, whatever the chosen durability.
+    ///
+    /// # Errors
+    /// The log cannot be synced.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.inner.engine.sync()
     }
 
     /// Does the work of the background thread once: cuts blocks that are due, deletes expired ones.
@@ -40,7 +68,7 @@ impl Db {
     /// # Errors
     /// What could not be done; the rest is done.
     pub fn maintain(&self) -> Result<(), Error> {
-        Ok(())
+        self.inner.engine.maintain()
     }
 
     /// Stops background work, syncs the log and releases the directory. Later writes fail with
@@ -49,29 +77,60 @@ impl Db {
     /// # Errors
     /// The log cannot be synced.
     pub fn close(&self) -> Result<(), Error> {
-        Ok(())
+        drop(self.inner.worker.lock().take());
+        self.inner.engine.close()
     }
 
     /// Numbers about the database.
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        self.inner.engine.stats()
     }
 
     /// What is known of each metric, sorted by name.
     pub fn metadata(&self) -> Vec<(String, Metadata)> {
-        Vec::new()
+        self.inner.engine.head().metadata()
     }
 }
 
 impl Queryable for Db {
-    fn querier(&self, _range: TimeRange) -> Result<Box<dyn Querier>, ReadError> {
-        Err(ReadError::Storage { origin: "database".into(), source: Box::new(Error::Closed) })
+    fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, ReadError> {
+        self.inner.engine.querier(range)
     }
 }
 
 impl Appendable for Db {
     fn appender(&self) -> Box<dyn Appender + '_> {
-        let _ = &self.inner;
-        unimplemented!()
+        self.inner.engine.head().appender()
     }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        drop(self.worker.lock().take());
+        if let Err(error) = self.engine.close() {
+            log::error!("closing the database: {error}");
+        }
+    }
+}
+
+struct Background(Arc<Engine>);
+
+impl Tasks for Background {
+    fn sync(&self) {
+        let outcome = self.0.sync();
+        self.0.note("sync of the log", outcome);
+    }
+
+    fn maintain(&self) {
+        let outcome = self.0.maintain();
+        self.0.note("maintenance", outcome);
+    }
+}
+
+fn rhythm(options: &Options) -> Option<Rhythm> {
+    let sync = match options.durability {
+        Durability::Interval(every) => Some(every),
+        Durability::EveryCommit | Durability::Lazy => None,
+    };
+    options.background.then_some(Rhythm { sync, maintain: options.maintenance_interval })
 }

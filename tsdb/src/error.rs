@@ -1,8 +1,12 @@
 //! Errors of the engine.
 
+use crate::wal::WalError;
 use std::io;
 use std::path::PathBuf;
 use tsdb_core::Corruption;
+
+/// The format version of the log that this version reads, as text.
+const WAL_VERSION: &str = "1";
 
 /// Why an operation of the engine failed.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +84,12 @@ pub enum Error {
         /// The refused tenant.
         tenant: tsdb_core::TenantId,
     },
+    /// A batch does not fit into one record of the log.
+    #[error("the batch exceeds the {limit} bytes that a record of the log may have")]
+    BatchTooLarge {
+        /// The longest record allowed, in bytes.
+        limit: usize,
+    },
     /// The database has been closed.
     #[error("the database is closed")]
     Closed,
@@ -107,7 +117,7 @@ impl Error {
         match self {
             Self::NoSpace { .. } => ErrorKind::Temporary,
             Self::Permission { .. } | Self::InvalidOption { .. } | Self::Closed => ErrorKind::Usage,
-            Self::TooManyTenants { .. } => ErrorKind::Usage,
+            Self::TooManyTenants { .. } | Self::BatchTooLarge { .. } => ErrorKind::Usage,
             Self::Locked { .. } | Self::UnknownVersion { .. } => ErrorKind::Foreign,
             Self::Corrupt { .. } => ErrorKind::Damage,
             Self::Io { .. } => ErrorKind::Storage,
@@ -125,6 +135,18 @@ impl Error {
                 Self::NoSpace { action, path, source }
             }
             _ => Self::Io { action, path, source },
+        }
+    }
+}
+
+impl From<WalError> for Error {
+    fn from(error: WalError) -> Self {
+        match error {
+            WalError::Io { action, path, source } => Self::io(action, path, source),
+            WalError::UnknownVersion { path, found, .. } => {
+                Self::UnknownVersion { path, found: found.to_string(), supported: WAL_VERSION }
+            }
+            WalError::RecordTooLarge { limit, .. } => Self::BatchTooLarge { limit },
         }
     }
 }

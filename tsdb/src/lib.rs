@@ -5,14 +5,19 @@
 
 mod clock;
 mod db;
+mod engine;
 mod error;
 pub mod fs;
+mod head;
+mod maintain;
 mod names;
 mod options;
 mod poison;
+mod query;
 pub mod record;
 mod stats;
 mod tenants;
+mod version;
 pub mod wal;
 
 pub use clock::SystemClock;

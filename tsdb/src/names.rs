@@ -4,6 +4,9 @@
 //! <data>/LOCK                 locked while an engine works here; holds its process number
 //! <data>/VERSION              format of the directory as a whole
 //! <data>/wal/000001           segments of the write-ahead log, numbered from 1
+//! <data>/wal/checkpoint-000007-1775643330000
+//!                             a checkpoint: the first segment still needed, and the time before which samples are in
+//!                             blocks
 //! <data>/<ULID>/meta.json     a block: what it is,
 //! <data>/<ULID>/index         its series and postings,
 //! <data>/<ULID>/chunks/000001 its samples, numbered from 1,
@@ -30,6 +33,7 @@ pub(crate) const CHUNKS_DIR: &str = "chunks";
 pub(crate) const TOMBSTONES: &str = "tombstones";
 
 const TEMPORARY_SUFFIX: &str = ".tmp";
+const CHECKPOINT_PREFIX: &str = "checkpoint-";
 const NUMBER_WIDTH: usize = 6;
 
 /// The name under which `path` is written before it is published.
@@ -55,6 +59,19 @@ pub(crate) fn parse_numbered(name: &str) -> Option<u64> {
     (numbered(number) == name).then_some(number)
 }
 
+/// Directory name of the checkpoint behind which the log begins with segment `first_segment`, and before whose
+/// `min_time` samples are in blocks.
+pub(crate) fn checkpoint(first_segment: u64, min_time: i64) -> String {
+    format!("{CHECKPOINT_PREFIX}{}-{min_time}", numbered(first_segment))
+}
+
+/// What the directory name of a checkpoint says; `None` if `name` is not in the form that [`checkpoint`] writes.
+pub(crate) fn parse_checkpoint(name: &str) -> Option<(u64, i64)> {
+    let (first_segment, min_time) = name.strip_prefix(CHECKPOINT_PREFIX)?.split_once('-')?;
+    let parsed = (parse_numbered(first_segment)?, min_time.parse().ok()?);
+    (checkpoint(parsed.0, parsed.1) == name).then_some(parsed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +88,16 @@ mod tests {
     fn foreign_names_are_no_numbers() {
         for name in ["", "0", "000000", "1", "+00001", "00001", "0000001", "000001.tmp", "00000x"] {
             assert_eq!(parse_numbered(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_checkpoints_round_trip() {
+        for (segment, time) in [(1, 0), (7, -5), (1_000_000, i64::MIN), (2, i64::MAX)] {
+            assert_eq!(parse_checkpoint(&checkpoint(segment, time)), Some((segment, time)));
+        }
+        for name in ["checkpoint-", "checkpoint-000001", "checkpoint-1-0", "checkpoint-000001-+1", "000001"] {
+            assert_eq!(parse_checkpoint(name), None, "{name}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Settings of a database.
 
+use crate::Error;
 use crate::clock::SystemClock;
 use std::fmt;
 use std::sync::Arc;
@@ -71,4 +72,28 @@ impl fmt::Debug for Options {
             .field("background", &self.background)
             .finish_non_exhaustive()
     }
+}
+
+/// The shortest window of a block, in ms.
+const MIN_BLOCK_RANGE_MS: i64 = 1000;
+
+impl Options {
+    /// Checks that every option makes sense.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let range = self.block_range_ms;
+        if range < MIN_BLOCK_RANGE_MS || range > i64::MAX / 4 {
+            return invalid("block_range_ms", range, "at least 1000 and at most a quarter of all time");
+        }
+        if let Some(retention) = self.retention_ms.filter(|retention| *retention < range) {
+            return invalid("retention_ms", retention, "at least block_range_ms");
+        }
+        match self.future_skew_ms {
+            Some(skew) if skew < 0 => invalid("future_skew_ms", skew, "0 or more"),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn invalid(option: &'static str, value: i64, rule: &'static str) -> Result<(), Error> {
+    Err(Error::InvalidOption { option, value, rule })
 }

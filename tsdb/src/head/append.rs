@@ -1,0 +1,215 @@
+//! One batch: from series and samples to memory and log.
+
+use super::log::Records;
+use super::pages::{page_number, slot};
+use super::pins::Pin;
+use super::series::{Appended, Series};
+use super::{Durable, Head};
+use crate::Error;
+use parking_lot::MutexGuard;
+use tsdb_core::labels::write_wire;
+use tsdb_core::metadata::Metadata;
+use tsdb_core::write::{AppendReport, Appender, CommitError, RefusedSample, SampleError, SeriesError};
+use tsdb_core::{Labels, SeriesRef, Timestamp};
+
+/// An open batch.
+pub(crate) struct HeadAppender<'a> {
+    head: &'a Head,
+    pin: Pin,
+    previous: Option<SeriesRef>,
+    buffers: Buffers,
+}
+
+/// Memory of a batch, reused by later ones.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    samples: Vec<(SeriesRef, Timestamp, f64)>,
+    wire: Vec<u8>,
+    metadata: Vec<(String, Metadata)>,
+    records: Records,
+}
+
+/// What applying a batch to memory came to.
+#[derive(Debug, Default)]
+struct Applied {
+    report: AppendReport,
+    repeated: u64,
+    range: Option<(Timestamp, Timestamp)>,
+}
+
+impl<'a> HeadAppender<'a> {
+    pub(super) fn new(head: &'a Head) -> Self {
+        let buffers = head.buffers.lock().pop().unwrap_or_default();
+        Self { head, pin: head.memory.pins.pin(), previous: None, buffers }
+    }
+
+    fn find(&mut self, wire: &[u8]) -> Option<SeriesRef> {
+        let memory = &self.head.memory;
+        let hash = memory.identities.hash(wire);
+        let found = memory.identities.find(&memory.pages, hash, self.previous, self.pin.epoch());
+        self.previous = found.or(self.previous);
+        found
+    }
+
+    fn apply(&mut self) -> Applied {
+        let newest_allowed = self.head.newest_allowed();
+        let mut applied = Applied::default();
+        let mut page: Option<LockedPage<'_>> = None;
+        for (position, (series, timestamp, value)) in self.buffers.samples.iter().enumerate() {
+            if page.as_ref().is_none_or(|page| page.number != page_number(*series)) {
+                // The old lock is released before the next is taken: two batches never wait for each other.
+                drop(page.take());
+                page = LockedPage::lock(self.head, *series);
+            }
+            let outcome = match &mut page {
+                _ if *timestamp > newest_allowed => {
+                    Err(SampleError::TooFarInFuture { timestamp: *timestamp, newest: newest_allowed })
+                }
+                Some(page) => page.append(*series, *timestamp, *value),
+                None => Err(SampleError::UnknownSeries { series: *series }),
+            };
+            match outcome {
+                Ok(Appended::Stored) => {
+                    self.buffers.records.push(*series, *timestamp, *value);
+                    applied.stored(*timestamp);
+                }
+                Ok(Appended::Repeated) => applied.repeated += 1,
+                Err(reason) => applied.report.refused.push(RefusedSample { position, reason }),
+            }
+        }
+        applied
+    }
+
+    fn write(&mut self) -> Result<AppendReport, CommitError> {
+        let head = self.head;
+        let log = head.log();
+        let under_way = log.begin().map_err(commit_error)?;
+        let applied = self.apply();
+        if let Some((first, last)) = applied.range {
+            head.memory.widen(first, last);
+        }
+        head.announce_metadata(&mut self.buffers.metadata);
+        let logged = log.append(&mut self.buffers.records);
+        drop(under_way);
+        logged.map_err(commit_error)?;
+        if applied.repeated > 0 {
+            // The samples repeated may be of a batch that is not logged yet.
+            log.barrier();
+            drop(log.begin().map_err(commit_error)?);
+        }
+        if head.settings.durable == Durable::EveryCommit {
+            log.sync().map_err(commit_error)?;
+        }
+        let mut report = applied.report;
+        report.accepted += applied.repeated;
+        Ok(report)
+    }
+}
+
+impl Applied {
+    #[inline]
+    fn stored(&mut self, timestamp: Timestamp) {
+        self.report.accepted += 1;
+        self.range = match self.range {
+            None => Some((timestamp, timestamp)),
+            Some((first, last)) => Some((first.min(timestamp), last.max(timestamp))),
+        };
+    }
+}
+
+struct LockedPage<'a> {
+    number: usize,
+    min_time: Timestamp,
+    series: MutexGuard<'a, Vec<Series>>,
+}
+
+impl<'a> LockedPage<'a> {
+    fn lock(head: &'a Head, series: SeriesRef) -> Option<Self> {
+        let locked = head.memory.pages.page(series)?.lock();
+        // ORDER: read under the lock, so that a cut that raises it and then takes the lock sees all older samples.
+        let min_time = head.memory.min_time();
+        Some(Self { number: page_number(series), min_time, series: locked })
+    }
+
+    #[inline]
+    fn append(
+        &mut self,
+        series: SeriesRef,
+        timestamp: Timestamp,
+        value: f64,
+    ) -> Result<Appended, SampleError> {
+        match self.series.get_mut(slot(series)).filter(|state| state.is_live()) {
+            None => Err(SampleError::UnknownSeries { series }),
+            Some(_) if timestamp < self.min_time => {
+                Err(SampleError::TooOld { timestamp, oldest: self.min_time })
+            }
+            Some(state) => state.append(timestamp, value),
+        }
+    }
+}
+
+impl Appender for HeadAppender<'_> {
+    fn lookup(&mut self, wire: &[u8]) -> Option<SeriesRef> {
+        self.find(wire)
+    }
+
+    fn series(&mut self, labels: &Labels) -> Result<SeriesRef, SeriesError> {
+        if labels.is_empty() {
+            return Err(SeriesError::NoLabels);
+        }
+        let mut wire = std::mem::take(&mut self.buffers.wire);
+        wire.clear();
+        write_wire(labels, &mut wire);
+        let found = self.find(&wire);
+        let hash = self.head.memory.identities.hash(&wire);
+        self.buffers.wire = wire;
+        match found {
+            Some(found) => Ok(found),
+            None => {
+                let series = self.head.register(labels, hash, self.pin.epoch())?;
+                self.previous = Some(series);
+                Ok(series)
+            }
+        }
+    }
+
+    #[inline]
+    fn append(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
+        self.buffers.samples.push((series, timestamp, value));
+    }
+
+    fn set_metadata(&mut self, metric: &str, metadata: Metadata) {
+        if self.head.memory.metadata.read().get(metric) != Some(&metadata) {
+            self.buffers.metadata.push((metric.to_owned(), metadata));
+        }
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<AppendReport, CommitError> {
+        if self.head.is_closed() {
+            return Err(CommitError { source: Box::new(Error::Closed), temporary: false });
+        }
+        let outcome = self.write();
+        self.head.counters.count(&outcome);
+        outcome
+    }
+}
+
+impl Drop for HeadAppender<'_> {
+    fn drop(&mut self) {
+        let mut buffers = std::mem::take(&mut self.buffers);
+        buffers.samples.clear();
+        buffers.metadata.clear();
+        self.head.keep(buffers);
+    }
+}
+
+impl Buffers {
+    /// Bytes of memory that the samples take.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.samples.capacity() * size_of::<(SeriesRef, Timestamp, f64)>()
+    }
+}
+
+fn commit_error(source: crate::wal::WalError) -> CommitError {
+    CommitError { temporary: source.is_temporary(), source: Box::new(source) }
+}

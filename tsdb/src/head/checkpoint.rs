@@ -1,0 +1,150 @@
+//! Checkpoints: what the log needs so that its beginning can be dropped.
+//!
+//! A checkpoint is a folder beside the segments, in the form of a log of its own: records of all series and all
+//! metadata. Its name says the first segment still needed and the time before which samples are in blocks (see
+//! [`names`]). It is written under a temporary name, synced and renamed, so it exists whole or not at all; the
+//! segments below it and older checkpoints are removed afterwards. Replay reads the newest checkpoint and the
+//! segments from the one it names on.
+//!
+//! Series may come and go while a checkpoint is written: those that come are in the segments that stay, those that
+//! go have no samples there that replay would take.
+
+use super::{Head, Place};
+use crate::Error;
+use crate::fs::{Fs, publish_dir};
+use crate::names;
+use crate::record::{SeriesEncoder, encode_metadata};
+use crate::wal::{Wal, WalOptions};
+use std::path::PathBuf;
+use tsdb_core::{SeriesRef, Timestamp};
+
+/// Series that are collected under one lock and written as one record.
+const BATCH: usize = 4096;
+
+/// What the name of a checkpoint says.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Checkpoint {
+    /// The first segment of the log that is still needed.
+    pub(super) first_segment: u64,
+    /// Samples before this are in blocks.
+    pub(super) min_time: Timestamp,
+}
+
+impl Checkpoint {
+    pub(super) fn path(&self, place: &Place) -> PathBuf {
+        place.wal_dir.join(names::checkpoint(self.first_segment, self.min_time))
+    }
+
+    /// The checkpoints of a log, oldest first.
+    pub(super) fn list(place: &Place) -> Result<Vec<Self>, Error> {
+        let entries = place.fs.list(&place.wal_dir).map_err(|e| Error::io("list", &place.wal_dir, e))?;
+        let parsed = entries.iter().filter(|entry| entry.is_dir).filter_map(|entry| {
+            let (first_segment, min_time) = names::parse_checkpoint(&entry.name)?;
+            Some(Self { first_segment, min_time })
+        });
+        let mut found: Vec<_> = parsed.collect();
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Removes the checkpoints older than this one.
+    pub(super) fn remove_older(&self, place: &Place) -> Result<(), Error> {
+        for old in Self::list(place)?.into_iter().filter(|old| old < self) {
+            let path = old.path(place);
+            place.fs.remove_dir_all(&path).map_err(|e| Error::io("remove", path, e))?;
+        }
+        Ok(())
+    }
+}
+
+/// Options of a log that is written once and synced at its end.
+pub(super) fn log_options(place: &Place) -> WalOptions {
+    WalOptions { max_unsynced_bytes: 0, ..place.wal_options }
+}
+
+impl Head {
+    /// Closes the current segment if it spans more than `span_ms`: the log is dropped by whole segments.
+    pub(crate) fn rotate_if_longer(&self, span_ms: i64) -> Result<(), Error> {
+        if self.log.current_span_ms() > span_ms {
+            self.log.rotate()?;
+        }
+        Ok(())
+    }
+
+    /// Drops the part of the log that holds nothing but samples before `min_time`, which must be in blocks, after
+    /// writing a checkpoint of everything else in it.
+    pub(crate) fn checkpoint(&self, min_time: Timestamp) -> Result<(), Error> {
+        self.log.rotate()?;
+        let first_segment = self.log.first_needed(min_time);
+        if self.first_segment()?.is_none_or(|first| first >= first_segment) {
+            return Ok(());
+        }
+        let resting = self.memory.ids.lock().resting();
+        let checkpoint = Checkpoint { first_segment, min_time };
+        self.write_checkpoint(&checkpoint)?;
+        // ORDER: the checkpoint is durable; now, and not before, the old segments may go.
+        self.log.drop_below(first_segment)?;
+        checkpoint.remove_older(&self.place)?;
+        self.memory.ids.lock().checkpointed(resting);
+        Ok(())
+    }
+
+    fn first_segment(&self) -> Result<Option<u64>, Error> {
+        let dir = &self.place.wal_dir;
+        let entries = self.place.fs.list(dir).map_err(|e| Error::io("list", dir, e))?;
+        Ok(entries.iter().filter(|e| !e.is_dir).filter_map(|e| names::parse_numbered(&e.name)).min())
+    }
+
+    fn write_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let fs: &dyn Fs = &*self.place.fs;
+        let path = checkpoint.path(&self.place);
+        let unfinished = names::temporary(&path);
+        for old in [&unfinished, &path] {
+            if fs.exists(old).map_err(|e| Error::io("inspect", old, e))? {
+                fs.remove_dir_all(old).map_err(|e| Error::io("remove", old, e))?;
+            }
+        }
+        let options = log_options(&self.place);
+        let (log, _) = Wal::open(self.place.fs.clone(), &unfinished, options, &mut |_, _| {})?;
+        self.write_series(&log)?;
+        self.write_metadata(&log)?;
+        log.sync()?;
+        drop(log);
+        publish_dir(fs, &unfinished, &path).map_err(|e| Error::io("publish", path, e))
+    }
+
+    fn write_series(&self, log: &Wal) -> Result<(), Error> {
+        let all: Vec<u32> = self.memory.index.read().all().iter().collect();
+        let mut encoder = SeriesEncoder::new();
+        let mut record = Vec::new();
+        for batch in all.chunks(BATCH) {
+            let index = self.memory.index.read();
+            for series in batch.iter().map(|number| SeriesRef(*number)) {
+                if let Some(labels) = index.labels(series) {
+                    encoder.push(series, &labels);
+                }
+            }
+            drop(index);
+            record.clear();
+            encoder.finish(&mut record);
+            if !record.is_empty() {
+                log.append(&[&record])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_metadata(&self, log: &Wal) -> Result<(), Error> {
+        let records = self.metadata().into_iter().map(|(metric, metadata)| {
+            let mut record = Vec::new();
+            encode_metadata(&metric, &metadata, &mut record);
+            record
+        });
+        let records: Vec<Vec<u8>> = records.collect();
+        let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
+        if !records.is_empty() {
+            log.append(&records)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! What a head counts.
+
+use crate::stats::{Refusals, Stats};
+use std::sync::atomic::{AtomicU64, Ordering};
+use tsdb_core::write::{AppendReport, CommitError, SampleError};
+
+/// Counts since the head was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(super) series_created: AtomicU64,
+    pub(super) series_removed: AtomicU64,
+    pub(super) series_refused: AtomicU64,
+    appended: AtomicU64,
+    failed_commits: AtomicU64,
+    out_of_order: AtomicU64,
+    duplicate: AtomicU64,
+    too_old: AtomicU64,
+    too_far_in_future: AtomicU64,
+    unknown_series: AtomicU64,
+}
+
+impl Counters {
+    /// Counts the outcome of a batch.
+    pub(super) fn count(&self, outcome: &Result<AppendReport, CommitError>) {
+        match outcome {
+            Ok(report) => {
+                add(&self.appended, report.accepted);
+                report.refused.iter().for_each(|refused| add(self.counter(&refused.reason), 1));
+            }
+            Err(_) => add(&self.failed_commits, 1),
+        }
+    }
+
+    /// Fills in the counts.
+    pub(super) fn report(&self, stats: &mut Stats) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        stats.series_created = read(&self.series_created);
+        stats.series_removed = read(&self.series_removed);
+        stats.series_refused = read(&self.series_refused);
+        stats.samples_appended = read(&self.appended);
+        stats.failed_commits = read(&self.failed_commits);
+        stats.samples_refused = Refusals {
+            out_of_order: read(&self.out_of_order),
+            duplicate: read(&self.duplicate),
+            too_old: read(&self.too_old),
+            too_far_in_future: read(&self.too_far_in_future),
+            unknown_series: read(&self.unknown_series),
+        };
+    }
+
+    fn counter(&self, reason: &SampleError) -> &AtomicU64 {
+        match reason {
+            SampleError::OutOfOrder { .. } => &self.out_of_order,
+            SampleError::Duplicate { .. } => &self.duplicate,
+            SampleError::TooOld { .. } => &self.too_old,
+            SampleError::TooFarInFuture { .. } => &self.too_far_in_future,
+            // A reason that the head does not give.
+            _ => &self.unknown_series,
+        }
+    }
+}
+
+pub(super) fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
+}

@@ -1,0 +1,204 @@
+//! Who is who: from the wire form of a label set to the number of its series.
+//!
+//! A series is known by a 128-bit hash (xxh3) of the wire form of its labels, with a secret of 192 random bytes drawn
+//! when the head is made. The wire form itself is not compared: among 10^8 series the chance that any two share a
+//! hash is below 10^-22, far below that of a memory error, and without the secret nobody can construct such a pair.
+//! Nothing on disk depends on the hash.
+//!
+//! The hash of each series stands in its [`Identity`], found by number without a lock. The table from hash to
+//! number holds numbers only and is split into shards under reader-writer locks. Most look-ups never reach it: each
+//! identity remembers which series was asked for after it the last time, and that guess needs one comparison.
+//!
+//! # Removal
+//! A series may be removed while somebody looks it up. Both sides announce before they check: the look-up stores
+//! its epoch in `touched` (or finds it there) and then compares the hash; the removal clears the hash and then reads `touched`
+//! again. In the single order of these operations one of the two comes first, so either the look-up sees the series
+//! gone or the removal sees it in use and puts it back.
+
+use super::pages::Pages;
+use super::pins::Epoch;
+use hashbrown::HashTable;
+use parking_lot::{RwLock, RwLockWriteGuard};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use tsdb_core::SeriesRef;
+use xxhash_rust::xxh3::xxh3_128_with_secret;
+
+const SHARDS: usize = 32;
+const SECRET_BYTES: usize = 192;
+const NO_SUCCESSOR: u32 = 0;
+
+/// The hash of a label set. Zero stands for no series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SeriesHash {
+    low: u64,
+    high: u64,
+}
+
+/// What is known of a series without a lock.
+#[derive(Debug, Default)]
+pub(crate) struct Identity {
+    low: AtomicU64,
+    high: AtomicU64,
+    /// One more than the number of the series that was asked for after this one.
+    successor: AtomicU32,
+    /// The newest epoch in which somebody took a reference.
+    touched: AtomicU32,
+}
+
+/// From hashes to numbers.
+#[derive(Debug)]
+pub(crate) struct Identities {
+    secret: [u8; SECRET_BYTES],
+    shards: Box<[RwLock<HashTable<u32>>]>,
+}
+
+impl Identities {
+    pub(crate) fn new() -> Self {
+        let mut secret = [0; SECRET_BYTES];
+        for (index, bytes) in secret.chunks_exact_mut(8).enumerate() {
+            // Each state has keys of its own, seeded by the operating system.
+            bytes.copy_from_slice(&RandomState::new().hash_one(index).to_le_bytes());
+        }
+        Self { secret, shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
+    }
+
+    /// The hash of a label set in wire form.
+    #[inline]
+    pub(crate) fn hash(&self, wire: &[u8]) -> SeriesHash {
+        let hash = xxh3_128_with_secret(wire, &self.secret);
+        SeriesHash { low: hash as u64, high: (hash >> 64) as u64 }
+    }
+
+    /// The series with this hash, marked as in use in `epoch`. `previous` is the series asked for before, from which
+    /// the next is guessed.
+    #[inline]
+    pub(crate) fn find(
+        &self,
+        pages: &Pages,
+        hash: SeriesHash,
+        previous: Option<SeriesRef>,
+        epoch: Epoch,
+    ) -> Option<SeriesRef> {
+        let previous = previous.and_then(|series| Some((series, pages.identity(series)?)));
+        if let Some((series, identity)) = previous {
+            let guess = identity.guess(series);
+            if pages.identity(guess).is_some_and(|found| found.claim(hash, epoch)) {
+                return Some(guess);
+            }
+        }
+        let found = self.find_in_table(pages, hash, epoch)?;
+        if let Some((_, identity)) = previous {
+            identity.successor.store(found.0.wrapping_add(1), Ordering::Relaxed);
+        }
+        Some(found)
+    }
+
+    fn find_in_table(&self, pages: &Pages, hash: SeriesHash, epoch: Epoch) -> Option<SeriesRef> {
+        let shard = self.shard(hash).read();
+        let found = probe(&shard, pages, hash)?;
+        pages.identity(found)?.claim(hash, epoch).then_some(found)
+    }
+
+    /// Locks the part of the table that holds `hash`, to register or remove.
+    pub(crate) fn lock(&self, hash: SeriesHash) -> Shard<'_> {
+        Shard { table: self.shard(hash).write() }
+    }
+
+    /// Bytes of memory that the tables take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().allocation_size()).sum()
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the remainder lies within the array")]
+    fn shard(&self, hash: SeriesHash) -> &RwLock<HashTable<u32>> {
+        &self.shards[(hash.high % SHARDS as u64) as usize]
+    }
+}
+
+/// A locked part of the table.
+pub(crate) struct Shard<'a> {
+    table: RwLockWriteGuard<'a, HashTable<u32>>,
+}
+
+impl Shard<'_> {
+    /// The series with this hash, marked as in use in `epoch`.
+    pub(crate) fn find(&self, pages: &Pages, hash: SeriesHash, epoch: Epoch) -> Option<SeriesRef> {
+        let found = probe(&self.table, pages, hash)?;
+        pages.identity(found)?.claim(hash, epoch).then_some(found)
+    }
+
+    /// Makes `series` known by its hash. Its page must exist.
+    pub(crate) fn insert(&mut self, pages: &Pages, series: SeriesRef, hash: SeriesHash, epoch: Epoch) {
+        if let Some(identity) = pages.identity(series) {
+            identity.successor.store(NO_SUCCESSOR, Ordering::Relaxed);
+            identity.touched.store(epoch, Ordering::SeqCst);
+            identity.high.store(hash.high, Ordering::SeqCst);
+            identity.low.store(hash.low, Ordering::SeqCst);
+        }
+        self.table.insert_unique(hash.low, series.0, |other| low_of(pages, *other));
+    }
+
+    /// Forgets `series` unless somebody took a reference in epoch `oldest` or later. Says whether it is gone.
+    pub(crate) fn remove(&mut self, pages: &Pages, series: SeriesRef, oldest: Epoch) -> bool {
+        let Some(identity) = pages.identity(series) else { return false };
+        let Some(hash) = identity.hash() else { return false };
+        if identity.touched.load(Ordering::SeqCst) >= oldest {
+            return false;
+        }
+        identity.low.store(0, Ordering::SeqCst);
+        if identity.touched.load(Ordering::SeqCst) >= oldest {
+            identity.low.store(hash.low, Ordering::SeqCst);
+            return false;
+        }
+        identity.high.store(0, Ordering::SeqCst);
+        if let Ok(entry) = self.table.find_entry(hash.low, |other| *other == series.0) {
+            entry.remove();
+        }
+        true
+    }
+}
+
+impl Identity {
+    /// The hash; `None` if there is no series of this number.
+    pub(crate) fn hash(&self) -> Option<SeriesHash> {
+        let hash =
+            SeriesHash { low: self.low.load(Ordering::SeqCst), high: self.high.load(Ordering::SeqCst) };
+        (hash.low != 0 || hash.high != 0).then_some(hash)
+    }
+
+    #[inline]
+    fn is(&self, hash: SeriesHash) -> bool {
+        self.low.load(Ordering::SeqCst) == hash.low && self.high.load(Ordering::SeqCst) == hash.high
+    }
+
+    /// Is this the series with that hash? If so it is in use from now on.
+    #[inline]
+    fn claim(&self, hash: SeriesHash, epoch: Epoch) -> bool {
+        // ORDER: announce, then check; see the module's text. The first check only keeps others untouched.
+        if self.touched.load(Ordering::SeqCst) < epoch {
+            if !self.is(hash) {
+                return false;
+            }
+            self.touched.fetch_max(epoch, Ordering::SeqCst);
+        }
+        self.is(hash)
+    }
+
+    #[inline]
+    fn guess(&self, this: SeriesRef) -> SeriesRef {
+        match self.successor.load(Ordering::Relaxed) {
+            NO_SUCCESSOR => SeriesRef(this.0.wrapping_add(1)),
+            next => SeriesRef(next - 1),
+        }
+    }
+}
+
+fn probe(table: &HashTable<u32>, pages: &Pages, hash: SeriesHash) -> Option<SeriesRef> {
+    let is_it = |number: &u32| pages.identity(SeriesRef(*number)).is_some_and(|found| found.is(hash));
+    table.find(hash.low, is_it).map(|number| SeriesRef(*number))
+}
+
+fn low_of(pages: &Pages, number: u32) -> u64 {
+    pages.identity(SeriesRef(number)).map_or(0, |identity| identity.low.load(Ordering::Acquire))
+}

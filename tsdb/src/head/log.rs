@@ -1,0 +1,219 @@
+//! The head's side of the write-ahead log: what must be written, in which order.
+//!
+//! # Order
+//! A batch is first applied to memory, then logged, then acknowledged. Three rules make that safe:
+//!
+//! 1. *Series before samples.* Whoever registers a series leaves it in `unlogged` before anyone can find it; every
+//!    batch writes what is in there ahead of its samples, in the same append. So no samples record precedes the
+//!    record of its series, whoever registered it.
+//! 2. *Nothing is forgotten.* Samples that are in memory and could not be logged stay in the backlog, which is
+//!    written before anything else. While it cannot be written, batches are refused before they touch memory, so
+//!    the backlog holds no more than the batches that were under way when the log failed.
+//! 3. *A repetition proves nothing.* A batch that repeats samples of another waits until that other batch is logged
+//!    ([`Log::barrier`]) and, if batches wait for the disk, until it is durable.
+//!
+//! Batches that run at the same time may be logged in another order than they were applied; replay puts their
+//! samples where they belong.
+
+use crate::record::{SamplesEncoder, SeriesEncoder, encode_metadata};
+use crate::wal::{Position, Wal, WalError};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use std::collections::BTreeMap;
+use std::mem;
+use tsdb_core::metadata::Metadata;
+use tsdb_core::{Labels, SeriesRef, Timestamp};
+
+/// Samples in one record at most, so that no record comes near the limit of the log.
+const RECORD_SAMPLES: usize = 1 << 16;
+/// Series in one record at most.
+const RECORD_SERIES: usize = 1 << 12;
+
+/// The log of a head.
+#[derive(Debug)]
+pub(crate) struct Log {
+    wal: Wal,
+    state: Mutex<State>,
+    unlogged: Mutex<Unlogged>,
+    /// Held shared while a batch is in memory and not yet in the log.
+    under_way: RwLock<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Records that should be in the log and are not, and the newest timestamp in them.
+    backlog: Vec<Vec<u8>>,
+    backlog_newest: Option<Timestamp>,
+    /// The newest timestamp in each segment.
+    newest: BTreeMap<u64, Timestamp>,
+    /// The segment that is being written, and the newest timestamp when it was begun.
+    begun: Option<(u64, Timestamp)>,
+    last: Option<Position>,
+}
+
+/// Series and metadata that no record names yet.
+#[derive(Debug, Default)]
+struct Unlogged {
+    series: SeriesEncoder,
+    records: Vec<Vec<u8>>,
+}
+
+/// The samples of one batch on their way to the log. Kept and reused.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    encoder: SamplesEncoder,
+    records: Vec<Vec<u8>>,
+    newest: Option<Timestamp>,
+}
+
+impl Records {
+    /// Adds a sample that was stored.
+    #[inline]
+    pub(crate) fn push(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
+        self.encoder.push(series, timestamp, value);
+        self.newest = self.newest.max(Some(timestamp));
+        if self.encoder.len() >= RECORD_SAMPLES {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        if !self.encoder.is_empty() {
+            let mut record = Vec::new();
+            self.encoder.finish(&mut record);
+            self.records.push(record);
+        }
+    }
+}
+
+impl Log {
+    /// Over an opened log; `newest` are the newest timestamps of its segments, found by replay.
+    pub(crate) fn new(wal: Wal, newest: BTreeMap<u64, Timestamp>) -> Self {
+        let state = State { newest, ..State::default() };
+        Self { wal, state: Mutex::new(state), unlogged: Mutex::default(), under_way: RwLock::new(()) }
+    }
+
+    pub(crate) fn wal(&self) -> &Wal {
+        &self.wal
+    }
+
+    /// Announces a batch that is about to touch memory. Fails, and memory must stay as it is, while there is a
+    /// backlog that cannot be written.
+    pub(crate) fn begin(&self) -> Result<RwLockReadGuard<'_, ()>, WalError> {
+        self.write(&mut self.state.lock())?;
+        Ok(self.under_way.read())
+    }
+
+    /// Returns when every batch that was in memory before this call is in the log or in the backlog.
+    pub(crate) fn barrier(&self) {
+        drop(self.under_way.write());
+    }
+
+    /// Leaves a series for the next batch to log. To be called before anyone can find the series.
+    pub(crate) fn add_series(&self, series: SeriesRef, labels: &Labels) {
+        let mut unlogged = self.unlogged.lock();
+        unlogged.series.push(series, labels);
+        if unlogged.series.len() >= RECORD_SERIES {
+            unlogged.finish_series();
+        }
+    }
+
+    /// Leaves metadata for the next batch to log.
+    pub(crate) fn add_metadata(&self, metric: &str, metadata: &Metadata) {
+        let mut record = Vec::new();
+        encode_metadata(metric, metadata, &mut record);
+        self.unlogged.lock().records.push(record);
+    }
+
+    /// Logs the samples of a batch, and everything that must stand before them. After an error all of it is in the
+    /// backlog.
+    pub(crate) fn append(&self, batch: &mut Records) -> Result<(), WalError> {
+        batch.finish();
+        let mut state = self.state.lock();
+        // ORDER: the series that the samples refer to stand before them.
+        self.unlogged.lock().take(&mut state.backlog);
+        state.backlog.append(&mut batch.records);
+        state.backlog_newest = state.backlog_newest.max(batch.newest.take());
+        self.write(&mut state)
+    }
+
+    /// Waits until everything that is in the log now is durable.
+    pub(crate) fn sync(&self) -> Result<(), WalError> {
+        let last = self.state.lock().last;
+        last.map_or(Ok(()), |position| self.wal.sync_to(position))
+    }
+
+    /// Writes what is left over and closes the segment.
+    pub(crate) fn rotate(&self) -> Result<u64, WalError> {
+        let mut state = self.state.lock();
+        self.unlogged.lock().take(&mut state.backlog);
+        self.write(&mut state)?;
+        self.wal.rotate()
+    }
+
+    /// The first segment that must be kept when samples before `min_time` are not needed any more: all before it
+    /// hold older samples only.
+    pub(crate) fn first_needed(&self, min_time: Timestamp) -> u64 {
+        let state = self.state.lock();
+        let needed =
+            state.newest.iter().find(|(_, newest)| **newest >= min_time).map(|(segment, _)| *segment);
+        let current = self.wal.current_segment();
+        needed.map_or(current, |segment| segment.min(current))
+    }
+
+    /// Removes the segments below `first`.
+    pub(crate) fn drop_below(&self, first: u64) -> Result<(), WalError> {
+        self.wal.drop_segments_below(first)?;
+        let mut state = self.state.lock();
+        state.newest = state.newest.split_off(&first);
+        Ok(())
+    }
+
+    /// How far time went on since the segment that is being written was begun, in ms.
+    pub(crate) fn current_span_ms(&self) -> i64 {
+        let state = self.state.lock();
+        let begun = state.begun.filter(|(segment, _)| *segment == self.wal.current_segment());
+        let span = begun.and_then(|(segment, then)| Some(state.newest.get(&segment)?.saturating_sub(then)));
+        span.unwrap_or(0)
+    }
+
+    fn write(&self, state: &mut State) -> Result<(), WalError> {
+        if state.backlog.is_empty() {
+            return Ok(());
+        }
+        // The append may begin a new segment, so the one before and the one after it count as holding the samples.
+        state.count_newest(self.wal.current_segment());
+        let records: Vec<&[u8]> = state.backlog.iter().map(Vec::as_slice).collect();
+        state.last = Some(self.wal.append(&records)?);
+        state.count_newest(self.wal.current_segment());
+        state.backlog.clear();
+        state.backlog_newest = None;
+        Ok(())
+    }
+}
+
+impl State {
+    fn count_newest(&mut self, segment: u64) {
+        if let Some(newest) = self.backlog_newest {
+            let known = self.newest.entry(segment).or_insert(newest);
+            *known = newest.max(*known);
+            if self.begun.is_none_or(|(begun, _)| begun != segment) {
+                self.begun = Some((segment, newest));
+            }
+        }
+    }
+}
+
+impl Unlogged {
+    fn finish_series(&mut self) {
+        let mut record = Vec::new();
+        self.series.finish(&mut record);
+        self.records.push(record);
+    }
+
+    fn take(&mut self, into: &mut Vec<Vec<u8>>) {
+        if !self.series.is_empty() {
+            self.finish_series();
+        }
+        into.append(&mut self.records);
+    }
+}

@@ -1,0 +1,226 @@
+//! What a head holds in memory: series, their labels, their samples. Knows nothing of the log.
+
+use super::identity::{Identities, SeriesHash};
+use super::ids::Ids;
+use super::pages::{Page, Pages, slot};
+use super::pins::{Epoch, Pins};
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use tsdb_core::labels::write_wire;
+use tsdb_core::metadata::Metadata;
+use tsdb_core::write::SeriesError;
+use tsdb_core::{Labels, SeriesRef, TimeRange, Timestamp};
+use tsdb_index::{LiveIndex, RoaringBitmap};
+
+/// Series, labels and samples of a head.
+///
+/// Locks are taken in this order: a shard of the identities, the index, a page. Numbers and pins are leaves.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub(super) pins: Arc<Pins>,
+    pub(super) pages: Pages,
+    pub(super) identities: Identities,
+    pub(super) index: RwLock<LiveIndex>,
+    pub(super) ids: Mutex<Ids>,
+    pub(super) metadata: RwLock<BTreeMap<String, Metadata>>,
+    active: AtomicU64,
+    /// Samples before this are in blocks; none is taken.
+    min_time: AtomicI64,
+    first: AtomicI64,
+    last: AtomicI64,
+}
+
+impl Memory {
+    /// An empty memory that takes samples from `min_time` on.
+    pub(crate) fn new(min_time: Timestamp) -> Self {
+        Self {
+            pins: Pins::new(),
+            pages: Pages::default(),
+            identities: Identities::new(),
+            index: RwLock::new(LiveIndex::new()),
+            ids: Mutex::default(),
+            metadata: RwLock::default(),
+            active: AtomicU64::new(0),
+            min_time: AtomicI64::new(min_time),
+            first: AtomicI64::new(Timestamp::MAX),
+            last: AtomicI64::new(Timestamp::MIN),
+        }
+    }
+
+    /// Number of series.
+    pub(crate) fn active(&self) -> u64 {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// The oldest time that is taken.
+    pub(crate) fn min_time(&self) -> Timestamp {
+        self.min_time.load(Ordering::SeqCst)
+    }
+
+    /// Refuses samples before `min_time` from now on. Whoever locks a page after this sees it.
+    pub(crate) fn raise_min_time(&self, min_time: Timestamp) {
+        self.min_time.fetch_max(min_time, Ordering::SeqCst);
+    }
+
+    /// About the times of the samples; `None` if there are none.
+    pub(crate) fn range(&self) -> Option<TimeRange> {
+        let first = self.first.load(Ordering::SeqCst).max(self.min_time());
+        TimeRange::new(first, self.last.load(Ordering::SeqCst))
+    }
+
+    /// Notes that samples between these times came in.
+    pub(crate) fn widen(&self, first: Timestamp, last: Timestamp) {
+        if self.first.load(Ordering::Relaxed) > first {
+            self.first.fetch_min(first, Ordering::SeqCst);
+        }
+        if self.last.load(Ordering::Relaxed) < last {
+            self.last.fetch_max(last, Ordering::SeqCst);
+        }
+    }
+
+    /// The series with these labels, registered if it is new; `announce` is called for a new one before anybody can
+    /// find it.
+    pub(crate) fn register(
+        &self,
+        labels: &Labels,
+        hash: SeriesHash,
+        epoch: Epoch,
+        max_active: u64,
+        announce: impl FnOnce(SeriesRef),
+    ) -> Result<SeriesRef, SeriesError> {
+        let mut shard = self.identities.lock(hash);
+        if let Some(known) = shard.find(&self.pages, hash, epoch) {
+            return Ok(known);
+        }
+        if self.active.fetch_add(1, Ordering::Relaxed) >= max_active {
+            self.active.fetch_sub(1, Ordering::Relaxed);
+            return Err(refusal("active_series", max_active, labels));
+        }
+        let place = self.place(labels);
+        let series = place.inspect_err(|_| {
+            self.active.fetch_sub(1, Ordering::Relaxed);
+        })?;
+        announce(series);
+        shard.insert(&self.pages, series, hash, epoch);
+        Ok(series)
+    }
+
+    fn place(&self, labels: &Labels) -> Result<SeriesRef, SeriesError> {
+        let series = self.ids.lock().take();
+        let page = series.and_then(|series| self.pages.page_or_new(series));
+        let (Some(series), Some(page)) = (series, page) else {
+            return Err(refusal("series_numbers", super::pages::MAX_SERIES.into(), labels));
+        };
+        if self.index.write().insert(series, labels).is_err() {
+            self.ids.lock().undo(series);
+            return Err(refusal("label_index_bytes", u32::MAX.into(), labels));
+        }
+        page.begin(series);
+        Ok(series)
+    }
+
+    /// Registers `series` under its logged number, whoever had that number before, with the samples that its labels
+    /// had under another number. For replay, before anyone else is there.
+    pub(crate) fn replay_series(&self, series: SeriesRef, labels: &Labels) {
+        let mut wire = Vec::new();
+        write_wire(labels, &mut wire);
+        let hash = self.identities.hash(&wire);
+        let known = self.identities.lock(hash).find(&self.pages, hash, 0);
+        if known == Some(series) {
+            return;
+        }
+        let samples = known.and_then(|old| Some(self.pages.page(old)?.take(old)));
+        known.into_iter().chain([series]).for_each(|number| self.forget(number));
+        let Some(page) = self.pages.page_or_new(series) else { return };
+        self.ids.lock().seen(series);
+        if self.index.write().insert(series, labels).is_err() {
+            return;
+        }
+        page.begin(series);
+        if let Some(samples) = samples {
+            page.put(series, samples);
+        }
+        self.identities.lock(hash).insert(&self.pages, series, hash, 0);
+        self.active.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn forget(&self, series: SeriesRef) {
+        let Some(page) = self.pages.page(series) else { return };
+        let Some(hash) = page.identity(series).and_then(super::identity::Identity::hash) else { return };
+        if self.identities.lock(hash).remove(&self.pages, series, Epoch::MAX) {
+            self.index.write().remove(&RoaringBitmap::from_iter([series.0]));
+            page.end(series);
+            self.active.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends replay: numbers that no series has may be used.
+    pub(crate) fn finish_replay(&self) {
+        let is_used = |series| self.pages.identity(series).is_some_and(|identity| identity.hash().is_some());
+        self.ids.lock().reclaim(is_used);
+    }
+
+    /// Forgets chunks that end before `min_time`.
+    pub(crate) fn truncate(&self, min_time: Timestamp) {
+        for (_, page) in self.pages.iter() {
+            page.lock().iter_mut().for_each(|series| series.truncate(min_time));
+        }
+        self.first.fetch_max(min_time, Ordering::SeqCst);
+    }
+
+    /// Removes the series that have no samples and that no living appender can hold. Returns how many.
+    pub(crate) fn remove_empty(&self) -> u64 {
+        self.pins.advance();
+        let oldest = self.pins.oldest();
+        let mut dead = RoaringBitmap::new();
+        for (first, page) in self.pages.iter() {
+            for series in page.empty(first) {
+                if self.remove_if_unused(page, series, oldest) {
+                    dead.insert(series.0);
+                }
+            }
+        }
+        let count = dead.len();
+        if count > 0 {
+            self.index.write().remove(&dead);
+            self.active.fetch_sub(count, Ordering::Relaxed);
+            // ORDER: whoever pins from now on cannot have seen these series.
+            let since = self.pins.advance();
+            self.ids.lock().rest(since, dead.into_iter().map(SeriesRef).collect());
+        }
+        count
+    }
+
+    fn remove_if_unused(&self, page: &Page, series: SeriesRef, oldest: Epoch) -> bool {
+        let Some(hash) = page.identity(series).and_then(super::identity::Identity::hash) else {
+            return false;
+        };
+        let mut shard = self.identities.lock(hash);
+        let mut all = page.lock();
+        let Some(state) = all.get_mut(slot(series)).filter(|state| state.is_empty()) else { return false };
+        let removed = shard.remove(&self.pages, series, oldest);
+        if removed {
+            state.end();
+        }
+        removed
+    }
+
+    /// The first time at or after `min_time` that may have a sample.
+    pub(crate) fn first_time(&self, min_time: Timestamp) -> Option<Timestamp> {
+        let first_of = |page: &Page| page.lock().iter().filter_map(|series| series.first(min_time)).min();
+        self.pages.iter().filter_map(|(_, page)| first_of(page)).min()
+    }
+
+    /// Estimate of the bytes of memory in use.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let pages: usize = self.pages.iter().map(|(_, page)| page.memory_bytes()).sum();
+        let index = self.index.read().memory_bytes();
+        (pages + index + self.identities.memory_bytes()) as u64
+    }
+}
+
+fn refusal(limit: &'static str, allowed: u64, labels: &Labels) -> SeriesError {
+    SeriesError::Limit { limit, allowed, series: labels.to_string() }
+}

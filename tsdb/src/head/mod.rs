@@ -1,0 +1,202 @@
+//! The head: the newest samples of every series, in memory and in the log.
+//!
+//! What it promises: a batch that was acknowledged is found by every later querier and, as far as the chosen
+//! durability reaches, after a crash; each sample exactly once. What it does not do: write blocks, choose when to
+//! cut them, or merge with them; the engine above does.
+//!
+//! | part | what it is |
+//! |---|---|
+//! | `identity`, `pages`, `ids` | from label sets to numbers, from numbers to places, and which numbers are free |
+//! | `series` | the chunks of one series |
+//! | `memory` | all series with their index; `view` reads it |
+//! | `append`, `log` | one batch; the order of what goes to the write-ahead log |
+//! | `checkpoint`, `replay` | which part of the log is still needed; memory from the log |
+//! | `pins` | what readers and writers may still hold |
+//!
+//! # A cut, step by step
+//! Let `T` be the end of the window that becomes a block.
+//! 1. `min_time` is raised to `T`: no sample before it is taken any more. Appends read `min_time` under the lock of
+//!    the page they write, so after every page was locked once, nothing before `T` changes.
+//! 2. The samples before `T` are written as a block and published together with the new lower bound `T` of what
+//!    queriers read from the head, in one step. A querier has either the old pair (no block, the head from the old
+//!    bound) or the new one. **From here on a replay skips samples before `T`**, because the block is on disk.
+//! 3. When no querier with the old pair is left (see `pins`), chunks before `T` are dropped from memory and series
+//!    without samples are removed.
+//! 4. A checkpoint names all series that are left, and says `T`. Then the segments of the log with nothing newer
+//!    than `T` are removed. A crash between these steps leaves more log than needed, never less.
+
+mod append;
+mod checkpoint;
+mod counters;
+mod identity;
+mod ids;
+mod log;
+mod memory;
+mod pages;
+mod pins;
+mod replay;
+mod series;
+mod view;
+
+pub(crate) use memory::Memory;
+pub(crate) use pins::{Epoch, Pin};
+pub(crate) use view::Selected;
+
+use crate::stats::Stats;
+use crate::wal::{WalError, WalOptions};
+use append::{Buffers, HeadAppender};
+use counters::{Counters, add};
+use log::Log;
+use parking_lot::Mutex;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tsdb_core::metadata::Metadata;
+use tsdb_core::time::Clock;
+use tsdb_core::write::{Appender, SeriesError};
+use tsdb_core::{Labels, SeriesRef, Timestamp};
+
+/// Buffers of finished batches that are kept for later ones.
+const KEPT_BUFFERS: usize = 4;
+/// A buffer larger than this is not kept.
+const KEPT_BUFFER_BYTES: usize = 4 << 20;
+
+/// When a batch is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durable {
+    /// When it is on disk.
+    EveryCommit,
+    /// When the operating system has it.
+    Later,
+}
+
+/// What the engine decides for a head.
+pub(crate) struct Settings {
+    pub(crate) durable: Durable,
+    pub(crate) future_skew_ms: Option<i64>,
+    pub(crate) max_active_series: u64,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Where a head keeps its files.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) fs: Arc<dyn crate::fs::Fs>,
+    /// The directory of the log.
+    pub(crate) wal_dir: PathBuf,
+    pub(crate) wal_options: WalOptions,
+}
+
+/// The newest samples of every series.
+pub(crate) struct Head {
+    memory: Memory,
+    log: Log,
+    place: Place,
+    settings: Settings,
+    counters: Counters,
+    buffers: Mutex<Vec<Buffers>>,
+    closed: AtomicBool,
+}
+
+impl Head {
+    /// A new batch.
+    pub(crate) fn appender(&self) -> Box<dyn Appender + '_> {
+        Box::new(HeadAppender::new(self))
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Keeps what is visible now readable until the pin is dropped.
+    pub(crate) fn pin(&self) -> Pin {
+        self.memory.pins.pin()
+    }
+
+    /// Begins a new epoch: queriers of older epochs may not know what was published just now.
+    pub(crate) fn advance(&self) -> Epoch {
+        self.memory.pins.advance()
+    }
+
+    /// Is no pin left from before `epoch`?
+    pub(crate) fn is_unpinned_before(&self, epoch: Epoch) -> bool {
+        self.memory.pins.oldest() >= epoch
+    }
+
+    /// Drops chunks before `min_time` and series without samples.
+    pub(crate) fn truncate(&self, min_time: Timestamp) {
+        self.memory.truncate(min_time);
+        add(&self.counters.series_removed, self.memory.remove_empty());
+    }
+
+    /// Makes everything appended so far durable.
+    pub(crate) fn sync(&self) -> Result<(), WalError> {
+        self.log.sync()
+    }
+
+    /// Refuses all later batches.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.log.barrier();
+    }
+
+    /// All that is known of metrics, in order of name.
+    pub(crate) fn metadata(&self) -> Vec<(String, Metadata)> {
+        let known = self.memory.metadata.read();
+        known.iter().map(|(metric, metadata)| (metric.clone(), metadata.clone())).collect()
+    }
+
+    /// Fills in the numbers of the head.
+    pub(crate) fn report(&self, stats: &mut Stats) {
+        self.counters.report(stats);
+        stats.active_series = self.memory.active();
+        stats.head_range = self.memory.range();
+        stats.head_bytes = self.memory.memory_bytes();
+        stats.wal_bytes = self.log.wal().stats().bytes;
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    fn log(&self) -> &Log {
+        &self.log
+    }
+
+    fn newest_allowed(&self) -> Timestamp {
+        let skew = self.settings.future_skew_ms;
+        skew.map_or(Timestamp::MAX, |skew| self.settings.clock.now().saturating_add(skew))
+    }
+
+    fn register(
+        &self,
+        labels: &Labels,
+        hash: identity::SeriesHash,
+        epoch: Epoch,
+    ) -> Result<SeriesRef, SeriesError> {
+        let announce = |series| {
+            self.log.add_series(series, labels);
+            add(&self.counters.series_created, 1);
+        };
+        let registered = self.memory.register(labels, hash, epoch, self.settings.max_active_series, announce);
+        registered.inspect_err(|_| add(&self.counters.series_refused, 1))
+    }
+
+    fn announce_metadata(&self, news: &mut Vec<(String, Metadata)>) {
+        if news.is_empty() {
+            return;
+        }
+        let mut known = self.memory.metadata.write();
+        for (metric, metadata) in news.drain(..) {
+            self.log.add_metadata(&metric, &metadata);
+            known.insert(metric, metadata);
+        }
+    }
+
+    fn keep(&self, buffers: Buffers) {
+        let mut kept = self.buffers.lock();
+        if kept.len() < KEPT_BUFFERS && buffers.memory_bytes() <= KEPT_BUFFER_BYTES {
+            kept.push(buffers);
+        }
+    }
+}

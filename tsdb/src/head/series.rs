@@ -1,0 +1,264 @@
+//! The samples of one series in memory: sealed chunks and the open one.
+//!
+//! Samples are in order of time and times are unique, over all chunks. Sealed chunks never change, so readers share
+//! them; of the open chunk they take a copy. A chunk that lies on both sides of a cut stays whole until its last
+//! sample is in a block: readers filter by time.
+
+use std::sync::Arc;
+use tsdb_core::chunk::xor::{self, XorChunk};
+use tsdb_core::read::SampleColumns;
+use tsdb_core::write::SampleError;
+use tsdb_core::{Corruption, TimeRange, Timestamp};
+
+/// Samples after which the open chunk is sealed.
+pub(crate) const CHUNK_SAMPLES: usize = 120;
+
+/// One series.
+#[derive(Debug, Default)]
+pub(crate) struct Series {
+    open: XorChunk,
+    sealed: Vec<Sealed>,
+    /// Is the number in use?
+    live: bool,
+}
+
+/// A chunk that is full.
+#[derive(Debug, Clone)]
+pub(crate) struct Sealed {
+    range: TimeRange,
+    bytes: Arc<[u8]>,
+}
+
+/// What became of an accepted sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Appended {
+    /// It is new and stored.
+    Stored,
+    /// The series had it already.
+    Repeated,
+}
+
+/// What a reader takes from a series under its lock, to decode without it.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    sealed: Vec<Arc<[u8]>>,
+    open: Vec<u8>,
+}
+
+impl Series {
+    /// A series without samples whose number is in use.
+    pub(crate) fn begun() -> Self {
+        Self { live: true, ..Self::default() }
+    }
+
+    /// Takes the number out of use; all samples are gone.
+    pub(crate) fn end(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.live
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.sealed.is_empty()
+    }
+
+    /// Adds a sample behind the others, if it may be added.
+    #[inline]
+    pub(crate) fn append(&mut self, timestamp: Timestamp, value: f64) -> Result<Appended, SampleError> {
+        match self.last() {
+            Some(newest) if timestamp <= newest => self.repeat(timestamp, value, newest),
+            _ => {
+                self.push(timestamp, value);
+                Ok(Appended::Stored)
+            }
+        }
+    }
+
+    /// Puts a sample where it belongs. For replay: the log holds only samples that were accepted, but those of
+    /// batches that were written at the same time may stand in it in another order.
+    pub(crate) fn insert(&mut self, timestamp: Timestamp, value: f64) {
+        if self.last().is_none_or(|newest| timestamp > newest) {
+            return self.push(timestamp, value);
+        }
+        let mut all = SampleColumns::new();
+        // The chunks were written by this process: they decode.
+        drop(self.snapshot(TimeRange::ALL).decode(TimeRange::ALL, &mut all));
+        if let Err(place) = all.timestamps.binary_search(&timestamp) {
+            all.timestamps.insert(place, timestamp);
+            all.values.insert(place, value);
+            *self = Self::begun();
+            for (timestamp, value) in all.timestamps.iter().zip(&all.values) {
+                self.push(*timestamp, *value);
+            }
+        }
+    }
+
+    /// Forgets the chunks that have no sample at or after `min_time`.
+    pub(crate) fn truncate(&mut self, min_time: Timestamp) {
+        self.sealed.retain(|chunk| chunk.range.end() >= min_time);
+        self.sealed.shrink_to_fit();
+        if self.open.last_timestamp().is_some_and(|last| last < min_time) {
+            self.open = XorChunk::new();
+        }
+    }
+
+    /// Times of the first and the last sample.
+    pub(crate) fn range(&self) -> Option<TimeRange> {
+        let first = self.sealed.first().map(|chunk| chunk.range.start()).or(self.open.first_timestamp())?;
+        TimeRange::new(first, self.last()?)
+    }
+
+    /// The first time at or after `min_time` that may have a sample.
+    pub(crate) fn first(&self, min_time: Timestamp) -> Option<Timestamp> {
+        self.range().filter(|range| range.end() >= min_time).map(|range| range.start().max(min_time))
+    }
+
+    /// Takes the chunks that may have samples within `range`.
+    pub(crate) fn snapshot(&self, range: TimeRange) -> Snapshot {
+        let within = |chunk: &&Sealed| chunk.range.overlaps(&range);
+        let sealed = self.sealed.iter().filter(within).map(|chunk| Arc::clone(&chunk.bytes)).collect();
+        let open_range = self.open.first_timestamp().zip(self.open.last_timestamp());
+        let open = match open_range.and_then(|(first, last)| TimeRange::new(first, last)) {
+            Some(times) if times.overlaps(&range) => self.open.as_bytes().to_vec(),
+            _ => Vec::new(),
+        };
+        Snapshot { sealed, open }
+    }
+
+    /// An upper estimate of the samples within `range`.
+    pub(crate) fn estimate(&self, range: TimeRange) -> usize {
+        let sealed = self.sealed.iter().filter(|chunk| chunk.range.overlaps(&range)).count() * CHUNK_SAMPLES;
+        sealed + self.open.len()
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let sealed: usize = self.sealed.iter().map(|chunk| chunk.bytes.len() + 2 * size_of::<usize>()).sum();
+        sealed + self.sealed.capacity() * size_of::<Sealed>() + self.open.heap_bytes()
+    }
+
+    #[inline]
+    fn last(&self) -> Option<Timestamp> {
+        self.open.last_timestamp().or_else(|| self.sealed.last().map(|chunk| chunk.range.end()))
+    }
+
+    #[inline]
+    fn push(&mut self, timestamp: Timestamp, value: f64) {
+        if self.open.len() >= CHUNK_SAMPLES {
+            self.seal();
+        }
+        let pushed = self.open.push(timestamp, value);
+        debug_assert!(pushed.is_ok(), "the caller checked the order, the chunk has room: {pushed:?}");
+    }
+
+    #[cold]
+    fn seal(&mut self) {
+        let full = std::mem::take(&mut self.open);
+        let range = full.first_timestamp().zip(full.last_timestamp());
+        if let Some(range) = range.and_then(|(first, last)| TimeRange::new(first, last)) {
+            self.sealed.push(Sealed { range, bytes: full.into_bytes().into() });
+        }
+    }
+
+    /// Answers for a sample that is not behind the others: has the series got it?
+    #[cold]
+    fn repeat(&self, timestamp: Timestamp, value: f64, newest: Timestamp) -> Result<Appended, SampleError> {
+        let stored = match self.open.last_value() {
+            Some(last) if timestamp == newest => Some(last),
+            _ => self.at(timestamp),
+        };
+        match stored {
+            Some(stored) if stored.to_bits() == value.to_bits() => Ok(Appended::Repeated),
+            Some(_) => Err(SampleError::Duplicate { timestamp }),
+            None => Err(SampleError::OutOfOrder { timestamp, newest }),
+        }
+    }
+
+    fn at(&self, timestamp: Timestamp) -> Option<f64> {
+        let instant = TimeRange::instant(timestamp);
+        let mut found = SampleColumns::new();
+        self.snapshot(instant).decode(instant, &mut found).ok()?;
+        found.values.first().copied()
+    }
+}
+
+impl Snapshot {
+    /// Appends the samples within `range` to `into`.
+    pub(crate) fn decode(&self, range: TimeRange, into: &mut SampleColumns) -> Result<(), Corruption> {
+        for bytes in &self.sealed {
+            xor::decode_range(bytes, range, into)?;
+        }
+        if !self.open.is_empty() {
+            xor::decode_range(&self.open, range, into)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(samples: &[(Timestamp, f64)]) -> Series {
+        let mut series = Series::begun();
+        for (timestamp, value) in samples {
+            assert_eq!(series.append(*timestamp, *value), Ok(Appended::Stored));
+        }
+        series
+    }
+
+    fn samples(series: &Series, range: TimeRange) -> Vec<(Timestamp, u64)> {
+        let mut columns = SampleColumns::new();
+        series.snapshot(range).decode(range, &mut columns).unwrap();
+        columns.timestamps.iter().copied().zip(columns.values.iter().map(|v| v.to_bits())).collect()
+    }
+
+    #[test]
+    fn chunks_are_sealed_and_read_as_one() {
+        let all: Vec<_> = (0..1000_i64).map(|t| (t * 15_000, t as f64)).collect();
+        let series = series(&all);
+        assert_eq!(series.sealed.len(), 8);
+        let expected: Vec<_> = all.iter().map(|(t, v)| (*t, v.to_bits())).collect();
+        assert_eq!(samples(&series, TimeRange::ALL), expected);
+        let range = TimeRange::new(119 * 15_000, 240 * 15_000).unwrap();
+        assert_eq!(samples(&series, range), expected[119..=240]);
+    }
+
+    #[test]
+    fn repetitions_are_told_from_conflicts_bit_by_bit() {
+        let nan = f64::from_bits(0x7ff8_0000_0000_0001);
+        let all: Vec<_> = (0..200).map(|t| (t, f64::from(t as i32))).chain([(200, nan)]).collect();
+        let mut series = series(&all);
+        assert_eq!(series.append(200, nan), Ok(Appended::Repeated));
+        assert_eq!(series.append(200, f64::NAN), Err(SampleError::Duplicate { timestamp: 200 }));
+        assert_eq!(series.append(3, 3.0), Ok(Appended::Repeated));
+        assert_eq!(series.append(0, -0.0), Err(SampleError::Duplicate { timestamp: 0 }));
+        assert_eq!(series.append(-1, 1.0), Err(SampleError::OutOfOrder { timestamp: -1, newest: 200 }));
+    }
+
+    #[test]
+    fn replayed_samples_go_where_they_belong() {
+        let mut shuffled = series(&[]);
+        for k in 0..300_i64 {
+            let t = k * 7 % 300;
+            shuffled.insert(t, t as f64);
+            shuffled.insert(t, t as f64);
+        }
+        let expected: Vec<_> = (0..300_i64).map(|t| (t, (t as f64).to_bits())).collect();
+        assert_eq!(samples(&shuffled, TimeRange::ALL), expected);
+    }
+
+    #[test]
+    fn truncation_keeps_chunks_that_reach_over_the_cut() {
+        let all: Vec<_> = (0..250_i64).map(|t| (t, 0.5)).collect();
+        let mut series = series(&all);
+        series.truncate(130);
+        assert_eq!(series.range(), TimeRange::new(120, 249));
+        series.truncate(249);
+        assert_eq!(series.range(), TimeRange::new(240, 249));
+        series.truncate(250);
+        assert!(series.is_empty() && series.is_live());
+    }
+}
