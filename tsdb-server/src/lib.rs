@@ -1,1 +1,46 @@
-//! Being written.
+//! Parts of a metrics server: the Prometheus HTTP API, remote write, JSON push, tenants.
+//!
+//! [`Server::open`] assembles a server over a data directory, [`serve`] runs it on a listener:
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = tsdb_server::Config::default();
+//! let listener = tokio::net::TcpListener::bind(config.listen).await?;
+//! let server = tsdb_server::Server::open(config)?;
+//! tsdb_server::serve(listener, server, async { tsdb_server::stop_signal().await.unwrap_or_default() }).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Server::router`] can be mounted in another axum application instead, and [`Server::new`] stands on anything
+//! that implements [`Stores`]. This is the only crate of the family that knows async, HTTP, JSON and protobuf.
+//!
+//! Left out so far, whole: rules and alerts, scraping, OTLP, remote read, remote write 2.0, exemplars and native
+//! histograms, authentication, TLS.
+
+mod access;
+mod api;
+mod config;
+mod error;
+mod ingest;
+mod limits;
+mod period;
+mod rate;
+mod rfc3339;
+mod serve;
+mod state;
+mod store;
+mod telemetry;
+mod validation;
+
+pub use access::TenantPolicy;
+pub use config::{Config, ConfigError, DurabilityConfig, HttpConfig, StorageConfig};
+pub use error::{ApiError, ErrorKind};
+pub use ingest::remote_write_format as remote_write;
+pub use ingest::{Encoding, EncodingError, decode_content};
+pub use limits::{IngestLimits, Limit, Limits, PushRules, QueryLimits, RemoteWriteRules, SeriesRules};
+pub use period::{Period, PeriodError};
+pub use serve::{serve, stop_signal};
+pub use state::{OpenError, Server};
+pub use store::{Store, Stores};
+pub use validation::LabelFault;

@@ -1,0 +1,172 @@
+//! Numbers as the Prometheus API writes them.
+//!
+//! Values are shortest round-trip decimals in Go's spelling: `+Inf`, `NaN`, exponents with a sign and at least two
+//! digits. Vectors and matrices switch to exponents below 1e-6 and from 1e21 on, scalars never do. Timestamps are
+//! seconds; in vectors and matrices a fraction has three digits, in scalars no trailing zeros.
+
+use std::io::Write;
+use tsdb_core::Timestamp;
+
+/// Writes a value of a vector or matrix, without quotes.
+pub(crate) fn write_value(value: f64, out: &mut Vec<u8>) {
+    let magnitude = value.abs();
+    if magnitude != 0.0 && magnitude.is_finite() && !(1e-6..1e21).contains(&magnitude) {
+        write_exponent(value, out);
+    } else {
+        write_decimal(value, out);
+    }
+}
+
+/// Writes a value without an exponent and without quotes.
+pub(crate) fn write_decimal(value: f64, out: &mut Vec<u8>) {
+    if value.is_nan() {
+        out.extend_from_slice(b"NaN");
+    } else if value.is_infinite() {
+        out.extend_from_slice(if value > 0.0 { b"+Inf" } else { b"-Inf" });
+    } else if let Some(whole) = small_integer(value) {
+        write_integer(whole, out);
+    } else {
+        write_display(value, out);
+    }
+}
+
+/// The value as an integer if it is one that a double holds exactly; a negative zero is none.
+fn small_integer(value: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if value.abs() < EXACT && value.trunc() == value && (value != 0.0 || value.is_sign_positive()) {
+        #[expect(clippy::cast_possible_truncation, reason = "checked above: a whole number below 2^53")]
+        return Some(value as i64);
+    }
+    None
+}
+
+fn write_exponent(value: f64, out: &mut Vec<u8>) {
+    let start = out.len();
+    let written = write!(out, "{value:e}");
+    debug_assert!(written.is_ok(), "a vector takes all bytes");
+    let Some(mark) = out.iter().skip(start).position(|b| *b == b'e').map(|at| at + start) else { return };
+    let exponent = out.split_off(mark + 1);
+    let (sign, digits) = match exponent.strip_prefix(b"-") {
+        Some(digits) => (b'-', digits),
+        None => (b'+', exponent.as_slice()),
+    };
+    out.push(sign);
+    if digits.len() < 2 {
+        out.push(b'0');
+    }
+    out.extend_from_slice(digits);
+}
+
+/// Writes a whole number.
+pub(crate) fn write_integer(value: i64, out: &mut Vec<u8>) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    let mut digits = [0u8; 20];
+    let mut rest = value.unsigned_abs();
+    let mut used = 0;
+    for slot in digits.iter_mut().rev() {
+        *slot = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+        used += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(20 - used..).unwrap_or_default());
+}
+
+/// Writes the time of a vector or matrix element: seconds, with three digits behind the point if any.
+pub(crate) fn write_timestamp(at: Timestamp, out: &mut Vec<u8>) {
+    if at < 0 {
+        out.push(b'-');
+    }
+    let ms = at.unsigned_abs();
+    write_integer((ms / 1_000).cast_signed(), out);
+    let fraction = ms % 1_000;
+    if fraction != 0 {
+        let [hundreds, tens, ones] = [fraction / 100, fraction / 10 % 10, fraction % 10]
+            .map(|digit| b'0' + u8::try_from(digit).unwrap_or_default());
+        out.extend_from_slice(&[b'.', hundreds, tens, ones]);
+    }
+}
+
+/// Writes the time of a scalar or string: seconds as a float, so without trailing zeros.
+pub(crate) fn write_scalar_timestamp(at: Timestamp, out: &mut Vec<u8>) {
+    let start = out.len();
+    write_timestamp(at, out);
+    if out.iter().skip(start).any(|b| *b == b'.') {
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+    }
+}
+
+fn write_display(value: f64, out: &mut Vec<u8>) {
+    let written = write!(out, "{value}");
+    debug_assert!(written.is_ok(), "a vector takes all bytes");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn values_are_spelled_as_prometheus_spells_them() {
+        for (value, expected) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (-1842.0, "-1842"),
+            (0.1, "0.1"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (-2.5e300, "-2.5e+300"),
+            (1e-6, "0.000001"),
+            (1e-7, "1e-07"),
+            (1.5e-300, "1.5e-300"),
+            (5e-324, "5e-324"),
+            (9_007_199_254_740_993.0, "9007199254740992"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(text(|out| write_value(value, out)), expected);
+        }
+    }
+
+    #[test]
+    fn scalars_have_no_exponents() {
+        assert_eq!(text(|out| write_decimal(1e-7, out)), "0.0000001");
+        assert_eq!(text(|out| write_decimal(1e21, out)), "1000000000000000000000");
+    }
+
+    #[test]
+    fn times_are_seconds_with_three_digits_or_none() {
+        for (at, element, scalar) in [
+            (1_435_781_451_781, "1435781451.781", "1435781451.781"),
+            (1_435_781_451_100, "1435781451.100", "1435781451.1"),
+            (1_435_781_450_000, "1435781450", "1435781450"),
+            (1_005, "1.005", "1.005"),
+            (-1, "-0.001", "-0.001"),
+            (0, "0", "0"),
+            (i64::MIN, "-9223372036854775.808", "-9223372036854775.808"),
+        ] {
+            assert_eq!(text(|out| write_timestamp(at, out)), element);
+            assert_eq!(text(|out| write_scalar_timestamp(at, out)), scalar);
+        }
+    }
+
+    #[test]
+    fn integers_of_every_size() {
+        for value in [0, 7, -7, 10, 1_234_567_890, i64::MAX, i64::MIN] {
+            assert_eq!(text(|out| write_integer(value, out)), value.to_string());
+        }
+    }
+}

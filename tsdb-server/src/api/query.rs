@@ -1,0 +1,165 @@
+//! `/api/v1/query`, `/api/v1/query_range`, `/api/v1/format_query`.
+
+use super::params::{Params, duration_ms};
+use super::{json, parameters, response};
+use crate::error::ApiError;
+use crate::state::Server;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tsdb_core::TenantId;
+use tsdb_core::read::Queryable;
+use tsdb_promql::{ParseOptions, QueryParams};
+
+/// Evaluates a query at one time.
+pub(super) async fn instant(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
+    let tenant = server.tenant(request.headers())?;
+    let params = parameters(&server, request).await?;
+    let limit = params.limit("limit")?;
+    let at = params.time("time")?.unwrap_or_else(|| server.now());
+    evaluate(server, tenant, &params, QueryParams::instant(at), limit).await
+}
+
+/// Evaluates a query at many times.
+pub(super) async fn range(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
+    let tenant = server.tenant(request.headers())?;
+    let params = parameters(&server, request).await?;
+    let limit = params.limit("limit")?;
+    let query = range_params(&server, &params)?;
+    evaluate(server, tenant, &params, query, limit).await
+}
+
+/// The query in the one form that its printer gives it.
+pub(super) async fn format(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
+    let params = parameters(&server, request).await?;
+    let text = query_text(&server, &params)?;
+    let expr = tsdb_promql::parse(&text, &ParseOptions::default())
+        .map_err(|error| ApiError::bad_parameter("query", error))?;
+    let write = |out: &mut Vec<u8>| {
+        response::write_json_string(&expr.to_string(), out);
+        Ok(())
+    };
+    response::success(write, &[], &[]).map(json)
+}
+
+fn range_params(server: &Server, params: &Params) -> Result<QueryParams, ApiError> {
+    let start = params.required_time("start")?;
+    let end = params.required_time("end")?;
+    if end < start {
+        return Err(ApiError::bad_parameter("end", "end timestamp must not be before start time"));
+    }
+    let step_ms = match params.duration_ms("step")? {
+        Some(step_ms) => step_ms,
+        None => duration_ms("").map_err(|error| ApiError::bad_parameter("step", error))?,
+    };
+    if step_ms <= 0 {
+        let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(ApiError::bad_parameter("step", reason));
+    }
+    let limits = &server.limits().query;
+    let span_ms = end.saturating_sub(start);
+    let steps = span_ms / step_ms;
+    if let Some(allowed) = limits.max_points.exceeded_by(usize::try_from(steps).unwrap_or(usize::MAX)) {
+        return Err(ApiError::bad_data(format!(
+            "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution (?step=XX)",
+            thousands(allowed)
+        )));
+    }
+    if limits.max_range.as_ms() > 0 && span_ms > limits.max_range.as_signed_ms() {
+        let allowed = limits.max_range;
+        return Err(ApiError::bad_data(format!(
+            "the query spans more than {allowed}, which max_range allows"
+        )));
+    }
+    Ok(QueryParams::range(start, end, step_ms))
+}
+
+/// The number with a comma between groups of three digits.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn query_text(server: &Server, params: &Params) -> Result<String, ApiError> {
+    let text = params.get("query").unwrap_or_default();
+    match server.limits().query.max_query_bytes.exceeded_by(text.len()) {
+        Some(allowed) => {
+            let reason = format!("the query has {} bytes, max_query_bytes allows {allowed}", text.len());
+            Err(ApiError::bad_parameter("query", reason))
+        }
+        None => Ok(text.to_owned()),
+    }
+}
+
+async fn evaluate(
+    server: Server,
+    tenant: TenantId,
+    params: &Params,
+    mut query: QueryParams,
+    limit: Option<usize>,
+) -> Result<Response, ApiError> {
+    let text = query_text(&server, params)?;
+    query.lookback_ms = lookback_ms(params)?;
+    query.timeout =
+        params.duration_ms("timeout")?.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+    let cancel = CancelOnDrop::default();
+    query.cancel = Some(Arc::clone(&cancel.flag));
+    let asked = server.clone();
+    let work = move || {
+        let store = asked.existing_store(&tenant);
+        let source: &dyn Queryable = match &store {
+            Some(store) => store.as_ref(),
+            None => &crate::store::NoStore,
+        };
+        let result = asked.engine().query(source, &text, &query)?;
+        asked.telemetry().samples_read.fetch_add(result.stats.samples_read, Ordering::Relaxed);
+        response::query_result(&result, &text, limit, asked.limits().query.max_response_bytes)
+    };
+    let answer = server.run_query(work).await;
+    drop(cancel);
+    answer.map(json)
+}
+
+fn lookback_ms(params: &Params) -> Result<Option<i64>, ApiError> {
+    let parse = |text| {
+        duration_ms(text)
+            .map_err(|error| ApiError::bad_data(format!("error parsing lookback delta duration: {error}")))
+    };
+    let lookback = params.get("lookback_delta").map(parse).transpose()?;
+    Ok(lookback.filter(|ms| *ms > 0))
+}
+
+/// Stops the query when its request is dropped, as happens when the client leaves.
+#[derive(Default)]
+struct CancelOnDrop {
+    flag: Arc<AtomicBool>,
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.flag.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        for (number, text) in
+            [(0, "0"), (999, "999"), (1_000, "1,000"), (11_000, "11,000"), (1_234_567, "1,234,567")]
+        {
+            assert_eq!(thousands(number), text);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `/api/v1/series` and `/api/v1/metadata`; the reading of `match[]`.
+
+use super::params::Params;
+use super::response::{self, write_json_string, write_labels};
+use super::{json, parameters};
+use crate::error::ApiError;
+use crate::state::Server;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use tsdb_core::read::SelectHints;
+use tsdb_core::{Labels, Matcher, TimeRange, Timestamp};
+use tsdb_promql::ParseOptions;
+
+/// The label sets of all series that satisfy one of the selectors.
+pub(super) async fn series(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
+    let tenant = server.tenant(request.headers())?;
+    let params = parameters(&server, request).await?;
+    let selectors = selectors(&params)?;
+    if selectors.is_empty() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let (range, limit) = (time_range(&params)?, params.limit("limit")?);
+    let asked = server.clone();
+    let work = move || {
+        let (Some(range), Some(store)) = (range, asked.existing_store(&tenant)) else {
+            return write_series(BTreeSet::new(), limit, &[]);
+        };
+        let querier = store.querier(range)?;
+        let (mut found, mut warnings) = (BTreeSet::new(), Vec::new());
+        for matchers in &selectors {
+            let set = querier.select(matchers, &SelectHints::over(range))?;
+            found.extend((0..set.len()).map(|index| set.labels(index)));
+            warnings.extend(set.warnings());
+        }
+        write_series(found, limit, &warnings)
+    };
+    server.run_query(work).await.map(json)
+}
+
+fn write_series(
+    found: BTreeSet<Labels>,
+    limit: Option<usize>,
+    warnings: &[String],
+) -> Result<Vec<u8>, ApiError> {
+    let kept = limit.unwrap_or(found.len());
+    let warnings = truncation(warnings.to_vec(), kept < found.len());
+    let write = |out: &mut Vec<u8>| {
+        out.push(b'[');
+        for (index, labels) in found.iter().take(kept).enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write_labels(labels, out);
+        }
+        out.push(b']');
+        Ok(())
+    };
+    response::success(write, &warnings, &[])
+}
+
+/// What the senders said of their metrics.
+pub(super) async fn metadata(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
+    let tenant = server.tenant(request.headers())?;
+    let params = parameters(&server, request).await?;
+    let limit = params.limit("limit")?.unwrap_or(usize::MAX);
+    let wanted = params.get("metric").map(str::to_owned);
+    let asked = server.clone();
+    let work = move || {
+        let mut known = asked.existing_store(&tenant).map(|store| store.metadata()).unwrap_or_default();
+        known.retain(|(metric, _)| wanted.as_ref().is_none_or(|wanted| wanted == metric));
+        known.truncate(limit);
+        let write = |out: &mut Vec<u8>| {
+            write_metadata(&known, out);
+            Ok(())
+        };
+        response::success(write, &[], &[])
+    };
+    server.run_query(work).await.map(json)
+}
+
+fn write_metadata(known: &[(String, tsdb_core::metadata::Metadata)], out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (index, (metric, metadata)) in known.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_json_string(metric, out);
+        out.extend_from_slice(b":[{\"type\":");
+        write_json_string(metadata.metric_type.as_str(), out);
+        out.extend_from_slice(b",\"help\":");
+        write_json_string(&metadata.help, out);
+        out.extend_from_slice(b",\"unit\":");
+        write_json_string(&metadata.unit, out);
+        out.extend_from_slice(b"}]");
+    }
+    out.push(b'}');
+}
+
+/// The warnings of an answer, with one more if it was cut.
+pub(super) fn truncation(mut warnings: Vec<String>, truncated: bool) -> Vec<String> {
+    if truncated {
+        warnings.push("results truncated due to limit".to_owned());
+    }
+    warnings.dedup();
+    warnings
+}
+
+/// The matchers of each `match[]`. A selector that every series satisfies is refused, as it is no selection.
+pub(super) fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    let refuse = |reason: &dyn Display| ApiError::bad_parameter("match[]", reason);
+    params
+        .all("match[]")
+        .map(|text| {
+            let matchers =
+                tsdb_promql::parse_selector(text, &ParseOptions::default()).map_err(|e| refuse(&e))?;
+            if matchers.iter().all(|matcher| matcher.matches("")) {
+                return Err(refuse(&"match[] must contain at least one non-empty matcher"));
+            }
+            Ok(matchers)
+        })
+        .collect()
+}
+
+/// The time from `start` to `end`, all of time where they are absent; `None` if it is empty.
+pub(super) fn time_range(params: &Params) -> Result<Option<TimeRange>, ApiError> {
+    let start = params.time("start")?.unwrap_or(Timestamp::MIN);
+    let end = params.time("end")?.unwrap_or(Timestamp::MAX);
+    Ok(TimeRange::new(start, end))
+}

@@ -1,0 +1,91 @@
+//! What the server says about itself: build, run time, metrics, health.
+
+use super::json;
+use super::response::{self, write_json_string};
+use crate::error::ApiError;
+use crate::rfc3339;
+use crate::state::Server;
+use crate::telemetry;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+/// The Prometheus release whose API this one follows. Clients such as Grafana choose features by it.
+const API_LEVEL: &str = "3.5.0";
+
+const TEXT: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+
+/// `/api/v1/status/buildinfo`
+pub(super) async fn build_info() -> Result<Response, ApiError> {
+    let entries = [
+        ("version", API_LEVEL),
+        ("revision", env!("CARGO_PKG_VERSION")),
+        ("branch", "tsdb"),
+        ("buildUser", ""),
+        ("buildDate", ""),
+        ("goVersion", ""),
+    ];
+    object(&entries.map(|(name, value)| (name, value.to_owned())))
+}
+
+/// `/api/v1/status/runtimeinfo`
+pub(super) async fn runtime_info(State(server): State<Server>) -> Result<Response, ApiError> {
+    object(&[
+        ("startTime", rfc3339::format(server.started())),
+        ("serverTime", rfc3339::format(server.now())),
+        ("storageRetention", server.config().storage.retention.to_string()),
+    ])
+}
+
+fn object(entries: &[(&str, String)]) -> Result<Response, ApiError> {
+    let write = |out: &mut Vec<u8>| {
+        out.push(b'{');
+        for (index, (name, value)) in entries.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write_json_string(name, out);
+            out.push(b':');
+            write_json_string(value, out);
+        }
+        out.push(b'}');
+        Ok(())
+    };
+    response::success(write, &[], &[]).map(json)
+}
+
+/// `/metrics`
+pub(super) async fn metrics(State(server): State<Server>) -> Response {
+    let text = telemetry::write_text(&server.metrics());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// `/-/healthy`: the process answers.
+pub(super) async fn healthy() -> Response {
+    (TEXT, "The server is healthy.\n").into_response()
+}
+
+/// `/-/ready`: the server takes requests, which it does not while it stops.
+pub(super) async fn ready(State(server): State<Server>) -> Response {
+    if server.is_stopping() {
+        return (StatusCode::SERVICE_UNAVAILABLE, TEXT, "The server is stopping.\n").into_response();
+    }
+    (TEXT, "The server is ready.\n").into_response()
+}
+
+/// `/`: what to ask.
+pub(super) async fn index() -> Response {
+    let text = "A metrics store with the Prometheus HTTP API.\n\n\
+                GET  /api/v1/query?query=up\n\
+                GET  /api/v1/query_range?query=up&start=...&end=...&step=15s\n\
+                GET  /api/v1/labels, /api/v1/label/<name>/values, /api/v1/series?match[]=up, /api/v1/metadata\n\
+                POST /api/v1/write        remote write 1.0\n\
+                POST /v1/metrics/push     samples as JSON\n\
+                GET  /metrics, /-/healthy, /-/ready\n";
+    (TEXT, text).into_response()
+}
+
+/// Everything else.
+pub(super) async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, TEXT, "404 page not found\n").into_response()
+}

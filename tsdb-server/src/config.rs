@@ -1,0 +1,264 @@
+//! The settings of a server: one TOML file, every value with a default.
+//!
+//! A file names only what it changes: it is laid over the defaults, table by table, so an unknown name is an error
+//! and the settings in force can be written out whole.
+
+use crate::limits::Limits;
+use crate::{Period, TenantPolicy};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+use tsdb_core::{TenantId, tenant::TenantIdError};
+
+/// Settings of a server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// The folder that holds everything.
+    pub data_dir: PathBuf,
+    /// Must every request name its tenant?
+    pub tenant_required: bool,
+    /// The tenant of requests that name none.
+    pub default_tenant: String,
+    /// How many tenants there may be.
+    pub max_tenants: usize,
+    /// How often the server stores its own metrics; `0s` for never.
+    pub self_ingest_interval: Period,
+    /// How samples are kept.
+    pub storage: StorageConfig,
+    /// Connections and shutdown.
+    pub http: HttpConfig,
+    /// What may be written and asked.
+    pub limits: Limits,
+}
+
+/// How samples are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageConfig {
+    /// Samples older than this are deleted; `0s` keeps everything.
+    pub retention: Period,
+    /// When an acknowledged batch is safe from a power cut: `commit` (each waits for the disk), `interval` or
+    /// `lazy`. A killed process loses nothing in any of them.
+    pub durability: DurabilityConfig,
+    /// Time between two syncs with `interval`.
+    pub sync_interval: Period,
+    /// Length of a block.
+    pub block_range: Period,
+    /// Series that the head of a tenant may hold; 0 for no limit.
+    pub max_active_series: crate::Limit,
+}
+
+/// When an acknowledged batch is safe from a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum DurabilityConfig {
+    /// Before it is acknowledged.
+    Commit,
+    /// Within [`StorageConfig::sync_interval`].
+    Interval,
+    /// When the log's segment is full.
+    Lazy,
+}
+
+/// Connections and shutdown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Connections open at the same time; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// How long a client may take to send the head of a request, and how long a connection may idle between two.
+    pub header_timeout: Period,
+    /// How long requests may run on after a signal to stop.
+    pub shutdown_grace: Period,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
+            data_dir: PathBuf::from("data"),
+            tenant_required: false,
+            default_tenant: "default".to_owned(),
+            max_tenants: 1_000,
+            self_ingest_interval: Period::from_secs(5),
+            storage: StorageConfig {
+                retention: Period::from_secs(14 * 86_400),
+                durability: DurabilityConfig::Interval,
+                sync_interval: Period::from_ms(200),
+                block_range: Period::from_secs(7_200),
+                max_active_series: crate::Limit::at(500_000),
+            },
+            http: HttpConfig {
+                max_connections: 1_024,
+                header_timeout: Period::from_secs(60),
+                shutdown_grace: Period::from_secs(20),
+            },
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Settings that make no server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The text is no TOML, or has a name or value that no setting has.
+    #[error("the configuration is wrong: {source}")]
+    Toml {
+        /// What is wrong.
+        #[from]
+        source: toml::de::Error,
+    },
+    /// The defaults cannot be written down.
+    #[error("the configuration cannot be written: {source}")]
+    Write {
+        /// Why.
+        #[from]
+        source: toml::ser::Error,
+    },
+    /// The default tenant is no tenant id.
+    #[error("default_tenant: {source}")]
+    Tenant {
+        /// Which rule it breaks.
+        #[from]
+        source: TenantIdError,
+    },
+}
+
+impl Config {
+    /// The settings in the file at `path`.
+    ///
+    /// # Errors
+    /// A file that cannot be read or makes no settings.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let read = std::fs::read_to_string(path);
+        Self::parse(&read.map_err(|source| ConfigError::Read { path: path.to_owned(), source })?)
+    }
+
+    /// The settings in a TOML text.
+    ///
+    /// # Errors
+    /// A text that is no TOML or has a name or value that no setting has.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let mut merged = Table::try_from(Self::default())?;
+        overlay(&mut merged, text.parse::<Table>()?);
+        Ok(merged.try_into()?)
+    }
+
+    /// All settings as TOML.
+    ///
+    /// # Errors
+    /// A path that is not UTF-8.
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        Ok(toml::to_string(self)?)
+    }
+
+    /// Lifts every limit on admission and queries: for benchmarks and trusted use.
+    #[must_use]
+    pub fn without_limits(mut self) -> Self {
+        self.limits = Limits::lifted();
+        self.storage.max_active_series = crate::Limit::NONE;
+        self
+    }
+
+    /// What a request without a tenant means.
+    ///
+    /// # Errors
+    /// The default tenant is no tenant id.
+    pub fn tenant_policy(&self) -> Result<TenantPolicy, ConfigError> {
+        if self.tenant_required {
+            return Ok(TenantPolicy::Require);
+        }
+        Ok(TenantPolicy::DefaultTo(TenantId::new(&self.default_tenant)?))
+    }
+
+    /// The options of the engine that these settings mean.
+    pub fn engine_options(&self) -> tsdb::Options {
+        let storage = &self.storage;
+        let positive = |period: Period| Some(period.as_signed_ms()).filter(|ms| *ms > 0);
+        tsdb::Options {
+            durability: match storage.durability {
+                DurabilityConfig::Commit => tsdb::Durability::EveryCommit,
+                DurabilityConfig::Interval => tsdb::Durability::Interval(storage.sync_interval.as_duration()),
+                DurabilityConfig::Lazy => tsdb::Durability::Lazy,
+            },
+            block_range_ms: storage.block_range.as_signed_ms(),
+            retention_ms: positive(storage.retention),
+            future_skew_ms: positive(self.limits.ingest.max_future),
+            max_active_series: storage.max_active_series.get(),
+            ..tsdb::Options::default()
+        }
+    }
+}
+
+/// Lays `over` upon `base`: tables are merged, everything else replaced.
+fn overlay(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => overlay(below, above),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(Config::parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn a_file_changes_what_it_names_and_nothing_else() {
+        let text = "listen = \"0.0.0.0:80\"\n[storage]\nretention = \"1d\"\ndurability = \"commit\"\n\
+                    [limits.push]\nmax_labels = 3\n[limits.ingest]\nmax_future = \"0s\"\n";
+        let config = Config::parse(text).unwrap();
+        let mut expected = Config::default();
+        expected.listen = "0.0.0.0:80".parse().unwrap();
+        expected.storage.retention = Period::from_secs(86_400);
+        expected.storage.durability = DurabilityConfig::Commit;
+        expected.limits.push.0.max_labels = crate::Limit::at(3);
+        expected.limits.ingest.max_future = Period::from_ms(0);
+        assert_eq!(config, expected);
+        assert_eq!(config.engine_options().durability, tsdb::Durability::EveryCommit);
+        assert_eq!(config.engine_options().future_skew_ms, None);
+    }
+
+    #[test]
+    fn a_misspelt_name_or_a_wrong_value_is_an_error() {
+        for text in [
+            "lisen = \"0.0.0.0:80\"",
+            "[storage]\nretention = 5",
+            "[limits.query]\nmax_point = 1",
+            "[limits.query]\nmax_points = -1",
+            "[storage]\ndurability = \"maybe\"",
+            "= x",
+        ] {
+            assert!(Config::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_settings_in_force_are_read_back() {
+        for config in [Config::default(), Config::default().without_limits()] {
+            assert_eq!(Config::parse(&config.to_toml().unwrap()).unwrap(), config);
+        }
+    }
+}

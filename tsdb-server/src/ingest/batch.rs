@@ -1,0 +1,226 @@
+//! One request's samples on their way into a store, whatever format they came in.
+//!
+//! A [`Batch`] wraps an [`Appender`] with what all formats share: the window of time, the cap on samples, and the
+//! record of what was refused and why. Refusing one sample never refuses another.
+
+use crate::error::ApiError;
+use crate::error::ErrorKind;
+use crate::limits::IngestLimits;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+use tsdb_core::metadata::Metadata;
+use tsdb_core::write::{Appendable, Appender, SampleError, SeriesError};
+use tsdb_core::{Labels, Sample, SeriesRef, Timestamp};
+
+/// Samples under way into a store.
+pub(crate) struct Batch<'a> {
+    appender: Box<dyn Appender + 'a>,
+    window: RangeInclusive<Timestamp>,
+    max_samples: usize,
+    allowed_samples: u64,
+    appended: usize,
+    pub(crate) refusals: Refusals,
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Samples stored, exact repetitions included.
+    pub(crate) accepted: u64,
+    /// Samples that the batch or the store refused.
+    pub(crate) refusals: Refusals,
+    /// Samples that the store refused, by position in the batch: the caller knows what stood there.
+    pub(crate) refused_positions: Vec<(usize, SampleError)>,
+}
+
+/// The years 1 to 9999: everything that RFC 3339 can name. Times outside come from broken clocks or attacks.
+const POSSIBLE_TIMES: RangeInclusive<Timestamp> = -62_135_596_800_000..=253_402_300_799_999;
+
+impl<'a> Batch<'a> {
+    /// An empty batch for `store`; `now` is the server's time.
+    pub(crate) fn new(store: &'a (impl Appendable + ?Sized), limits: &IngestLimits, now: Timestamp) -> Self {
+        Self {
+            appender: store.appender(),
+            window: window(limits, now),
+            max_samples: limits.max_samples_per_request.as_len(),
+            allowed_samples: limits.max_samples_per_request.get().unwrap_or(u64::MAX),
+            appended: 0,
+            refusals: Refusals::default(),
+        }
+    }
+
+    /// The series with this wire form if the store holds it.
+    #[inline]
+    pub(crate) fn lookup(&mut self, wire: &[u8]) -> Option<SeriesRef> {
+        self.appender.lookup(wire)
+    }
+
+    /// The series with these labels, registered if it is new.
+    pub(crate) fn series(&mut self, labels: &Labels) -> Result<SeriesRef, SeriesError> {
+        self.appender.series(labels)
+    }
+
+    /// Adds a sample that stands at `index` of the request.
+    ///
+    /// # Errors
+    /// More samples than a request may hold.
+    #[inline]
+    pub(crate) fn append(
+        &mut self,
+        series: SeriesRef,
+        sample: Sample,
+        index: usize,
+    ) -> Result<bool, ApiError> {
+        if !self.window.contains(&sample.timestamp) {
+            self.refuse_time(sample.timestamp, index);
+            return Ok(false);
+        }
+        if self.appended >= self.max_samples {
+            return Err(self.too_many());
+        }
+        self.appended += 1;
+        self.appender.append(series, sample.timestamp, sample.value);
+        Ok(true)
+    }
+
+    /// Says what a metric is.
+    pub(crate) fn set_metadata(&mut self, metric: &str, metadata: Metadata) {
+        self.appender.set_metadata(metric, metadata);
+    }
+
+    /// Samples added so far.
+    pub(crate) const fn appended(&self) -> usize {
+        self.appended
+    }
+
+    /// Writes the batch.
+    pub(crate) fn commit(self) -> Result<Outcome, ApiError> {
+        let report = self.appender.commit().map_err(|error| {
+            let kind = if error.temporary { ErrorKind::Unavailable } else { ErrorKind::Internal };
+            log::error!("{error}");
+            ApiError::new(kind, error.to_string()).retry_after(COMMIT_RETRY)
+        })?;
+        let mut refused_positions = Vec::with_capacity(report.refused.len());
+        for refused in report.refused {
+            if matches!(refused.reason, SampleError::UnknownSeries { .. }) {
+                // The store let go of the series between look-up and commit. Sent again, it is registered anew.
+                return Err(ApiError::new(ErrorKind::Unavailable, refused.reason.to_string())
+                    .retry_after(Duration::from_secs(1)));
+            }
+            refused_positions.push((refused.position, refused.reason));
+        }
+        Ok(Outcome { accepted: report.accepted, refusals: self.refusals, refused_positions })
+    }
+
+    #[cold]
+    fn refuse_time(&mut self, timestamp: Timestamp, index: usize) {
+        let (oldest, newest) = (*self.window.start(), *self.window.end());
+        let (reason, message) = if timestamp > newest {
+            ("too_far_in_future", SampleError::TooFarInFuture { timestamp, newest })
+        } else {
+            ("too_old", SampleError::TooOld { timestamp, oldest })
+        };
+        self.refusals.add(index, reason, || message.to_string());
+    }
+
+    #[cold]
+    fn too_many(&self) -> ApiError {
+        let allowed = self.allowed_samples;
+        ApiError::too_large(format!(
+            "the request has more than {allowed} samples, which max_samples_per_request allows"
+        ))
+    }
+}
+
+/// When a client should come back after the log could not be written.
+const COMMIT_RETRY: Duration = Duration::from_secs(5);
+
+fn window(limits: &IngestLimits, now: Timestamp) -> RangeInclusive<Timestamp> {
+    let reach = |ms: i64, bound: Timestamp| if ms == 0 { None } else { Some(bound) };
+    let past = limits.max_past.as_signed_ms();
+    let future = limits.max_future.as_signed_ms();
+    let oldest = reach(past, now.saturating_sub(past)).unwrap_or(Timestamp::MIN);
+    let newest = reach(future, now.saturating_add(future)).unwrap_or(Timestamp::MAX);
+    oldest.max(*POSSIBLE_TIMES.start())..=newest.min(*POSSIBLE_TIMES.end())
+}
+
+/// A short stable name of a reason, for clients and counters.
+pub(crate) const fn sample_reason(error: &SampleError) -> &'static str {
+    match error {
+        SampleError::OutOfOrder { .. } => "out_of_order",
+        SampleError::Duplicate { .. } => "duplicate_timestamp",
+        SampleError::TooOld { .. } => "too_old",
+        SampleError::TooFarInFuture { .. } => "too_far_in_future",
+        _ => "refused",
+    }
+}
+
+/// A short stable name of a reason, for clients and counters.
+pub(crate) const fn series_reason(error: &SeriesError) -> &'static str {
+    match error {
+        SeriesError::Limit { .. } => "series_limit",
+        SeriesError::NoLabels => "missing_metric_name",
+        _ => "refused",
+    }
+}
+
+/// What was refused: all counted by reason, the first ones with their messages.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    counts: Vec<(&'static str, u64)>,
+    listed: Vec<Refusal>,
+}
+
+/// One refused sample.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// Where it stands in the request, from 0.
+    pub(crate) index: usize,
+    /// Short stable name of the reason.
+    pub(crate) reason: &'static str,
+    /// The reason as a sentence.
+    pub(crate) message: String,
+}
+
+impl Refusals {
+    /// How many refusals are told one by one.
+    pub(crate) const MAX_LISTED: usize = 100;
+
+    /// Records a refused sample; `message` is asked for only while it is listed.
+    pub(crate) fn add(&mut self, index: usize, reason: &'static str, message: impl FnOnce() -> String) {
+        self.add_many(1, index, reason, message);
+    }
+
+    /// Records `samples` refused for one reason.
+    pub(crate) fn add_many(
+        &mut self,
+        samples: u64,
+        index: usize,
+        reason: &'static str,
+        message: impl FnOnce() -> String,
+    ) {
+        match self.counts.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count = count.saturating_add(samples),
+            None => self.counts.push((reason, samples)),
+        }
+        if self.listed.len() < Self::MAX_LISTED {
+            self.listed.push(Refusal { index, reason, message: message() });
+        }
+    }
+
+    /// Refused samples in all.
+    pub(crate) fn total(&self) -> u64 {
+        self.counts.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
+    /// Refused samples by reason.
+    pub(crate) fn counts(&self) -> &[(&'static str, u64)] {
+        &self.counts
+    }
+
+    /// The first refusals in order of the request.
+    pub(crate) fn listed(&mut self) -> &[Refusal] {
+        self.listed.sort_by_key(|refusal| refusal.index);
+        &self.listed
+    }
+}

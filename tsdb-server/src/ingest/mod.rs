@@ -1,0 +1,260 @@
+//! Ways in: remote write and JSON. Each format reads its bytes; limits, refusals and the store are the same for all.
+//!
+//! A handler reads the body under a limit and a deadline, then works on a blocking thread, since writing waits for
+//! the log. Buffers are reused between requests.
+
+mod batch;
+mod encoding;
+mod json;
+mod loose;
+mod protobuf;
+pub mod remote_write_format;
+mod self_metrics;
+mod write;
+
+pub use encoding::{Encoding, EncodingError, decode as decode_content};
+pub(crate) use self_metrics::store_own_metrics;
+
+use crate::Period;
+use crate::api::write_json_string;
+use crate::error::{ApiError, ErrorKind};
+use crate::limits::Limit;
+use crate::state::Server;
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use batch::Refusals;
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use std::sync::atomic::Ordering;
+
+/// `POST /api/v1/write`
+pub(crate) async fn remote_write(State(server): State<Server>, request: Request) -> Response {
+    write_request(server, request).await.unwrap_or_else(ApiError::into_text_response)
+}
+
+async fn write_request(server: Server, request: Request) -> Result<Response, ApiError> {
+    let tenant = server.tenant(request.headers())?;
+    expect_remote_write(request.headers())?;
+    let body = received(&server, request).await?;
+    let work = server.clone();
+    let written = server
+        .run_ingest(move || {
+            let store = work.open_store(&tenant)?;
+            let limits = work.limits();
+            let mut buffer = work.buffers().take();
+            let decoded =
+                encoding::decode(Encoding::Snappy, &body, limits.ingest.max_decoded_bytes, &mut buffer)?;
+            let admit = |samples| work.admit(&tenant, samples);
+            let written = write::write(store.as_ref(), decoded, limits, work.now(), admit);
+            work.buffers().give_back(buffer);
+            written
+        })
+        .await?;
+    let telemetry = server.telemetry();
+    telemetry.exemplars.fetch_add(written.exemplars, Ordering::Relaxed);
+    telemetry.histograms.fetch_add(written.histograms, Ordering::Relaxed);
+    count(&server, "remote_write", written.accepted, &written.refusals);
+    Ok(write_answer(written))
+}
+
+fn write_answer(mut written: write::Written) -> Response {
+    let refused = written.refusals.total();
+    let mut response = if refused == 0 {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        ApiError::bad_data(refusal_text(written.accepted, refused, &mut written.refusals))
+            .into_text_response()
+    };
+    for (name, count) in [
+        ("x-prometheus-remote-write-samples-written", written.accepted),
+        ("x-prometheus-remote-write-histograms-written", 0),
+        ("x-prometheus-remote-write-exemplars-written", 0),
+    ] {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from(count));
+    }
+    response
+}
+
+/// How many refusals a text answer tells; senders log it.
+const TOLD_REFUSALS: usize = 10;
+
+fn refusal_text(accepted: u64, refused: u64, refusals: &mut Refusals) -> String {
+    let mut text = format!("{refused} samples were refused, {accepted} were stored (");
+    for (index, (reason, count)) in refusals.counts().iter().enumerate() {
+        let separator = if index > 0 { ", " } else { "" };
+        text.push_str(&format!("{separator}{reason}: {count}"));
+    }
+    text.push(')');
+    for refusal in refusals.listed().iter().take(TOLD_REFUSALS) {
+        text.push_str("; ");
+        text.push_str(&refusal.message);
+    }
+    text
+}
+
+/// `POST /v1/metrics/push`
+pub(crate) async fn push(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
+    let tenant = server.tenant(request.headers())?;
+    let encoding = content_encoding(request.headers())?;
+    let is_protobuf = content_type(request.headers()).starts_with("application/x-protobuf");
+    if is_protobuf {
+        expect_version_1(request.headers())?;
+    }
+    let body = received(&server, request).await?;
+    let work = server.clone();
+    let pushed = server
+        .run_ingest(move || {
+            let store = work.open_store(&tenant)?;
+            let limits = work.limits();
+            let mut buffer = work.buffers().take();
+            let decoded = encoding::decode(encoding, &body, limits.ingest.max_decoded_bytes, &mut buffer)?;
+            let admit = |samples| work.admit(&tenant, samples);
+            let now = work.now();
+            let pushed = if is_protobuf {
+                write::write(store.as_ref(), decoded, limits, now, admit).map(|w| (w.accepted, w.refusals))
+            } else {
+                json::push(store.as_ref(), decoded, &tenant, limits, now, admit)
+                    .map(|p| (p.accepted, p.refusals))
+            };
+            work.buffers().give_back(buffer);
+            pushed
+        })
+        .await?;
+    let (accepted, mut refusals) = pushed;
+    count(&server, if is_protobuf { "remote_write" } else { "json" }, accepted, &refusals);
+    Ok(push_answer(accepted, &mut refusals))
+}
+
+fn push_answer(accepted: u64, refusals: &mut Refusals) -> Response {
+    let mut body =
+        format!("{{\"ingestedCount\":{accepted},\"droppedCount\":{}", refusals.total()).into_bytes();
+    if refusals.total() > 0 {
+        body.extend_from_slice(b",\"errors\":[");
+        for (position, refusal) in refusals.listed().iter().enumerate() {
+            let separator = if position > 0 { "," } else { "" };
+            let head = format!(
+                "{separator}{{\"index\":{},\"reason\":\"{}\",\"message\":",
+                refusal.index, refusal.reason
+            );
+            body.extend_from_slice(head.as_bytes());
+            write_json_string(&refusal.message, &mut body);
+            body.push(b'}');
+        }
+        body.push(b']');
+    }
+    body.push(b'}');
+    (StatusCode::ACCEPTED, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn count(server: &Server, format: &'static str, accepted: u64, refusals: &Refusals) {
+    server.telemetry().accepted(format, accepted);
+    for (reason, samples) in refusals.counts() {
+        server.telemetry().refused(reason, *samples);
+    }
+}
+
+async fn received(server: &Server, request: Request) -> Result<Bytes, ApiError> {
+    let limits = &server.limits().ingest;
+    let body = read_body(request, limits.max_body_bytes, "limits.ingest.max_body_bytes", limits.body_timeout)
+        .await?;
+    server.telemetry().received_bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
+    Ok(body)
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn content_encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
+    let name = headers.get(header::CONTENT_ENCODING).map_or(Ok(""), |value| value.to_str());
+    name.ok()
+        .and_then(Encoding::from_header)
+        .ok_or_else(|| unsupported("the content encoding is not known: send identity, gzip, zstd or snappy"))
+}
+
+fn expect_remote_write(headers: &HeaderMap) -> Result<(), ApiError> {
+    expect_version_1(headers)?;
+    if content_encoding(headers)? != Encoding::Snappy {
+        return Err(unsupported("remote write bodies must have the content encoding snappy"));
+    }
+    Ok(())
+}
+
+/// Remote write 2.0 announces itself by the name of its message, which has another layout.
+fn expect_version_1(headers: &HeaderMap) -> Result<(), ApiError> {
+    let kind = content_type(headers);
+    let (media, parameters) = kind.split_once(';').unwrap_or((kind, ""));
+    if !media.trim().eq_ignore_ascii_case("application/x-protobuf") {
+        return Err(unsupported("remote write bodies must have the content type application/x-protobuf"));
+    }
+    let message = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("proto="));
+    match message.map(|name| name.trim_matches('"')) {
+        None | Some("prometheus.WriteRequest") => Ok(()),
+        Some(other) => Err(unsupported(&format!(
+            "the message {other:?} is not supported: send remote write 1.0, prometheus.WriteRequest"
+        ))),
+    }
+}
+
+fn unsupported(message: &str) -> ApiError {
+    ApiError::new(ErrorKind::UnsupportedMedia, message)
+}
+
+/// The whole body of a request, which must be no larger than `limit` and arrive within `timeout`.
+pub(crate) async fn read_body(
+    request: Request,
+    limit: Limit,
+    limit_name: &str,
+    timeout: Period,
+) -> Result<Bytes, ApiError> {
+    let too_large = |allowed| {
+        ApiError::too_large(format!("the body has more than {allowed} bytes, which {limit_name} allows"))
+    };
+    let body = request.into_body();
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if let Some(allowed) = limit.exceeded_by(announced) {
+        return Err(too_large(allowed));
+    }
+    match tokio::time::timeout(timeout.as_duration(), collect(body, limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(BodyFault::TooLarge { allowed })) => Err(too_large(allowed)),
+        Ok(Err(BodyFault::Broken { message })) => {
+            Err(ApiError::bad_data(format!("the body could not be read: {message}")))
+        }
+        Err(_) => {
+            let message = format!("the body did not arrive within {timeout}, which body_timeout allows");
+            Err(ApiError::new(ErrorKind::RequestTimeout, message))
+        }
+    }
+}
+
+enum BodyFault {
+    TooLarge { allowed: u64 },
+    Broken { message: String },
+}
+
+/// Memory reserved for a body on the word of its sender.
+const MAX_TRUSTED_LENGTH: usize = 1 << 20;
+
+async fn collect(mut body: Body, limit: Limit) -> Result<Bytes, BodyFault> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| BodyFault::Broken { message: error.to_string() })?;
+        let Ok(data) = frame.into_data() else { continue };
+        // A small body comes in one piece and is used where it lies.
+        if whole.is_empty() && data.len() == announced && body.is_end_stream() {
+            return Ok(data);
+        }
+        if whole.is_empty() {
+            whole.reserve(announced.min(MAX_TRUSTED_LENGTH));
+        }
+        if let Some(allowed) = limit.exceeded_by(whole.len().saturating_add(data.len())) {
+            return Err(BodyFault::TooLarge { allowed });
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.into())
+}

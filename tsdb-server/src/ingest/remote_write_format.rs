@@ -1,0 +1,261 @@
+//! Remote write 1.0: the protobuf message `prometheus.WriteRequest`, decoded in place.
+//!
+//! [`decode`] walks a body once and hands each series to a [`Sink`] as the raw bytes of its labels and an iterator
+//! over its samples. It builds no label set, copies nothing and allocates nothing (a series whose label fields do
+//! not stand together, which no known sender writes, costs one buffer). Whoever knows the series by these bytes
+//! never decodes a label; whoever does not calls [`decode_labels`].
+//!
+//! Exemplars and native histograms are counted and left out: this store holds float samples so far.
+//! Source: Prometheus remote-write 1.0 specification, `prompb/{remote,types}.proto`.
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
+use super::protobuf::{Reader, Tag};
+use crate::validation::LabelFault;
+use tsdb_core::metadata::{Metadata, MetricType};
+use tsdb_core::{Corruption, Labels, Sample};
+
+/// Takes what [`decode`] finds, in order of the body.
+pub trait Sink {
+    /// A series with its samples.
+    ///
+    /// # Errors
+    /// Damage found while reading the samples; it ends the decoding.
+    fn series(&mut self, series: TimeSeries<'_>) -> Result<(), Corruption>;
+
+    /// What the sender knows of a metric.
+    fn metadata(&mut self, metric: &str, metadata: Metadata);
+}
+
+/// Decodes a `WriteRequest` message.
+///
+/// # Errors
+/// Bytes that are no such message. The sink may have been given what stands before the damage.
+pub fn decode(body: &[u8], sink: &mut impl Sink) -> Result<(), Corruption> {
+    let mut reader = Reader::new("WriteRequest", body);
+    let mut joined = Vec::new();
+    while let Some(tag) = reader.tag()? {
+        match tag.field {
+            1 => series(reader.message(tag, "TimeSeries")?, &mut joined, sink)?,
+            3 => metadata(reader.message(tag, "MetricMetadata")?, sink)?,
+            _ => reader.skip(tag)?,
+        }
+    }
+    Ok(())
+}
+
+/// One `TimeSeries` message.
+#[derive(Debug, Clone)]
+pub struct TimeSeries<'a> {
+    labels: &'a [u8],
+    fields: Reader<'a>,
+    layout: Layout,
+}
+
+/// What a first walk over the fields of a series found.
+#[derive(Debug, Clone, Copy, Default)]
+struct Layout {
+    labels_start: usize,
+    labels_end: usize,
+    scattered: bool,
+    exemplars: usize,
+    histograms: usize,
+}
+
+impl<'a> TimeSeries<'a> {
+    /// The `labels` fields as they came: the wire form of
+    /// [`labels::write_wire`](tsdb_core::labels::write_wire) if the sender sorts its labels.
+    pub const fn labels_wire(&self) -> &'a [u8] {
+        self.labels
+    }
+
+    /// The samples in order of the message.
+    pub const fn samples(&self) -> Samples<'a> {
+        Samples { fields: self.fields }
+    }
+
+    /// Number of exemplars, which are left out.
+    pub const fn exemplars(&self) -> usize {
+        self.layout.exemplars
+    }
+
+    /// Number of native histograms, which are left out.
+    pub const fn histograms(&self) -> usize {
+        self.layout.histograms
+    }
+}
+
+fn series(fields: Reader<'_>, joined: &mut Vec<u8>, sink: &mut impl Sink) -> Result<(), Corruption> {
+    let layout = scan(fields)?;
+    let labels = fields.rest();
+    let relative = |offset: usize| offset.saturating_sub(fields.offset());
+    let labels = labels.get(relative(layout.labels_start)..relative(layout.labels_end)).unwrap_or_default();
+    if layout.scattered {
+        join_labels(fields, joined)?;
+        return sink.series(TimeSeries { labels: joined, fields, layout });
+    }
+    sink.series(TimeSeries { labels, fields, layout })
+}
+
+fn scan(mut fields: Reader<'_>) -> Result<Layout, Corruption> {
+    let start = fields.offset();
+    let mut layout = Layout { labels_start: start, labels_end: start, ..Layout::default() };
+    let mut at = start;
+    while let Some(tag) = fields.tag()? {
+        fields.skip(expect_message(tag, &fields)?)?;
+        match tag.field {
+            1 if layout.labels_end == at => layout.labels_end = fields.offset(),
+            1 if layout.labels_start == layout.labels_end => {
+                (layout.labels_start, layout.labels_end) = (at, fields.offset());
+            }
+            1 => layout.scattered = true,
+            3 => layout.exemplars = layout.exemplars.saturating_add(1),
+            4 => layout.histograms = layout.histograms.saturating_add(1),
+            _ => {}
+        }
+        at = fields.offset();
+    }
+    Ok(layout)
+}
+
+/// The fields 1 to 4 of a series are messages; anything else in their place is another kind of body.
+fn expect_message(tag: Tag, fields: &Reader<'_>) -> Result<Tag, Corruption> {
+    const NAMES: [&str; 4] = ["labels", "samples", "exemplars", "histograms"];
+    let name = tag.field.checked_sub(1).and_then(|index| NAMES.get(usize::try_from(index).ok()?));
+    if let Some(name) = name {
+        fields.expect_bytes(tag, name)?;
+    }
+    Ok(tag)
+}
+
+fn join_labels(mut fields: Reader<'_>, joined: &mut Vec<u8>) -> Result<(), Corruption> {
+    joined.clear();
+    let mut at = fields.offset();
+    while let Some(tag) = fields.tag()? {
+        fields.skip(tag)?;
+        if tag.field == 1 {
+            joined.extend_from_slice(fields.since(at));
+        }
+        at = fields.offset();
+    }
+    Ok(())
+}
+
+/// The samples of a [`TimeSeries`].
+#[derive(Debug, Clone)]
+pub struct Samples<'a> {
+    fields: Reader<'a>,
+}
+
+impl Iterator for Samples<'_> {
+    type Item = Result<Sample, Corruption>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let tag = match self.fields.tag() {
+                Ok(tag) => tag?,
+                Err(fault) => return Some(Err(fault)),
+            };
+            let outcome = match tag.field {
+                2 => self.fields.message(tag, "Sample").and_then(sample).map(Some),
+                _ => self.fields.skip(tag).map(|()| None),
+            };
+            match outcome {
+                Ok(None) => {}
+                Ok(Some(sample)) => return Some(Ok(sample)),
+                Err(fault) => return Some(Err(fault)),
+            }
+        }
+    }
+}
+
+#[inline]
+fn sample(mut fields: Reader<'_>) -> Result<Sample, Corruption> {
+    let mut sample = Sample::new(0, 0.0);
+    while let Some(tag) = fields.tag()? {
+        match tag.field {
+            1 => sample.value = fields.double(tag, "value")?,
+            2 => sample.timestamp = fields.int(tag, "timestamp")?.cast_signed(),
+            _ => fields.skip(tag)?,
+        }
+    }
+    Ok(sample)
+}
+
+/// Decodes `labels` fields into a label set: sorted, without empty values.
+///
+/// # Errors
+/// Bytes that are no label fields, or labels that form no set.
+pub fn decode_labels(wire: &[u8]) -> Result<Labels, LabelsError> {
+    let mut fields = Reader::new("TimeSeries", wire);
+    let mut pairs = Vec::with_capacity(16);
+    while let Some(tag) = fields.tag()? {
+        pairs.push(label(fields.message(tag, "Label")?)?);
+    }
+    match Labels::from_sorted_pairs(pairs.iter().copied()) {
+        Some(labels) => Ok(labels),
+        None => Ok(Labels::from_pairs(pairs).map_err(LabelFault::from)?),
+    }
+}
+
+fn label(mut fields: Reader<'_>) -> Result<(&str, &str), LabelsError> {
+    let (mut name, mut value) = ("", "");
+    while let Some(tag) = fields.tag()? {
+        match tag.field {
+            1 => name = text(fields.bytes(tag, "a label name")?)?,
+            2 => value = text(fields.bytes(tag, "a label value")?)?,
+            _ => fields.skip(tag)?,
+        }
+    }
+    Ok((name, value))
+}
+
+fn text(bytes: &[u8]) -> Result<&str, LabelFault> {
+    std::str::from_utf8(bytes).map_err(|_| LabelFault::Utf8)
+}
+
+/// Why [`decode_labels`] found no label set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LabelsError {
+    /// The bytes are no label fields.
+    #[error(transparent)]
+    Damaged(#[from] Corruption),
+    /// The labels form no set.
+    #[error(transparent)]
+    Fault(#[from] LabelFault),
+}
+
+fn metadata(mut fields: Reader<'_>, sink: &mut impl Sink) -> Result<(), Corruption> {
+    let mut metadata = Metadata::default();
+    let mut metric = "".into();
+    while let Some(tag) = fields.tag()? {
+        match tag.field {
+            1 => metadata.metric_type = metric_type(fields.int(tag, "type")?),
+            2 => metric = String::from_utf8_lossy(fields.bytes(tag, "metric_family_name")?),
+            4 => metadata.help = String::from_utf8_lossy(fields.bytes(tag, "help")?).into_owned(),
+            5 => metadata.unit = String::from_utf8_lossy(fields.bytes(tag, "unit")?).into_owned(),
+            _ => fields.skip(tag)?,
+        }
+    }
+    if !metric.is_empty() {
+        sink.metadata(&metric, metadata);
+    }
+    Ok(())
+}
+
+const fn metric_type(wire: u64) -> MetricType {
+    match wire {
+        1 => MetricType::Counter,
+        2 => MetricType::Gauge,
+        3 => MetricType::Histogram,
+        4 => MetricType::GaugeHistogram,
+        5 => MetricType::Summary,
+        6 => MetricType::Info,
+        7 => MetricType::Stateset,
+        _ => MetricType::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! The assembly: everything that requests share.
+//!
+//! A [`Server`] is a handle; clones share one state. It owns the stores of all tenants, the query engine, the limits
+//! and the server's own metrics, and hands work to blocking threads under limits on concurrency.
+
+use crate::config::{Config, ConfigError};
+use crate::error::{ApiError, ErrorKind};
+use crate::limits::{Limit, Limits};
+use crate::rate::RateLimiter;
+use crate::store::{Store, Stores};
+use crate::telemetry::{Family, Telemetry};
+use crate::{TenantPolicy, api, ingest};
+use axum::Router;
+use axum::http::HeaderMap;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{AcquireError, Semaphore};
+use tsdb::{SystemClock, Tenants};
+use tsdb_core::time::Clock;
+use tsdb_core::{TenantId, Timestamp};
+use tsdb_promql::{Engine, EngineOptions};
+
+/// A metrics server that is not yet listening, or the handle of one that is.
+#[derive(Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    tenants: TenantPolicy,
+    stores: Arc<dyn Stores>,
+    engine: Engine,
+    clock: Arc<dyn Clock>,
+    started: Timestamp,
+    telemetry: Telemetry,
+    rates: RateLimiter,
+    buffers: Buffers,
+    ingest_slots: Semaphore,
+    query_slots: Semaphore,
+    stopping: AtomicBool,
+}
+
+/// A server that could not be assembled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The settings make no server.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data directory could not be opened.
+    #[error(transparent)]
+    Store(#[from] tsdb::Error),
+}
+
+impl Server {
+    /// Opens the data directory that `config` names and assembles a server over it.
+    ///
+    /// # Errors
+    /// Settings that make no server, or a data directory that cannot be opened.
+    pub fn open(config: Config) -> Result<Self, OpenError> {
+        let tenants =
+            Tenants::open(&config.data_dir, config.engine_options())?.with_limit(config.max_tenants);
+        let server = Self::new(config, Arc::new(tenants), Arc::new(SystemClock))?;
+        if let TenantPolicy::DefaultTo(tenant) = &server.inner.tenants {
+            server.inner.stores.open(tenant)?;
+        }
+        Ok(server)
+    }
+
+    /// Assembles a server over `stores`, which tells the time by `clock`.
+    ///
+    /// # Errors
+    /// Settings that make no server.
+    pub fn new(config: Config, stores: Arc<dyn Stores>, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        let inner = Inner {
+            tenants: config.tenant_policy()?,
+            stores,
+            engine: Engine::new(engine_options(&config)),
+            started: clock.now(),
+            clock,
+            telemetry: Telemetry::default(),
+            rates: RateLimiter::default(),
+            buffers: Buffers::default(),
+            ingest_slots: slots(config.limits.ingest.concurrency),
+            query_slots: slots(config.limits.query.concurrency),
+            stopping: AtomicBool::new(false),
+            config,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The HTTP interface, to be served by [`serve`](crate::serve) or mounted in another application.
+    pub fn router(&self) -> Router {
+        api::router(self)
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// Stores the server's own metrics once, under the default tenant.
+    ///
+    /// # Errors
+    /// The store cannot be opened or written.
+    pub fn ingest_own_metrics(&self) -> Result<(), ApiError> {
+        let TenantPolicy::DefaultTo(tenant) = &self.inner.tenants else { return Ok(()) };
+        let store = self.open_store(tenant)?;
+        let instance = self.config().listen.to_string();
+        let accepted = ingest::store_own_metrics(
+            store.as_ref(),
+            &self.metrics(),
+            &instance,
+            &self.limits().ingest,
+            self.now(),
+        )?;
+        self.telemetry().accepted("own", accepted);
+        Ok(())
+    }
+
+    /// Makes everything durable and closes all stores. Requests fail from now on.
+    ///
+    /// # Errors
+    /// The first store that could not be closed; the others are closed all the same.
+    pub fn close(&self) -> Result<(), tsdb::Error> {
+        self.stop();
+        self.inner.stores.close()
+    }
+
+    pub(crate) fn stop(&self) {
+        self.inner.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.inner.stopping.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.inner.config.limits
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.inner.telemetry
+    }
+
+    pub(crate) fn buffers(&self) -> &Buffers {
+        &self.inner.buffers
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    pub(crate) fn started(&self) -> Timestamp {
+        self.inner.started
+    }
+
+    pub(crate) fn metrics(&self) -> Vec<Family> {
+        self.inner.telemetry.snapshot(self.inner.stores.as_ref())
+    }
+
+    /// The tenant of a request.
+    pub(crate) fn tenant(&self, headers: &HeaderMap) -> Result<TenantId, ApiError> {
+        self.inner.tenants.tenant(headers)
+    }
+
+    /// The store of `tenant`, created if there is none.
+    pub(crate) fn open_store(&self, tenant: &TenantId) -> Result<Arc<dyn Store>, ApiError> {
+        self.inner.stores.open(tenant).map_err(|error| store_fault(&error))
+    }
+
+    /// The store of `tenant` if there is one.
+    pub(crate) fn existing_store(&self, tenant: &TenantId) -> Option<Arc<dyn Store>> {
+        self.inner.stores.existing(tenant)
+    }
+
+    /// May `tenant` write `samples` now?
+    pub(crate) fn admit(&self, tenant: &TenantId, samples: usize) -> Result<(), ApiError> {
+        let limits = &self.limits().ingest;
+        self.inner.rates.take(tenant, samples, limits, Instant::now()).map_err(|delay| {
+            self.telemetry().refused("rate_limited", samples as u64);
+            let allowed = limits.samples_per_second.get().unwrap_or_default();
+            let message = format!("more than {allowed} samples a second, which samples_per_second allows");
+            ApiError::new(ErrorKind::TooManyRequests, message).retry_after(delay)
+        })
+    }
+
+    /// Runs the work of a write request on a blocking thread.
+    pub(crate) async fn run_ingest<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let _slot = self.inner.ingest_slots.acquire().await.map_err(closed)?;
+        blocking(work).await
+    }
+
+    /// Runs the work of a query on a blocking thread when it is its turn.
+    pub(crate) async fn run_query<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let wait = self.limits().query.max_queue_wait;
+        let _slot = match tokio::time::timeout(wait.as_duration(), self.inner.query_slots.acquire()).await {
+            Ok(slot) => slot.map_err(closed)?,
+            Err(_) => {
+                let message = format!("the query waited {wait} for its turn, which max_queue_wait allows");
+                return Err(
+                    ApiError::new(ErrorKind::Unavailable, message).retry_after(Duration::from_secs(1))
+                );
+            }
+        };
+        blocking(work).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            log::error!("a request failed inside: {error}");
+            Err(ApiError::new(ErrorKind::Internal, "the request failed inside the server"))
+        }
+    }
+}
+
+fn closed(_: AcquireError) -> ApiError {
+    ApiError::new(ErrorKind::Unavailable, "the server is stopping")
+}
+
+fn slots(limit: Limit) -> Semaphore {
+    Semaphore::new(limit.as_len().min(Semaphore::MAX_PERMITS))
+}
+
+fn store_fault(error: &tsdb::Error) -> ApiError {
+    let kind = match error {
+        tsdb::Error::TooManyTenants { .. } => ErrorKind::BadData,
+        tsdb::Error::Closed => ErrorKind::Unavailable,
+        other if other.kind() == tsdb::ErrorKind::Temporary => ErrorKind::Unavailable,
+        _ => ErrorKind::Internal,
+    };
+    ApiError::new(kind, error.to_string())
+}
+
+fn engine_options(config: &Config) -> EngineOptions {
+    let limits = &config.limits.query;
+    let mut options = EngineOptions::default();
+    options.timeout = Some(limits.timeout.as_duration());
+    options.max_points = limits.max_points.get().unwrap_or(u64::MAX);
+    options.max_samples = limits.max_samples.get().unwrap_or(u64::MAX);
+    options
+}
+
+/// Buffers for decompressed bodies, reused between requests.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    idle: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Buffers {
+    const MAX_IDLE: usize = 16;
+    /// A buffer that grew beyond this is let go, so that one huge body does not occupy memory for ever.
+    const MAX_IDLE_BYTES: usize = 4 << 20;
+
+    /// A buffer with any content.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        self.idle.lock().pop().unwrap_or_default()
+    }
+
+    /// Keeps `buffer` for the next request.
+    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
+        let mut idle = self.idle.lock();
+        if buffer.capacity() <= Self::MAX_IDLE_BYTES && idle.len() < Self::MAX_IDLE {
+            idle.push(buffer);
+        }
+    }
+}

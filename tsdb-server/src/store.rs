@@ -1,0 +1,114 @@
+//! What the server asks of storage: a store to write and read, and one such store per tenant.
+//!
+//! Handlers know these traits alone, so the same API stands on the engine and, in tests, on a store in memory.
+
+use std::sync::Arc;
+use tsdb::{Db, Stats, Tenants};
+use tsdb_core::metadata::Metadata;
+use tsdb_core::read::{Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesSet};
+use tsdb_core::write::Appendable;
+use tsdb_core::{Labels, Matcher, TenantId, TimeRange};
+
+/// A store that is written and read.
+pub trait Store: Queryable + Appendable {
+    /// What is known of each metric, sorted by name.
+    fn metadata(&self) -> Vec<(String, Metadata)>;
+
+    /// Numbers about the store; `None` if it keeps none.
+    fn stats(&self) -> Option<Stats> {
+        None
+    }
+}
+
+/// A store per tenant.
+pub trait Stores: Send + Sync {
+    /// The store of `tenant`, created if there is none.
+    ///
+    /// # Errors
+    /// It cannot be opened, or there are too many tenants.
+    fn open(&self, tenant: &TenantId) -> Result<Arc<dyn Store>, tsdb::Error>;
+
+    /// The store of `tenant` if there is one. Reading never creates a tenant.
+    fn existing(&self, tenant: &TenantId) -> Option<Arc<dyn Store>>;
+
+    /// All stores, in order of tenants.
+    fn list(&self) -> Vec<(TenantId, Arc<dyn Store>)>;
+
+    /// Makes everything durable and closes all stores.
+    ///
+    /// # Errors
+    /// The first failure; the others are closed all the same.
+    fn close(&self) -> Result<(), tsdb::Error>;
+}
+
+impl Store for Db {
+    fn metadata(&self) -> Vec<(String, Metadata)> {
+        Self::metadata(self)
+    }
+
+    fn stats(&self) -> Option<Stats> {
+        Some(Self::stats(self))
+    }
+}
+
+impl Stores for Tenants {
+    fn open(&self, tenant: &TenantId) -> Result<Arc<dyn Store>, tsdb::Error> {
+        Ok(self.tenant(tenant)?)
+    }
+
+    fn existing(&self, tenant: &TenantId) -> Option<Arc<dyn Store>> {
+        Some(Self::existing(self, tenant)?)
+    }
+
+    fn list(&self) -> Vec<(TenantId, Arc<dyn Store>)> {
+        let all = Self::list(self).into_iter();
+        all.map(|(tenant, db)| (tenant, db as Arc<dyn Store>)).collect()
+    }
+
+    fn close(&self) -> Result<(), tsdb::Error> {
+        Self::close(self)
+    }
+}
+
+/// The store of a tenant that has none: everything is empty.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NoStore;
+
+impl Queryable for NoStore {
+    fn querier(&self, _range: TimeRange) -> Result<Box<dyn Querier>, ReadError> {
+        Ok(Box::new(*self))
+    }
+}
+
+impl Querier for NoStore {
+    fn select(&self, _matchers: &[Matcher], _hints: &SelectHints) -> Result<Box<dyn SeriesSet>, ReadError> {
+        Ok(Box::new(*self))
+    }
+
+    fn label_names(&self, _matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    fn label_values(&self, _name: &str, _matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
+        Ok(Vec::new())
+    }
+}
+
+impl SeriesSet for NoStore {
+    fn len(&self) -> usize {
+        0
+    }
+
+    fn labels(&self, _index: usize) -> Labels {
+        Labels::empty()
+    }
+
+    fn read(&self, _index: usize, into: &mut SampleColumns) -> Result<(), ReadError> {
+        into.clear();
+        Ok(())
+    }
+
+    fn estimated_samples(&self) -> u64 {
+        0
+    }
+}

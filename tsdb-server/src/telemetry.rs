@@ -1,0 +1,229 @@
+//! The server's metrics about itself.
+//!
+//! Label values come from fixed sets (route templates, status codes, reasons), so no client can make this grow.
+//! One snapshot serves both readers: `/metrics` writes it as text, the self-ingestion appends it to a store.
+
+mod exposition;
+mod process;
+
+pub(crate) use exposition::write_text;
+
+use crate::store::Stores;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tsdb::Stats;
+use tsdb_core::metadata::MetricType;
+
+/// Counters of one server.
+#[derive(Debug, Default)]
+pub(crate) struct Telemetry {
+    requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
+    durations: Mutex<BTreeMap<&'static str, Durations>>,
+    accepted: Mutex<BTreeMap<&'static str, u64>>,
+    refused: Mutex<BTreeMap<&'static str, u64>>,
+    /// Bytes of write requests as they came.
+    pub(crate) received_bytes: AtomicU64,
+    /// Exemplars left out.
+    pub(crate) exemplars: AtomicU64,
+    /// Native histograms left out.
+    pub(crate) histograms: AtomicU64,
+    /// Samples that queries read.
+    pub(crate) samples_read: AtomicU64,
+}
+
+/// A histogram of durations.
+#[derive(Debug, Default, Clone)]
+struct Durations {
+    buckets: [u64; BOUNDS.len()],
+    count: u64,
+    sum_seconds: f64,
+}
+
+const BOUNDS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0];
+
+/// A metric with its samples at one time.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Family {
+    pub(crate) name: &'static str,
+    pub(crate) kind: MetricType,
+    pub(crate) help: &'static str,
+    pub(crate) points: Vec<Point>,
+}
+
+/// One sample of a [`Family`].
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Point {
+    /// Behind the name of the family, such as `_bucket`.
+    pub(crate) suffix: &'static str,
+    pub(crate) labels: Vec<(&'static str, String)>,
+    pub(crate) value: f64,
+}
+
+impl Telemetry {
+    /// Counts an answered request of `route`, a template and not the path that was asked for.
+    pub(crate) fn request(&self, route: &'static str, status: u16, took: Duration) {
+        *self.requests.lock().entry((route, status)).or_default() += 1;
+        self.durations.lock().entry(route).or_default().observe(took.as_secs_f64());
+    }
+
+    /// Counts stored samples that came in as `format`.
+    pub(crate) fn accepted(&self, format: &'static str, samples: u64) {
+        *self.accepted.lock().entry(format).or_default() += samples;
+    }
+
+    /// Counts refused samples.
+    pub(crate) fn refused(&self, reason: &'static str, samples: u64) {
+        *self.refused.lock().entry(reason).or_default() += samples;
+    }
+
+    /// Everything at this moment, the numbers of the stores summed up.
+    pub(crate) fn snapshot(&self, stores: &dyn Stores) -> Vec<Family> {
+        let mut families = vec![
+            self.request_counts(),
+            self.request_durations(),
+            by_label(
+                "tsdb_ingested_samples_total",
+                "Samples stored, by format.",
+                "format",
+                &self.accepted.lock(),
+            ),
+            by_label(
+                "tsdb_refused_samples_total",
+                "Samples refused, by reason.",
+                "reason",
+                &self.refused.lock(),
+            ),
+            counter(
+                "tsdb_ingest_received_bytes_total",
+                "Bytes of write requests.",
+                load(&self.received_bytes),
+            ),
+            counter("tsdb_skipped_exemplars_total", "Exemplars left out.", load(&self.exemplars)),
+            counter("tsdb_skipped_histograms_total", "Native histograms left out.", load(&self.histograms)),
+            counter("tsdb_query_samples_read_total", "Samples that queries read.", load(&self.samples_read)),
+        ];
+        families.extend(store_families(stores));
+        families.extend(process::families());
+        families
+    }
+
+    fn request_counts(&self) -> Family {
+        let requests = self.requests.lock();
+        let points = requests.iter().map(|((route, status), count)| Point {
+            suffix: "",
+            labels: vec![("handler", (*route).to_owned()), ("code", status.to_string())],
+            value: float(*count),
+        });
+        Family {
+            name: "tsdb_http_requests_total",
+            kind: MetricType::Counter,
+            help: "Requests answered, by route and status.",
+            points: points.collect(),
+        }
+    }
+
+    fn request_durations(&self) -> Family {
+        let durations = self.durations.lock();
+        Family {
+            name: "tsdb_http_request_duration_seconds",
+            kind: MetricType::Histogram,
+            help: "Time from the head of a request to its answer, by route.",
+            points: durations.iter().flat_map(|(route, durations)| durations.points(route)).collect(),
+        }
+    }
+}
+
+impl Durations {
+    fn observe(&mut self, seconds: f64) {
+        for (bucket, bound) in self.buckets.iter_mut().zip(BOUNDS) {
+            *bucket += u64::from(seconds <= bound);
+        }
+        self.count += 1;
+        self.sum_seconds += seconds;
+    }
+
+    fn points(&self, route: &'static str) -> Vec<Point> {
+        let handler = ("handler", route.to_owned());
+        let bucket = |le: String, count: u64| Point {
+            suffix: "_bucket",
+            labels: vec![handler.clone(), ("le", le)],
+            value: float(count),
+        };
+        let plain = |suffix, value| Point { suffix, labels: vec![handler.clone()], value };
+        let mut points: Vec<_> =
+            self.buckets.iter().zip(BOUNDS).map(|(count, bound)| bucket(bound.to_string(), *count)).collect();
+        points.push(bucket("+Inf".into(), self.count));
+        points.push(plain("_sum", self.sum_seconds));
+        points.push(plain("_count", float(self.count)));
+        points
+    }
+}
+
+fn store_families(stores: &dyn Stores) -> Vec<Family> {
+    let all = stores.list();
+    let stats: Vec<Stats> = all.iter().filter_map(|(_, store)| store.stats()).collect();
+    let sum = |field: fn(&Stats) -> u64| stats.iter().map(field).fold(0, u64::saturating_add);
+    vec![
+        gauge("tsdb_tenants", "Tenants with a store.", float(all.len() as u64)),
+        gauge("tsdb_head_series", "Series in the heads.", float(sum(|s| s.active_series))),
+        gauge("tsdb_head_bytes", "Estimated memory of the heads.", float(sum(|s| s.head_bytes))),
+        gauge("tsdb_wal_bytes", "Bytes of the logs on disk.", float(sum(|s| s.wal_bytes))),
+        gauge("tsdb_blocks", "Blocks that can be read.", float(sum(|s| s.blocks))),
+        gauge("tsdb_block_bytes", "Bytes of the blocks on disk.", float(sum(|s| s.block_bytes))),
+        gauge(
+            "tsdb_store_warnings",
+            "Things wrong with the stores.",
+            float(sum(|s| s.warnings.len() as u64)),
+        ),
+        counter("tsdb_head_series_created_total", "Series registered.", sum(|s| s.series_created)),
+        counter(
+            "tsdb_head_series_removed_total",
+            "Series dropped from the heads.",
+            sum(|s| s.series_removed),
+        ),
+        counter(
+            "tsdb_samples_appended_total",
+            "Samples accepted by the stores.",
+            sum(|s| s.samples_appended),
+        ),
+        counter("tsdb_blocks_cut_total", "Blocks cut from the heads.", sum(|s| s.blocks_cut)),
+        counter("tsdb_failed_commits_total", "Batches that could not be logged.", sum(|s| s.failed_commits)),
+    ]
+}
+
+fn by_label(
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+    counts: &BTreeMap<&'static str, u64>,
+) -> Family {
+    let points = counts.iter().map(|(value, count)| Point {
+        suffix: "",
+        labels: vec![(label, (*value).to_owned())],
+        value: float(*count),
+    });
+    Family { name, kind: MetricType::Counter, help, points: points.collect() }
+}
+
+fn counter(name: &'static str, help: &'static str, count: u64) -> Family {
+    single(name, MetricType::Counter, help, float(count))
+}
+
+fn gauge(name: &'static str, help: &'static str, value: f64) -> Family {
+    single(name, MetricType::Gauge, help, value)
+}
+
+fn single(name: &'static str, kind: MetricType, help: &'static str, value: f64) -> Family {
+    Family { name, kind, help, points: vec![Point { suffix: "", labels: Vec::new(), value }] }
+}
+
+fn load(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "metrics are doubles")]
+const fn float(count: u64) -> f64 {
+    count as f64
+}
