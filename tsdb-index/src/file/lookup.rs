@@ -14,6 +14,9 @@ use tsdb_core::Corruption;
 /// Asking a series for its labels costs about as much as decoding this many numbers of postings.
 const SERIES_COST: u64 = 8;
 
+/// Called with a value and the place of its postings; says whether to go on.
+type Visit<'v> = dyn FnMut(&str, Range<usize>) -> Result<ControlFlow<()>, Corruption> + 'v;
+
 impl<B: AsRef<[u8]>> IndexReader<B> {
     /// Names of the labels of the series in `within` (of all series if `None`), sorted.
     ///
@@ -95,7 +98,7 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
         &self,
         name: &Name,
         prefix: &str,
-        visit: &mut dyn FnMut(&str, Range<usize>) -> Result<ControlFlow<()>, Corruption>,
+        visit: &mut Visit<'_>,
     ) -> Result<ControlFlow<()>, Corruption> {
         for number in self.block_before(name, prefix)?..name.blocks() {
             let block: Block = self.block(name, number)?;

@@ -80,8 +80,7 @@ impl Sizes {
         runs(numbers, |gap, more| {
             sizes.runs = sizes.runs.saturating_add(varint_len(gap)).saturating_add(varint_len(more));
         });
-        sizes.bits =
-            varint_len(u64::from(first / 8)).saturating_add((last / 8).abs_diff(first / 8) as usize + 1);
+        sizes.bits = varint_len(u64::from(first / 8)).saturating_add(bit_bytes(first, last));
         sizes.packed = first_len;
         let mut rest = gaps(numbers);
         loop {
@@ -124,10 +123,15 @@ fn bit_width(value: u64) -> u32 {
     u64::BITS.wrapping_sub(value.leading_zeros())
 }
 
+/// Bytes from that of `first` to that of `last`.
+fn bit_bytes(first: u32, last: u32) -> usize {
+    ((last / 8).abs_diff(first / 8) as usize).saturating_add(1)
+}
+
 fn write_bits(numbers: &[u32], first: u32, last: u32, out: &mut Writer) {
     let base = first / 8;
     out.varint(u64::from(base));
-    let mut bytes = vec![0_u8; ((last / 8).abs_diff(base) as usize).saturating_add(1)];
+    let mut bytes = vec![0_u8; bit_bytes(first, last)];
     for number in numbers {
         if let Some(byte) = bytes.get_mut((number / 8).abs_diff(base) as usize) {
             *byte |= 1 << (number % 8);
@@ -287,6 +291,7 @@ fn read_packed_block(
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -53,7 +53,7 @@ pub(crate) fn fleet(targets: usize) -> Vec<Labels> {
         let pod = format!(
             "api-{:08x}-{:04x}",
             target.wrapping_mul(2_654_435_761) & 0xffff_ffff,
-            target * 7 & 0xffff
+            (target * 7) & 0xffff
         );
         let zone = format!("eu-west-1{}", ["a", "b", "c"][target % 3]);
         let version = format!("v1.{}.0", target % 5);
