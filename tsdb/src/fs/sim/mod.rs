@@ -68,7 +68,10 @@ pub enum Loss {
 #[derive(Clone)]
 pub struct SimFs {
     disk: Arc<Mutex<Disk>>,
+    before_sync: Arc<Mutex<Option<Hook>>>,
 }
+
+type Hook = Arc<dyn Fn() + Send + Sync>;
 
 impl SimFs {
     /// An empty file system: a root directory and nothing else.
@@ -77,7 +80,7 @@ impl SimFs {
     }
 
     fn over(disk: Disk) -> Self {
-        Self { disk: Arc::new(Mutex::new(disk)) }
+        Self { disk: Arc::new(Mutex::new(disk)), before_sync: Arc::default() }
     }
 
     /// Makes the operation with number `index` (from 0, see [`op_count`](Self::op_count)) end in `fault`.
@@ -104,6 +107,12 @@ impl SimFs {
     /// Makes reads that touch `range` of `path` fail with an I/O error.
     pub fn make_unreadable(&self, path: &Path, range: Range<u64>) {
         self.disk.lock().unreadable.push((path.to_owned(), range));
+    }
+
+    /// Calls `hook` before every sync of a file, on the thread that syncs: a sync can be made to take as long as it
+    /// pleases a test.
+    pub fn before_sync(&self, hook: impl Fn() + Send + Sync + 'static) {
+        *self.before_sync.lock() = Some(Arc::new(hook));
     }
 
     /// The disk as it may be found after a power cut now.
@@ -256,6 +265,10 @@ impl File for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let hook = self.fs.before_sync.lock().clone();
+        if let Some(hook) = hook {
+            hook();
+        }
         self.fs.disk.lock().sync(self.node)
     }
 
