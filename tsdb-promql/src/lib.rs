@@ -12,12 +12,18 @@ pub mod annotation;
 pub mod ast;
 pub mod check;
 mod error;
+mod failure;
 mod lex;
 mod parse;
 pub mod span;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod value;
 
 pub use annotation::{Annotation, Annotations};
 pub use check::{parse, parse_selector};
 pub use error::{ParseError, ParseErrorKind};
+pub use failure::{QueryError, QueryErrorKind};
 pub use parse::ParseOptions;
 pub use span::{Position, Span};
+pub use value::{QueryResult, QueryStats, ScalarPoint, SeriesPoints, StringPoint, Value, VectorSample};

@@ -11,6 +11,8 @@
 mod duration;
 mod operator;
 mod print;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod text;
 mod visit;
 

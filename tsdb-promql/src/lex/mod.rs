@@ -9,7 +9,11 @@ mod number;
 mod string;
 mod token;
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use duration::duration_millis;
 pub(crate) use duration::duration_seconds;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use number::scan_decimal;
 pub(crate) use number::{number_value, scan_number};
 pub(crate) use string::{scan_string, unquote};
 pub(crate) use token::{Keyword, Token, TokenKind};

@@ -12,6 +12,12 @@ pub(crate) fn scan_number(text: &str) -> Option<usize> {
     (!follows).then_some(length)
 }
 
+/// Length of the decimal number at the beginning of `text`, whatever follows it: in `1x3` the `1`.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn scan_decimal(text: &str) -> Option<usize> {
+    decimal(text.as_bytes())
+}
+
 fn hex_digits(bytes: &[u8]) -> Option<usize> {
     let length = bytes.iter().take_while(|b| b.is_ascii_hexdigit() || **b == b'_').count();
     let digits = bytes.get(..length)?;

@@ -1,0 +1,327 @@
+//! Running a script.
+
+use super::compare::{Steps, check_sorted, compare};
+use super::report::{CaseReport, Outcome, Report};
+use super::rewrite::{other_times, pinned};
+use super::script::{
+    Command, Eval, Expectation, Expected, Load, LoadedSeries, Script, ScriptError, TextMatch, Times,
+};
+use super::{Evaluator, SequenceValue};
+use crate::annotation::Annotations;
+use crate::ast::{Expr, Visitor, walk};
+use crate::failure::{QueryError, QueryErrorKind};
+use crate::parse::ParseOptions;
+use crate::value::{ScalarPoint, Value, VectorSample};
+use tsdb_core::read::Queryable;
+use tsdb_core::write::Appendable;
+use tsdb_core::{Labels, METRIC_NAME, Matcher, Timestamp};
+
+/// Storage that scripts load into and query.
+pub trait ScriptStorage: Queryable + Appendable {
+    /// The storage as something to query.
+    fn as_queryable(&self) -> &dyn Queryable;
+}
+
+impl<T: Queryable + Appendable> ScriptStorage for T {
+    fn as_queryable(&self) -> &dyn Queryable {
+        self
+    }
+}
+
+/// How scripts are parsed: every part of the language is on.
+pub fn test_options() -> ParseOptions {
+    ParseOptions::all_features()
+}
+
+/// Runs `script`: loads into storages that `open` makes, one at the beginning and one for each `clear`, and
+/// evaluates with `evaluator`.
+pub fn run(script: &Script, evaluator: &dyn Evaluator, open: &dyn Fn() -> Box<dyn ScriptStorage>) -> Report {
+    let mut runner = Runner { evaluator, storage: open(), beyond_floats: Vec::new() };
+    let mut report = Report::default();
+    for command in &script.commands {
+        match command {
+            Command::Clear => {
+                runner.storage = open();
+                runner.beyond_floats.clear();
+            }
+            Command::Load(load) => {
+                if let Err(error) = runner.load(load) {
+                    report.error = Some(error.at(load.line));
+                    return report;
+                }
+            }
+            Command::Eval(eval) => {
+                let outcome = runner.eval(eval);
+                report.cases.push(CaseReport { line: eval.line, expr: eval.expr.clone(), outcome });
+            }
+        }
+    }
+    report
+}
+
+const HISTOGRAMS: &str = "native histograms";
+const START_TIMESTAMPS: &str = "start timestamps";
+
+/// Why an evaluation did not pass.
+enum Fault {
+    Differs(String),
+    Unsupported(String),
+}
+
+impl From<String> for Fault {
+    fn from(reason: String) -> Self {
+        Self::Differs(reason)
+    }
+}
+
+struct Runner<'a> {
+    evaluator: &'a dyn Evaluator,
+    storage: Box<dyn ScriptStorage>,
+    /// Series whose samples are more than the traits of core can carry so far, and what they are.
+    beyond_floats: Vec<(Labels, &'static str)>,
+}
+
+impl Runner<'_> {
+    fn load(&mut self, load: &Load) -> Result<(), ScriptError> {
+        for series in &load.series {
+            self.note_beyond_floats(series, load.with_nhcb)?;
+        }
+        let mut appender = self.storage.appender();
+        for series in &load.series {
+            let mut reference = None;
+            for (index, value) in series.values.iter().enumerate() {
+                let SequenceValue::Float(value) = value else { continue };
+                let at = load.step_ms.saturating_mul(i64::try_from(index).unwrap_or(i64::MAX));
+                let reference = match reference {
+                    Some(reference) => reference,
+                    None => {
+                        let named = appender.series(&series.labels);
+                        *reference.insert(named.map_err(|error| ScriptError::new(error.to_string()))?)
+                    }
+                };
+                appender.append(reference, at, *value);
+            }
+        }
+        let report = appender.commit().map_err(|error| ScriptError::new(error.to_string()))?;
+        match report.refused.first() {
+            Some(refused) => {
+                Err(ScriptError::new(format!("sample {}: {}", refused.position, refused.reason)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn note_beyond_floats(&mut self, series: &LoadedSeries, with_nhcb: bool) -> Result<(), ScriptError> {
+        let labels = &series.labels;
+        if series.values.iter().any(|value| matches!(value, SequenceValue::Histogram(_))) {
+            self.beyond_floats.push((labels.clone(), HISTOGRAMS));
+        }
+        if series.start_offsets.is_some() {
+            self.beyond_floats.push((labels.clone(), START_TIMESTAMPS));
+        }
+        if with_nhcb {
+            let suffixes = ["_bucket", "_sum", "_count"];
+            let base = suffixes.iter().find_map(|suffix| labels.metric_name().strip_suffix(suffix));
+            if let Some(base) = base {
+                let others = labels.iter().filter(|(name, _)| *name != METRIC_NAME && *name != "le");
+                let converted = Labels::from_pairs(others.chain([(METRIC_NAME, base)]))
+                    .map_err(|error| ScriptError::new(error.to_string()))?;
+                self.beyond_floats.push((converted, HISTOGRAMS));
+            }
+        }
+        Ok(())
+    }
+
+    fn eval(&self, eval: &Eval) -> Outcome {
+        match self.try_eval(eval) {
+            Ok(()) => Outcome::Passed,
+            Err(Fault::Differs(reason)) => Outcome::Failed { reason },
+            Err(Fault::Unsupported(reason)) => Outcome::Unsupported { reason },
+        }
+    }
+
+    fn try_eval(&self, eval: &Eval) -> Result<(), Fault> {
+        let expr = crate::parse(&eval.expr, &test_options()).map_err(|error| error.to_string())?;
+        if let Some(what) = self.needs(&expr, &eval.expectation) {
+            return Err(Fault::Unsupported(what.into()));
+        }
+        match eval.times {
+            Times::Range { start, end, step_ms } => {
+                let source = self.storage.as_queryable();
+                let result = self.evaluator.range(source, &expr, &eval.expr, start, end, step_ms);
+                self.check(eval, &eval.expr, result).map(drop)
+            }
+            Times::Instant { at } => {
+                self.check_instant(eval, &expr, &eval.expr, at)?;
+                let Some(pinned) = pinned(&expr, at) else { return Ok(()) };
+                let text = pinned.to_string();
+                // Positions in annotations are those within the rewritten text.
+                let pinned =
+                    crate::parse(&text, &test_options()).map_err(|error| format!("{text}: {error}"))?;
+                other_times(at).into_iter().try_for_each(|at| self.check_instant(eval, &pinned, &text, at))
+            }
+        }
+    }
+
+    /// Something beyond floats that the case is about.
+    fn needs(&self, expr: &Expr, expectation: &Expectation) -> Option<&'static str> {
+        let expects_histogram = match &expectation.value {
+            Expected::Series(series) => series
+                .iter()
+                .any(|series| series.values.iter().any(|v| matches!(v, SequenceValue::Histogram(_)))),
+            _ => false,
+        };
+        if expects_histogram {
+            return Some(HISTOGRAMS);
+        }
+        let mut selectors = Selectors(Vec::new());
+        walk(expr, &mut selectors);
+        let selected = |labels: &Labels| {
+            let accepts = |matcher: &Matcher| matcher.matches(labels.get(matcher.name()).unwrap_or(""));
+            selectors.0.iter().any(|matchers| matchers.iter().all(accepts))
+        };
+        self.beyond_floats.iter().find(|(labels, _)| selected(labels)).map(|(_, what)| *what)
+    }
+
+    /// Evaluates once, and once more as the middle step of a range query.
+    fn check_instant(&self, eval: &Eval, expr: &Expr, text: &str, at: Timestamp) -> Result<(), Fault> {
+        let source = self.storage.as_queryable();
+        let describe = |fault: Fault, how: &str| match fault {
+            Fault::Differs(reason) => Fault::Differs(format!("{reason} ({how}: {text} at {at} ms)")),
+            unsupported => unsupported,
+        };
+        let result = self.evaluator.instant(source, expr, text, at);
+        let value = self.check(eval, text, result).map_err(|fault| describe(fault, "instant query"))?;
+        let Some(value) = value else { return Ok(()) };
+        let excluded = eval.expectation.range_vector.is_some()
+            || matches!(eval.expectation.value, Expected::String(_))
+            || ["start()", "end()", "range()", "step()"].iter().any(|call| text.contains(call));
+        if excluded {
+            return Ok(());
+        }
+        self.check_middle_step(eval, expr, text, at, &value).map_err(|fault| describe(fault, "range query"))
+    }
+
+    fn check_middle_step(
+        &self,
+        eval: &Eval,
+        expr: &Expr,
+        text: &str,
+        at: Timestamp,
+        instant: &Value,
+    ) -> Result<(), Fault> {
+        const MINUTE: i64 = 60_000;
+        let source = self.storage.as_queryable();
+        let (start, end) = (at.saturating_sub(MINUTE), at.saturating_add(MINUTE));
+        let result = self.evaluator.range(source, expr, text, start, end, MINUTE).map_err(fault_of)?;
+        if eval.expectation.ordered {
+            return Ok(());
+        }
+        let Value::Matrix(matrix) = result.value else {
+            return Err(Fault::Differs(format!("a range query returned {:?}", result.value)));
+        };
+        check_sorted(&matrix)?;
+        let middle = matrix.into_iter().filter_map(|series| {
+            let index = series.timestamps.iter().position(|t| *t == at)?;
+            Some(VectorSample::new(series.labels, at, *series.values.get(index)?))
+        });
+        let middle: Vec<_> = middle.collect();
+        let value = match (instant, middle.first()) {
+            (Value::Scalar(_), Some(sample)) => {
+                Value::Scalar(ScalarPoint { timestamp: at, value: sample.value })
+            }
+            _ => Value::Vector(middle),
+        };
+        compare(&value, &eval.expectation.value, false, steps_of(eval)).map_err(Fault::Differs)
+    }
+
+    /// Checks a result; gives its value back unless the evaluation was expected to fail.
+    fn check(
+        &self,
+        eval: &Eval,
+        text: &str,
+        result: Result<crate::value::QueryResult, QueryError>,
+    ) -> Result<Option<Value>, Fault> {
+        let expectation = &eval.expectation;
+        match (result, &expectation.fail) {
+            (Err(error), None) => Err(fault_of(error)),
+            (Err(error), Some(_)) if error.kind() == QueryErrorKind::Unsupported => Err(fault_of(error)),
+            (Err(error), Some(wanted)) => {
+                let message = error.to_string();
+                match wanted.iter().find(|wanted| !wanted.matches(&message)) {
+                    Some(wanted) => {
+                        Err(format!("expected an error matching {wanted:?}, got: {message}").into())
+                    }
+                    None => Ok(None),
+                }
+            }
+            (Ok(_), Some(_)) => Err(String::from("expected an error but got none").into()),
+            (Ok(result), None) => {
+                check_annotations(expectation, &result.annotations, text)?;
+                compare(&result.value, &expectation.value, expectation.ordered, steps_of(eval))?;
+                Ok(Some(result.value))
+            }
+        }
+    }
+}
+
+fn fault_of(error: QueryError) -> Fault {
+    match error {
+        QueryError::Unsupported { feature, .. } => Fault::Unsupported(feature),
+        error => Fault::Differs(format!("unexpected error: {error}")),
+    }
+}
+
+fn steps_of(eval: &Eval) -> Steps {
+    match (eval.expectation.range_vector, eval.times) {
+        (Some((start, end, step_ms)), _) | (None, Times::Range { start, end, step_ms }) => {
+            Steps { start, end, step_ms }
+        }
+        (None, Times::Instant { at }) => Steps { start: at, end: at, step_ms: 0 },
+    }
+}
+
+fn check_annotations(expectation: &Expectation, found: &Annotations, text: &str) -> Result<(), String> {
+    let (warnings, infos) = (found.warnings(text), found.infos(text));
+    check_texts("warning", &warnings, &expectation.warn, expectation.any_warning, expectation.no_warn)?;
+    check_texts("info", &infos, &expectation.info, expectation.any_info, expectation.no_info)
+}
+
+fn check_texts(
+    kind: &str,
+    found: &[String],
+    wanted: &[TextMatch],
+    some: bool,
+    none: bool,
+) -> Result<(), String> {
+    if none && !found.is_empty() {
+        return Err(format!("unexpected {kind} annotations: {found:?}"));
+    }
+    if found.is_empty() && (some || !wanted.is_empty()) {
+        return Err(format!("expected {kind} annotations but none were found"));
+    }
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    if let Some(missing) = wanted.iter().find(|wanted| !found.iter().any(|text| wanted.matches(text))) {
+        return Err(format!("expected {kind} annotation matching {missing:?}, found: {found:?}"));
+    }
+    match found.iter().find(|text| !wanted.iter().any(|wanted| wanted.matches(text))) {
+        Some(surplus) => Err(format!("unexpected {kind} annotation {surplus:?}")),
+        None => Ok(()),
+    }
+}
+
+/// Collects the matchers of all selectors.
+struct Selectors(Vec<Vec<Matcher>>);
+
+impl Visitor for Selectors {
+    fn enter(&mut self, expr: &Expr, _: &[&Expr]) -> bool {
+        match expr {
+            Expr::Vector(selector) => self.0.push(selector.matchers.clone()),
+            Expr::Matrix(matrix) => self.0.push(matrix.selector.matchers.clone()),
+            _ => {}
+        }
+        true
+    }
+}
