@@ -9,6 +9,8 @@
 //!
 //! Deliberately absent: compression, a second copy, and threads of its own (whoever wants a sync every so often
 //! calls [`Wal::sync`]).
+//!
+#![doc = include_str!("../../docs/wal-format.md")]
 
 mod assemble;
 mod error;
