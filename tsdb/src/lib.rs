@@ -3,6 +3,7 @@
 //! [`Db::open`] opens a directory; a [`Db`] is written through [`Appendable`] and read through [`Queryable`].
 //! [`Tenants`] keeps one [`Db`] per tenant. The crate is synchronous, starts its own threads and needs no runtime.
 
+pub mod block;
 mod clock;
 mod db;
 mod engine;

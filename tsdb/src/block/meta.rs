@@ -1,0 +1,113 @@
+//! `meta.json`: what a block says of itself, for people and programs.
+
+use super::BlockError;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+use tsdb_core::block::{BlockId, BlockMeta, BlockStats};
+use tsdb_core::bytes::checksum;
+use tsdb_core::error::CorruptionKind;
+use tsdb_core::{Corruption, TimeRange};
+use ulid::Ulid;
+
+const VERSION: u64 = 1;
+/// Tells the block from that of another store.
+const FORMAT: &str = "tsdb-block";
+
+/// The name of the directory of the block `id`.
+pub(super) fn dir_name(id: BlockId) -> String {
+    Ulid::from(id.0).to_string()
+}
+
+/// The text of `meta.json`.
+pub(super) fn render(meta: &BlockMeta) -> Vec<u8> {
+    let mut object = json!({
+        "format": FORMAT,
+        "version": VERSION,
+        "ulid": dir_name(meta.id),
+        "minTime": meta.range.start(),
+        "maxTime": meta.range.end(),
+        "stats": {
+            "numSeries": meta.stats.series,
+            "numSamples": meta.stats.samples,
+            "numChunks": meta.stats.chunks,
+        },
+        "compaction": {
+            "level": meta.level,
+            "sources": meta.sources.iter().map(|source| dir_name(*source)).collect::<Vec<_>>(),
+        },
+    });
+    let sum = checksum(object.to_string().as_bytes());
+    if let Some(object) = object.as_object_mut() {
+        object.insert("checksum".into(), format!("{sum:08x}").into());
+    }
+    let mut text = format!("{object:#}").into_bytes();
+    text.push(b'\n');
+    text
+}
+
+/// Reads the text of `path`.
+pub(super) fn parse(path: &Path, text: &[u8]) -> Result<BlockMeta, BlockError> {
+    read(text).map_err(|kind| BlockError::damaged(path, Corruption::new("block description", 0, kind)))
+}
+
+fn read(text: &[u8]) -> Result<BlockMeta, CorruptionKind> {
+    let value: Value = serde_json::from_slice(text)
+        .map_err(|error| CorruptionKind::Layer { message: format!("not JSON: {error}") })?;
+    let Value::Object(mut object) = value else {
+        return Err(CorruptionKind::Rule { rule: "the description is an object" });
+    };
+    if object.get("format").and_then(Value::as_str) != Some(FORMAT) {
+        return Err(CorruptionKind::Rule { rule: "the description is that of a block of this store" });
+    }
+    let version = number(&object, "version")?;
+    if version != VERSION {
+        return Err(CorruptionKind::Unknown { field: "version", value: version });
+    }
+    check(&mut object)?;
+    let time = |field: &'static str| object.get(field).and_then(Value::as_i64).ok_or_else(|| missing(field));
+    let range = TimeRange::new(time("minTime")?, time("maxTime")?)
+        .ok_or(CorruptionKind::Rule { rule: "minTime is not after maxTime" })?;
+    let part =
+        |field: &'static str| object.get(field).and_then(Value::as_object).ok_or_else(|| missing(field));
+    let (stats, compaction) = (part("stats")?, part("compaction")?);
+    let sources = compaction.get("sources").and_then(Value::as_array).ok_or_else(|| missing("sources"))?;
+    Ok(BlockMeta {
+        id: block_id(object.get("ulid"), "ulid")?,
+        range,
+        stats: BlockStats {
+            series: number(stats, "numSeries")?,
+            samples: number(stats, "numSamples")?,
+            chunks: number(stats, "numChunks")?,
+        },
+        level: u32::try_from(number(compaction, "level")?).unwrap_or(u32::MAX),
+        sources: sources.iter().map(|source| block_id(Some(source), "sources")).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Checks the checksum, which covers the object without it, keys sorted, without blanks.
+fn check(object: &mut Map<String, Value>) -> Result<(), CorruptionKind> {
+    let stored = object.remove("checksum").ok_or_else(|| missing("checksum"))?;
+    let stored = stored.as_str().and_then(|text| u64::from_str_radix(text, 16).ok());
+    let stored = stored.ok_or_else(|| missing("checksum"))?;
+    let computed = u64::from(checksum(Value::Object(object.clone()).to_string().as_bytes()));
+    if stored == computed { Ok(()) } else { Err(CorruptionKind::Checksum { stored, computed }) }
+}
+
+fn number(object: &Map<String, Value>, field: &'static str) -> Result<u64, CorruptionKind> {
+    object.get(field).and_then(Value::as_u64).ok_or_else(|| missing(field))
+}
+
+fn block_id(value: Option<&Value>, field: &'static str) -> Result<BlockId, CorruptionKind> {
+    let text = value.and_then(Value::as_str).ok_or_else(|| missing(field))?;
+    parse_dir_name(text).ok_or_else(|| missing(field))
+}
+
+/// The block whose directory has the name `name`; `None` if it is no such name.
+pub(super) fn parse_dir_name(name: &str) -> Option<BlockId> {
+    let id = BlockId(Ulid::from_string(name).ok()?.into());
+    (dir_name(id) == name).then_some(id)
+}
+
+fn missing(field: &'static str) -> CorruptionKind {
+    CorruptionKind::Truncated { field }
+}

@@ -1,0 +1,286 @@
+//! An opened block: its series found by matchers, their samples read frame by frame.
+
+use super::cache::FrameCache;
+use super::segment::{self, FrameRef, Kind, Segments};
+use super::{BlockError, Mapped, meta};
+use crate::fs::Fs;
+use crate::names;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tsdb_core::block::{BlockId, BlockMeta, BlockStats};
+use tsdb_core::error::CorruptionKind;
+use tsdb_core::pack::{Times, Values};
+use tsdb_core::read::{ReadError, SampleColumns};
+use tsdb_core::{Corruption, Labels, Matcher, TimeRange};
+use tsdb_index::{ChunkRef, IndexReader, RoaringBitmap, SeriesCursor};
+
+/// A series that a selection found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockSeries {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its chunks within the range of the selection, in order of time; at least one.
+    pub chunks: Vec<ChunkRef>,
+}
+
+/// An immutable block, open for reading. Shared by threads.
+///
+/// Damage to a frame is an error for the series in it; damage to a segment, for the series in that segment; damage to
+/// a page of the index, for the answers that need it. All else is served.
+#[derive(Debug)]
+pub struct Block {
+    dir: PathBuf,
+    meta: BlockMeta,
+    index: IndexReader<Mapped>,
+    segments: Segments,
+    cache: Arc<FrameCache>,
+    warnings: Vec<String>,
+}
+
+impl Block {
+    /// Opens the block in `dir`, whose unpacked frames go into `cache`. Damage found on the way that leaves the block
+    /// usable is in [`warnings`](Self::warnings); a damaged description is made anew from the index.
+    ///
+    /// # Errors
+    /// A file is missing, of an unknown version, or damaged so that nothing can be served.
+    pub fn open(fs: &dyn Fs, dir: &Path, cache: Arc<FrameCache>) -> Result<Self, BlockError> {
+        let index_path = dir.join(names::INDEX);
+        let index = fs.map(&index_path).map_err(BlockError::io("map", &index_path))?;
+        let index =
+            IndexReader::open(Mapped(index)).map_err(|damage| BlockError::damaged(&index_path, damage))?;
+        let (segments, damaged) = segment::open_all(fs, &dir.join(names::CHUNKS_DIR))?;
+        let mut warnings: Vec<String> =
+            damaged.iter().map(|(path, damage)| format!("{}: {damage}", path.display())).collect();
+        let meta = match read_meta(fs, dir) {
+            Ok(meta) => meta,
+            Err(damage @ BlockError::Corrupt { .. }) => {
+                warnings.push(format!("{damage}; described anew from the index"));
+                rebuild(dir, &index).map_err(|source| BlockError::damaged(&index_path, source))?
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { dir: dir.into(), meta, index, segments, cache, warnings })
+    }
+
+    /// The directory name of the block `id`.
+    pub fn dir_name(id: BlockId) -> String {
+        meta::dir_name(id)
+    }
+
+    /// The block whose directory has the name `name`; `None` if it is not such a name.
+    pub fn parse_dir_name(name: &str) -> Option<BlockId> {
+        meta::parse_dir_name(name)
+    }
+
+    /// What the block says of itself.
+    pub fn meta(&self) -> &BlockMeta {
+        &self.meta
+    }
+
+    /// Damage found while opening, as sentences for people.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Numbers of the series that satisfy all `matchers`, in order of labels; every series if there are none.
+    ///
+    /// # Errors
+    /// Damage to what had to be read of the index.
+    pub fn find(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, ReadError> {
+        self.index.select(matchers).map_err(|damage| self.index_error(damage))
+    }
+
+    /// The series that satisfy all `matchers` and have chunks within `range`, in order of labels. A series in a
+    /// damaged page of the index is left out and the damage pushed to `damage`.
+    ///
+    /// # Errors
+    /// Damage to the part of the index that finds series.
+    pub fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        damage: &mut Vec<ReadError>,
+    ) -> Result<Vec<BlockSeries>, ReadError> {
+        let mut selected = Vec::new();
+        if !self.meta.range.overlaps(&range) {
+            return Ok(selected);
+        }
+        let mut cursor = self.index.cursor();
+        let mut chunks = Vec::new();
+        let mut first_damage = None;
+        for series in self.find(matchers)? {
+            match one(&mut cursor, series, range, &mut chunks) {
+                Ok(found) => selected.extend(found),
+                Err(source) => first_damage = first_damage.or(Some(source)),
+            }
+        }
+        damage.extend(first_damage.map(|source| self.index_error(source)));
+        Ok(selected)
+    }
+
+    /// Names of the labels of the series that satisfy all `matchers`, sorted.
+    ///
+    /// # Errors
+    /// Damage to what had to be read of the index.
+    pub fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
+        let within = self.within(matchers)?;
+        self.index.label_names(within.as_ref()).map_err(|damage| self.index_error(damage))
+    }
+
+    /// Values of the label `name` among the series that satisfy all `matchers`, sorted.
+    ///
+    /// # Errors
+    /// Damage to what had to be read of the index.
+    pub fn label_values(&self, name: &str, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
+        let within = self.within(matchers)?;
+        self.index.label_values(name, within.as_ref()).map_err(|damage| self.index_error(damage))
+    }
+
+    /// Calls `visit` with each series in order of labels and its chunks in order of time: what a compaction reads.
+    ///
+    /// # Errors
+    /// Damage to the index, or the first error of `visit`.
+    pub fn for_each_series<E: From<ReadError>>(
+        &self,
+        mut visit: impl FnMut(Labels, &[ChunkRef]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut cursor = self.index.cursor();
+        let mut chunks = Vec::new();
+        for series in 0..self.index.series_count() {
+            let labels = cursor.labels(series).map_err(|damage| self.index_error(damage))?;
+            cursor.chunks(series, &mut chunks).map_err(|damage| self.index_error(damage))?;
+            visit(labels, &chunks)?;
+        }
+        Ok(())
+    }
+
+    /// Appends to `into` the samples of `chunks`, which are those of one series, within `range`, in order of time.
+    ///
+    /// # Errors
+    /// Damage to a frame; `into` is then as it was.
+    pub fn read(
+        &self,
+        chunks: &[ChunkRef],
+        range: TimeRange,
+        into: &mut SampleColumns,
+    ) -> Result<(), ReadError> {
+        let before = into.len();
+        for chunk in chunks.iter().filter(|chunk| chunk.range.overlaps(&range)) {
+            if let Err(source) = self.read_chunk(chunk, range, into) {
+                into.timestamps.truncate(before);
+                into.values.truncate(before);
+                let segment = names::numbered(FrameRef(chunk.frame).segment());
+                let path = self.dir.join(names::CHUNKS_DIR).join(segment);
+                return Err(ReadError::Corrupt { origin: path.display().to_string(), source });
+            }
+        }
+        Ok(())
+    }
+
+    fn read_chunk(
+        &self,
+        chunk: &ChunkRef,
+        range: TimeRange,
+        into: &mut SampleColumns,
+    ) -> Result<(), Corruption> {
+        let frame = self.frame(FrameRef(chunk.frame), Kind::Values)?;
+        let values = Values::open(&frame)?;
+        let (place, column) = self.segments.time_column(values.time(chunk.slot)?)?;
+        let times = self.frame(place, Kind::Times)?;
+        let before = into.timestamps.len();
+        let found = Times::open(&times)?.read(column, &mut into.timestamps)?;
+        if values.read(chunk.slot, &mut into.values)? != found || found != chunk.samples as usize {
+            let rule = "a chunk has as many timestamps as values and as the index says";
+            return Err(Corruption::new("segment", 0, CorruptionKind::Rule { rule }));
+        }
+        let whole = range.start() <= chunk.range.start() && chunk.range.end() <= range.end();
+        if !whole {
+            keep(into, before, range);
+        }
+        Ok(())
+    }
+
+    fn frame(&self, place: FrameRef, kind: Kind) -> Result<Arc<Vec<u8>>, Corruption> {
+        self.cache.frame(self.meta.id, place, || {
+            let frame = self.segments.frame(place)?;
+            if frame.kind == kind {
+                return Ok(frame);
+            }
+            Err(Corruption::new(
+                "segment",
+                0,
+                CorruptionKind::Rule { rule: "a reference leads to its kind of frame" },
+            ))
+        })
+    }
+
+    fn within(&self, matchers: &[Matcher]) -> Result<Option<RoaringBitmap>, ReadError> {
+        if matchers.is_empty() { Ok(None) } else { self.find(matchers).map(Some) }
+    }
+
+    fn index_error(&self, source: Corruption) -> ReadError {
+        ReadError::Corrupt { origin: self.dir.join(names::INDEX).display().to_string(), source }
+    }
+}
+
+/// Series number `series`, if it has chunks within `range`.
+fn one(
+    cursor: &mut SeriesCursor<'_, Mapped>,
+    series: u32,
+    range: TimeRange,
+    chunks: &mut Vec<ChunkRef>,
+) -> Result<Option<BlockSeries>, Corruption> {
+    cursor.chunks(series, chunks)?;
+    chunks.retain(|chunk| chunk.range.overlaps(&range));
+    if chunks.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(BlockSeries { labels: cursor.labels(series)?, chunks: chunks.clone() }))
+}
+
+/// Drops the samples from `before` on that lie outside `range`.
+fn keep(into: &mut SampleColumns, before: usize, range: TimeRange) {
+    let added = into.timestamps.get(before..).unwrap_or_default();
+    let first = before + added.partition_point(|timestamp| *timestamp < range.start());
+    let end = before + added.partition_point(|timestamp| *timestamp <= range.end());
+    into.timestamps.truncate(end);
+    into.values.truncate(end);
+    into.timestamps.drain(before..first.min(end));
+    into.values.drain(before..first.min(end));
+}
+
+/// Reads the description of the block in `dir`.
+pub(super) fn read_meta(fs: &dyn Fs, dir: &Path) -> Result<BlockMeta, BlockError> {
+    let path = dir.join(names::META);
+    let text = fs.read(&path).map_err(BlockError::io("read", &path))?;
+    let meta = meta::parse(&path, &text)?;
+    let named = dir.file_name().and_then(|name| name.to_str()).and_then(meta::parse_dir_name);
+    if named.is_some_and(|id| id != meta.id) {
+        let kind = CorruptionKind::Rule { rule: "the block has the name of its directory" };
+        return Err(BlockError::damaged(path, Corruption::new("block description", 0, kind)));
+    }
+    Ok(meta)
+}
+
+/// A description from the index alone: level and sources are lost.
+fn rebuild(dir: &Path, index: &IndexReader<Mapped>) -> Result<BlockMeta, Corruption> {
+    let mut stats = BlockStats { series: index.series_count().into(), ..BlockStats::default() };
+    let mut range: Option<TimeRange> = None;
+    let (mut cursor, mut chunks) = (index.cursor(), Vec::new());
+    for series in 0..index.series_count() {
+        cursor.chunks(series, &mut chunks)?;
+        stats.chunks += chunks.len() as u64;
+        for chunk in &chunks {
+            stats.samples += u64::from(chunk.samples);
+            range = Some(range.map_or(chunk.range, |all| all.union(&chunk.range)));
+        }
+    }
+    let name = dir.file_name().and_then(|name| name.to_str());
+    match (name.and_then(meta::parse_dir_name), range) {
+        (Some(id), Some(range)) => Ok(BlockMeta { id, range, stats, level: 1, sources: vec![id] }),
+        _ => {
+            let rule = "a block has a name and samples";
+            Err(Corruption::new("block description", 0, CorruptionKind::Rule { rule }))
+        }
+    }
+}

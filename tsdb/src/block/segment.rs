@@ -1,0 +1,477 @@
+//! Segments: the files with the samples, a sequence of compressed, checksummed frames and a directory at the end.
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
+use super::{BlockError, Mapped};
+use crate::fs::{File, Fs};
+use crate::names;
+use std::io;
+use std::path::{Path, PathBuf};
+use tsdb_core::Corruption;
+use tsdb_core::bytes::{Reader, Writer, checksum};
+use tsdb_core::error::CorruptionKind;
+use zstd::stream::raw::{Encoder, InBuffer, Operation, OutBuffer};
+
+const SECTION: &str = "segment";
+/// The first eight bytes of a segment.
+const MAGIC: [u8; 8] = *b"tsdbseg\n";
+/// The version this crate writes, and the only one it reads.
+const VERSION: u32 = 1;
+/// Length of magic and version.
+pub(super) const HEADER_LEN: usize = 12;
+/// Length of what precedes the payload of a frame.
+const FRAME_HEADER_LEN: usize = 10;
+const CHECKSUM_LEN: usize = 4;
+/// Length of the trailer: offset of the directory, magic, checksum.
+const TRAILER_LEN: usize = 16;
+const TRAILER_MAGIC: u32 = u32::from_le_bytes(*b"ges\n");
+/// No frame is longer than this when unpacked.
+const MAX_RAW_LEN: usize = 64 << 20;
+/// A segment that has reached this length is closed.
+pub(super) const SEGMENT_BYTES: u64 = 512 << 20;
+const ZSTD_LEVEL: i32 = 3;
+/// Bits of the offset in a [`FrameRef`].
+const OFFSET_BITS: u32 = 48;
+
+/// What a frame holds. All other tags are reserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// Columns of values.
+    Values = 1,
+    /// Columns of timestamps.
+    Times = 2,
+    /// Where the columns of timestamps are.
+    Directory = 3,
+}
+
+const STORED: u8 = 0;
+const ZSTD: u8 = 1;
+
+/// Where a frame is: number of the segment in the upper 16 bits, offset in the lower 48.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct FrameRef(pub(super) u64);
+
+impl FrameRef {
+    fn new(segment: u64, offset: u64) -> Self {
+        Self(segment << OFFSET_BITS | offset)
+    }
+
+    pub(super) fn segment(self) -> u64 {
+        self.0 >> OFFSET_BITS
+    }
+
+    pub(super) fn offset(self) -> u64 {
+        self.0 & 1_u64.wrapping_shl(OFFSET_BITS).wrapping_sub(1)
+    }
+}
+
+/// A frame of columns of timestamps: number of the first column, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TimesEntry {
+    pub(super) first: u32,
+    pub(super) frame: FrameRef,
+}
+
+/// Writes segments one after the other.
+pub(super) struct SegmentsWriter<'a> {
+    fs: &'a dyn Fs,
+    dir: PathBuf,
+    limit: u64,
+    number: u64,
+    len: u64,
+    file: Option<Box<dyn File>>,
+    times: Vec<TimesEntry>,
+    encoder: Encoder<'static>,
+}
+
+impl<'a> SegmentsWriter<'a> {
+    /// Segments in the existing directory `dir`, closed when they reach `limit` bytes.
+    pub(super) fn new(fs: &'a dyn Fs, dir: PathBuf, limit: u64) -> Result<Self, BlockError> {
+        let encoder = Encoder::new(ZSTD_LEVEL).map_err(BlockError::io("prepare compression for", &dir))?;
+        let len = HEADER_LEN as u64;
+        Ok(Self { fs, dir, limit, number: 1, len, file: None, times: Vec::new(), encoder })
+    }
+
+    /// Where the next frame will be.
+    pub(super) fn next(&self) -> FrameRef {
+        FrameRef::new(self.number, self.len)
+    }
+
+    /// Appends a frame. `cuts` are offsets in `raw` where the nature of the bytes changes.
+    pub(super) fn append(
+        &mut self,
+        kind: Kind,
+        raw: &[u8],
+        cuts: impl Iterator<Item = usize>,
+    ) -> Result<FrameRef, BlockError> {
+        let path = self.path();
+        let packed =
+            compress(&mut self.encoder, raw, cuts).map_err(BlockError::io("compress a frame of", &path))?;
+        let (method, payload) = if packed.len() < raw.len() { (ZSTD, &*packed) } else { (STORED, raw) };
+        let mut out = Writer::with_capacity(payload.len().saturating_add(32));
+        out.u32(frame_len(payload));
+        out.u32(frame_len(raw));
+        out.u8(kind as u8);
+        out.u8(method);
+        out.bytes(payload);
+        let sum = checksum(out.as_bytes());
+        out.u32(sum);
+        let place = self.next();
+        self.write(out.as_bytes())?;
+        Ok(place)
+    }
+
+    /// Appends a frame of columns of timestamps, of which the first has the number `first`.
+    pub(super) fn append_times(
+        &mut self,
+        first: u32,
+        raw: &[u8],
+        cuts: impl Iterator<Item = usize>,
+    ) -> Result<(), BlockError> {
+        let frame = self.append(Kind::Times, raw, cuts)?;
+        self.times.push(TimesEntry { first, frame });
+        Ok(())
+    }
+
+    /// Begins another segment if this one is long enough.
+    pub(super) fn roll(&mut self) -> Result<(), BlockError> {
+        if self.len >= self.limit { self.finish() } else { Ok(()) }
+    }
+
+    /// Ends the segment with its directory and syncs it. The next frame begins another one.
+    pub(super) fn finish(&mut self) -> Result<(), BlockError> {
+        let mut directory = Writer::new();
+        directory.varint(self.times.len() as u64);
+        let (mut first, mut offset) = (0, 0);
+        for entry in std::mem::take(&mut self.times) {
+            directory.varint(u64::from(entry.first.wrapping_sub(first)));
+            directory.varint(entry.frame.offset().wrapping_sub(offset));
+            (first, offset) = (entry.first, entry.frame.offset());
+        }
+        let place = self.append(Kind::Directory, directory.as_bytes(), std::iter::empty())?;
+        let mut trailer = Writer::new();
+        trailer.u64(place.offset());
+        trailer.u32(TRAILER_MAGIC);
+        let sum = checksum(trailer.as_bytes());
+        trailer.u32(sum);
+        self.write(trailer.as_bytes())?;
+        if let Some(file) = self.file.take() {
+            file.sync().map_err(BlockError::io("sync", self.path()))?;
+        }
+        self.number = self.number.saturating_add(1);
+        self.len = HEADER_LEN as u64;
+        Ok(())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.join(names::numbered(self.number))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), BlockError> {
+        let path = self.path();
+        let file = match &mut self.file {
+            Some(file) => file,
+            closed => {
+                let file = self.fs.create_new(&path).map_err(BlockError::io("create", &path))?;
+                let mut header = Writer::new();
+                header.bytes(&MAGIC);
+                header.u32(VERSION);
+                file.append(header.as_bytes()).map_err(BlockError::io("write", &path))?;
+                closed.insert(file)
+            }
+        };
+        file.append(bytes).map_err(BlockError::io("write", &path))?;
+        self.len = self.len.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+}
+
+/// Frames are far shorter than 4 GiB; a longer one would be refused by its own length.
+fn frame_len(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}
+
+/// Compresses `raw` in blocks that end at `cuts`, so that each block's statistics are those of one kind of bytes.
+fn compress(
+    encoder: &mut Encoder<'static>,
+    raw: &[u8],
+    cuts: impl Iterator<Item = usize>,
+) -> io::Result<Vec<u8>> {
+    let ends: Vec<usize> = cuts.chain([raw.len()]).collect();
+    let room = zstd::zstd_safe::compress_bound(raw.len()).saturating_add(ends.len().saturating_mul(16));
+    let mut packed = Vec::with_capacity(room.saturating_add(1024));
+    encoder.reinit()?;
+    let mut out = OutBuffer::around(&mut packed);
+    let mut start = 0;
+    for end in ends {
+        let mut part = InBuffer::around(raw.get(start..end).unwrap_or_default());
+        start = end.max(start);
+        while part.pos() < part.src.len() {
+            encoder.run(&mut part, &mut out)?;
+        }
+        settle(|out| encoder.flush(out), &mut out)?;
+    }
+    settle(|out| encoder.finish(out, true), &mut out)?;
+    Ok(packed)
+}
+
+/// Repeats `step` until it has nothing left to write.
+fn settle(
+    mut step: impl FnMut(&mut OutBuffer<'_, Vec<u8>>) -> io::Result<usize>,
+    out: &mut OutBuffer<'_, Vec<u8>>,
+) -> io::Result<()> {
+    loop {
+        let before = out.pos();
+        if step(out)? == 0 {
+            return Ok(());
+        }
+        if out.pos() == before {
+            return Err(io::Error::other("the compressor needs more room than it said"));
+        }
+    }
+}
+
+/// A frame as it lies in the file, its checksum confirmed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StoredFrame<'a> {
+    pub(super) kind: Kind,
+    method: u8,
+    raw_len: usize,
+    payload: &'a [u8],
+}
+
+impl StoredFrame<'_> {
+    /// The unpacked bytes.
+    pub(super) fn unpack(&self, decoder: &mut zstd::bulk::Decompressor<'_>) -> Result<Vec<u8>, Corruption> {
+        let mut raw = Vec::with_capacity(self.raw_len);
+        if self.method == STORED {
+            raw.extend_from_slice(self.payload);
+        } else {
+            decoder.decompress_to_buffer(self.payload, &mut raw).map_err(|error| {
+                let kind = CorruptionKind::Layer { message: format!("the frame does not unpack: {error}") };
+                Corruption::new(SECTION, 0, kind)
+            })?;
+        }
+        if raw.len() == self.raw_len {
+            return Ok(raw);
+        }
+        let kind = CorruptionKind::Invalid { field: "unpacked length", value: self.raw_len as u64 };
+        Err(Corruption::new(SECTION, 0, kind))
+    }
+}
+
+/// One segment, opened.
+#[derive(Debug)]
+pub(super) struct Segment {
+    bytes: Mapped,
+    /// Where the directory begins: the end of the other frames.
+    directory: usize,
+}
+
+impl Segment {
+    /// Opens segment number `number` and appends what its directory says to `times`.
+    pub(super) fn open(bytes: Mapped, number: u64, times: &mut Vec<TimesEntry>) -> Result<Self, Corruption> {
+        let file = bytes.as_ref();
+        let mut header = Reader::new(SECTION, file);
+        let magic = header.u64("magic")?;
+        if magic != u64::from_le_bytes(MAGIC) {
+            return Err(header.corruption(CorruptionKind::Unknown { field: "magic", value: magic }));
+        }
+        let version = header.u32("version")?;
+        if version != VERSION {
+            return Err(
+                header.corruption(CorruptionKind::Unknown { field: "version", value: version.into() })
+            );
+        }
+        let directory = read_trailer(file)?;
+        let segment = Self { bytes, directory };
+        segment.read_directory(number, times)?;
+        Ok(segment)
+    }
+
+    /// The frame at `offset`, after checking it.
+    pub(super) fn frame(&self, offset: usize) -> Result<StoredFrame<'_>, Corruption> {
+        self.frame_and_end(offset).map(|(frame, _)| frame)
+    }
+
+    /// The frame at `offset` and the offset of the next one.
+    pub(super) fn frame_and_end(&self, offset: usize) -> Result<(StoredFrame<'_>, usize), Corruption> {
+        let place =
+            |damage: Corruption| Corruption { offset: damage.offset.saturating_add(offset), ..damage };
+        read_frame(self.bytes.as_ref().get(offset..).unwrap_or_default())
+            .map(|(frame, len)| (frame, offset.saturating_add(len)))
+            .map_err(place)
+    }
+
+    /// Where the frames of samples end.
+    pub(super) fn frames_end(&self) -> usize {
+        self.directory
+    }
+
+    fn read_directory(&self, number: u64, times: &mut Vec<TimesEntry>) -> Result<(), Corruption> {
+        let (frame, end) = self.frame_and_end(self.directory)?;
+        let file_len = self.bytes.as_ref().len();
+        if frame.kind != Kind::Directory || end.saturating_add(TRAILER_LEN) != file_len {
+            let rule = "the directory and the trailer end the segment";
+            return Err(Corruption::new(SECTION, self.directory, CorruptionKind::Rule { rule }));
+        }
+        let mut decoder = decoder()?;
+        let raw = frame.unpack(&mut decoder)?;
+        let mut reader = Reader::new("segment directory", &raw);
+        let count = reader.count(2, "count of frames")?;
+        let (mut first, mut offset) = (0_u64, 0_u64);
+        for _ in 0..count {
+            first = first.saturating_add(reader.varint("first column")?);
+            offset = offset.saturating_add(reader.varint("offset")?);
+            let ascends = times.last().is_none_or(|last| u64::from(last.first) < first);
+            match u32::try_from(first) {
+                Ok(first) if ascends && offset < self.directory as u64 => {
+                    times.push(TimesEntry { first, frame: FrameRef::new(number, offset) });
+                }
+                _ => return Err(reader.invalid("first column", first)),
+            }
+        }
+        reader.finish()
+    }
+}
+
+/// A decompressor.
+pub(super) fn decoder() -> Result<zstd::bulk::Decompressor<'static>, Corruption> {
+    zstd::bulk::Decompressor::new().map_err(|error| {
+        let message = format!("no decompressor: {error}");
+        Corruption::new(SECTION, 0, CorruptionKind::Layer { message })
+    })
+}
+
+fn read_trailer(file: &[u8]) -> Result<usize, Corruption> {
+    let at = file.len().saturating_sub(TRAILER_LEN);
+    let trailer = file.get(at..).unwrap_or_default();
+    let mut reader = Reader::new("segment trailer", trailer);
+    let directory = reader.u64("directory")?;
+    let magic = reader.u32("magic")?;
+    if magic != TRAILER_MAGIC {
+        return Err(
+            reader.corruption(CorruptionKind::Unknown { field: "trailer magic", value: magic.into() })
+        );
+    }
+    let computed = checksum(trailer.get(..reader.position()).unwrap_or_default());
+    let stored = reader.u32("checksum")?;
+    if stored != computed {
+        let kind = CorruptionKind::Checksum { stored: stored.into(), computed: computed.into() };
+        return Err(reader.corruption(kind));
+    }
+    usize::try_from(directory).map_err(|_| reader.invalid("directory", directory))
+}
+
+/// The frame at the start of `bytes` and its length in all.
+fn read_frame(bytes: &[u8]) -> Result<(StoredFrame<'_>, usize), Corruption> {
+    let mut reader = Reader::new(SECTION, bytes);
+    let len = reader.u32("length of a frame")? as usize;
+    let raw_len = reader.u32("unpacked length")? as usize;
+    let kind = reader.u8("kind of frame")?;
+    let method = reader.u8("compression")?;
+    let payload = reader.bytes(len, "frame")?;
+    let end = FRAME_HEADER_LEN.saturating_add(len);
+    let computed = checksum(bytes.get(..end).unwrap_or_default());
+    let stored = reader.u32("checksum")?;
+    if stored != computed {
+        let kind = CorruptionKind::Checksum { stored: stored.into(), computed: computed.into() };
+        return Err(Corruption::new(SECTION, 0, kind));
+    }
+    let unknown = |field, value: u8| {
+        Corruption::new(SECTION, 0, CorruptionKind::Unknown { field, value: value.into() })
+    };
+    let kind = match kind {
+        1 => Kind::Values,
+        2 => Kind::Times,
+        3 => Kind::Directory,
+        other => return Err(unknown("kind of frame", other)),
+    };
+    if method > ZSTD {
+        return Err(unknown("compression", method));
+    }
+    if raw_len > MAX_RAW_LEN {
+        let kind = CorruptionKind::Invalid { field: "unpacked length", value: raw_len as u64 };
+        return Err(Corruption::new(SECTION, 0, kind));
+    }
+    Ok((StoredFrame { kind, method, raw_len, payload }, end.saturating_add(CHECKSUM_LEN)))
+}
+
+/// The segments of a block in `dir`, and where their columns of timestamps are. A segment that cannot be opened is
+/// reported beside; the others serve.
+pub(super) fn open_all(
+    fs: &dyn Fs,
+    dir: &Path,
+) -> Result<(Segments, Vec<(PathBuf, Corruption)>), BlockError> {
+    let entries = fs.list(dir).map_err(BlockError::io("list", dir))?;
+    let mut segments = Segments::default();
+    let mut damaged = Vec::new();
+    let last = entries.iter().filter_map(|entry| names::parse_numbered(&entry.name)).max().unwrap_or(0);
+    for number in 1..=last.min(u64::from(u16::MAX)) {
+        let path = dir.join(names::numbered(number));
+        let opened = match fs.map(&path) {
+            Ok(bytes) => Segment::open(Mapped(bytes), number, &mut segments.times),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Corruption::new(
+                SECTION,
+                0,
+                CorruptionKind::Rule { rule: "no segment of a block is missing" },
+            )),
+            Err(error) => return Err(BlockError::Io { action: "map", path, source: error }),
+        };
+        segments.all.push(match opened {
+            Ok(segment) => Ok(segment),
+            Err(damage) => match BlockError::damaged(&path, damage) {
+                BlockError::Corrupt { path, source } => {
+                    damaged.push((path, source.clone()));
+                    Err(source)
+                }
+                unknown_version => return Err(unknown_version),
+            },
+        });
+    }
+    Ok((segments, damaged))
+}
+
+/// The segments of a block by number, from 1.
+#[derive(Debug, Default)]
+pub(super) struct Segments {
+    all: Vec<Result<Segment, Corruption>>,
+    times: Vec<TimesEntry>,
+}
+
+impl Segments {
+    /// The frame at `place`, checked.
+    pub(super) fn frame(&self, place: FrameRef) -> Result<StoredFrame<'_>, Corruption> {
+        let offset = usize::try_from(place.offset()).unwrap_or(usize::MAX);
+        self.segment(place.segment())?.frame(offset)
+    }
+
+    /// The segment `number`.
+    pub(super) fn segment(&self, number: u64) -> Result<&Segment, Corruption> {
+        let index = usize::try_from(number.wrapping_sub(1)).unwrap_or(usize::MAX);
+        match self.all.get(index) {
+            Some(segment) => segment.as_ref().map_err(Clone::clone),
+            None => {
+                let kind = CorruptionKind::Invalid { field: "number of the segment", value: number };
+                Err(Corruption::new("index series", 0, kind))
+            }
+        }
+    }
+
+    /// Number of segments, damaged ones included.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The frame with the column of timestamps `number`, and the place of the column in it.
+    pub(super) fn time_column(&self, number: u32) -> Result<(FrameRef, u32), Corruption> {
+        let after = self.times.partition_point(|entry| entry.first <= number);
+        match after.checked_sub(1).and_then(|index| self.times.get(index)) {
+            Some(entry) => Ok((entry.frame, number.wrapping_sub(entry.first))),
+            None => {
+                let kind = CorruptionKind::Invalid { field: "time column", value: number.into() };
+                Err(Corruption::new("segment directory", 0, kind))
+            }
+        }
+    }
+}
