@@ -67,12 +67,11 @@ impl Engine {
         query: &str,
         params: &QueryParams,
     ) -> Result<QueryResult, QueryError> {
-        let expr = crate::parse::parse(query)?;
-        self.evaluate(source, &expr, query, params)
+        let expr = crate::check::parse(query, &self.options.parse)?;
+        self.evaluate(source, &expr, params)
     }
 
-    /// Evaluates a parsed expression at the times of `params`. `text` is what it was parsed from; annotations show
-    /// places in it.
+    /// Evaluates an expression that was parsed and checked at the times of `params`.
     ///
     /// # Errors
     /// Every [`QueryError`] but those of the parser.
@@ -80,9 +79,8 @@ impl Engine {
         &self,
         source: &dyn Queryable,
         expr: &Expr,
-        text: &str,
         params: &QueryParams,
     ) -> Result<QueryResult, QueryError> {
-        crate::exec::run(&self.options, source, expr, text, params)
+        crate::exec::run(&self.options, source, expr, params)
     }
 }

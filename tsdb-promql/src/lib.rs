@@ -11,10 +11,15 @@
 pub mod annotation;
 pub mod ast;
 pub mod check;
+mod engine;
 mod error;
+mod exec;
 mod failure;
 mod lex;
+mod num;
+mod options;
 mod parse;
+mod plan;
 pub mod span;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -22,8 +27,10 @@ mod value;
 
 pub use annotation::{Annotation, Annotations};
 pub use check::{parse, parse_selector};
+pub use engine::Engine;
 pub use error::{ParseError, ParseErrorKind};
 pub use failure::{QueryError, QueryErrorKind};
+pub use options::{EngineOptions, Executor, QueryParams, ScopedThreads};
 pub use parse::ParseOptions;
 pub use span::{Position, Span};
 pub use value::{QueryResult, QueryStats, ScalarPoint, SeriesPoints, StringPoint, Value, VectorSample};

@@ -1,5 +1,6 @@
 //! What an engine is told once, and what each query is told anew.
 
+use crate::parse::ParseOptions;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,8 +23,8 @@ pub struct EngineOptions {
     pub max_points: u64,
     /// Keep the metric name until the end of the query, so that outer functions still see it. Default off.
     pub delayed_name_removal: bool,
-    /// Allow the functions that Prometheus calls experimental. Default off.
-    pub experimental_functions: bool,
+    /// Which parts of the language are switched on, and the limits of the parser.
+    pub parse: ParseOptions,
     /// Runs the parallel parts of a query.
     pub executor: Arc<dyn Executor>,
 }
@@ -37,7 +38,7 @@ impl Default for EngineOptions {
             timeout: Some(Duration::from_secs(120)),
             max_points: 11_000,
             delayed_name_removal: false,
-            experimental_functions: false,
+            parse: ParseOptions::default(),
             executor: Arc::new(ScopedThreads::default()),
         }
     }
@@ -52,7 +53,7 @@ impl fmt::Debug for EngineOptions {
             .field("timeout", &self.timeout)
             .field("max_points", &self.max_points)
             .field("delayed_name_removal", &self.delayed_name_removal)
-            .field("experimental_functions", &self.experimental_functions)
+            .field("parse", &self.parse)
             .finish_non_exhaustive()
     }
 }

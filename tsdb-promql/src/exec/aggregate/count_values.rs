@@ -1,0 +1,92 @@
+//! `count_values`: how many series of a group have a value, for every value there is.
+
+use super::super::context::Context;
+use super::super::operator::{ABSENT, Identity, Operator, Stored, VectorOp, is_absent};
+use super::Grouped;
+use crate::ast::Grouping;
+use crate::failure::QueryError;
+use crate::plan::AggregateNode;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use tsdb_core::{Labels, LabelsBuilder};
+
+/// One row for every group and value, with its count at each step.
+///
+/// # Errors
+/// Those of the rows; more results than the budget has room for.
+pub(super) fn count_values<'c>(
+    context: &'c Context<'c>,
+    operator: &dyn VectorOp,
+    node: &AggregateNode,
+    steps: usize,
+) -> Result<Operator<'c>, QueryError> {
+    // The label of the value is written over what was there, so it is no part of what groups.
+    let mut grouping: Grouping = node.grouping.clone();
+    grouping.labels.retain(|label| *label != node.value_label);
+    if grouping.without {
+        grouping.labels.push(node.value_label.clone());
+    }
+    // What is written over a label that does not count shows nowhere.
+    let hides_value = node.grouping.without && node.grouping.labels.contains(&node.value_label);
+    let groups = Grouped::new(context, operator.rows(), &grouping);
+    let mut counts = Counts { rows: HashMap::new(), labels: Vec::new(), slots: Vec::new(), steps };
+    for (identity, members) in groups.identities.iter().zip(&groups.members) {
+        let slots = context.compute(operator, members, steps)?;
+        let _held = context.budget.hold(slots.len().saturating_add(counts.slots.len()))?;
+        for row in slots.chunks(steps.max(1)) {
+            for (step, value) in row.iter().enumerate().filter(|(_, slot)| !is_absent(**slot)) {
+                if hides_value {
+                    counts.count(step, 0, || identity.labels.clone());
+                } else {
+                    counts.count(step, canonical_bits(*value), || with_value(identity, node, *value));
+                }
+            }
+            context.budget.hold(counts.slots.len()).map(drop)?;
+        }
+        counts.rows.clear();
+    }
+    let identities = counts.labels.into_iter().map(Identity::new).collect();
+    Ok(Box::new(Stored::new(context, identities, counts.slots, steps)?))
+}
+
+fn with_value(group: &Identity, node: &AggregateNode, value: f64) -> Labels {
+    let mut builder = LabelsBuilder::from_labels(&group.labels);
+    builder.set(&node.value_label, &go_decimal(value));
+    builder.build().unwrap_or_else(|_| group.labels.clone())
+}
+
+struct Counts {
+    /// The row of each value of the group at hand.
+    rows: HashMap<u64, usize>,
+    labels: Vec<Labels>,
+    slots: Vec<f64>,
+    steps: usize,
+}
+
+impl Counts {
+    fn count(&mut self, step: usize, value: u64, labels: impl Fn() -> Labels) {
+        let row = match self.rows.entry(value) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                self.labels.push(labels());
+                self.slots.resize(self.labels.len().saturating_mul(self.steps), ABSENT);
+                *new.insert(self.labels.len() - 1)
+            }
+        };
+        if let Some(slot) = self.slots.get_mut(row.saturating_mul(self.steps) + step) {
+            *slot = if is_absent(*slot) { 1.0 } else { *slot + 1.0 };
+        }
+    }
+}
+
+fn canonical_bits(value: f64) -> u64 {
+    if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() }
+}
+
+/// All digits, no exponent, and the names of Go for what is no number.
+fn go_decimal(value: f64) -> String {
+    if value.is_infinite() {
+        return (if value > 0.0 { "+Inf" } else { "-Inf" }).to_owned();
+    }
+    value.to_string()
+}

@@ -1,0 +1,189 @@
+//! Match groups in which more than one series of a side share the labels that are matched on.
+//!
+//! Series come and go, so several may share labels without ever having a point at the same step; whether they do
+//! is seen only step by step. The sentences of the errors are Prometheus'.
+
+use super::super::absent::Presence;
+use super::super::context::Context;
+use super::super::operator::{ABSENT, Identity, VectorOp, is_absent};
+use super::join::Rules;
+use crate::failure::QueryError;
+use std::collections::HashMap;
+use tsdb_core::{Labels, METRIC_NAME};
+
+/// What the evaluation of crowds needs to know.
+pub(super) struct CrowdRules<'a, 'n> {
+    /// The query.
+    pub(super) context: &'a Context<'a>,
+    /// How the sides become one.
+    pub(super) rules: &'a Rules<'n>,
+    /// The many side.
+    pub(super) many: &'a dyn VectorOp,
+    /// The one side.
+    pub(super) one: &'a dyn VectorOp,
+    /// Number of steps.
+    pub(super) steps: usize,
+}
+
+type Members = (Vec<usize>, Vec<usize>);
+type Rows = Vec<(Identity, Vec<f64>)>;
+
+/// The rows of all crowds, each given by its members on the many and on the one side.
+///
+/// # Errors
+/// Series that match more than they may; those of the rows.
+pub(super) fn evaluate_crowd(
+    crowd: &CrowdRules<'_, '_>,
+    crowds: &[Members],
+) -> Result<Rows, QueryError> {
+    let mut rows = Vec::new();
+    // Two points on the one side are no error at a step at which the many side is altogether empty.
+    let mut many_present = None;
+    for members in crowds {
+        crowd.context.budget.check()?;
+        let group = Group::load(crowd, members)?;
+        if let Some(clash) = group.first_one_side_clash() {
+            let present = match &many_present {
+                Some(present) => present,
+                None => many_present.insert(Presence::of(crowd.context, crowd.many, crowd.steps)?),
+            };
+            group.refuse_one_side_clash(clash, present)?;
+        }
+        rows.append(&mut group.evaluate()?);
+    }
+    Ok(rows)
+}
+
+/// The points of one match group.
+struct Group<'a, 'n> {
+    crowd: &'a CrowdRules<'a, 'n>,
+    many: Vec<(&'a Identity, Vec<f64>)>,
+    one: Vec<(&'a Identity, Vec<f64>)>,
+}
+
+impl<'a, 'n> Group<'a, 'n> {
+    fn load(crowd: &'a CrowdRules<'a, 'n>, members: &Members) -> Result<Self, QueryError> {
+        let load = |operator: &'a dyn VectorOp, rows: &[usize]| {
+            let slots = crowd.context.compute(operator, rows, crowd.steps)?;
+            let identities = rows.iter().filter_map(|row| operator.rows().get(*row));
+            let rows = slots.chunks(crowd.steps.max(1)).map(<[f64]>::to_vec);
+            Ok::<_, QueryError>(identities.zip(rows).collect::<Vec<_>>())
+        };
+        Ok(Self { crowd, many: load(crowd.many, &members.0)?, one: load(crowd.one, &members.1)? })
+    }
+
+    /// The first step at which two series of the one side have a point.
+    fn first_one_side_clash(&self) -> Option<usize> {
+        (0..self.crowd.steps).find(|step| points_at(&self.one, *step).nth(1).is_some())
+    }
+
+    fn refuse_one_side_clash(&self, first: usize, many_present: &Presence) -> Result<(), QueryError> {
+        for step in first..self.crowd.steps {
+            let mut points = points_at(&self.one, step);
+            let (Some((a, _)), Some((b, _))) = (points.next(), points.next()) else { continue };
+            if many_present.at(step) || self.crowd.rules.many_fill.is_some() {
+                return Err(self.duplicate_series(a, b));
+            }
+        }
+        Ok(())
+    }
+
+    fn duplicate_series(&self, a: &Identity, b: &Identity) -> QueryError {
+        let rules = self.crowd.rules;
+        let listed = |name: &str| rules.matching.labels.iter().any(|label| label == name);
+        let on = rules.matching.on;
+        let group = b.labels.filter(|name| listed(name) == on && (on || name != METRIC_NAME));
+        let side = if rules.swapped { "left" } else { "right" };
+        let mut series = [self.shown(a).to_string(), self.shown(b).to_string()];
+        series.sort();
+        let [a, b] = series;
+        QueryError::execution(format!(
+            "found duplicate series for the match group {group} on the {side} hand-side of the operation: \
+             [{a}, {b}];many-to-many matching not allowed: matching labels must be unique on one side"
+        ))
+    }
+
+    fn shown(&self, identity: &Identity) -> Labels {
+        if self.crowd.rules.sight.dropped_names {
+            identity.labels.clone()
+        } else {
+            identity.shown().into_owned()
+        }
+    }
+
+    fn evaluate(&self) -> Result<Rows, QueryError> {
+        let rules = self.crowd.rules;
+        let mut results = Results { rows: Vec::new(), known: HashMap::new(), steps: self.crowd.steps };
+        for step in 0..self.crowd.steps {
+            let mut pairs = Vec::new();
+            let one = points_at(&self.one, step).next();
+            for (many, value) in points_at(&self.many, step) {
+                let filled = || rules.one_fill.map(|fill| (self.stand_in(many), fill));
+                if let Some((one, one_value)) = one.map(|(i, v)| (i.clone(), v)).or_else(filled) {
+                    pairs.push((many.clone(), value, one, one_value));
+                }
+            }
+            if let (true, Some((one, one_value)), Some(fill)) = (pairs.is_empty(), one, rules.many_fill) {
+                pairs.push((self.stand_in(one), fill, one.clone(), one_value));
+            }
+            if rules.is_one_to_one() && pairs.len() > 1 {
+                return Err(QueryError::execution(
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+                ));
+            }
+            for (many, value, one, one_value) in pairs {
+                results.put(step, rules.result(&many, &one), rules.slot(value, one_value))?;
+            }
+        }
+        Ok(results.rows)
+    }
+
+    /// The series that stands in for one that is missing: the labels that were matched on.
+    fn stand_in(&self, other: &Identity) -> Identity {
+        Identity::new(self.crowd.rules.sight.labels(other))
+    }
+}
+
+/// The series that have a point at `step`, with the point.
+fn points_at<'a>(
+    rows: &'a [(&'a Identity, Vec<f64>)],
+    step: usize,
+) -> impl Iterator<Item = (&'a Identity, f64)> {
+    rows.iter().filter_map(move |(identity, slots)| {
+        slots.get(step).filter(|slot| !is_absent(**slot)).map(|slot| (*identity, *slot))
+    })
+}
+
+/// Rows by their labels.
+struct Results {
+    rows: Rows,
+    /// For the labels of a row, its number and the last step that was put there.
+    known: HashMap<Labels, (usize, usize)>,
+    steps: usize,
+}
+
+impl Results {
+    /// A result counts as one even if a comparison has filtered it out.
+    fn put(&mut self, step: usize, identity: Identity, slot: f64) -> Result<(), QueryError> {
+        let row = match self.known.get_mut(&identity.labels) {
+            Some((_, last)) if *last == step => {
+                return Err(QueryError::execution(
+                    "multiple matches for labels: grouping labels must ensure unique matches",
+                ));
+            }
+            Some((row, last)) => {
+                *last = step;
+                *row
+            }
+            None => {
+                self.known.insert(identity.labels.clone(), (self.rows.len(), step));
+                self.rows.push((identity, vec![ABSENT; self.steps]));
+                self.rows.len() - 1
+            }
+        };
+        if let Some(place) = self.rows.get_mut(row).and_then(|(_, slots)| slots.get_mut(step)) {
+            *place = slot;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! A vector and a scalar.
+
+use super::super::operator::{Identity, Operator, Scratch, VectorOp, is_absent};
+use super::super::scalar::Steps;
+use super::operation::Operation;
+use crate::failure::QueryError;
+use crate::plan::VectorScalarNode;
+
+/// Each element of a vector combined with the scalar of its step.
+pub(in super::super) struct VectorScalarOp<'c> {
+    vector: Operator<'c>,
+    scalar: Steps,
+    identities: Vec<Identity>,
+    operation: Operation,
+    scalar_left: bool,
+}
+
+impl<'c> VectorScalarOp<'c> {
+    /// The operator of `node` over its evaluated operands.
+    pub(in super::super) fn new(node: &VectorScalarNode, vector: Operator<'c>, scalar: Steps) -> Self {
+        let operation = Operation { op: node.op, return_bool: node.return_bool };
+        let mut identities = vector.rows().to_vec();
+        if operation.changes_meaning() || node.return_bool {
+            identities.iter_mut().for_each(|identity| identity.drop_name = true);
+        }
+        Self { vector, scalar, identities, operation, scalar_left: node.scalar_left }
+    }
+}
+
+impl VectorOp for VectorScalarOp<'_> {
+    fn rows(&self) -> &[Identity] {
+        &self.identities
+    }
+
+    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+        self.vector.eval(row, scratch, out)?;
+        for (step, slot) in out.iter_mut().enumerate() {
+            if is_absent(*slot) {
+                continue;
+            }
+            let scalar = self.scalar.at(step);
+            // A comparison that holds passes on the element of the vector, on whichever side it stands.
+            *slot = if self.scalar_left {
+                self.operation.slot(scalar, *slot, *slot)
+            } else {
+                self.operation.slot(*slot, scalar, *slot)
+            };
+        }
+        Ok(())
+    }
+
+    fn unique_without_name(&self) -> bool {
+        self.vector.unique_without_name()
+    }
+
+    fn is_ordered(&self) -> bool {
+        self.vector.is_ordered()
+    }
+}

@@ -1,0 +1,231 @@
+//! Functions of classic histograms: series that differ only in the label `le` are the buckets of one.
+
+use super::build::build_vector;
+use super::context::Context;
+use super::grid::Grid;
+use super::groups::{Chosen, Groups, Sight, members_of};
+use super::operator::{ABSENT, Identity, Operator, Scratch, VectorOp, as_point, is_absent};
+use super::scalar::{Steps, eval_scalar};
+use crate::annotation::{Annotation, ForcedMonotonicity};
+use crate::failure::QueryError;
+use crate::num::{Bucket, MonotonicityFix, bucket_fraction, bucket_quantile};
+use crate::plan::{HistogramFn, HistogramNode, ScalarNode};
+use crate::span::Span;
+use tsdb_core::{Labels, LabelsBuilder};
+
+/// The label that holds the upper bound of a bucket.
+const BOUND_LABEL: &str = "le";
+
+/// What is asked of each histogram; one series of results for each.
+enum Question {
+    Quantile(Steps),
+    Fraction(Steps, Steps),
+}
+
+/// A function of the histograms of a vector.
+struct HistogramOp<'c> {
+    context: &'c Context<'c>,
+    vector: Operator<'c>,
+    identities: Vec<Identity>,
+    /// For each histogram its buckets: upper bound and row, in order of bounds.
+    histograms: Vec<Vec<(f64, usize)>>,
+    questions: Vec<Question>,
+    grid: Grid,
+    span: Span,
+}
+
+/// The operator of `node`.
+///
+/// # Errors
+/// Those of the vector and the scalars.
+pub(super) fn histogram<'c>(
+    context: &'c Context<'c>,
+    node: &'c HistogramNode,
+    grid: Grid,
+) -> Result<Operator<'c>, QueryError> {
+    let (questions, extra_labels) = questions(context, node, grid)?;
+    let vector = build_vector(context, &node.vector, grid)?;
+    let bound_label = [BOUND_LABEL.to_owned()];
+    let sight =
+        Sight { chosen: Chosen::Except(&bound_label), dropped_names: context.sees_dropped_names() };
+    let (groups, numbers) = Groups::of(vector.rows(), sight);
+    let bounds: Vec<_> = vector.rows().iter().map(|row| parse_bound(&row.labels)).collect();
+    warn_of_bad_bounds(context, &*vector, &bounds, grid, node.vector_span)?;
+    let histograms = members_of(&numbers, groups.len()).into_iter().map(|members| {
+        let bound = |row: usize| bounds.get(row).copied().flatten().map(|bound| (bound, row));
+        let mut buckets: Vec<_> = members.into_iter().filter_map(bound).collect();
+        buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        buckets
+    });
+    let histograms: Vec<_> = histograms.collect();
+    let mut identities = Vec::with_capacity(groups.len().saturating_mul(questions.len()));
+    for extra in &extra_labels {
+        for founder in groups.founders() {
+            let labels = with_extra(&sight.labels(founder), extra.as_ref());
+            identities.push(Identity { labels, drop_name: true });
+        }
+    }
+    let span = node.vector_span;
+    Ok(Box::new(HistogramOp { context, vector, identities, histograms, questions, grid, span }))
+}
+
+type ExtraLabel = Option<(String, String)>;
+
+fn questions(
+    context: &Context<'_>,
+    node: &HistogramNode,
+    grid: Grid,
+) -> Result<(Vec<Question>, Vec<ExtraLabel>), QueryError> {
+    let quantile = |scalar: &ScalarNode, span: Span| {
+        let steps = eval_scalar(context, scalar, grid)?;
+        for quantile in steps.iter(if steps.is_constant() { 1 } else { grid.steps() }) {
+            if !(0.0..=1.0).contains(&quantile) {
+                context.annotate(Annotation::InvalidQuantile { quantile }, span);
+            }
+        }
+        Ok::<_, QueryError>(steps)
+    };
+    match &node.function {
+        HistogramFn::Quantile(scalar, span) => {
+            Ok((vec![Question::Quantile(quantile(scalar, *span)?)], vec![None]))
+        }
+        HistogramFn::Fraction(lower, upper) => {
+            let bounds = (eval_scalar(context, lower, grid)?, eval_scalar(context, upper, grid)?);
+            Ok((vec![Question::Fraction(bounds.0, bounds.1)], vec![None]))
+        }
+        HistogramFn::Quantiles(label, scalars) => {
+            let mut questions = Vec::new();
+            let mut extra_labels = Vec::new();
+            for (scalar, span) in scalars {
+                let steps = quantile(scalar, *span)?;
+                if !steps.is_constant() {
+                    let feature = "histogram_quantiles with a quantile that changes over time".into();
+                    return Err(QueryError::Unsupported { feature, span: *span });
+                }
+                extra_labels.push(Some((label.clone(), open_metrics_number(steps.at(0)))));
+                questions.push(Question::Quantile(steps));
+            }
+            Ok((questions, extra_labels))
+        }
+    }
+}
+
+/// A number as OpenMetrics writes it in labels: whole numbers with `.0`.
+fn open_metrics_number(number: f64) -> String {
+    if number.is_infinite() {
+        return (if number > 0.0 { "+Inf" } else { "-Inf" }).to_owned();
+    }
+    format!("{number:?}")
+}
+
+fn with_extra(labels: &Labels, extra: Option<&(String, String)>) -> Labels {
+    let Some((name, value)) = extra else { return labels.clone() };
+    let mut builder = LabelsBuilder::from_labels(labels);
+    builder.set(name, value);
+    builder.build().unwrap_or_else(|_| labels.clone())
+}
+
+fn parse_bound(labels: &Labels) -> Option<f64> {
+    labels.get(BOUND_LABEL)?.parse().ok()
+}
+
+/// Series without a bound are no buckets. They are worth a warning only where they have points.
+fn warn_of_bad_bounds(
+    context: &Context<'_>,
+    vector: &dyn VectorOp,
+    bounds: &[Option<f64>],
+    grid: Grid,
+    span: Span,
+) -> Result<(), QueryError> {
+    let rows = vector.rows().iter().zip(bounds).enumerate();
+    for (row, (identity, _)) in rows.filter(|(_, (_, bound))| bound.is_none()) {
+        let slots = context.compute(vector, &[row], grid.steps())?;
+        if slots.iter().any(|slot| !is_absent(*slot)) {
+            let seen = context.sees_dropped_names();
+            let metric = if seen { identity.labels.metric_name().to_owned() } else { String::new() };
+            let label = identity.labels.get(BOUND_LABEL).unwrap_or("").to_owned();
+            context.annotate(Annotation::BadBucketLabel { metric, label }, span);
+        }
+    }
+    Ok(())
+}
+
+impl HistogramOp<'_> {
+    fn answer(&self, row: usize, question: &Question, slots: &[f64], bounds: &[(f64, usize)], out: &mut [f64]) {
+        let steps = self.grid.steps();
+        let mut buckets = Vec::with_capacity(bounds.len());
+        let mut found: Option<ForcedMonotonicity> = None;
+        for (step, slot) in out.iter_mut().enumerate() {
+            buckets.clear();
+            let counts = slots.iter().skip(step).step_by(steps.max(1));
+            let pairs = bounds.iter().zip(counts).filter(|(_, count)| !is_absent(**count));
+            buckets.extend(pairs.map(|((bound, _), count)| Bucket { upper_bound: *bound, count: *count }));
+            if buckets.is_empty() {
+                *slot = ABSENT;
+                continue;
+            }
+            *slot = as_point(match question {
+                Question::Fraction(lower, upper) => {
+                    bucket_fraction(lower.at(step), upper.at(step), &mut buckets)
+                }
+                Question::Quantile(quantile) => {
+                    let (value, fix) = bucket_quantile(quantile.at(step), &mut buckets);
+                    if let Some(fix) = fix {
+                        note_fix(&mut found, &fix, self.grid.time(step));
+                    }
+                    value
+                }
+            });
+        }
+        if let Some(mut found) = found {
+            if let (true, Some(identity)) = (self.context.sees_dropped_names(), self.identities.get(row)) {
+                found.metric = identity.labels.metric_name().to_owned();
+            }
+            self.context.annotate(Annotation::ForcedMonotonicity(found), self.span);
+        }
+    }
+}
+
+fn note_fix(found: &mut Option<ForcedMonotonicity>, fix: &MonotonicityFix, time: i64) {
+    let so_far = found.get_or_insert_with(|| ForcedMonotonicity {
+        metric: String::new(),
+        first: time,
+        last: time,
+        min_bucket: fix.min_bound,
+        max_bucket: fix.max_bound,
+        max_diff: fix.max_difference,
+        count: 0,
+    });
+    so_far.last = time;
+    so_far.min_bucket = so_far.min_bucket.min(fix.min_bound);
+    so_far.max_bucket = so_far.max_bucket.max(fix.max_bound);
+    so_far.max_diff = so_far.max_diff.max(fix.max_difference);
+    so_far.count = so_far.count.saturating_add(1);
+}
+
+impl VectorOp for HistogramOp<'_> {
+    fn rows(&self) -> &[Identity] {
+        &self.identities
+    }
+
+    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+        let histograms = self.histograms.len().max(1);
+        let buckets = self.histograms.get(row % histograms);
+        let (Some(bounds), Some(question)) = (buckets, self.questions.get(row / histograms)) else {
+            out.fill(ABSENT);
+            return Ok(());
+        };
+        let steps = self.grid.steps();
+        let total = bounds.len().saturating_mul(steps);
+        let _held = self.context.budget.hold(total)?;
+        let mut slots = scratch.take_row(total);
+        let mut rows = bounds.iter().zip(slots.chunks_mut(steps.max(1)));
+        let result =
+            rows.try_for_each(|((_, row), slots)| self.vector.eval(*row, scratch, slots));
+        if result.is_ok() {
+            self.answer(row, question, &slots, bounds, out);
+        }
+        scratch.give_row(slots);
+        result
+    }
+}

@@ -1,0 +1,133 @@
+//! From the operator of a whole query to its value.
+
+use super::context::Context;
+use super::grid::{Grid, View};
+use super::merge::{Clash, merge_shown};
+use super::operator::{Operator, Scratch, is_absent};
+use super::scalar::Steps;
+use super::select::RangeSource;
+use crate::failure::QueryError;
+use crate::plan::{RangeNode, Window};
+use crate::value::{SeriesPoints, Value, VectorSample};
+use tsdb_core::Labels;
+use tsdb_core::read::SampleColumns;
+
+/// The points of an instant query.
+///
+/// # Errors
+/// Those of the rows; equal labels.
+pub(super) fn instant_vector(
+    context: &Context<'_>,
+    operator: Operator<'_>,
+    grid: Grid,
+) -> Result<Value, QueryError> {
+    let operator = merge_shown(operator, Clash::SameStep);
+    let points = context.parallel(operator.rows().len(), 1, |row, scratch| {
+        let mut slot = [super::operator::ABSENT];
+        operator.eval(row, scratch, &mut slot)?;
+        let [value] = slot;
+        Ok((!is_absent(value)).then_some(value))
+    })?;
+    let rows = operator.rows().iter().zip(points);
+    let mut samples: Vec<_> = rows
+        .filter_map(|(identity, value)| {
+            Some(VectorSample::new(identity.shown().into_owned(), grid.first(), value?))
+        })
+        .collect();
+    if !operator.is_ordered() {
+        samples.sort_by(|a, b| a.labels.cmp(&b.labels));
+    }
+    let _held = context.budget.hold(samples.len())?;
+    Ok(Value::Vector(samples))
+}
+
+/// The series of a range query, sorted by labels.
+///
+/// # Errors
+/// Those of the rows; equal labels.
+pub(super) fn range_vector(
+    context: &Context<'_>,
+    operator: Operator<'_>,
+    grid: Grid,
+) -> Result<Value, QueryError> {
+    let operator = merge_shown(operator, Clash::SameStep);
+    let rows = context.parallel(operator.rows().len(), grid.steps(), |row, scratch| {
+        let mut slots = scratch.take_row(grid.steps());
+        let result = operator.eval(row, scratch, &mut slots);
+        let series = points(grid, &slots);
+        scratch.give_row(slots);
+        result?;
+        let held = context.budget.hold(series.0.len())?;
+        Ok((series, held))
+    })?;
+    let labelled = operator.rows().iter().zip(rows);
+    let (series, _held): (Vec<_>, Vec<_>) = labelled
+        .filter(|(_, ((times, _), _))| !times.is_empty())
+        .map(|(identity, ((times, values), held))| {
+            (SeriesPoints::new(identity.shown().into_owned(), times, values), held)
+        })
+        .unzip();
+    Ok(Value::Matrix(by_labels(series)))
+}
+
+fn points(grid: Grid, slots: &[f64]) -> (Vec<i64>, Vec<f64>) {
+    let count = slots.iter().filter(|slot| !is_absent(**slot)).count();
+    let (mut times, mut values) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    for (step, slot) in slots.iter().enumerate() {
+        if !is_absent(*slot) {
+            times.push(grid.time(step));
+            values.push(*slot);
+        }
+    }
+    (times, values)
+}
+
+fn by_labels(mut series: Vec<SeriesPoints>) -> Vec<SeriesPoints> {
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    series
+}
+
+/// A scalar over a range: one series without labels.
+pub(super) fn range_scalar(steps: &Steps, grid: Grid) -> Value {
+    let series =
+        SeriesPoints::new(Labels::empty(), grid.times().collect(), steps.iter(grid.steps()).collect());
+    Value::Matrix(vec![series])
+}
+
+/// The samples of one window.
+///
+/// # Errors
+/// Those of storage and of the expression.
+pub(super) fn window(
+    context: &Context<'_>,
+    node: &RangeNode,
+    source: &RangeSource<'_>,
+    grid: Grid,
+) -> Result<Value, QueryError> {
+    let Window { range_ms, .. } = node.window();
+    let last = View::of_window(grid, &node.window()).time(0);
+    let before = last.saturating_sub(range_ms);
+    let read = |row: usize, scratch: &mut Scratch| {
+        let mut samples = SampleColumns::new();
+        source.read(context, row, scratch, &mut samples)?;
+        let start = samples.timestamps.partition_point(|t| *t <= before);
+        let end = samples.timestamps.partition_point(|t| *t <= last);
+        samples.timestamps.truncate(end);
+        samples.values.truncate(end);
+        let start = start.min(end);
+        samples.timestamps.drain(..start);
+        samples.values.drain(..start);
+        let held = context.budget.hold(samples.len())?;
+        Ok((samples, held))
+    };
+    let rows = context.parallel(source.rows().len(), 1, read)?;
+    let labelled = source.rows().iter().zip(rows);
+    let (series, _held): (Vec<_>, Vec<_>) = labelled
+        .filter(|(_, (samples, _))| !samples.is_empty())
+        .map(|(identity, (samples, held))| {
+            let labels = identity.shown().into_owned();
+            (SeriesPoints::new(labels, samples.timestamps, samples.values), held)
+        })
+        .unzip();
+    Ok(Value::Matrix(by_labels(series)))
+}

@@ -1,0 +1,152 @@
+//! Instant selectors: at each step, the newest sample within the lookback.
+
+use super::super::context::Context;
+use super::super::grid::{Grid, View};
+use super::super::operator::{ABSENT, Identity, Scratch, VectorOp, is_absent};
+use super::range::{Source, select};
+use crate::failure::QueryError;
+use crate::plan::Selector;
+use tsdb_core::Timestamp;
+use tsdb_core::read::SampleColumns;
+
+/// What of the newest sample is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Reading {
+    /// Its value.
+    Value,
+    /// Its time, in seconds.
+    Time,
+}
+
+/// The newest sample of each series at each step.
+pub(in super::super) struct InstantOp<'c> {
+    context: &'c Context<'c>,
+    source: Source,
+    view: View,
+    reading: Reading,
+}
+
+impl<'c> InstantOp<'c> {
+    /// Selects the series.
+    ///
+    /// # Errors
+    /// Those of storage.
+    pub(in super::super) fn new(
+        context: &'c Context<'c>,
+        selector: &Selector,
+        grid: Grid,
+        reading: Reading,
+    ) -> Result<Self, QueryError> {
+        let view = grid.seen_through(selector.at, selector.offset_ms);
+        let range = view.touched(context.lookback_ms);
+        let mut source = select(context, selector, range, grid.step_ms(), 0, None)?;
+        if reading == Reading::Time {
+            source.drop_names();
+        }
+        Ok(Self { context, source, view, reading })
+    }
+
+    fn read(&self, row: usize, samples: &mut SampleColumns, out: &mut [f64]) -> Result<(), QueryError> {
+        self.source.set.read(row, samples)?;
+        self.context.budget.note_read(samples.len());
+        let _held = self.context.budget.hold(samples.len())?;
+        let SampleColumns { timestamps, values } = samples;
+        newest_at_steps(timestamps, values, self.view, self.context.lookback_ms, self.reading, out);
+        Ok(())
+    }
+}
+
+impl VectorOp for InstantOp<'_> {
+    fn rows(&self) -> &[Identity] {
+        &self.source.identities
+    }
+
+    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+        let mut samples = scratch.take_columns();
+        let result = self.read(row, &mut samples, out);
+        scratch.give_columns(samples);
+        result
+    }
+
+    fn unique_without_name(&self) -> bool {
+        self.source.unique_without_name
+    }
+}
+
+/// Fills `out` with the newest sample at or before each time of `view`, not older than `lookback_ms`.
+///
+/// A stale marker needs no look: its pattern is that of an absent point.
+fn newest_at_steps(
+    timestamps: &[Timestamp],
+    values: &[f64],
+    view: View,
+    lookback_ms: i64,
+    reading: Reading,
+    out: &mut [f64],
+) {
+    let mut samples = timestamps.iter().zip(values).peekable();
+    let mut newest = None;
+    for (step, slot) in out.iter_mut().enumerate() {
+        let time = view.time(step);
+        while let Some(sample) = samples.next_if(|(t, _)| **t <= time) {
+            newest = Some(sample);
+        }
+        *slot = match newest {
+            Some((t, value)) if *t > time.saturating_sub(lookback_ms) => match reading {
+                Reading::Value => *value,
+                Reading::Time if is_absent(*value) => ABSENT,
+                Reading::Time => *t as f64 / 1000.0,
+            },
+            _ => ABSENT,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tsdb_core::STALE_NAN;
+
+    fn newest(samples: &[(i64, f64)], grid: Grid, lookback: i64, reading: Reading) -> Vec<String> {
+        let (times, values): (Vec<_>, Vec<_>) = samples.iter().copied().unzip();
+        let mut out = vec![0.0; grid.steps()];
+        newest_at_steps(&times, &values, grid.seen_through(None, 0), lookback, reading, &mut out);
+        out.iter().map(|v| if is_absent(*v) { "-".into() } else { v.to_string() }).collect()
+    }
+
+    #[test]
+    fn a_sample_counts_until_it_is_as_old_as_the_lookback() {
+        let grid = Grid::range(0, 50, 10, 100).unwrap().unwrap();
+        let samples = [(5, 1.0), (10, 2.0)];
+        assert_eq!(newest(&samples, grid, 30, Reading::Value), ["-", "2", "2", "2", "-", "-"]);
+        assert_eq!(newest(&samples, grid, 30, Reading::Time), ["-", "0.01", "0.01", "0.01", "-", "-"]);
+    }
+
+    #[test]
+    fn a_stale_marker_ends_a_series_at_once() {
+        let grid = Grid::range(0, 30, 10, 100).unwrap().unwrap();
+        let samples = [(0, 1.0), (10, STALE_NAN), (25, f64::NAN)];
+        assert_eq!(newest(&samples, grid, 30, Reading::Value), ["1", "-", "-", "NaN"]);
+        assert_eq!(newest(&samples, grid, 30, Reading::Time), ["0", "-", "-", "0.025"]);
+    }
+
+    proptest! {
+        #[test]
+        fn one_pass_finds_what_a_search_at_each_step_finds(
+            gaps in proptest::collection::vec(1..50i64, 0..40),
+            start in -50..50i64,
+            step in 1..40i64,
+            lookback in 1..100i64,
+        ) {
+            let mut time = 0;
+            let samples: Vec<_> = gaps.iter().map(|gap| { time += gap; (time, time as f64) }).collect();
+            let grid = Grid::range(start, start + 500, step, 1000).unwrap().unwrap();
+            let naive: Vec<_> = grid.times().map(|at| {
+                let found = samples.iter().rev().find(|(t, _)| *t <= at && *t > at - lookback);
+                found.map_or("-".to_owned(), |(_, v)| v.to_string())
+            }).collect();
+            prop_assert_eq!(newest(&samples, grid, lookback, Reading::Value), naive);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Functions of windows, over slices.
+//!
+//! The order of floating-point operations is that of Prometheus, sample by sample through each window; only the
+//! bounds slide. Where the result does not depend on that order, [`slide`](super::slide) does less.
+
+use super::super::grid::View;
+use super::super::operator::{ABSENT, Scratch, as_point};
+use super::super::scalar::Steps;
+use super::slide::{find_pairs, with_extremes, with_pairs};
+use crate::failure::QueryError;
+use crate::num::{
+    Extrapolation, KahanSum, MeanAccumulator, RateWindow, double_exponential_smoothing, linear_regression,
+    median_absolute_deviation, quantile, windowed_variance,
+};
+use crate::plan::RangeFn;
+use tsdb_core::Timestamp;
+
+/// What a kernel needs to know besides the samples.
+pub(super) struct KernelInput<'a> {
+    /// Times of the samples, ms.
+    pub(super) timestamps: &'a [Timestamp],
+    /// Their values; none is a stale marker.
+    pub(super) values: &'a [f64],
+    /// Where the windows end.
+    pub(super) view: View,
+    /// Times of the steps, ms.
+    pub(super) step_time: &'a dyn Fn(usize) -> Timestamp,
+    /// Length of the windows, ms.
+    pub(super) range_ms: i64,
+    /// The scalar arguments.
+    pub(super) params: &'a [Steps],
+}
+
+impl KernelInput<'_> {
+    fn param(&self, index: usize, step: usize) -> f64 {
+        self.params.get(index).map_or(f64::NAN, |steps| steps.at(step))
+    }
+
+    fn window(&self, (start, end): (usize, usize)) -> (&[Timestamp], &[f64]) {
+        (self.timestamps.get(start..end).unwrap_or(&[]), self.values.get(start..end).unwrap_or(&[]))
+    }
+}
+
+/// Computes `function` over the windows in `scratch`, one slot of `out` for each.
+pub(super) fn apply(
+    function: RangeFn,
+    input: &KernelInput<'_>,
+    scratch: &mut Scratch,
+    out: &mut [f64],
+) -> Result<(), QueryError> {
+    match function {
+        RangeFn::Rate | RangeFn::Increase => {
+            extrapolate_counter(function == RangeFn::Rate, input, scratch, out);
+        }
+        RangeFn::Delta => extrapolate_gauge(input, scratch, out),
+        RangeFn::Changes => {
+            let differ = |a: f64, b: f64| a != b && !(a.is_nan() && b.is_nan());
+            count_pairs(input, scratch, out, differ);
+        }
+        RangeFn::Resets => count_pairs(input, scratch, out, |a, b| b < a),
+        RangeFn::Min | RangeFn::Max | RangeFn::MinTime | RangeFn::MaxTime => {
+            extreme(function, input, scratch, out);
+        }
+        RangeFn::Quantile | RangeFn::Mad => ordered(function, input, scratch, out),
+        RangeFn::Smooth => smooth(input, scratch, out)?,
+        _ => plain(function, input, &scratch.windows, out),
+    }
+    Ok(())
+}
+
+/// Calls `f` for each window that is not empty; others, and those without result, are absent.
+#[inline]
+fn each(
+    input: &KernelInput<'_>,
+    windows: &[(usize, usize)],
+    out: &mut [f64],
+    mut f: impl FnMut(usize, &[Timestamp], &[f64]) -> Option<f64>,
+) {
+    for (step, (window, slot)) in windows.iter().zip(out).enumerate() {
+        let (times, values) = input.window(*window);
+        *slot = if values.is_empty() { ABSENT } else { f(step, times, values).unwrap_or(ABSENT) };
+    }
+}
+
+fn plain(function: RangeFn, input: &KernelInput<'_>, windows: &[(usize, usize)], out: &mut [f64]) {
+    match function {
+        RangeFn::Sum => each(input, windows, out, |_, _, v| Some(sum(v))),
+        RangeFn::Avg => each(input, windows, out, |_, _, v| Some(mean(v))),
+        RangeFn::Count => each(input, windows, out, |_, _, v| Some(v.len() as f64)),
+        RangeFn::Present => each(input, windows, out, |_, _, _| Some(1.0)),
+        RangeFn::First => each(input, windows, out, |_, _, v| v.first().copied()),
+        RangeFn::Last => each(input, windows, out, |_, _, v| v.last().copied()),
+        RangeFn::FirstTime => each(input, windows, out, |_, t, _| t.first().map(|t| *t as f64 / 1000.0)),
+        RangeFn::LastTime => each(input, windows, out, |_, t, _| t.last().map(|t| *t as f64 / 1000.0)),
+        RangeFn::Stddev => each(input, windows, out, |_, _, v| Some(windowed_variance(v).sqrt())),
+        RangeFn::Stdvar => each(input, windows, out, |_, _, v| Some(windowed_variance(v))),
+        RangeFn::Irate => each(input, windows, out, |_, t, v| last_change(t, v, true)),
+        RangeFn::Idelta => each(input, windows, out, |_, t, v| last_change(t, v, false)),
+        RangeFn::Deriv => each(input, windows, out, |_, t, v| {
+            (v.len() > 1).then(|| linear_regression(t, v, t.first().copied().unwrap_or(0)).0)
+        }),
+        RangeFn::PredictLinear => each(input, windows, out, |step, t, v| {
+            let (slope, intercept) = linear_regression(t, v, (input.step_time)(step));
+            (v.len() > 1).then(|| slope * input.param(0, step) + intercept)
+        }),
+        _ => out.fill(ABSENT),
+    }
+}
+
+#[inline]
+fn sum(values: &[f64]) -> f64 {
+    let mut sum = KahanSum::default();
+    for value in values {
+        sum.add(*value);
+    }
+    sum.value()
+}
+
+#[inline]
+fn mean(values: &[f64]) -> f64 {
+    let Some((first, rest)) = values.split_first() else { return f64::NAN };
+    let mut sum = KahanSum::starting_at(*first);
+    for value in rest {
+        sum.add(*value);
+    }
+    if sum.sum.is_finite() {
+        // Then no partial sum was infinite, and the accumulator below would have done the same.
+        let count = values.len() as f64;
+        return sum.sum / count + sum.compensation / count;
+    }
+    let mut mean = MeanAccumulator::default();
+    for value in values {
+        mean.add(*value);
+    }
+    mean.value().unwrap_or(f64::NAN)
+}
+
+fn last_change(times: &[Timestamp], values: &[f64], counter: bool) -> Option<f64> {
+    let ([.., before, after], [.., old, new]) = (times, values) else { return None };
+    let interval_ms = after.wrapping_sub(*before);
+    if interval_ms == 0 {
+        return None;
+    }
+    // A counter that fell began anew at zero.
+    let change = if counter && new < old { *new } else { new - old };
+    Some(as_point(if counter { change / (interval_ms as f64 / 1000.0) } else { change }))
+}
+
+fn extrapolate_counter(
+    per_second: bool,
+    input: &KernelInput<'_>,
+    scratch: &mut Scratch,
+    out: &mut [f64],
+) {
+    let Scratch { windows, positions, .. } = scratch;
+    find_pairs(input.values, positions, |a, b| b < a);
+    let extrapolation = Extrapolation { counter: true, per_second };
+    with_pairs(positions, windows, out, |step, window, resets| {
+        let lost = resets.iter().filter_map(|at| input.values.get(at - 1)).copied();
+        extrapolated(extrapolation, input, step, window, lost)
+    });
+}
+
+fn extrapolate_gauge(input: &KernelInput<'_>, scratch: &Scratch, out: &mut [f64]) {
+    let extrapolation = Extrapolation { counter: false, per_second: false };
+    for (step, (window, slot)) in scratch.windows.iter().zip(out).enumerate() {
+        *slot = extrapolated(extrapolation, input, step, *window, std::iter::empty());
+    }
+}
+
+/// `lost`: what a counter had before each of its resets, in order of time.
+#[inline]
+fn extrapolated(
+    extrapolation: Extrapolation,
+    input: &KernelInput<'_>,
+    step: usize,
+    window: (usize, usize),
+    lost: impl Iterator<Item = f64>,
+) -> f64 {
+    let (times, values) = input.window(window);
+    let ([first_time, .., last_time], [first_value, .., last_value]) = (times, values) else {
+        return ABSENT;
+    };
+    let end = input.view.time(step);
+    let window = RateWindow {
+        start: end.saturating_sub(input.range_ms),
+        end,
+        first_time: *first_time,
+        last_time: *last_time,
+        first_value: *first_value,
+        change: lost.fold(last_value - first_value, |change, value| change + value),
+        samples: values.len(),
+    };
+    extrapolation.apply(&window)
+}
+
+fn count_pairs(
+    input: &KernelInput<'_>,
+    scratch: &mut Scratch,
+    out: &mut [f64],
+    holds: impl Fn(f64, f64) -> bool,
+) {
+    let Scratch { windows, positions, .. } = scratch;
+    find_pairs(input.values, positions, holds);
+    with_pairs(positions, windows, out, |_, _, inside| inside.len() as f64);
+}
+
+fn extreme(function: RangeFn, input: &KernelInput<'_>, scratch: &mut Scratch, out: &mut [f64]) {
+    let Scratch { windows, candidates, .. } = scratch;
+    let value = |at: usize| input.values.get(at).copied().unwrap_or(ABSENT);
+    let time = |at: usize| input.timestamps.get(at).map_or(ABSENT, |t| *t as f64 / 1000.0);
+    // Of equal values, the first is the extreme, but the last tells the time of it.
+    match function {
+        RangeFn::Min => with_extremes(input.values, windows, candidates, out, |a, b| a < b, value),
+        RangeFn::Max => with_extremes(input.values, windows, candidates, out, |a, b| a > b, value),
+        RangeFn::MinTime => with_extremes(input.values, windows, candidates, out, |a, b| a <= b, time),
+        _ => with_extremes(input.values, windows, candidates, out, |a, b| a >= b, time),
+    }
+}
+
+fn ordered(function: RangeFn, input: &KernelInput<'_>, scratch: &mut Scratch, out: &mut [f64]) {
+    let Scratch { windows, ordered, .. } = scratch;
+    each(input, windows, out, |step, _, values| {
+        ordered.clear();
+        ordered.extend_from_slice(values);
+        Some(as_point(match function {
+            RangeFn::Mad => median_absolute_deviation(ordered),
+            _ => quantile(input.param(0, step), ordered),
+        }))
+    });
+}
+
+fn smooth(input: &KernelInput<'_>, scratch: &Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+    let mut bad = None;
+    each(input, &scratch.windows, out, |step, _, values| {
+        let (level, trend) = (input.param(0, step), input.param(1, step));
+        for (name, short, factor) in [("smoothing", "sf", level), ("trend", "tf", trend)] {
+            // NaN passes, as it does in Prometheus.
+            if factor <= 0.0 || factor >= 1.0 {
+                bad.get_or_insert_with(|| {
+                    format!("invalid {name} factor. Expected: 0 < {short} < 1, got: {factor:.6}")
+                });
+            }
+        }
+        double_exponential_smoothing(values, level, trend)
+    });
+    bad.map_or(Ok(()), |message| Err(QueryError::execution(message)))
+}
+
+#[cfg(test)]
+mod tests;

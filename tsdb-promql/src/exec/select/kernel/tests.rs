@@ -1,0 +1,1 @@
+//! Kernels against functions of one window at a time.

@@ -1,0 +1,14 @@
+//! Leaves: series from storage, and what is computed over their samples.
+//!
+//! The samples of a series are read into columns once, whatever the number of steps; [`instant`] finds the newest
+//! sample of each step in one pass, [`window`] the bounds of all windows in another, and [`kernel`] computes over
+//! the slices between bounds.
+
+mod instant;
+mod kernel;
+mod range;
+mod slide;
+mod window;
+
+pub(super) use instant::{InstantOp, Reading};
+pub(super) use range::{OverRangeOp, RangeSource, absent_over_time};

@@ -1,0 +1,323 @@
+//! Range selectors and subqueries as sources of samples, and functions over their windows.
+
+use super::super::build::build_vector;
+use super::super::context::Context;
+use super::super::grid::{Grid, View};
+use super::super::absent::Presence;
+use super::super::operator::{ABSENT, Identity, Operator, Scratch, Stored, VectorOp, is_absent, is_metadata};
+use super::super::scalar::{Steps, eval_scalar};
+use super::kernel::{KernelInput, apply};
+use super::window::find_windows;
+use crate::annotation::Annotation;
+use crate::failure::QueryError;
+use crate::plan::{RangeCall, RangeFn, RangeNode, Selector, SubqueryNode, Window};
+use crate::span::Span;
+use std::sync::OnceLock;
+use tsdb_core::read::{Projection, SampleColumns, SelectHints, SeriesSet};
+use tsdb_core::{Labels, METRIC_NAME, MatchOp, TimeRange};
+
+/// Series of storage with their identities.
+pub(in super::super) struct Source {
+    /// The series.
+    pub(super) set: Box<dyn SeriesSet>,
+    /// One for each series, in the same order.
+    pub(super) identities: Vec<Identity>,
+    /// Are their labels different even without metric names?
+    pub(super) unique_without_name: bool,
+}
+
+impl Source {
+    /// Marks all names as dropped.
+    pub(super) fn drop_names(&mut self) {
+        self.identities.iter_mut().for_each(|identity| identity.drop_name = true);
+    }
+}
+
+/// Selects series for the samples of `range`.
+pub(super) fn select(
+    context: &Context<'_>,
+    selector: &Selector,
+    range: TimeRange,
+    step_ms: i64,
+    window_ms: i64,
+    function: Option<&'static str>,
+) -> Result<Source, QueryError> {
+    context.budget.check()?;
+    let hints = SelectHints { range, step_ms, window_ms, function, projection: Projection::All };
+    let set = context.querier.select(&selector.matchers, &hints)?;
+    context.budget.note_series(set.len());
+    for message in set.warnings() {
+        context.annotate(Annotation::Storage { message }, selector.span);
+    }
+    let identities: Vec<_> = (0..set.len()).map(|index| Identity::new(set.labels(index))).collect();
+    // With one metric name, labels that differ still differ without it.
+    let one_name = selector.matchers.iter().any(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal);
+    let only_name =
+        |labels: &Labels| labels.iter().all(|(name, _)| name == METRIC_NAME || !is_metadata(name));
+    let unique_without_name = one_name && identities.iter().all(|identity| only_name(&identity.labels));
+    Ok(Source { set, identities, unique_without_name })
+}
+
+/// Where the samples of windows come from.
+pub(in super::super) enum RangeSource<'c> {
+    /// Storage.
+    Series(Source),
+    /// Points of an expression at steps of its own; `None` if there are no such steps.
+    Subquery(Option<(Operator<'c>, Grid)>),
+}
+
+impl<'c> RangeSource<'c> {
+    /// The source of `range` for windows seen from `grid`.
+    ///
+    /// # Errors
+    /// Those of storage and of the expression.
+    pub(in super::super) fn new(
+        context: &'c Context<'c>,
+        range: &'c RangeNode,
+        grid: Grid,
+        function: Option<&'static str>,
+    ) -> Result<Self, QueryError> {
+        match range {
+            RangeNode::Select { selector, window } => {
+                let touched = View::of_window(grid, window).touched(window.range_ms);
+                let source =
+                    select(context, selector, touched, grid.step_ms(), window.range_ms, function)?;
+                Ok(Self::Series(source))
+            }
+            RangeNode::Subquery(node) => {
+                let Some(inner) = subquery_grid(node, grid, context.budget.limit())? else {
+                    return Ok(Self::Subquery(None));
+                };
+                Ok(Self::Subquery(Some((build_vector(context, &node.vector, inner)?, inner))))
+            }
+        }
+    }
+
+    /// The series.
+    pub(in super::super) fn rows(&self) -> &[Identity] {
+        match self {
+            Self::Series(source) => &source.identities,
+            Self::Subquery(Some((operator, _))) => operator.rows(),
+            Self::Subquery(None) => &[],
+        }
+    }
+
+    fn unique_without_name(&self) -> bool {
+        match self {
+            Self::Series(source) => source.unique_without_name,
+            Self::Subquery(Some((operator, _))) => operator.unique_without_name(),
+            Self::Subquery(None) => true,
+        }
+    }
+
+    /// Replaces `samples` by those of the series number `row`, stale markers left out.
+    ///
+    /// # Errors
+    /// Those of storage and of the expression.
+    pub(in super::super) fn read(
+        &self,
+        context: &Context<'_>,
+        row: usize,
+        scratch: &mut Scratch,
+        samples: &mut SampleColumns,
+    ) -> Result<(), QueryError> {
+        samples.clear();
+        match self {
+            Self::Series(source) => {
+                source.set.read(row, samples)?;
+                context.budget.note_read(samples.len());
+                drop_stale_markers(samples);
+            }
+            Self::Subquery(None) => {}
+            Self::Subquery(Some((operator, grid))) => {
+                let mut points = scratch.take_row(grid.steps());
+                let result = operator.eval(row, scratch, &mut points);
+                for (time, point) in grid.times().zip(&points) {
+                    if !is_absent(*point) {
+                        samples.push(time, *point);
+                    }
+                }
+                scratch.give_row(points);
+                result?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The steps of a subquery: multiples of its own step, so that they do not move with the query.
+fn subquery_grid(node: &SubqueryNode, outer: Grid, limit: u64) -> Result<Option<Grid>, QueryError> {
+    let view = View::of_window(outer, &node.window);
+    let before = view.time(0).saturating_sub(node.window.range_ms);
+    let end = view.time(outer.steps().saturating_sub(1));
+    let aligned = before.div_euclid(node.step_ms).saturating_mul(node.step_ms);
+    let start = aligned.saturating_add(node.step_ms);
+    Grid::range(start, end, node.step_ms, limit)
+}
+
+fn drop_stale_markers(samples: &mut SampleColumns) {
+    if !samples.values.iter().any(|value| is_absent(*value)) {
+        return;
+    }
+    let SampleColumns { timestamps, values } = samples;
+    let mut kept = values.iter();
+    timestamps.retain(|_| kept.next().is_some_and(|value| !is_absent(*value)));
+    values.retain(|value| !is_absent(*value));
+}
+
+/// A function over the windows of each series.
+pub(in super::super) struct OverRangeOp<'c> {
+    context: &'c Context<'c>,
+    source: RangeSource<'c>,
+    identities: Vec<Identity>,
+    grid: Grid,
+    window: Window,
+    function: RangeFn,
+    params: Vec<Steps>,
+    first_arg: Span,
+    first_suspect: OnceLock<String>,
+}
+
+impl<'c> OverRangeOp<'c> {
+    /// Prepares the source and the parameters.
+    ///
+    /// # Errors
+    /// Those of storage and of the expressions.
+    pub(in super::super) fn new(
+        context: &'c Context<'c>,
+        call: &'c RangeCall,
+        grid: Grid,
+    ) -> Result<Self, QueryError> {
+        let params: Result<Vec<_>, _> =
+            call.params.iter().map(|param| eval_scalar(context, param, grid)).collect();
+        let params = params?;
+        let source = RangeSource::new(context, &call.range, grid, Some(call.function.hint()))?;
+        let mut identities = source.rows().to_vec();
+        if !call.function.keeps_name() {
+            identities.iter_mut().for_each(|identity| identity.drop_name = true);
+        }
+        Ok(Self {
+            context,
+            source,
+            identities,
+            grid,
+            window: call.range.window(),
+            function: call.function,
+            params,
+            first_arg: call.first_arg,
+            first_suspect: OnceLock::new(),
+        })
+    }
+
+    fn compute(
+        &self,
+        samples: &SampleColumns,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+    ) -> Result<(), QueryError> {
+        let _held = self.context.budget.hold(samples.len())?;
+        if samples.is_empty() {
+            out.fill(ABSENT);
+            return Ok(());
+        }
+        let view = View::of_window(self.grid, &self.window);
+        find_windows(&samples.timestamps, view, self.window.range_ms, &mut scratch.windows);
+        if self.function == RangeFn::Quantile {
+            self.warn_of_bad_quantiles(&scratch.windows);
+        }
+        let input = KernelInput {
+            timestamps: &samples.timestamps,
+            values: &samples.values,
+            view,
+            step_time: &|step| self.grid.time(step),
+            range_ms: self.window.range_ms,
+            params: &self.params,
+        };
+        apply(self.function, &input, scratch, out)
+    }
+
+    fn warn_of_bad_quantiles(&self, windows: &[(usize, usize)]) {
+        let Some(quantiles) = self.params.first() else { return };
+        let filled = windows.iter().enumerate().filter(|(_, (start, end))| start < end);
+        for quantile in filled.map(|(step, _)| quantiles.at(step)) {
+            if !(0.0..=1.0).contains(&quantile) {
+                self.context.annotate(Annotation::InvalidQuantile { quantile }, self.first_arg);
+                if quantiles.is_constant() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Rates are for counters, and counters are told by their names.
+    fn note_suspect_name(&self, row: usize, out: &[f64]) {
+        let Some(source) = self.source.rows().get(row) else { return };
+        let hidden = source.drop_name && !self.context.sees_dropped_names();
+        let metric = if hidden { "" } else { source.labels.metric_name() };
+        let usual = ["_total", "_sum", "_count", "_bucket"].iter().any(|end| metric.ends_with(end));
+        if metric.is_empty() || usual || out.iter().all(|slot| is_absent(*slot)) {
+            return;
+        }
+        // Mostly all series have the same name: it is noted once, not once for each.
+        let mut new = false;
+        let first = self.first_suspect.get_or_init(|| {
+            new = true;
+            metric.to_owned()
+        });
+        if new || first != metric {
+            let annotation = Annotation::PossibleNonCounter { metric: metric.to_owned() };
+            self.context.annotate(annotation, self.first_arg);
+        }
+    }
+}
+
+impl VectorOp for OverRangeOp<'_> {
+    fn rows(&self) -> &[Identity] {
+        &self.identities
+    }
+
+    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+        let mut samples = scratch.take_columns();
+        let result = self
+            .source
+            .read(self.context, row, scratch, &mut samples)
+            .and_then(|()| self.compute(&samples, scratch, out));
+        scratch.give_columns(samples);
+        result?;
+        if matches!(self.function, RangeFn::Rate | RangeFn::Increase) {
+            self.note_suspect_name(row, out);
+        }
+        Ok(())
+    }
+
+    fn unique_without_name(&self) -> bool {
+        self.source.unique_without_name()
+    }
+}
+
+/// `absent_over_time`: 1 at the steps at which no window holds a sample.
+///
+/// # Errors
+/// Those of storage and of the expression.
+pub(in super::super) fn absent_over_time<'c>(
+    context: &'c Context<'c>,
+    range: &'c RangeNode,
+    labels: &Labels,
+    grid: Grid,
+) -> Result<Operator<'c>, QueryError> {
+    let source = RangeSource::new(context, range, grid, Some("absent_over_time"))?;
+    let window = range.window();
+    let view = View::of_window(grid, &window);
+    let present = Presence::new(grid.steps());
+    context.parallel(source.rows().len(), grid.steps(), |row, scratch| {
+        let mut samples = scratch.take_columns();
+        let result = source.read(context, row, scratch, &mut samples);
+        find_windows(&samples.timestamps, view, window.range_ms, &mut scratch.windows);
+        scratch.give_columns(samples);
+        present.note_where(scratch.windows.iter().map(|(start, end)| start < end));
+        result
+    })?;
+    let slots = present.ones_elsewhere();
+    let identity = Identity { labels: labels.clone(), drop_name: true };
+    Ok(Box::new(Stored::new(context, vec![identity], slots, grid.steps())?))
+}

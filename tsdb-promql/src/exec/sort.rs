@@ -1,0 +1,52 @@
+//! The sorting functions. They order instant queries; a range query has no order but that of labels.
+
+use super::context::Context;
+use super::groups::{Chosen, Sight};
+use super::operator::{Identity, Operator, Stored, VectorOp, is_absent};
+use crate::failure::QueryError;
+use crate::num::{ascending_nan_last, compare_natural, descending_nan_last};
+use crate::plan::{SortKey, SortNode};
+use std::cmp::Ordering;
+use tsdb_core::Labels;
+
+struct Element {
+    identity: Identity,
+    labels: Labels,
+    value: f64,
+}
+
+/// The points of the one step of `operator`, in order.
+///
+/// # Errors
+/// Those of the rows.
+pub(super) fn sort<'c>(
+    context: &'c Context<'c>,
+    operator: &dyn VectorOp,
+    node: &SortNode,
+) -> Result<Operator<'c>, QueryError> {
+    let stored = context.store(operator, 1)?;
+    let sight = Sight { chosen: Chosen::All, dropped_names: context.sees_dropped_names() };
+    let rows = stored.rows().iter().enumerate();
+    let mut elements: Vec<_> = rows
+        .filter_map(|(row, identity)| {
+            let value = stored.row(row).first().copied().filter(|slot| !is_absent(*slot))?;
+            Some(Element { identity: identity.clone(), labels: sight.labels(identity), value })
+        })
+        .collect();
+    elements.sort_by(|a, b| compare(node, a, b));
+    let (identities, values) = elements.into_iter().map(|e| (e.identity, e.value)).unzip();
+    Ok(Box::new(Stored::new(context, identities, values, 1)?.ordered()))
+}
+
+fn compare(node: &SortNode, a: &Element, b: &Element) -> Ordering {
+    match &node.key {
+        SortKey::Value if node.descending => descending_nan_last(&a.value, &b.value),
+        SortKey::Value => ascending_nan_last(&a.value, &b.value),
+        SortKey::Labels(names) => {
+            let value = |element: &Element, name: &str| element.labels.get(name).unwrap_or("").to_owned();
+            let by_names = names.iter().map(|name| compare_natural(&value(a, name), &value(b, name)));
+            let order = by_names.fold(Ordering::Equal, Ordering::then).then_with(|| a.labels.cmp(&b.labels));
+            if node.descending { order.reverse() } else { order }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Pure numerics of the language: functions from slices of floats to floats.
+//!
+//! They know no labels, no steps and no storage. Where the order of floating-point operations decides the last
+//! bit, it is the order that Prometheus defines; each module names its source.
+
+mod buckets;
+mod compare;
+mod extrapolate;
+mod kahan;
+mod mean;
+mod natural;
+mod quantile;
+mod regression;
+mod smoothing;
+
+pub(crate) use buckets::{Bucket, MonotonicityFix, bucket_fraction, bucket_quantile};
+pub(crate) use compare::{ascending_nan_first, ascending_nan_last, descending_nan_last};
+pub(crate) use extrapolate::{Extrapolation, RateWindow};
+pub(crate) use kahan::KahanSum;
+pub(crate) use mean::{MeanAccumulator, VarianceAccumulator, windowed_variance};
+pub(crate) use natural::compare_natural;
+pub(crate) use quantile::{median_absolute_deviation, quantile};
+pub(crate) use regression::linear_regression;
+pub(crate) use smoothing::double_exponential_smoothing;

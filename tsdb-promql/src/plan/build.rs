@@ -1,0 +1,351 @@
+//! From the checked syntax tree to the plan: operators, selectors and the marking of what is step invariant.
+//!
+//! An expression is step invariant if it depends on the time of the step nowhere, which `@` brings about. The
+//! highest step invariant nodes are wrapped, so that they are evaluated once and repeated. The rules are those of
+//! Prometheus' `PreprocessExpr`, for they are visible: a sort inside such an expression sorts nothing.
+
+use super::node::{
+    AggregateNode, BinaryNode, Plan, RangeNode, ScalarNode, Selector, SubqueryNode, VectorNode,
+    VectorScalarNode, Window,
+};
+use crate::ast::{
+    Aggregate, AggregateOp, At, Binary, BinaryOp, DurationValue, Expr, Grouping, MatrixSelector, Modifiers,
+    Subquery, Text, UnaryOp, ValueType, VectorSelector,
+};
+use crate::check::value_type;
+use crate::failure::QueryError;
+use crate::span::Span;
+use std::cell::Cell;
+use tsdb_core::{TimeRange, Timestamp};
+
+/// The times of a query.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueryTimes {
+    /// First step, ms.
+    pub(crate) start: Timestamp,
+    /// Last possible step, ms.
+    pub(crate) end: Timestamp,
+    /// Distance of the steps, ms; 0 for an instant query.
+    pub(crate) step_ms: i64,
+    /// How far back an instant selector looks, ms.
+    pub(crate) lookback_ms: i64,
+    /// Step of a subquery that names none, ms.
+    pub(crate) default_subquery_step_ms: i64,
+}
+
+/// A plan and the times it reads.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    /// The plan.
+    pub(crate) plan: Plan,
+    /// The smallest range that holds all samples the plan may read.
+    pub(crate) touched: TimeRange,
+}
+
+/// Resolves `expr` for a query at `times`.
+pub(crate) fn plan(expr: &Expr, times: QueryTimes) -> Result<Planned, QueryError> {
+    let builder = Builder { times, touched: Cell::new(None) };
+    let scope = Scope { first: times.start, last: times.end };
+    let plan = match value_type(expr) {
+        ValueType::Scalar => Plan::Scalar(builder.scalar(expr, scope)?.settle()),
+        ValueType::Vector => Plan::Vector(builder.vector(expr, scope)?.settle()),
+        ValueType::Matrix => Plan::Range(builder.range(expr, scope)?.node),
+        ValueType::String => Plan::String(text(expr)?.to_string_lossy()),
+    };
+    Ok(Planned { plan, touched: builder.touched.get().unwrap_or(TimeRange::instant(0)) })
+}
+
+/// The times at which an expression is evaluated.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope {
+    first: Timestamp,
+    last: Timestamp,
+}
+
+impl Scope {
+    /// The scope seen through `@ at` and `offset`.
+    fn moved(self, at: Option<Timestamp>, offset_ms: i64) -> Self {
+        let Self { first, last } = at.map_or(self, |at| Self { first: at, last: at });
+        Self { first: first.saturating_sub(offset_ms), last: last.saturating_sub(offset_ms) }
+    }
+}
+
+/// A node and whether its value is the same at all steps.
+#[derive(Debug)]
+pub(super) struct Lowered<N> {
+    pub(super) node: N,
+    pub(super) invariant: bool,
+}
+
+impl<N> Lowered<N> {
+    pub(super) const fn new(node: N, invariant: bool) -> Self {
+        Self { node, invariant }
+    }
+}
+
+impl Lowered<VectorNode> {
+    /// The node, wrapped if it is invariant: for a parent that is not.
+    pub(super) fn settle(self) -> VectorNode {
+        match self.node {
+            node if !self.invariant || matches!(node, VectorNode::Nothing) => node,
+            node => VectorNode::StepInvariant(Box::new(node)),
+        }
+    }
+
+    /// The node for a parent: wrapped unless the parent is itself invariant.
+    pub(super) fn under(self, parent_invariant: bool) -> VectorNode {
+        if parent_invariant { self.node } else { self.settle() }
+    }
+}
+
+impl Lowered<ScalarNode> {
+    /// The node, wrapped if it is invariant: for a parent that is not.
+    pub(super) fn settle(self) -> ScalarNode {
+        match self.node {
+            node if !self.invariant || matches!(node, ScalarNode::Number(_)) => node,
+            node => ScalarNode::StepInvariant(Box::new(node)),
+        }
+    }
+
+    /// The node for a parent: wrapped unless the parent is itself invariant.
+    pub(super) fn under(self, parent_invariant: bool) -> ScalarNode {
+        if parent_invariant { self.node } else { self.settle() }
+    }
+}
+
+pub(super) struct Builder {
+    pub(super) times: QueryTimes,
+    touched: Cell<Option<TimeRange>>,
+}
+
+impl Builder {
+    pub(super) fn scalar(&self, expr: &Expr, scope: Scope) -> Result<Lowered<ScalarNode>, QueryError> {
+        match expr {
+            Expr::Number(number) => Ok(Lowered::new(ScalarNode::Number(number.value), true)),
+            Expr::Paren(paren) => self.scalar(&paren.expr, scope),
+            Expr::Unary(unary) => {
+                let operand = self.scalar(&unary.expr, scope)?;
+                Ok(match (unary.op, operand.node) {
+                    (UnaryOp::Plus, node) => Lowered::new(node, operand.invariant),
+                    (UnaryOp::Minus, ScalarNode::Number(n)) => Lowered::new(ScalarNode::Number(-n), true),
+                    (UnaryOp::Minus, node) => {
+                        Lowered::new(ScalarNode::Negate(Box::new(node)), operand.invariant)
+                    }
+                })
+            }
+            Expr::Binary(binary) => self.scalar_binary(binary, scope),
+            Expr::Call(call) => self.scalar_call(call, scope),
+            other => Err(mistyped(other, "scalar")),
+        }
+    }
+
+    fn scalar_binary(&self, binary: &Binary, scope: Scope) -> Result<Lowered<ScalarNode>, QueryError> {
+        refuse_trimming(binary)?;
+        let lhs = self.scalar(&binary.lhs, scope)?;
+        let rhs = self.scalar(&binary.rhs, scope)?;
+        let invariant = lhs.invariant && rhs.invariant;
+        let (lhs, rhs) = (Box::new(lhs.under(invariant)), Box::new(rhs.under(invariant)));
+        Ok(Lowered::new(ScalarNode::Binary { op: binary.op, lhs, rhs }, invariant))
+    }
+
+    pub(super) fn vector(&self, expr: &Expr, scope: Scope) -> Result<Lowered<VectorNode>, QueryError> {
+        match expr {
+            Expr::Vector(selector) => {
+                let selector = self.selector(selector, selector.span, scope, self.times.lookback_ms)?;
+                let invariant = selector.at.is_some();
+                Ok(Lowered::new(VectorNode::Select(selector), invariant))
+            }
+            Expr::Paren(paren) => self.vector(&paren.expr, scope),
+            Expr::Unary(unary) => {
+                let operand = self.vector(&unary.expr, scope)?;
+                Ok(match unary.op {
+                    UnaryOp::Plus => operand,
+                    UnaryOp::Minus => {
+                        Lowered::new(VectorNode::Negate(Box::new(operand.node)), operand.invariant)
+                    }
+                })
+            }
+            Expr::Binary(binary) => self.vector_binary(binary, scope),
+            Expr::Aggregate(aggregate) => self.aggregate(aggregate, scope),
+            Expr::Call(call) => self.vector_call(call, scope),
+            other => Err(mistyped(other, "instant vector")),
+        }
+    }
+
+    fn vector_binary(&self, binary: &Binary, scope: Scope) -> Result<Lowered<VectorNode>, QueryError> {
+        refuse_trimming(binary)?;
+        let scalar_left = value_type(&binary.lhs) == ValueType::Scalar;
+        if scalar_left || value_type(&binary.rhs) == ValueType::Scalar {
+            let (vector, scalar) =
+                if scalar_left { (&binary.rhs, &binary.lhs) } else { (&binary.lhs, &binary.rhs) };
+            let vector = self.vector(vector, scope)?;
+            let scalar = self.scalar(scalar, scope)?;
+            let invariant = vector.invariant && scalar.invariant;
+            let node = VectorScalarNode {
+                op: binary.op,
+                vector: Box::new(vector.under(invariant)),
+                scalar: Box::new(scalar.under(invariant)),
+                scalar_left,
+                return_bool: binary.return_bool,
+            };
+            return Ok(Lowered::new(VectorNode::VectorScalar(node), invariant));
+        }
+        let lhs = self.vector(&binary.lhs, scope)?;
+        let rhs = self.vector(&binary.rhs, scope)?;
+        let invariant = lhs.invariant && rhs.invariant;
+        let node = BinaryNode {
+            op: binary.op,
+            lhs: lhs.under(invariant),
+            rhs: rhs.under(invariant),
+            matching: binary.matching.clone().unwrap_or_default(),
+            return_bool: binary.return_bool,
+        };
+        Ok(Lowered::new(VectorNode::Binary(Box::new(node)), invariant))
+    }
+
+    fn aggregate(&self, aggregate: &Aggregate, scope: Scope) -> Result<Lowered<VectorNode>, QueryError> {
+        let vector = self.vector(&aggregate.expr, scope)?;
+        let mut grouping = aggregate.grouping.clone();
+        let mut value_label = String::new();
+        let mut param = None;
+        let param_span = aggregate.param.as_ref().map_or(aggregate.span, |p| p.span());
+        match (&aggregate.param, aggregate.op) {
+            (Some(label), AggregateOp::CountValues) => {
+                value_label = label_name(label, |name| format!("invalid label name {name}"))?;
+                if !grouping.without {
+                    grouping.labels.push(value_label.clone());
+                }
+            }
+            (Some(number), _) => param = Some(self.scalar(number, scope)?),
+            (None, _) => {}
+        }
+        let invariant = vector.invariant && param.as_ref().is_none_or(|p| p.invariant);
+        let node = AggregateNode {
+            op: aggregate.op,
+            vector: vector.under(invariant),
+            grouping: sorted(grouping),
+            param: param.map(|p| p.under(invariant)),
+            value_label,
+            param_span,
+        };
+        Ok(Lowered::new(VectorNode::Aggregate(Box::new(node)), invariant))
+    }
+
+    pub(super) fn range(&self, expr: &Expr, scope: Scope) -> Result<Lowered<RangeNode>, QueryError> {
+        match expr {
+            Expr::Matrix(matrix) => self.matrix(matrix, scope),
+            Expr::Subquery(subquery) => self.subquery(subquery, scope),
+            Expr::Paren(paren) => self.range(&paren.expr, scope),
+            other => Err(mistyped(other, "range vector")),
+        }
+    }
+
+    fn matrix(&self, matrix: &MatrixSelector, scope: Scope) -> Result<Lowered<RangeNode>, QueryError> {
+        let range_ms = self.duration(&matrix.range)?;
+        let selector = self.selector(&matrix.selector, matrix.span, scope, range_ms)?;
+        let window = Window { range_ms, at: selector.at, offset_ms: selector.offset_ms };
+        let invariant = window.at.is_some();
+        Ok(Lowered::new(RangeNode::Select { selector, window }, invariant))
+    }
+
+    fn subquery(&self, subquery: &Subquery, scope: Scope) -> Result<Lowered<RangeNode>, QueryError> {
+        let range_ms = self.duration(&subquery.range)?;
+        let (at, offset_ms) = self.modifiers(&subquery.modifiers)?;
+        let step_ms = match &subquery.step {
+            Some(step) => self.duration(step)?,
+            None => 0,
+        };
+        let step_ms = if step_ms > 0 { step_ms } else { self.times.default_subquery_step_ms.max(1) };
+        let mut inner = scope.moved(at, offset_ms);
+        inner.first = inner.first.saturating_sub(range_ms);
+        let node = SubqueryNode {
+            vector: self.vector(&subquery.expr, inner)?.settle(),
+            window: Window { range_ms, at, offset_ms },
+            step_ms,
+        };
+        Ok(Lowered::new(RangeNode::Subquery(Box::new(node)), at.is_some()))
+    }
+
+    /// `reach_ms`: how far before its time the selection looks.
+    pub(super) fn selector(
+        &self,
+        selector: &VectorSelector,
+        span: Span,
+        scope: Scope,
+        reach_ms: i64,
+    ) -> Result<Selector, QueryError> {
+        if selector.extension.is_some() {
+            let feature = "the modifier anchored or smoothed of a selector".to_owned();
+            return Err(QueryError::Unsupported { feature, span });
+        }
+        let (at, offset_ms) = self.modifiers(&selector.modifiers)?;
+        let seen = scope.moved(at, offset_ms);
+        self.touch(seen.first.saturating_sub(reach_ms).saturating_add(1), seen.last);
+        Ok(Selector { matchers: selector.matchers.clone(), at, offset_ms, span })
+    }
+
+    fn modifiers(&self, modifiers: &Modifiers) -> Result<(Option<Timestamp>, i64), QueryError> {
+        let at = modifiers.at.map(|at| match at {
+            At::Time(time) => time,
+            At::Start => self.times.start,
+            At::End => self.times.end,
+        });
+        Ok((at, self.duration(&modifiers.offset)?))
+    }
+
+    fn duration(&self, duration: &DurationValue) -> Result<i64, QueryError> {
+        let range_ms = self.times.end.saturating_sub(self.times.start);
+        duration.resolve(self.times.step_ms, range_ms).map_err(|e| QueryError::execution(e.to_string()))
+    }
+
+    fn touch(&self, from: Timestamp, to: Timestamp) {
+        if let Some(range) = TimeRange::new(from.min(to), to) {
+            self.touched.set(Some(self.touched.get().map_or(range, |known| known.union(&range))));
+        }
+    }
+
+}
+
+/// The value of a string literal.
+pub(super) fn text(expr: &Expr) -> Result<&Text, QueryError> {
+    match expr.without_parens() {
+        Expr::String(string) => Ok(&string.value),
+        other => Err(mistyped(other, "string")),
+    }
+}
+
+/// The value of a string literal as a label name: any UTF-8 text that is not empty.
+pub(super) fn label_name(
+    expr: &Expr,
+    refusal: impl Fn(&Text) -> String,
+) -> Result<String, QueryError> {
+    let text = text(expr)?;
+    match text.as_str() {
+        Some(name) if !name.is_empty() => Ok(name.to_owned()),
+        _ => Err(QueryError::execution(refusal(text))),
+    }
+}
+
+fn sorted(mut grouping: Grouping) -> Grouping {
+    grouping.labels.sort_unstable();
+    grouping.labels.dedup();
+    grouping
+}
+
+/// Trimming is for native histograms alone.
+fn refuse_trimming(binary: &Binary) -> Result<(), QueryError> {
+    match binary.op {
+        BinaryOp::TrimLower | BinaryOp::TrimUpper => Err(QueryError::Unsupported {
+            feature: format!("the operator {}", binary.op),
+            span: binary.span,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// An expression of another type than its place asks for. The checker refuses such trees, so only trees made by hand
+/// come here.
+pub(super) fn mistyped(expr: &Expr, wanted: &str) -> QueryError {
+    let found = value_type(expr).documented();
+    QueryError::execution(format!("expected an expression of type {wanted}, got {found}"))
+}

@@ -1,0 +1,19 @@
+//! The plan: a query with everything resolved that does not depend on data.
+//!
+//! Times behind `@`, offsets and windows are milliseconds; functions and operators are enums instead of names;
+//! scalars, vectors and windows are separate types, so that an operator cannot get an operand of the wrong type;
+//! what does not change from step to step is marked, at the highest place possible.
+//! A plan is a value: nothing in it reads data.
+
+mod build;
+mod call;
+mod function;
+mod node;
+
+pub(crate) use build::{QueryTimes, plan};
+pub(crate) use function::{CalendarField, MapFn, PairFn, RangeFn, TrigFn};
+pub(crate) use node::{
+    AggregateNode, BinaryNode, HistogramFn, HistogramNode, LabelJoinNode, LabelReplaceNode, Plan,
+    RangeCall, RangeNode, ScalarNode, Selector, SortKey, SortNode, SubqueryNode, VectorNode, VectorScalarNode,
+    Window,
+};
