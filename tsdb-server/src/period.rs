@@ -104,7 +104,7 @@ impl From<Period> for String {
     }
 }
 
-/// Shows the length in the fewest units, years and weeks only where they divide it.
+/// Shows the length in years where they divide it, else in days and smaller units; weeks are never written.
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.ms == 0 {
@@ -112,8 +112,8 @@ impl fmt::Display for Period {
         }
         let mut rest = self.ms;
         for (name, unit_ms) in UNITS {
-            let exact_only = matches!(name, "y" | "w");
-            if rest >= unit_ms && (!exact_only || rest.is_multiple_of(unit_ms)) {
+            let usable = name != "w" && (name != "y" || rest.is_multiple_of(unit_ms));
+            if usable && rest >= unit_ms {
                 write!(f, "{}{name}", rest / unit_ms)?;
                 rest %= unit_ms;
             }

@@ -42,12 +42,15 @@ impl Params {
 
     /// The time `name`; `None` if it is absent.
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
-        self.get(name).map(|text| timestamp(text).map_err(|e| ApiError::bad_parameter(name, e))).transpose()
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let refuse =
+            |error| ApiError::bad_parameter(name, format!("invalid time value for '{name}': {error}"));
+        timestamp(text).map(Some).map_err(refuse)
     }
 
     /// The time `name`, which must be there.
     pub(crate) fn required_time(&self, name: &str) -> Result<Timestamp, ApiError> {
-        self.time(name)?.ok_or_else(|| ApiError::bad_parameter(name, ParamError::timestamp("")))
+        timestamp(self.get(name).unwrap_or_default()).map_err(|error| ApiError::bad_parameter(name, error))
     }
 
     /// The length of time `name` in ms; `None` if it is absent.

@@ -1,0 +1,165 @@
+//! A server on a loopback port over stores in memory, and a client for it.
+
+use reqwest::{Client, RequestBuilder, StatusCode};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tsdb_core::metadata::Metadata;
+use tsdb_core::read::{Querier, Queryable, ReadError};
+use tsdb_core::testing::{ManualClock, MemStore};
+use tsdb_core::write::{Appendable, Appender};
+use tsdb_core::{Labels, METRIC_NAME, TenantId, TimeRange};
+use tsdb_server::{Config, Period, Server, Store, Stores};
+
+/// The time of the server's clock in these tests, ms.
+pub(crate) const NOW: i64 = 1_775_643_330_000;
+
+/// A store in memory that also answers for the metadata of the metrics it holds.
+#[derive(Debug, Default)]
+pub(crate) struct Memory(pub(crate) MemStore);
+
+impl Queryable for Memory {
+    fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, ReadError> {
+        self.0.querier(range)
+    }
+}
+
+impl Appendable for Memory {
+    fn appender(&self) -> Box<dyn Appender + '_> {
+        self.0.appender()
+    }
+}
+
+impl Store for Memory {
+    fn metadata(&self) -> Vec<(String, Metadata)> {
+        let names = self.querier(TimeRange::ALL).unwrap().label_values(METRIC_NAME, &[]).unwrap();
+        names.into_iter().filter_map(|name| Some((name.clone(), self.0.metadata(&name)?))).collect()
+    }
+}
+
+/// One store in memory per tenant.
+#[derive(Debug, Default)]
+pub(crate) struct Memories(Mutex<BTreeMap<TenantId, Arc<Memory>>>);
+
+impl Memories {
+    pub(crate) fn of(&self, tenant: &str) -> Arc<Memory> {
+        let tenant = TenantId::new(tenant).unwrap();
+        Arc::clone(self.0.lock().unwrap().entry(tenant).or_default())
+    }
+}
+
+impl Stores for Memories {
+    fn open(&self, tenant: &TenantId) -> Result<Arc<dyn Store>, tsdb::Error> {
+        Ok(self.of(tenant.as_str()))
+    }
+
+    fn existing(&self, tenant: &TenantId) -> Option<Arc<dyn Store>> {
+        Some(Arc::<Memory>::clone(self.0.lock().unwrap().get(tenant)?))
+    }
+
+    fn list(&self) -> Vec<(TenantId, Arc<dyn Store>)> {
+        let all = self.0.lock().unwrap();
+        all.iter().map(|(tenant, store)| (tenant.clone(), Arc::clone(store) as Arc<dyn Store>)).collect()
+    }
+
+    fn close(&self) -> Result<(), tsdb::Error> {
+        Ok(())
+    }
+}
+
+/// A running server. Dropping it stops it.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) stores: Arc<Memories>,
+    pub(crate) client: Client,
+    stop: Option<oneshot::Sender<()>>,
+    served: JoinHandle<Result<(), tsdb::Error>>,
+}
+
+/// The settings of a test server: the defaults without the server's own metrics.
+pub(crate) fn config() -> Config {
+    Config { self_ingest_interval: Period::from_ms(0), ..Config::default() }
+}
+
+pub(crate) async fn start(config: Config) -> Running {
+    let stores = Arc::new(Memories::default());
+    let server =
+        Server::new(config, Arc::<Memories>::clone(&stores), Arc::new(ManualClock::at(NOW))).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let served = tokio::spawn(tsdb_server::serve(listener, server, async {
+        stopped.await.unwrap_or_default();
+    }));
+    let client = Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+    Running { address, stores, client, stop: Some(stop), served }
+}
+
+impl Running {
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(self.url(path))
+    }
+
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(self.url(path))
+    }
+
+    /// A remote-write request with this uncompressed body.
+    pub(crate) fn write(&self, body: &[u8]) -> RequestBuilder {
+        self.write_raw(snap::raw::Encoder::new().compress_vec(body).unwrap())
+    }
+
+    /// A remote-write request with this body as it is.
+    pub(crate) fn write_raw(&self, body: Vec<u8>) -> RequestBuilder {
+        self.post("/api/v1/write")
+            .header("Content-Type", "application/x-protobuf")
+            .header("Content-Encoding", "snappy")
+            .header("X-Prometheus-Remote-Write-Version", "0.1.0")
+            .body(body)
+    }
+
+    pub(crate) fn push(&self, body: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.post("/v1/metrics/push").header("Content-Type", "application/json").body(body)
+    }
+
+    /// The samples of the series with these labels, of the default tenant.
+    pub(crate) fn samples(&self, pairs: &[(&str, &str)]) -> Vec<(i64, f64)> {
+        self.samples_of("default", pairs)
+    }
+
+    pub(crate) fn samples_of(&self, tenant: &str, pairs: &[(&str, &str)]) -> Vec<(i64, f64)> {
+        let matchers: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| tsdb_core::Matcher::new(tsdb_core::MatchOp::Equal, *name, *value).unwrap())
+            .collect();
+        let hints = tsdb_core::read::SelectHints::over(TimeRange::ALL);
+        let set = self.stores.of(tenant).querier(TimeRange::ALL).unwrap().select(&matchers, &hints).unwrap();
+        let wanted = Labels::from_pairs(pairs.iter().copied()).unwrap();
+        let mut columns = tsdb_core::read::SampleColumns::new();
+        match (0..set.len()).find(|index| set.labels(*index) == wanted) {
+            Some(index) => set.read(index, &mut columns).unwrap(),
+            None => return Vec::new(),
+        }
+        columns.timestamps.into_iter().zip(columns.values).collect()
+    }
+
+    /// Stops the server as a signal would and waits for it.
+    pub(crate) async fn stop(mut self) -> Result<(), tsdb::Error> {
+        drop(self.stop.take());
+        self.served.await.unwrap()
+    }
+}
+
+/// Sends a request: status and body.
+pub(crate) async fn send(request: RequestBuilder) -> (StatusCode, String) {
+    let response = request.send().await.unwrap();
+    (response.status(), response.text().await.unwrap())
+}
