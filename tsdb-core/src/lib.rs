@@ -24,6 +24,7 @@ pub mod bits;
 pub mod block;
 pub mod bytes;
 pub mod chunk;
+mod decimal;
 pub mod error;
 pub mod labels;
 pub mod matcher;

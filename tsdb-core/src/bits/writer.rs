@@ -3,6 +3,9 @@
 use super::mask;
 use alloc::vec::Vec;
 
+/// Bytes that one write may touch: eight at once, one more for what does not fit.
+const ROOM: usize = 9;
+
 /// Appends fields of 0 to 64 bits to a buffer of bytes.
 #[derive(Debug, Clone, Default)]
 pub struct BitWriter {
@@ -29,6 +32,9 @@ impl BitWriter {
         debug_assert!(count <= 64, "a field has at most 64 bits");
         let value = value & mask(count);
         let used = u32::from(self.used);
+        if self.bytes.capacity().wrapping_sub(self.bytes.len()) < ROOM {
+            self.grow();
+        }
         let kept = if used == 0 { 0 } else { self.bytes.pop().map_or(0, u64::from) };
         let total = used.wrapping_add(count);
         let start = self.bytes.len();
@@ -38,6 +44,16 @@ impl BitWriter {
         }
         self.bytes.truncate(start.wrapping_add(total.div_ceil(8) as usize));
         self.used = (total & 7) as u8;
+    }
+
+    /// Grows by an eighth to a quarter: there may be a million of these buffers. The steps are the size classes of
+    /// common allocators.
+    #[cold]
+    fn grow(&mut self) {
+        let wanted = self.bytes.len().saturating_add(ROOM);
+        let step = (wanted.next_power_of_two() / 8).max(16);
+        let capacity = wanted.checked_next_multiple_of(step).unwrap_or(wanted);
+        self.bytes.reserve_exact(capacity.saturating_sub(self.bytes.len()));
     }
 
     /// Bytes written, the last one perhaps in part.
@@ -63,11 +79,6 @@ impl BitWriter {
     /// Bytes that the buffer holds before it grows.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity()
-    }
-
-    /// Makes room for exactly `additional` bytes more.
-    pub fn reserve_exact(&mut self, additional: usize) {
-        self.bytes.reserve_exact(additional);
     }
 
     /// What has been written, as the buffer itself.

@@ -1,7 +1,18 @@
 //! Encodings of one series' samples as a self-contained piece of bytes: what the head appends to.
+//!
+//! A chunk begins with a tag that names its encoding and its version. There is one so far, [`xor`]. Sealed samples of
+//! many series together are smaller and faster to read as [`pack`](crate::pack) columns; a chunk is what can grow by
+//! one sample at a time.
+#![doc = include_str!("../../docs/chunk-format.md")]
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
+mod adaptive;
+mod state;
+mod time;
+mod value;
 pub mod xor;
+
+use crate::Timestamp;
 
 /// A sample that an open chunk does not take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,9 +22,9 @@ pub enum PushError {
     #[error("timestamp {timestamp} does not follow {last}")]
     NotAscending {
         /// The refused timestamp, ms.
-        timestamp: crate::Timestamp,
+        timestamp: Timestamp,
         /// The last timestamp of the chunk, ms.
-        last: crate::Timestamp,
+        last: Timestamp,
     },
     /// The chunk holds as many samples as a chunk can.
     #[error("the chunk already holds {limit} samples")]
@@ -22,3 +33,14 @@ pub enum PushError {
         limit: usize,
     },
 }
+
+/// The first byte of a chunk: its encoding and the version of that. All other values are reserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Encoding {
+    /// [`xor`], version 1.
+    Xor = 1,
+}
+
+#[cfg(test)]
+mod tests;

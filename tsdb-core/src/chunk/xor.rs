@@ -1,7 +1,10 @@
-//! The open chunk.
+//! The open chunk: a stream that takes a sample in some ten nanoseconds and a few bytes.
 
-use super::PushError;
+use super::state::State;
+use super::{Encoding, PushError};
+use crate::bits::{BitReader, BitWriter};
 use crate::bytes::Reader;
+use crate::error::CorruptionKind;
 use crate::read::SampleColumns;
 use crate::{Corruption, TimeRange, Timestamp};
 use alloc::vec::Vec;
@@ -9,78 +12,119 @@ use alloc::vec::Vec;
 /// The largest number of samples in a chunk.
 pub const MAX_SAMPLES: usize = u16::MAX as usize;
 
+/// Tag, number of samples, first timestamp, first value.
+const HEADER_BYTES: usize = 1 + COUNT_BYTES + 8 + 8;
+const COUNT_AT: usize = 1;
+const COUNT_BYTES: usize = 2;
+
+/// The name of the structure in errors.
+const SECTION: &str = "xor chunk";
+
+/// The longest code of a sample: 83 bits for a timestamp and 91 for a value.
+const MAX_SAMPLE_BITS: usize = 83 + 91;
+
+/// An upper bound for the length of a chunk of `samples` samples, however hostile.
+pub const fn max_chunk_bytes(samples: usize) -> usize {
+    HEADER_BYTES.saturating_add(samples.saturating_mul(MAX_SAMPLE_BITS).div_ceil(8))
+}
+
 /// The open chunk of a series: a stream of samples in order of time.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct XorChunk {
-    bytes: Vec<u8>,
-    count: u16,
-    first: Timestamp,
-    last: Timestamp,
+    bits: BitWriter,
+    state: State,
+}
+
+impl Default for XorChunk {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl XorChunk {
     /// A chunk without samples; allocates nothing yet.
-    pub const fn new() -> Self {
-        Self { bytes: Vec::new(), count: 0, first: 0, last: 0 }
+    pub fn new() -> Self {
+        Self { bits: BitWriter::new(), state: State::new(0, 0.0) }
     }
 
     /// Adds a sample behind the others.
     ///
     /// # Errors
     /// The timestamp is not later than the last, or the chunk is full; the chunk is unchanged.
+    #[inline]
     pub fn push(&mut self, timestamp: Timestamp, value: f64) -> Result<(), PushError> {
-        if self.count > 0 && timestamp <= self.last {
-            return Err(PushError::NotAscending { timestamp, last: self.last });
+        let count = self.stored_count();
+        let Some(more) = count.checked_add(1) else { return Err(PushError::Full { limit: MAX_SAMPLES }) };
+        if count == 0 {
+            self.begin(timestamp, value);
+            return Ok(());
         }
-        self.count = self.count.checked_add(1).ok_or(PushError::Full { limit: MAX_SAMPLES })?;
-        if self.count == 1 {
-            self.first = timestamp;
+        if timestamp <= self.state.time {
+            return Err(PushError::NotAscending { timestamp, last: self.state.time });
         }
-        self.last = timestamp;
-        self.bytes.extend_from_slice(&timestamp.to_le_bytes());
-        self.bytes.extend_from_slice(&value.to_bits().to_le_bytes());
+        self.state.write_time(timestamp, &mut self.bits);
+        self.state.write_value(value, &mut self.bits);
+        if let Some(place) = self.bits.as_mut_bytes().get_mut(COUNT_AT..).and_then(<[u8]>::first_chunk_mut) {
+            *place = more.to_le_bytes();
+        }
         Ok(())
     }
 
+    #[cold]
+    fn begin(&mut self, timestamp: Timestamp, value: f64) {
+        self.bits.write(u64::from(Encoding::Xor as u8) | 1 << 8, 24);
+        self.bits.write(timestamp.cast_unsigned(), 64);
+        self.bits.write(value.to_bits(), 64);
+        self.state = State::new(timestamp, value);
+    }
+
     /// Number of samples.
-    pub const fn len(&self) -> usize {
-        self.count as usize
+    pub fn len(&self) -> usize {
+        usize::from(self.stored_count())
     }
 
     /// Are there no samples?
     pub const fn is_empty(&self) -> bool {
-        self.count == 0
+        self.bits.is_empty()
     }
 
     /// Timestamp of the first sample, ms.
     pub fn first_timestamp(&self) -> Option<Timestamp> {
-        (self.count > 0).then_some(self.first)
+        let first = self.bits.as_bytes().get(COUNT_AT.saturating_add(COUNT_BYTES)..)?;
+        first.first_chunk().map(|bytes| Timestamp::from_le_bytes(*bytes))
     }
 
     /// Timestamp of the last sample, ms.
     pub fn last_timestamp(&self) -> Option<Timestamp> {
-        (self.count > 0).then_some(self.last)
+        (!self.is_empty()).then_some(self.state.time)
     }
 
     /// Value of the last sample.
     pub fn last_value(&self) -> Option<f64> {
-        self.bytes.last_chunk().map(|bytes| f64::from_bits(u64::from_le_bytes(*bytes)))
+        (!self.is_empty()).then(|| f64::from_bits(self.state.value))
     }
 
     /// The chunk as [`decode`] reads it, at any time. Empty if there are no samples.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bits.as_bytes()
     }
 
     /// The chunk's bytes without spare capacity.
-    pub fn into_bytes(mut self) -> Vec<u8> {
-        self.bytes.shrink_to_fit();
-        self.bytes
+    pub fn into_bytes(self) -> Vec<u8> {
+        let mut bytes = self.bits.into_bytes();
+        bytes.shrink_to_fit();
+        bytes
     }
 
     /// Bytes of heap memory that the chunk holds.
     pub fn heap_bytes(&self) -> usize {
-        self.bytes.capacity()
+        self.bits.capacity()
+    }
+
+    #[inline]
+    fn stored_count(&self) -> u16 {
+        let count = self.bits.as_bytes().get(COUNT_AT..).and_then(<[u8]>::first_chunk);
+        count.map_or(0, |bytes| u16::from_le_bytes(*bytes))
     }
 }
 
@@ -89,10 +133,13 @@ impl XorChunk {
 /// # Errors
 /// The header is damaged.
 pub fn count(bytes: &[u8]) -> Result<usize, Corruption> {
-    Ok(bytes.len() / 16)
+    match bytes {
+        [] => Ok(0),
+        _ => Header::read(bytes).map(|header| header.count),
+    }
 }
 
-/// Appends the samples of a chunk to `into`.
+/// Appends the samples of a chunk to `into`. Bytes of length zero are a chunk without samples.
 ///
 /// # Errors
 /// The bytes are no chunk; `into` is then as it was.
@@ -103,14 +150,67 @@ pub fn decode(bytes: &[u8], into: &mut SampleColumns) -> Result<(), Corruption> 
 /// Appends the samples of a chunk within `range` to `into`.
 ///
 /// # Errors
-/// As for [`decode`].
+/// As for [`decode`]. What lies behind the range is not looked at.
 pub fn decode_range(bytes: &[u8], range: TimeRange, into: &mut SampleColumns) -> Result<(), Corruption> {
-    let mut reader = Reader::new("chunk", bytes);
-    while !reader.is_empty() {
-        let (timestamp, value) = (reader.i64("timestamp")?, reader.f64("value")?);
-        if range.contains(timestamp) {
-            into.push(timestamp, value);
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let before = into.len();
+    let result = decode_samples(&Header::read(bytes)?, range, into);
+    if result.is_err() {
+        into.timestamps.truncate(before);
+        into.values.truncate(before);
+    }
+    result
+}
+
+struct Header<'a> {
+    count: usize,
+    timestamp: Timestamp,
+    value: f64,
+    stream: &'a [u8],
+}
+
+impl<'a> Header<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, Corruption> {
+        let mut reader = Reader::new(SECTION, bytes);
+        let tag = reader.u8("encoding")?;
+        if tag != Encoding::Xor as u8 {
+            let kind = CorruptionKind::Unknown { field: "encoding", value: u64::from(tag) };
+            return Err(Corruption::new(SECTION, 0, kind));
+        }
+        let count = reader.u16("number of samples")?;
+        let (timestamp, value) = (reader.i64("first timestamp")?, reader.f64("first value")?);
+        let stream = reader.unread();
+        // Every sample but the first takes at least two bits.
+        let possible = stream.len().saturating_mul(4).saturating_add(1);
+        match usize::from(count) {
+            count if (1..=possible).contains(&count) => Ok(Self { count, timestamp, value, stream }),
+            count => Err(reader.invalid("number of samples", count as u64)),
         }
     }
-    Ok(())
+}
+
+fn decode_samples(header: &Header<'_>, range: TimeRange, into: &mut SampleColumns) -> Result<(), Corruption> {
+    let mut bits = BitReader::new(SECTION, header.stream);
+    let mut state = State::new(header.timestamp, header.value);
+    into.timestamps.reserve(header.count);
+    into.values.reserve(header.count);
+    let mut sample = (header.timestamp, header.value);
+    for left in (0..header.count).rev() {
+        if sample.0 > range.end() {
+            return bits.check("samples");
+        }
+        if sample.0 >= range.start() {
+            into.push(sample.0, sample.1);
+        }
+        if left > 0 {
+            let before = sample.0;
+            sample = (state.read_time(&mut bits), state.read_value(&mut bits));
+            if sample.0 <= before {
+                return Err(bits.corruption(CorruptionKind::Rule { rule: "timestamps do not ascend" }));
+            }
+        }
+    }
+    bits.finish("samples")
 }

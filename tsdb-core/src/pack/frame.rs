@@ -1,15 +1,77 @@
-//! Reads a frame.
+//! The frame: values of many neighbouring series with the timestamps they share.
 
-use crate::bytes::Reader;
+use super::times::{Times, TimesWriter};
+use super::values::{Values, ValuesWriter};
+use super::{PackError, RAW_TARGET_BYTES, SECTION, Tag};
+use crate::bytes::{Reader, Writer};
 use crate::error::CorruptionKind;
 use crate::read::SampleColumns;
-use crate::{Corruption, TimeRange};
+use crate::{Corruption, TimeRange, Timestamp};
+use alloc::vec::Vec;
+
+/// Collects neighbouring series into a frame.
+#[derive(Debug, Default)]
+pub struct FrameWriter {
+    times: TimesWriter,
+    values: ValuesWriter,
+}
+
+impl FrameWriter {
+    /// A writer without series.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a series (or a part of one) and returns its slot: 0 for the first, then 1, 2 ...
+    ///
+    /// # Errors
+    /// The columns are no series of a frame, or the frame is full; it is unchanged then.
+    pub fn push(&mut self, timestamps: &[Timestamp], values: &[f64]) -> Result<u32, PackError> {
+        if timestamps.len() != values.len() {
+            return Err(PackError::UnequalColumns { timestamps: timestamps.len(), values: values.len() });
+        }
+        if self.len() >= super::MAX_SERIES {
+            return Err(PackError::Full { series: self.len(), raw_bytes: self.raw_len() });
+        }
+        let time = self.times.intern(timestamps)?;
+        self.values.push(time, values)
+    }
+
+    /// Number of series so far.
+    pub const fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Are there no series?
+    pub const fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// About the length of the frame so far, before compression, in bytes.
+    pub fn raw_len(&self) -> usize {
+        self.times.raw_len().saturating_add(self.values.raw_len())
+    }
+
+    /// Is it time to finish this frame and begin another?
+    pub fn is_full(&self) -> bool {
+        self.len() >= super::MAX_SERIES || self.raw_len() >= RAW_TARGET_BYTES
+    }
+
+    /// The frame's bytes. Leaves the writer empty, ready for the next frame with the memory it has.
+    pub fn finish(&mut self) -> Vec<u8> {
+        let mut out = Writer::with_capacity(self.raw_len().saturating_add(64));
+        out.u8(Tag::Frame as u8);
+        self.values.drain_into(&mut out);
+        self.times.drain_into(&mut out);
+        out.into_bytes()
+    }
+}
 
 /// The bytes of a frame, ready to be read at any slot.
 #[derive(Debug, Clone)]
 pub struct Frame<'a> {
-    len: usize,
-    reader: Reader<'a>,
+    values: Values<'a>,
+    times: Times<'a>,
 }
 
 impl<'a> Frame<'a> {
@@ -18,42 +80,56 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// The bytes are no frame, or the header is damaged.
     pub fn open(bytes: &'a [u8]) -> Result<Self, Corruption> {
-        let mut reader = Reader::new("frame", bytes);
-        let len = reader.count(1, "series")?;
-        Ok(Self { len, reader })
+        let mut reader = Reader::new(SECTION, bytes);
+        Tag::Frame.expect(&mut reader)?;
+        let values = Values::take(&mut reader)?;
+        let times = Times::take(&mut reader)?;
+        reader.finish()?;
+        Ok(Self { values, times })
     }
 
     /// Number of series.
     pub const fn len(&self) -> usize {
-        self.len
+        self.values.len()
     }
 
     /// Are there no series?
     pub const fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Number of samples of the series at `slot`.
     ///
     /// # Errors
-    /// There is no such slot, or its directory entry is damaged.
+    /// There is no such slot, or its record is damaged.
     pub fn count(&self, slot: u32) -> Result<usize, Corruption> {
-        Ok(self.slot(slot)?.len() / 16)
+        self.values.count(slot)
     }
 
-    /// First and last timestamp of the series at `slot`.
+    /// First and last timestamp of the series at `slot`. Decodes its column of timestamps.
     ///
     /// # Errors
     /// There is no such slot, or its column of timestamps is damaged.
     pub fn range(&self, slot: u32) -> Result<TimeRange, Corruption> {
-        let mut columns = SampleColumns::new();
-        self.read(slot, &mut columns)?;
-        columns
-            .timestamps
-            .first()
-            .zip(columns.timestamps.last())
-            .and_then(|(first, last)| TimeRange::new(*first, *last))
-            .ok_or_else(|| self.reader.corruption(CorruptionKind::Rule { rule: "a series has samples" }))
+        self.times.range(self.values.time(slot)?)
+    }
+
+    /// The number of the column of timestamps of the series at `slot`: series of equal number have equal timestamps.
+    ///
+    /// # Errors
+    /// There is no such slot, or its record is damaged.
+    pub fn time_column(&self, slot: u32) -> Result<u32, Corruption> {
+        self.values.time(slot)
+    }
+
+    /// The columns of timestamps.
+    pub const fn times(&self) -> &Times<'a> {
+        &self.times
+    }
+
+    /// The columns of values, for readers who have the timestamps of a slot already.
+    pub const fn values(&self) -> &Values<'a> {
+        &self.values
     }
 
     /// Appends the samples of the series at `slot` to `into`.
@@ -61,18 +137,27 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// There is no such slot, or its columns are damaged; `into` is then as it was.
     pub fn read(&self, slot: u32, into: &mut SampleColumns) -> Result<(), Corruption> {
-        let mut series = Reader::new("frame", self.slot(slot)?);
-        while !series.is_empty() {
-            into.push(series.i64("timestamp")?, series.f64("value")?);
+        let (timestamps, values) = (into.timestamps.len(), into.values.len());
+        let result = self.read_columns(slot, into);
+        if result.is_err() {
+            into.timestamps.truncate(timestamps);
+            into.values.truncate(values);
         }
-        Ok(())
+        result
     }
 
-    fn slot(&self, slot: u32) -> Result<&'a [u8], Corruption> {
-        let mut reader = self.reader.clone();
-        for _ in 0..slot {
-            reader.blob("series")?;
+    fn read_columns(&self, slot: u32, into: &mut SampleColumns) -> Result<(), Corruption> {
+        let series = self.values.slot(slot)?;
+        let timestamps = self.times.read(series.time, &mut into.timestamps)?;
+        match series.read(&mut into.values)? {
+            values if values == timestamps => Ok(()),
+            _ => Err(Corruption::new(SECTION, 0, CorruptionKind::Rule { rule: "columns differ in length" })),
         }
-        reader.blob("series")
+    }
+
+    /// Offsets in the frame where bytes of another nature begin, ascending. A compressor that starts a new block at
+    /// each of them saves about one byte in twenty; one that does not is as correct.
+    pub fn cuts(&self) -> impl Iterator<Item = usize> + '_ {
+        self.values.cuts().chain(self.times.cuts())
     }
 }

@@ -1,17 +1,67 @@
 //! Sealed columns: the samples of many neighbouring series in one frame, as a block stores them.
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
+mod columns;
 mod frame;
-mod writer;
+mod integers;
+mod planes;
+mod residuals;
+mod scale;
+mod times;
+mod values;
 
-pub use frame::Frame;
-pub use writer::FrameWriter;
+pub use frame::{Frame, FrameWriter};
+pub use times::{Times, TimesWriter};
+pub use values::{Values, ValuesWriter};
+
+use crate::Corruption;
+use crate::bytes::Reader;
+use crate::error::CorruptionKind;
 
 /// The largest number of samples one series has in a frame; a longer series is cut.
 pub const MAX_SAMPLES: usize = 1 << 17;
 
 /// The largest number of series in a frame.
 pub const MAX_SERIES: usize = 1 << 16;
+
+/// The length at which [`FrameWriter::is_full`] says so: long enough for a compressor to know the neighbours, short
+/// enough to be unpacked for one series.
+pub const RAW_TARGET_BYTES: usize = 128 << 10;
+
+/// An upper bound for the length of a frame of `series` series that have `samples` samples in all, however hostile:
+/// 11 bytes a value, 9 a timestamp, 160 a series, 128 once.
+pub const fn max_frame_bytes(series: usize, samples: usize) -> usize {
+    128_usize.saturating_add(series.saturating_mul(160)).saturating_add(samples.saturating_mul(20))
+}
+
+/// The name of the structure in errors.
+const SECTION: &str = "pack";
+
+/// The first byte of packed columns: what they are, and the version of their format. All other values are reserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Tag {
+    /// Values and their times.
+    Frame = 1,
+    /// Times alone.
+    Times = 2,
+    /// Values alone.
+    Values = 3,
+}
+
+impl Tag {
+    /// Reads the first byte.
+    fn expect(self, reader: &mut Reader<'_>) -> Result<(), Corruption> {
+        let mut ahead = reader.clone();
+        match ahead.u8("tag")? {
+            tag if tag == self as u8 => {
+                *reader = ahead;
+                Ok(())
+            }
+            tag => Err(reader.corruption(CorruptionKind::Unknown { field: "tag", value: u64::from(tag) })),
+        }
+    }
+}
 
 /// Columns that a frame does not take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,3 +98,6 @@ pub enum PackError {
         raw_bytes: usize,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! Numbers whose size changes slowly: a Rice code whose parameter follows them.
+//!
+//! A number `n` under the parameter `k` is `n >> k` ones, a zero, and the lowest `k` bits of `n`. With [`ESCAPE`] ones
+//! there is no zero: six bits tell the width less one, and the number follows. After each number the parameter moves
+//! a quarter of the way towards the width of the number. Source: R. F. Rice, "Some practical universal noiseless
+//! coding techniques" (JPL 79-22, 1979); the adaptation is our own.
+
+use crate::bits::{BitReader, BitWriter, mask, width};
+
+/// Ones that announce a number out of proportion.
+const ESCAPE: u32 = 12;
+
+/// Bits of an escape's width.
+const WIDTH_BITS: u32 = 6;
+
+/// The parameter, in eighths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Adaptive(u8);
+
+impl Adaptive {
+    /// A parameter that expects numbers of `bits` bits.
+    pub(super) const fn new(bits: u8) -> Self {
+        Self(bits.saturating_mul(8))
+    }
+
+    /// Appends `number`.
+    #[inline]
+    pub(super) fn write(&mut self, number: u64, out: &mut BitWriter) {
+        let parameter = self.parameter();
+        let ones = u32::try_from(number >> parameter).unwrap_or(ESCAPE);
+        if ones < ESCAPE {
+            let low = number & mask(parameter);
+            out.write(mask(ones) | low << ones << 1, ones.saturating_add(1).saturating_add(parameter));
+        } else {
+            let bits = width(number);
+            out.write(
+                mask(ESCAPE) | u64::from(bits.saturating_sub(1)) << ESCAPE,
+                ESCAPE.saturating_add(WIDTH_BITS),
+            );
+            out.write(number, bits);
+        }
+        self.follow(number);
+    }
+
+    /// Reads a number; zeros behind the end of the input.
+    #[inline]
+    pub(super) fn read(&mut self, bits: &mut BitReader<'_>) -> u64 {
+        let parameter = self.parameter();
+        let window = bits.peek();
+        let ones = window.trailing_ones();
+        let number = if ones < ESCAPE {
+            bits.consume(ones.saturating_add(1));
+            u64::from(ones) << parameter | bits.take(parameter)
+        } else {
+            let escaped = u32::try_from((window >> ESCAPE) & mask(WIDTH_BITS)).unwrap_or(0);
+            bits.consume(ESCAPE.saturating_add(WIDTH_BITS));
+            bits.take(escaped.saturating_add(1))
+        };
+        self.follow(number);
+        number
+    }
+
+    #[inline]
+    fn parameter(self) -> u32 {
+        // One less than the usual width: the highest bit is told by the ones.
+        u32::from(self.0 >> 3).saturating_sub(1).min(48)
+    }
+
+    #[inline]
+    fn follow(&mut self, number: u64) {
+        let (now, then) = (width(number).saturating_mul(8), u32::from(self.0));
+        let moved = if now >= then {
+            then.saturating_add(now.saturating_sub(then).div_ceil(4))
+        } else {
+            then.saturating_sub(then.saturating_sub(now) / 4)
+        };
+        self.0 = u8::try_from(moved).unwrap_or(u8::MAX);
+    }
+}

@@ -1,0 +1,188 @@
+//! Turns residuals back into integers, block by block on the stack: the hot loop of every read.
+
+use super::integers::Model;
+use super::planes::{ColumnBytes, STEM_BYTES};
+use crate::Corruption;
+use crate::bytes::Reader;
+
+/// Integers decoded at a time: they stay in the first-level cache between the passes over them.
+const BLOCK: usize = 128;
+
+/// A column of integers, checked and ready to be decoded.
+#[derive(Debug)]
+pub(super) struct IntegerColumn<'a> {
+    model: Model,
+    bytes: ColumnBytes<'a>,
+    count: usize,
+    exceptions: Exceptions<'a>,
+}
+
+/// Residuals wider than the planes, checked when the column was read and met again as it is decoded.
+#[derive(Debug, Clone)]
+struct Exceptions<'a> {
+    left: usize,
+    reader: Reader<'a>,
+    next: Option<(usize, i64)>,
+}
+
+impl<'a> Exceptions<'a> {
+    /// Checks the list and leaves `record` behind it.
+    fn read(left: usize, count: usize, record: &mut Reader<'a>) -> Result<Self, Corruption> {
+        let mut list = Self { left, reader: record.clone(), next: None };
+        let mut checked = list.clone();
+        for _ in 0..left {
+            if checked.advance()?.is_none_or(|(index, _)| index >= count) {
+                return Err(checked.reader.invalid("exception index", count as u64));
+            }
+        }
+        *record = checked.reader;
+        list.advance()?;
+        Ok(list)
+    }
+
+    fn advance(&mut self) -> Result<Option<(usize, i64)>, Corruption> {
+        self.next = match self.left.checked_sub(1) {
+            None => None,
+            Some(left) => {
+                self.left = left;
+                let gap = self.reader.varint("exception index")?;
+                let before = self.next.map_or(0, |(index, _)| index);
+                let index = usize::try_from(gap).unwrap_or(usize::MAX).saturating_add(before);
+                Some((index, self.reader.zigzag("exception")?))
+            }
+        };
+        Ok(self.next)
+    }
+}
+
+/// What is carried from one block to the next, in units of the factor.
+#[derive(Debug, Clone, Copy)]
+struct Running {
+    unit: i64,
+    slope: i64,
+}
+
+impl<'a> IntegerColumn<'a> {
+    /// A column whose planes each hold `count` bytes; its exceptions follow in `record`.
+    pub(super) fn new(
+        model: Model,
+        bytes: ColumnBytes<'a>,
+        count: usize,
+        exceptions: usize,
+        record: &mut Reader<'a>,
+    ) -> Result<Self, Corruption> {
+        let exceptions = Exceptions::read(exceptions, count, record)?;
+        Ok(Self { model, bytes, count, exceptions })
+    }
+
+    /// Number of integers.
+    pub(super) const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Hands the integers to `sink`, some hundred at a time.
+    pub(super) fn decode(mut self, mut sink: impl FnMut(&[i64])) -> Result<(), Corruption> {
+        let mut buffer = [0_i64; BLOCK];
+        let Model { order, first, factor, step, middle } = self.model;
+        let unit = match order {
+            0 => middle,
+            1 => 0,
+            _ => step.wrapping_neg(),
+        };
+        // Without a factor the sums begin at the first integer, which saves a pass.
+        let base = if factor == 1 { first } else { 0 };
+        let mut running = Running { unit: unit.wrapping_add(base), slope: step };
+        let mut start = 0;
+        while start < self.count {
+            let len = self.count.saturating_sub(start).min(BLOCK);
+            let Some(block) = buffer.get_mut(..len) else { break };
+            self.gather(start, block);
+            self.patch(start, block)?;
+            self.integrate(&mut running, block);
+            sink(block);
+            start = start.saturating_add(len);
+        }
+        Ok(())
+    }
+
+    /// Puts the bytes of the planes together; the highest has the sign.
+    fn gather(&self, start: usize, block: &mut [i64]) {
+        let end = start.saturating_add(block.len());
+        let ColumnBytes { width, stem, planes } = &self.bytes;
+        let stem_width = width.saturating_sub(planes.len()).min(1).wrapping_mul(STEM_BYTES);
+        let mut planes = planes.iter().take(width.saturating_sub(stem_width));
+        match planes.next_back().and_then(|plane| plane.get(start..end)) {
+            None => block.fill(0),
+            Some(highest) => {
+                let shift = shift_of(width.saturating_sub(1));
+                for (residual, byte) in block.iter_mut().zip(highest) {
+                    *residual = i64::from(byte.cast_signed()).wrapping_shl(shift);
+                }
+            }
+        }
+        for (plane, shift) in planes.zip((shift_of(stem_width)..).step_by(8)) {
+            for (residual, byte) in block.iter_mut().zip(plane.get(start..end).unwrap_or_default()) {
+                *residual |= i64::from(*byte).wrapping_shl(shift);
+            }
+        }
+        let stem = stem.as_chunks::<STEM_BYTES>().0.get(start..end).unwrap_or_default();
+        for (residual, low) in block.iter_mut().zip(stem) {
+            *residual |= i64::from(u32::from_le_bytes(*low));
+        }
+    }
+
+    /// Puts the exceptions of a block in their places.
+    fn patch(&mut self, start: usize, block: &mut [i64]) -> Result<(), Corruption> {
+        while let Some((index, residual)) = self.exceptions.next {
+            let Some(place) = block.get_mut(index.saturating_sub(start)) else { break };
+            *place = residual;
+            self.exceptions.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Undoes the model, each step in a loop of its own: all but the sums run on several integers at once.
+    fn integrate(&self, running: &mut Running, block: &mut [i64]) {
+        match self.model.order {
+            0 => running.line(block),
+            1 => running.sum(block),
+            _ => running.sum_twice(block),
+        }
+        let Model { first, factor, .. } = self.model;
+        if factor != 1 {
+            block.iter_mut().for_each(|unit| *unit = unit.wrapping_mul(factor).wrapping_add(first));
+        }
+    }
+}
+
+impl Running {
+    /// Adds the line that rises by the slope.
+    fn line(&mut self, block: &mut [i64]) {
+        for integer in block {
+            *integer = integer.wrapping_add(self.unit);
+            self.unit = self.unit.wrapping_add(self.slope);
+        }
+    }
+
+    /// Sums up differences.
+    fn sum(&mut self, block: &mut [i64]) {
+        for integer in block {
+            self.unit = self.unit.wrapping_add(*integer);
+            *integer = self.unit;
+        }
+    }
+
+    /// Sums up differences of differences.
+    fn sum_twice(&mut self, block: &mut [i64]) {
+        for integer in block {
+            self.slope = self.slope.wrapping_add(*integer);
+            self.unit = self.unit.wrapping_add(self.slope);
+            *integer = self.unit;
+        }
+    }
+}
+
+/// Bits below the byte at `index`.
+fn shift_of(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(0).wrapping_mul(8)
+}
