@@ -12,9 +12,7 @@ pub enum QueryError {
     #[error(transparent)]
     Parse(#[from] ParseError),
     /// The type of the expression cannot be evaluated over a range.
-    #[error(
-        "invalid expression type {found:?} for range query, must be Scalar or instant Vector"
-    )]
+    #[error("invalid expression type {found:?} for range query, must be Scalar or instant Vector")]
     RangeType {
         /// The type found, as the documentation names it.
         found: &'static str,

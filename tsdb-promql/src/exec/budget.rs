@@ -80,9 +80,9 @@ impl Budget {
             return Err(QueryError::Cancelled);
         }
         match self.deadline {
-            Some((end, timeout)) if Instant::now() >= end => Err(QueryError::Timeout {
-                limit_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
-            }),
+            Some((end, timeout)) if Instant::now() >= end => {
+                Err(QueryError::Timeout { limit_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX) })
+            }
             _ => Ok(()),
         }
     }

@@ -88,9 +88,7 @@ fn build_changed<'c>(
         VectorNode::LabelReplace(node) => {
             label_replace(context, build_vector(context, &node.vector, grid)?, node)
         }
-        VectorNode::LabelJoin(node) => {
-            label_join(context, build_vector(context, &node.vector, grid)?, node)
-        }
+        VectorNode::LabelJoin(node) => label_join(context, build_vector(context, &node.vector, grid)?, node),
         _ => Box::new(NoSeries),
     };
     Ok(merge_equal(context, operator, Clash::SameStep))
@@ -111,11 +109,7 @@ fn binary<'c>(
     Ok(merge_equal(context, operator, Clash::SameStep))
 }
 
-fn sorted<'c>(
-    context: &'c Context<'c>,
-    node: &'c SortNode,
-    grid: Grid,
-) -> Result<Operator<'c>, QueryError> {
+fn sorted<'c>(context: &'c Context<'c>, node: &'c SortNode, grid: Grid) -> Result<Operator<'c>, QueryError> {
     let operator = build_vector(context, &node.vector, grid)?;
     if grid.steps() > 1 {
         context.annotate(Annotation::SortInRangeQuery, node.span);

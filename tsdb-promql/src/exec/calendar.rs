@@ -62,9 +62,8 @@ impl Date {
     }
 
     fn day_of_year(&self) -> i64 {
-        let before = (1..self.month)
-            .map(|month| Self { year: self.year, month, day: 1 }.days_in_month())
-            .sum::<i64>();
+        let before =
+            (1..self.month).map(|month| Self { year: self.year, month, day: 1 }.days_in_month()).sum::<i64>();
         before + self.day
     }
 }

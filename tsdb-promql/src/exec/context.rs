@@ -128,11 +128,7 @@ impl<'q> Context<'q> {
     ///
     /// # Errors
     /// Those of the rows, and more slots than the budget has left.
-    pub(super) fn store(
-        &self,
-        operator: &dyn VectorOp,
-        steps: usize,
-    ) -> Result<Stored<'_>, QueryError> {
+    pub(super) fn store(&self, operator: &dyn VectorOp, steps: usize) -> Result<Stored<'_>, QueryError> {
         let rows: Vec<usize> = (0..operator.rows().len()).collect();
         let slots = self.compute(operator, &rows, steps)?;
         let stored = Stored::new(self, operator.rows().to_vec(), slots, steps)?;
@@ -153,11 +149,9 @@ impl<'q> Context<'q> {
         let _held = self.budget.hold(total)?;
         let mut slots = vec![super::operator::ABSENT; total];
         let places: Vec<Mutex<&mut [f64]>> = slots.chunks_mut(steps.max(1)).map(Mutex::new).collect();
-        self.parallel(rows.len(), steps, |item, scratch| {
-            match (rows.get(item), places.get(item)) {
-                (Some(row), Some(place)) => operator.eval(*row, scratch, &mut locked(place)),
-                _ => Ok(()),
-            }
+        self.parallel(rows.len(), steps, |item, scratch| match (rows.get(item), places.get(item)) {
+            (Some(row), Some(place)) => operator.eval(*row, scratch, &mut locked(place)),
+            _ => Ok(()),
         })?;
         drop(places);
         Ok(slots)

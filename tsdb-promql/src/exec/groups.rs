@@ -84,8 +84,7 @@ impl Groups {
         let hash = sight.hash(identity);
         let Self { table, founders } = self;
         let same = |(other, group): &(u64, usize)| {
-            *other == hash
-                && founders.get(*group).is_some_and(|f| sight.pairs(f).eq(sight.pairs(identity)))
+            *other == hash && founders.get(*group).is_some_and(|f| sight.pairs(f).eq(sight.pairs(identity)))
         };
         if let Some((_, group)) = table.find(hash, same) {
             return *group;

@@ -46,8 +46,7 @@ pub(super) fn histogram<'c>(
     let (questions, extra_labels) = questions(context, node, grid)?;
     let vector = build_vector(context, &node.vector, grid)?;
     let bound_label = [BOUND_LABEL.to_owned()];
-    let sight =
-        Sight { chosen: Chosen::Except(&bound_label), dropped_names: context.sees_dropped_names() };
+    let sight = Sight { chosen: Chosen::Except(&bound_label), dropped_names: context.sees_dropped_names() };
     let (groups, numbers) = Groups::of(vector.rows(), sight);
     let bounds: Vec<_> = vector.rows().iter().map(|row| parse_bound(&row.labels)).collect();
     warn_of_bad_bounds(context, &*vector, &bounds, grid, node.vector_span)?;
@@ -151,7 +150,14 @@ fn warn_of_bad_bounds(
 }
 
 impl HistogramOp<'_> {
-    fn answer(&self, row: usize, question: &Question, slots: &[f64], bounds: &[(f64, usize)], out: &mut [f64]) {
+    fn answer(
+        &self,
+        row: usize,
+        question: &Question,
+        slots: &[f64],
+        bounds: &[(f64, usize)],
+        out: &mut [f64],
+    ) {
         let steps = self.grid.steps();
         let mut buckets = Vec::with_capacity(bounds.len());
         let mut found: Option<ForcedMonotonicity> = None;
@@ -220,8 +226,7 @@ impl VectorOp for HistogramOp<'_> {
         let _held = self.context.budget.hold(total)?;
         let mut slots = scratch.take_row(total);
         let mut rows = bounds.iter().zip(slots.chunks_mut(steps.max(1)));
-        let result =
-            rows.try_for_each(|((_, row), slots)| self.vector.eval(*row, scratch, slots));
+        let result = rows.try_for_each(|((_, row), slots)| self.vector.eval(*row, scratch, slots));
         if result.is_ok() {
             self.answer(row, question, &slots, bounds, out);
         }

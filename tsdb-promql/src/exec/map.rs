@@ -138,10 +138,7 @@ impl VectorOp for MapOp<'_> {
 ///
 /// # Errors
 /// No room in the budget.
-pub(super) fn single<'c>(
-    context: &'c Context<'c>,
-    slots: Vec<f64>,
-) -> Result<Operator<'c>, QueryError> {
+pub(super) fn single<'c>(context: &'c Context<'c>, slots: Vec<f64>) -> Result<Operator<'c>, QueryError> {
     let steps = slots.len();
     let identity = Identity::new(tsdb_core::Labels::empty());
     let slots = slots.into_iter().map(as_point).collect();

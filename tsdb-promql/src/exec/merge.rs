@@ -26,11 +26,7 @@ struct MergeOp<'c> {
 }
 
 /// `operator` with rows of equal labels made one, as the labels are seen inside the query.
-pub(super) fn merge_equal<'c>(
-    context: &Context<'_>,
-    operator: Operator<'c>,
-    clash: Clash,
-) -> Operator<'c> {
+pub(super) fn merge_equal<'c>(context: &Context<'_>, operator: Operator<'c>, clash: Clash) -> Operator<'c> {
     // Names that stay in sight cannot make series equal before the query ends.
     merge_seen(operator, clash, context.sees_dropped_names())
 }

@@ -111,8 +111,6 @@ fn evaluate<'c>(
             let source = RangeSource::new(context, node, grid, None)?;
             output::window(context, node, &source, grid)
         }
-        Plan::String(text) => {
-            Ok(Value::String(StringPoint { timestamp: grid.first(), value: text.clone() }))
-        }
+        Plan::String(text) => Ok(Value::String(StringPoint { timestamp: grid.first(), value: text.clone() })),
     }
 }

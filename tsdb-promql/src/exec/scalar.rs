@@ -56,11 +56,7 @@ impl Steps {
 ///
 /// # Errors
 /// Those of the vectors inside.
-pub(super) fn eval_scalar(
-    context: &Context<'_>,
-    node: &ScalarNode,
-    grid: Grid,
-) -> Result<Steps, QueryError> {
+pub(super) fn eval_scalar(context: &Context<'_>, node: &ScalarNode, grid: Grid) -> Result<Steps, QueryError> {
     match node {
         ScalarNode::Number(number) => Ok(Steps::Constant(*number)),
         ScalarNode::Time => Ok(Steps::Each(grid.times().map(|t| t as f64 / 1000.0).collect())),
@@ -95,11 +91,7 @@ fn pair(function: PairFn, a: f64, b: f64) -> f64 {
 }
 
 /// At each step the only point of the vector; NaN if there is none or more than one.
-fn only_elements(
-    context: &Context<'_>,
-    vector: &dyn VectorOp,
-    steps: usize,
-) -> Result<Vec<f64>, QueryError> {
+fn only_elements(context: &Context<'_>, vector: &dyn VectorOp, steps: usize) -> Result<Vec<f64>, QueryError> {
     let mut found = vec![(0u8, f64::NAN); steps];
     context.with_scratch(|scratch| {
         let mut slots = scratch.take_row(steps);

@@ -65,8 +65,7 @@ impl MeanAccumulator {
     }
 
     fn turn_incremental(&mut self, count: f64) {
-        self.state =
-            KahanSum { sum: self.state.sum / count, compensation: self.state.compensation / count };
+        self.state = KahanSum { sum: self.state.sum / count, compensation: self.state.compensation / count };
         self.incremental = true;
     }
 

@@ -45,10 +45,7 @@ mod tests {
     fn numbers_inside_texts_compare_as_numbers() {
         let mut values = ["node10", "node9", "node", "10", "9", "a1b2", "a1b10", "canary", "Node1"];
         values.sort_by(|a, b| compare_natural(a, b));
-        assert_eq!(
-            values,
-            ["9", "10", "Node1", "a1b2", "a1b10", "canary", "node", "node9", "node10"]
-        );
+        assert_eq!(values, ["9", "10", "Node1", "a1b2", "a1b10", "canary", "node", "node9", "node10"]);
         assert_eq!(compare_natural("x1", "x1"), Ordering::Equal);
     }
 }

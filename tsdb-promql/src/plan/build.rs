@@ -303,7 +303,6 @@ impl Builder {
             self.touched.set(Some(self.touched.get().map_or(range, |known| known.union(&range))));
         }
     }
-
 }
 
 /// The value of a string literal.
@@ -315,10 +314,7 @@ pub(super) fn text(expr: &Expr) -> Result<&Text, QueryError> {
 }
 
 /// The value of a string literal as a label name: any UTF-8 text that is not empty.
-pub(super) fn label_name(
-    expr: &Expr,
-    refusal: impl Fn(&Text) -> String,
-) -> Result<String, QueryError> {
+pub(super) fn label_name(expr: &Expr, refusal: impl Fn(&Text) -> String) -> Result<String, QueryError> {
     let text = text(expr)?;
     match text.as_str() {
         Some(name) if !name.is_empty() => Ok(name.to_owned()),
@@ -335,10 +331,9 @@ fn sorted(mut grouping: Grouping) -> Grouping {
 /// Trimming is for native histograms alone.
 fn refuse_trimming(binary: &Binary) -> Result<(), QueryError> {
     match binary.op {
-        BinaryOp::TrimLower | BinaryOp::TrimUpper => Err(QueryError::Unsupported {
-            feature: format!("the operator {}", binary.op),
-            span: binary.span,
-        }),
+        BinaryOp::TrimLower | BinaryOp::TrimUpper => {
+            Err(QueryError::Unsupported { feature: format!("the operator {}", binary.op), span: binary.span })
+        }
         _ => Ok(()),
     }
 }

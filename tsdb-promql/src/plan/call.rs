@@ -131,9 +131,8 @@ impl Builder {
         let vector = self.vector(argument(call, 0)?, scope)?;
         let params =
             call.args.iter().skip(1).map(|arg| self.scalar(arg, scope)).collect::<Result<Vec<_>, _>>()?;
-        let invariant = function != MapFn::Timestamp
-            && vector.invariant
-            && params.iter().all(|param| param.invariant);
+        let invariant =
+            function != MapFn::Timestamp && vector.invariant && params.iter().all(|param| param.invariant);
         let node = MapNode {
             function,
             vector: Box::new(vector.under(invariant)),

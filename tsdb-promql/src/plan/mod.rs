@@ -13,7 +13,6 @@ mod node;
 pub(crate) use build::{QueryTimes, plan};
 pub(crate) use function::{CalendarField, MapFn, PairFn, RangeFn, TrigFn};
 pub(crate) use node::{
-    AggregateNode, BinaryNode, HistogramFn, HistogramNode, LabelJoinNode, LabelReplaceNode, Plan,
-    RangeCall, RangeNode, ScalarNode, Selector, SortKey, SortNode, SubqueryNode, VectorNode, VectorScalarNode,
-    Window,
+    AggregateNode, BinaryNode, HistogramFn, HistogramNode, LabelJoinNode, LabelReplaceNode, Plan, RangeCall,
+    RangeNode, ScalarNode, Selector, SortKey, SortNode, SubqueryNode, VectorNode, VectorScalarNode, Window,
 };

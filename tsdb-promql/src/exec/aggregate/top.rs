@@ -15,8 +15,7 @@ pub(super) fn top<'c>(
     largest: bool,
 ) -> Result<Operator<'c>, QueryError> {
     let counts = counts(param, input.steps)?;
-    let order: fn(&f64, &f64) -> Ordering =
-        if largest { descending_nan_last } else { ascending_nan_last };
+    let order: fn(&f64, &f64) -> Ordering = if largest { descending_nan_last } else { ascending_nan_last };
     if counts.iter().all(|count| *count == 0) {
         return Ok(Box::new(NoSeries));
     }

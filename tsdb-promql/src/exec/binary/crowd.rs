@@ -7,8 +7,10 @@ use super::super::absent::Presence;
 use super::super::context::Context;
 use super::super::operator::{ABSENT, Identity, VectorOp, is_absent};
 use super::join::Rules;
+use crate::ast::quote;
 use crate::failure::QueryError;
 use std::collections::HashMap;
+use tsdb_core::labels::is_legacy_label_name;
 use tsdb_core::{Labels, METRIC_NAME};
 
 /// What the evaluation of crowds needs to know.
@@ -32,10 +34,7 @@ type Rows = Vec<(Identity, Vec<f64>)>;
 ///
 /// # Errors
 /// Series that match more than they may; those of the rows.
-pub(super) fn evaluate_crowd(
-    crowd: &CrowdRules<'_, '_>,
-    crowds: &[Members],
-) -> Result<Rows, QueryError> {
+pub(super) fn evaluate_crowd(crowd: &CrowdRules<'_, '_>, crowds: &[Members]) -> Result<Rows, QueryError> {
     let mut rows = Vec::new();
     // Two points on the one side are no error at a step at which the many side is altogether empty.
     let mut many_present = None;
@@ -94,9 +93,10 @@ impl<'a, 'n> Group<'a, 'n> {
         let on = rules.matching.on;
         let group = b.labels.filter(|name| listed(name) == on && (on || name != METRIC_NAME));
         let side = if rules.swapped { "left" } else { "right" };
-        let mut series = [self.shown(a).to_string(), self.shown(b).to_string()];
+        let mut series = [format_labels(&self.shown(a)), format_labels(&self.shown(b))];
         series.sort();
         let [a, b] = series;
+        let group = format_labels(&group);
         QueryError::execution(format!(
             "found duplicate series for the match group {group} on the {side} hand-side of the operation: \
              [{a}, {b}];many-to-many matching not allowed: matching labels must be unique on one side"
@@ -142,6 +142,19 @@ impl<'a, 'n> Group<'a, 'n> {
     fn stand_in(&self, other: &Identity) -> Identity {
         Identity::new(self.crowd.rules.sight.labels(other))
     }
+}
+
+/// All labels in braces, the metric name among them.
+fn format_labels(labels: &Labels) -> String {
+    let pair = |(name, value): (&str, &str)| {
+        let value = quote(value.as_bytes());
+        if is_legacy_label_name(name) {
+            format!("{name}={value}")
+        } else {
+            format!("{}={value}", quote(name.as_bytes()))
+        }
+    };
+    format!("{{{}}}", labels.iter().map(pair).collect::<Vec<_>>().join(", "))
 }
 
 /// The series that have a point at `step`, with the point.

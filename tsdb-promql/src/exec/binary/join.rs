@@ -105,22 +105,17 @@ pub(in super::super) fn join<'c>(
     let matching = &node.matching;
     let swapped = matching.cardinality == Cardinality::OneToMany;
     let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
-    let (many_fill, one_fill) = if swapped {
-        (matching.fill_right, matching.fill_left)
-    } else {
-        (matching.fill_left, matching.fill_right)
-    };
     let rules = Rules {
         operation: Operation { op: node.op, return_bool: node.return_bool },
         matching,
         sight: match_sight(context, matching),
         swapped,
-        many_fill,
-        one_fill,
+        // Prometheus turns the sides round for `group_right`, but not the values that fill them.
+        many_fill: matching.fill_left,
+        one_fill: matching.fill_right,
     };
     // A series of the one side meets many of the other: it is computed once.
-    let one: Operator<'c> =
-        if rules.is_one_to_one() { one } else { Box::new(context.store(&*one, steps)?) };
+    let one: Operator<'c> = if rules.is_one_to_one() { one } else { Box::new(context.store(&*one, steps)?) };
     Ok(Box::new(JoinOp::new(context, many, one, rules, steps)?))
 }
 

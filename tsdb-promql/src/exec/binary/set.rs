@@ -49,11 +49,8 @@ pub(in super::super) fn set_operation<'c>(
 
 /// What of the labels decides which series match.
 pub(super) fn match_sight<'n>(context: &Context<'_>, matching: &'n VectorMatching) -> Sight<'n> {
-    let chosen = if matching.on {
-        Chosen::Only(&matching.labels)
-    } else {
-        Chosen::ExceptAndName(&matching.labels)
-    };
+    let chosen =
+        if matching.on { Chosen::Only(&matching.labels) } else { Chosen::ExceptAndName(&matching.labels) };
     Sight { chosen, dropped_names: context.sees_dropped_names() }
 }
 

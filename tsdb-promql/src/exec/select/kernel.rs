@@ -146,12 +146,7 @@ fn last_change(times: &[Timestamp], values: &[f64], counter: bool) -> Option<f64
     Some(as_point(if counter { change / (interval_ms as f64 / 1000.0) } else { change }))
 }
 
-fn extrapolate_counter(
-    per_second: bool,
-    input: &KernelInput<'_>,
-    scratch: &mut Scratch,
-    out: &mut [f64],
-) {
+fn extrapolate_counter(per_second: bool, input: &KernelInput<'_>, scratch: &mut Scratch, out: &mut [f64]) {
     let Scratch { windows, positions, .. } = scratch;
     find_pairs(input.values, positions, |a, b| b < a);
     let extrapolation = Extrapolation { counter: true, per_second };

@@ -1,9 +1,9 @@
 //! Range selectors and subqueries as sources of samples, and functions over their windows.
 
+use super::super::absent::Presence;
 use super::super::build::build_vector;
 use super::super::context::Context;
 use super::super::grid::{Grid, View};
-use super::super::absent::Presence;
 use super::super::operator::{ABSENT, Identity, Operator, Scratch, Stored, VectorOp, is_absent, is_metadata};
 use super::super::scalar::{Steps, eval_scalar};
 use super::kernel::{KernelInput, apply};
@@ -80,8 +80,7 @@ impl<'c> RangeSource<'c> {
         match range {
             RangeNode::Select { selector, window } => {
                 let touched = View::of_window(grid, window).touched(window.range_ms);
-                let source =
-                    select(context, selector, touched, grid.step_ms(), window.range_ms, function)?;
+                let source = select(context, selector, touched, grid.step_ms(), window.range_ms, function)?;
                 Ok(Self::Series(source))
             }
             RangeNode::Subquery(node) => {

@@ -62,7 +62,8 @@ pub(super) fn with_extremes(
             if value.is_nan() {
                 continue;
             }
-            while candidates.back().and_then(|last| values.get(*last)).is_some_and(|old| beats(*value, *old)) {
+            while candidates.back().and_then(|last| values.get(*last)).is_some_and(|old| beats(*value, *old))
+            {
                 candidates.pop_back();
             }
             candidates.push_back(index);
