@@ -4,6 +4,7 @@
 //! [`Tenants`] keeps one [`Db`] per tenant. The crate is synchronous, starts its own threads and needs no runtime.
 
 pub mod block;
+mod blocks;
 mod clock;
 mod db;
 mod engine;

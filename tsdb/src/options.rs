@@ -6,13 +6,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tsdb_core::time::Clock;
+use tsdb_rollup::plan::BlockWidth;
 
 /// Settings of a [`Db`](crate::Db). `Options::default()` is right for most.
 #[derive(Clone)]
 pub struct Options {
     /// When an acknowledged batch is safe. Default: [`Durability::Interval`] of 200 ms.
     pub durability: Durability,
-    /// Length of the windows in which the head is cut into blocks, in ms. Default: 2 h. At least 1 s.
+    /// Length of the windows in which the head is cut into blocks, in ms: from a second to 49 days.
+    /// Default: 2 h.
     pub block_range_ms: i64,
     /// Blocks that end earlier than this before now are deleted, in ms. `None` keeps everything. Default: 14 d.
     pub retention_ms: Option<i64>,
@@ -21,6 +23,8 @@ pub struct Options {
     /// How many series the head may hold. Known series keep flowing when new ones are refused. `None` is no limit
     /// but that of memory. Default: `None`.
     pub max_active_series: Option<u64>,
+    /// Memory for unpacked parts of blocks, in bytes. Default: 64 MiB.
+    pub block_cache_bytes: usize,
     /// How often the background thread looks for work: blocks to cut, blocks to expire. Default: 10 s.
     pub maintenance_interval: Duration,
     /// Does a background thread do that work? Without it nothing is cut, expired or synced on a timer; call
@@ -53,6 +57,7 @@ impl Default for Options {
             retention_ms: Some(14 * 86_400_000),
             future_skew_ms: Some(600_000),
             max_active_series: None,
+            block_cache_bytes: 64 << 20,
             maintenance_interval: Duration::from_secs(10),
             background: true,
             clock: Arc::new(SystemClock),
@@ -68,6 +73,7 @@ impl fmt::Debug for Options {
             .field("retention_ms", &self.retention_ms)
             .field("future_skew_ms", &self.future_skew_ms)
             .field("max_active_series", &self.max_active_series)
+            .field("block_cache_bytes", &self.block_cache_bytes)
             .field("maintenance_interval", &self.maintenance_interval)
             .field("background", &self.background)
             .finish_non_exhaustive()
@@ -75,25 +81,29 @@ impl fmt::Debug for Options {
 }
 
 /// The shortest window of a block, in ms.
-const MIN_BLOCK_RANGE_MS: i64 = 1000;
+const MIN_BLOCK_RANGE_MS: u32 = 1000;
 
 impl Options {
     /// Checks that every option makes sense.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let range = self.block_range_ms;
-        if range < MIN_BLOCK_RANGE_MS || range > i64::MAX / 4 {
-            return invalid("block_range_ms", range, "at least 1000 and at most a quarter of all time");
-        }
-        if let Some(retention) = self.retention_ms.filter(|retention| *retention < range) {
-            return invalid("retention_ms", retention, "at least block_range_ms");
+        self.block_width()?;
+        if let Some(retention) = self.retention_ms.filter(|retention| *retention < self.block_range_ms) {
+            return Err(invalid("retention_ms", retention, "at least block_range_ms"));
         }
         match self.future_skew_ms {
-            Some(skew) if skew < 0 => invalid("future_skew_ms", skew, "0 or more"),
+            Some(skew) if skew < 0 => Err(invalid("future_skew_ms", skew, "0 or more")),
             _ => Ok(()),
         }
     }
+
+    /// The windows in which the head is cut.
+    pub(crate) fn block_width(&self) -> Result<BlockWidth, Error> {
+        let ms = u32::try_from(self.block_range_ms).ok().filter(|ms| *ms >= MIN_BLOCK_RANGE_MS);
+        let rule = "from a second to 49 days, in ms";
+        ms.and_then(BlockWidth::new).ok_or_else(|| invalid("block_range_ms", self.block_range_ms, rule))
+    }
 }
 
-fn invalid(option: &'static str, value: i64, rule: &'static str) -> Result<(), Error> {
-    Err(Error::InvalidOption { option, value, rule })
+fn invalid(option: &'static str, value: i64, rule: &'static str) -> Error {
+    Error::InvalidOption { option, value, rule }
 }

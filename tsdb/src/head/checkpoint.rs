@@ -47,9 +47,9 @@ impl Checkpoint {
         Ok(found)
     }
 
-    /// Removes the checkpoints older than this one.
-    pub(super) fn remove_older(&self, place: &Place) -> Result<(), Error> {
-        for old in Self::list(place)?.into_iter().filter(|old| old < self) {
+    /// Removes all other checkpoints.
+    fn remove_others(&self, place: &Place) -> Result<(), Error> {
+        for old in Self::list(place)?.into_iter().filter(|old| old != self) {
             let path = old.path(place);
             place.fs.remove_dir_all(&path).map_err(|e| Error::io("remove", path, e))?;
         }
@@ -75,8 +75,11 @@ impl Head {
     /// writing a checkpoint of everything else in it.
     pub(crate) fn checkpoint(&self, min_time: Timestamp) -> Result<(), Error> {
         self.log.rotate()?;
-        let first_segment = self.log.first_needed(min_time);
-        if self.first_segment()?.is_none_or(|first| first >= first_segment) {
+        let segments = self.segments()?;
+        // One segment always stays, because the numbering of later ones goes on from it.
+        let newest = segments.last().copied().unwrap_or_default();
+        let first_segment = self.log.first_needed(min_time).min(newest);
+        if segments.first().is_none_or(|oldest| *oldest >= first_segment) {
             return Ok(());
         }
         let resting = self.memory.ids.lock().resting();
@@ -84,15 +87,32 @@ impl Head {
         self.write_checkpoint(&checkpoint)?;
         // ORDER: the checkpoint is durable; now, and not before, the old segments may go.
         self.log.drop_below(first_segment)?;
-        checkpoint.remove_older(&self.place)?;
+        checkpoint.remove_others(&self.place)?;
         self.memory.ids.lock().checkpointed(resting);
         Ok(())
     }
 
-    fn first_segment(&self) -> Result<Option<u64>, Error> {
+    /// After replay: removes what a crash may have left of the log before `checkpoint`.
+    pub(super) fn finish_checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Error> {
+        let next = self.log.wal().current_segment();
+        if next < checkpoint.first_segment {
+            // Segments were taken away from outside. New ones must not look as if they were before the checkpoint.
+            let renumbered = Checkpoint { first_segment: next, ..checkpoint };
+            self.write_checkpoint(&renumbered)?;
+            return renumbered.remove_others(&self.place);
+        }
+        self.log.drop_below(checkpoint.first_segment)?;
+        checkpoint.remove_others(&self.place)
+    }
+
+    /// Numbers of the segments on disk, in order.
+    fn segments(&self) -> Result<Vec<u64>, Error> {
         let dir = &self.place.wal_dir;
         let entries = self.place.fs.list(dir).map_err(|e| Error::io("list", dir, e))?;
-        Ok(entries.iter().filter(|e| !e.is_dir).filter_map(|e| names::parse_numbered(&e.name)).min())
+        let mut numbers: Vec<u64> =
+            entries.iter().filter(|e| !e.is_dir).filter_map(|e| names::parse_numbered(&e.name)).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 
     fn write_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), Error> {

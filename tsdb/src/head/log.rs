@@ -19,7 +19,6 @@ use crate::record::{SamplesEncoder, SeriesEncoder, encode_metadata};
 use crate::wal::{Position, Wal, WalError};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::collections::BTreeMap;
-use std::mem;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::{Labels, SeriesRef, Timestamp};
 

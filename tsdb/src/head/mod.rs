@@ -50,7 +50,7 @@ use log::Log;
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use tsdb_core::metadata::Metadata;
 use tsdb_core::time::Clock;
 use tsdb_core::write::{Appender, SeriesError};
@@ -95,6 +95,7 @@ pub(crate) struct Head {
     settings: Settings,
     counters: Counters,
     buffers: Mutex<Vec<Buffers>>,
+    last_append: AtomicI64,
     closed: AtomicBool,
 }
 
@@ -127,6 +128,17 @@ impl Head {
     pub(crate) fn truncate(&self, min_time: Timestamp) {
         self.memory.truncate(min_time);
         add(&self.counters.series_removed, self.memory.remove_empty());
+    }
+
+    /// Lets numbers be used again that nobody can mean any more.
+    pub(crate) fn free_numbers(&self) {
+        let oldest = self.memory.pins.oldest();
+        self.memory.ids.lock().wake(oldest);
+    }
+
+    /// What the clock showed when the head last took a batch, or when it was opened.
+    pub(crate) fn last_append(&self) -> Timestamp {
+        self.last_append.load(Ordering::Relaxed)
     }
 
     /// Makes everything appended so far durable.
@@ -163,9 +175,11 @@ impl Head {
         &self.log
     }
 
+    /// Notes that a batch comes in, and returns the newest time that it may have.
     fn newest_allowed(&self) -> Timestamp {
-        let skew = self.settings.future_skew_ms;
-        skew.map_or(Timestamp::MAX, |skew| self.settings.clock.now().saturating_add(skew))
+        let now = self.settings.clock.now();
+        self.last_append.store(now, Ordering::Relaxed);
+        self.settings.future_skew_ms.map_or(Timestamp::MAX, |skew| now.saturating_add(skew))
     }
 
     fn register(

@@ -16,7 +16,7 @@ use crate::record::{Decoded, RecordSink, decode};
 use crate::wal::{ReplayReport, Wal};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use tsdb_core::metadata::Metadata;
 use tsdb_core::{Labels, SeriesRef, Timestamp};
 
@@ -57,21 +57,14 @@ impl Head {
             memory,
             log: Log::new(wal, newest),
             place,
+            last_append: AtomicI64::new(settings.clock.now()),
             settings,
             counters: Counters::default(),
             buffers: Mutex::default(),
             closed: AtomicBool::new(false),
         };
-        head.tidy(checkpoint.as_ref())?;
+        checkpoint.map_or(Ok(()), |checkpoint| head.finish_checkpoint(checkpoint))?;
         Ok((head, warnings))
-    }
-
-    fn tidy(&self, checkpoint: Option<&Checkpoint>) -> Result<(), Error> {
-        if let Some(checkpoint) = checkpoint {
-            self.log.drop_below(checkpoint.first_segment)?;
-            checkpoint.remove_older(&self.place)?;
-        }
-        Ok(())
     }
 }
 

@@ -42,6 +42,11 @@ impl Memory {
         snapshot.map_or(Ok(()), |snapshot| snapshot.decode(range, into))
     }
 
+    /// Labels of `series`.
+    pub(crate) fn labels(&self, series: SeriesRef) -> Option<Labels> {
+        self.index.read().labels(series)
+    }
+
     /// Names of the labels of the series that satisfy `matchers` and may have samples within `range`.
     pub(crate) fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Vec<String> {
         let within = self.within(matchers, range);

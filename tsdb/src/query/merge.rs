@@ -1,15 +1,20 @@
 //! Several sets as one: series joined by labels, their samples in one column.
 
+use super::DamageLog;
 use hashbrown::HashTable;
+use std::sync::Arc;
 use tsdb_core::Labels;
 use tsdb_core::read::{ReadError, SampleColumns, SeriesSet};
+use tsdb_rollup::merge;
 
-/// A union of sets. At equal timestamps the earlier set wins.
+/// A union of sets. At equal timestamps the later set is believed. A part that is damaged is left out and named.
 pub(super) struct MergedSet {
     sources: Vec<Box<dyn SeriesSet>>,
     series: Vec<Joined>,
     links: Vec<Link>,
-    warnings: Vec<String>,
+    /// Damage that this set met.
+    met: DamageLog,
+    log: Arc<DamageLog>,
 }
 
 /// A series and the first and last of its links.
@@ -26,22 +31,18 @@ struct Link {
     next: Option<usize>,
 }
 
-/// Joins `sources`, which should be in order of time, and adds `warnings` to theirs.
-pub(super) fn merge(mut sources: Vec<Box<dyn SeriesSet>>, warnings: Vec<String>) -> Box<dyn SeriesSet> {
-    sources.retain(|source| !source.is_empty() || !source.warnings().is_empty());
-    match (sources.len(), warnings.is_empty(), sources.pop()) {
-        (1, true, Some(only)) => only,
-        (_, _, last) => {
-            sources.extend(last);
-            Box::new(MergedSet::new(sources, warnings))
-        }
-    }
-}
-
 impl MergedSet {
-    fn new(sources: Vec<Box<dyn SeriesSet>>, mut warnings: Vec<String>) -> Self {
-        warnings.extend(sources.iter().flat_map(|source| source.warnings()));
-        let mut set = Self { sources: Vec::new(), series: Vec::new(), links: Vec::new(), warnings };
+    /// Joins `sources`, in order of time. `damage` was met while they were selected; what is met while reading is
+    /// added to it. All of it is noted in `log`.
+    pub(super) fn new(sources: Vec<Box<dyn SeriesSet>>, damage: Vec<ReadError>, log: Arc<DamageLog>) -> Self {
+        let mut set = Self {
+            sources: Vec::new(),
+            series: Vec::new(),
+            links: Vec::new(),
+            met: DamageLog::default(),
+            log,
+        };
+        damage.iter().for_each(|error| set.note(error));
         let mut known: HashTable<usize> = HashTable::new();
         for (number, source) in sources.iter().enumerate() {
             for index in 0..source.len() {
@@ -50,6 +51,11 @@ impl MergedSet {
         }
         set.sources = sources;
         set
+    }
+
+    fn note(&self, error: &ReadError) {
+        self.met.note(error);
+        self.log.note(error);
     }
 
     fn add(&mut self, known: &mut HashTable<usize>, labels: Labels, source: usize, index: usize) {
@@ -72,8 +78,25 @@ impl MergedSet {
         }
     }
 
-    fn read_link(&self, link: &Link, into: &mut SampleColumns) -> Result<(), ReadError> {
-        self.sources.get(link.source).map_or(Ok(()), |source| source.read(link.index, into))
+    /// What each source has of a series, but for damaged ones.
+    fn parts(&self, index: usize) -> Vec<SampleColumns> {
+        let mut parts = Vec::new();
+        let mut next = self.series.get(index).map(|joined| joined.first);
+        while let Some(link) = next.and_then(|link| self.links.get(link)) {
+            let mut part = SampleColumns::new();
+            match self.sources.get(link.source).map(|source| source.read(link.index, &mut part)) {
+                Some(Err(error)) => self.note(&error),
+                _ => parts.push(part),
+            }
+            next = link.next;
+        }
+        parts
+    }
+
+    /// The only source of a series that has but one.
+    fn only_source(&self, index: usize) -> Option<(&dyn SeriesSet, usize)> {
+        let link = self.links.get(self.series.get(index)?.first).filter(|link| link.next.is_none())?;
+        Some((self.sources.get(link.source)?.as_ref(), link.index))
     }
 }
 
@@ -87,17 +110,14 @@ impl SeriesSet for MergedSet {
     }
 
     fn read(&self, index: usize, into: &mut SampleColumns) -> Result<(), ReadError> {
-        into.clear();
-        let mut next = self.series.get(index).map(|joined| joined.first);
-        let mut part = SampleColumns::new();
-        while let Some(link) = next.and_then(|link| self.links.get(link)) {
-            let read = if into.is_empty() {
-                self.read_link(link, into)
-            } else {
-                self.read_link(link, &mut part).map(|()| append(into, &part))
-            };
-            read.inspect_err(|_| into.clear())?;
-            next = link.next;
+        match self.only_source(index) {
+            None => merge::samples(&self.parts(index), into),
+            Some((source, index)) => {
+                if let Err(error) = source.read(index, into) {
+                    into.clear();
+                    self.note(&error);
+                }
+            }
         }
         Ok(())
     }
@@ -107,48 +127,18 @@ impl SeriesSet for MergedSet {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.warnings.clone()
-    }
-}
-
-/// Adds the samples of `part` to `into`. Parts usually follow each other in time; if not, they are interleaved.
-fn append(into: &mut SampleColumns, part: &SampleColumns) {
-    let follows =
-        into.timestamps.last().zip(part.timestamps.first()).is_none_or(|(last, first)| last < first);
-    if follows {
-        into.timestamps.extend_from_slice(&part.timestamps);
-        into.values.extend_from_slice(&part.values);
-    } else {
-        *into = interleave(into, part);
-    }
-}
-
-fn interleave(a: &SampleColumns, b: &SampleColumns) -> SampleColumns {
-    let mut merged = SampleColumns::new();
-    let mut first = a.timestamps.iter().zip(&a.values).peekable();
-    let mut second = b.timestamps.iter().zip(&b.values).peekable();
-    loop {
-        let take_first = match (first.peek(), second.peek()) {
-            (Some((t, _)), Some((u, _))) if t == u => {
-                second.next();
-                true
-            }
-            (Some((t, _)), Some((u, _))) => t < u,
-            (Some(_), None) => true,
-            (None, Some(_)) => false,
-            (None, None) => return merged,
-        };
-        let next = if take_first { first.next() } else { second.next() };
-        next.into_iter().for_each(|(timestamp, value)| merged.push(*timestamp, *value));
+        let sources = self.sources.iter().flat_map(|source| source.warnings());
+        sources.chain(self.met.sentences()).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tsdb_core::error::CorruptionKind;
     use tsdb_core::read::{Queryable, SelectHints};
     use tsdb_core::testing::MemStore;
-    use tsdb_core::{TimeRange, Timestamp};
+    use tsdb_core::{Corruption, TimeRange, Timestamp};
 
     fn set(series: &[(&str, &[(Timestamp, f64)])]) -> Box<dyn SeriesSet> {
         let store = MemStore::new();
@@ -160,6 +150,10 @@ mod tests {
         querier.select(&[], &SelectHints::over(TimeRange::ALL)).unwrap()
     }
 
+    fn merged(sources: Vec<Box<dyn SeriesSet>>) -> MergedSet {
+        MergedSet::new(sources, Vec::new(), Arc::default())
+    }
+
     fn read(set: &dyn SeriesSet, name: &str) -> Vec<(Timestamp, f64)> {
         let index = (0..set.len()).find(|i| set.labels(*i).metric_name() == name).unwrap();
         let mut columns = SampleColumns::new();
@@ -169,27 +163,55 @@ mod tests {
 
     #[test]
     fn equal_labels_become_one_series_in_order_of_time() {
-        let merged = merge(
-            vec![
-                set(&[("a", &[(1, 1.0), (2, 2.0)]), ("b", &[(1, 9.0)])]),
-                set(&[("a", &[(3, 3.0)])]),
-                set(&[("a", &[(2, 7.0), (4, 4.0)]), ("c", &[(1, 5.0)])]),
-            ],
-            vec!["block x is missing".into()],
-        );
+        let merged = merged(vec![
+            set(&[("a", &[(1, 1.0), (2, 2.0)]), ("b", &[(1, 9.0)])]),
+            set(&[("a", &[(3, 3.0)])]),
+            set(&[("a", &[(2, 2.5), (4, 4.0)]), ("c", &[(1, 5.0)])]),
+        ]);
         assert_eq!(merged.len(), 3);
-        assert_eq!(read(&*merged, "a"), [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]);
-        assert_eq!(read(&*merged, "b"), [(1, 9.0)]);
-        assert_eq!(read(&*merged, "c"), [(1, 5.0)]);
-        assert_eq!(merged.warnings(), ["block x is missing"]);
+        assert_eq!(read(&merged, "a"), [(1, 1.0), (2, 2.5), (3, 3.0), (4, 4.0)]);
+        assert_eq!(read(&merged, "b"), [(1, 9.0)]);
+        assert_eq!(read(&merged, "c"), [(1, 5.0)]);
+        assert_eq!(merged.warnings(), [""; 0]);
     }
 
     #[test]
     fn an_index_behind_the_end_has_neither_labels_nor_samples() {
-        let merged = merge(vec![set(&[("a", &[(1, 1.0)])]), set(&[("b", &[(1, 1.0)])])], Vec::new());
+        let merged = merged(vec![set(&[("a", &[(1, 1.0)])]), set(&[("b", &[(1, 1.0)])])]);
         let mut columns = SampleColumns::new();
         columns.push(1, 1.0);
         merged.read(2, &mut columns).unwrap();
         assert!(columns.is_empty() && merged.labels(2).is_empty());
+    }
+
+    struct Damaged;
+
+    impl SeriesSet for Damaged {
+        fn len(&self) -> usize {
+            1
+        }
+
+        fn labels(&self, _index: usize) -> Labels {
+            Labels::from_pairs([("__name__", "a")]).unwrap()
+        }
+
+        fn read(&self, _index: usize, _into: &mut SampleColumns) -> Result<(), ReadError> {
+            let kind = CorruptionKind::Rule { rule: "the test is over" };
+            Err(ReadError::Corrupt { origin: "block x".into(), source: Corruption::new("frame", 0, kind) })
+        }
+
+        fn estimated_samples(&self) -> u64 {
+            1
+        }
+    }
+
+    #[test]
+    fn a_damaged_source_costs_its_samples_and_is_named_once() {
+        let merged = merged(vec![Box::new(Damaged), set(&[("a", &[(3, 3.0)])])]);
+        for _ in 0..2 {
+            assert_eq!(read(&merged, "a"), [(3, 3.0)]);
+        }
+        assert_eq!(merged.warnings().len(), 1);
+        assert!(merged.warnings()[0].contains("block x"), "{:?}", merged.warnings());
     }
 }

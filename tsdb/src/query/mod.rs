@@ -4,14 +4,22 @@
 //! them, so a sample that moves from the head into a block is seen exactly once. It pins the head (see
 //! [`crate::head`]), and a block that is removed meanwhile keeps its mapped files until the querier is gone.
 //!
-//! Damage in a block costs its samples, not the query: the answer lacks them and a warning says so.
+//! Damage in a block costs its samples, not the query: the answer lacks them, and a warning of the set says so. A
+//! set may learn of damage only when it is read, so its warnings are complete after the last read.
 
+mod block_set;
+mod damage;
 mod head_set;
 mod merge;
 
+pub(crate) use damage::DamageLog;
+
+use crate::block::Block;
+use crate::blocks::Blocks;
 use crate::head::{Head, Pin};
+use block_set::BlockSet;
 use head_set::HeadSet;
-use merge::merge;
+use merge::MergedSet;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tsdb_core::read::{Querier, ReadError, SelectHints, SeriesSet};
@@ -21,9 +29,12 @@ use tsdb_core::{Matcher, TimeRange, Timestamp};
 pub(crate) struct DbQuerier {
     pub(crate) head: Arc<Head>,
     pub(crate) pin: Arc<Pin>,
+    pub(crate) blocks: Blocks,
     /// Samples of the head before this are in blocks.
     pub(crate) head_from: Timestamp,
     pub(crate) range: TimeRange,
+    /// What the whole database knows of damage.
+    pub(crate) damage: Arc<DamageLog>,
 }
 
 impl DbQuerier {
@@ -32,36 +43,64 @@ impl DbQuerier {
         let held = TimeRange::new(self.head_from, self.head.memory().range()?.end())?;
         held.intersect(&range)?.intersect(&self.range)
     }
+
+    /// The blocks that have samples within `range`.
+    fn blocks(&self, range: TimeRange) -> impl Iterator<Item = &Arc<Block>> {
+        self.blocks.iter().filter(move |block| block.meta().range.overlaps(&range))
+    }
+
+    /// Strings of all parts, sorted, unique. The strings of a block that is damaged are missing.
+    fn collect(
+        &self,
+        of_block: impl Fn(&Block) -> Result<Vec<String>, ReadError>,
+        of_head: impl FnOnce(TimeRange) -> Vec<String>,
+    ) -> Vec<String> {
+        let mut strings = BTreeSet::new();
+        for block in self.blocks(self.range) {
+            match of_block(block) {
+                Ok(found) => strings.extend(found),
+                Err(error) => self.damage.note(&error),
+            }
+        }
+        strings.extend(self.head_range(self.range).map(of_head).unwrap_or_default());
+        strings.into_iter().collect()
+    }
 }
 
 impl Querier for DbQuerier {
     fn select(&self, matchers: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, ReadError> {
         let mut sources: Vec<Box<dyn SeriesSet>> = Vec::new();
+        let mut damage = Vec::new();
+        if let Some(range) = hints.range.intersect(&self.range) {
+            for block in self.blocks(range) {
+                match block.select(matchers, range, &mut damage) {
+                    Ok(series) if series.is_empty() => {}
+                    Ok(series) => {
+                        sources.push(Box::new(BlockSet { block: Arc::clone(block), range, series }))
+                    }
+                    Err(error) => damage.push(error),
+                }
+            }
+        }
         if let Some(range) = self.head_range(hints.range) {
             let series = self.head.memory().select(matchers, range);
-            sources.push(Box::new(HeadSet {
-                head: Arc::clone(&self.head),
-                pin: Arc::clone(&self.pin),
-                range,
-                series,
-            }));
+            let set = HeadSet { head: Arc::clone(&self.head), pin: Arc::clone(&self.pin), range, series };
+            if sources.is_empty() && damage.is_empty() {
+                return Ok(Box::new(set));
+            }
+            sources.push(Box::new(set));
         }
-        Ok(merge(sources, Vec::new()))
+        Ok(Box::new(MergedSet::new(sources, damage, Arc::clone(&self.damage))))
     }
 
     fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
-        let mut names = BTreeSet::new();
-        if let Some(range) = self.head_range(self.range) {
-            names.extend(self.head.memory().label_names(matchers, range));
-        }
-        Ok(names.into_iter().collect())
+        let memory = self.head.memory();
+        Ok(self.collect(|block| block.label_names(matchers), |range| memory.label_names(matchers, range)))
     }
 
     fn label_values(&self, name: &str, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
-        let mut values = BTreeSet::new();
-        if let Some(range) = self.head_range(self.range) {
-            values.extend(self.head.memory().label_values(name, matchers, range));
-        }
-        Ok(values.into_iter().collect())
+        let memory = self.head.memory();
+        let of_head = |range| memory.label_values(name, matchers, range);
+        Ok(self.collect(|block| block.label_values(name, matchers), of_head))
     }
 }

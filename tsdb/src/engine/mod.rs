@@ -1,27 +1,34 @@
 //! What holds a database together: its directory, its head, its blocks, and the steps between them.
 
+mod cut;
+mod work;
+
+use crate::block::FrameCache;
+use crate::blocks::{BlockPlace, Blocks};
 use crate::fs::{DirLock, Fs, LockError};
-use crate::head::{Durable, Epoch, Head, Place, Settings};
-use crate::query::DbQuerier;
+use crate::head::{Durable, Head, Place, Settings};
+use crate::query::{DamageLog, DbQuerier};
 use crate::wal::WalOptions;
 use crate::{Durability, Error, Options, Stats, names, version};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tsdb_core::read::{Querier, ReadError};
 use tsdb_core::{TimeRange, Timestamp};
+use work::Work;
 
 /// An open database.
 pub(crate) struct Engine {
-    fs: Arc<dyn Fs>,
-    dir: PathBuf,
+    place: BlockPlace,
     options: Options,
     head: Arc<Head>,
     published: RwLock<Published>,
     /// Held by whoever cuts, expires or cleans up.
     work: Mutex<Work>,
+    blocks_cut: AtomicU64,
+    damage: Arc<DamageLog>,
     /// Work that fails at the moment, by name.
     trouble: Mutex<BTreeMap<&'static str, String>>,
     open_warnings: Vec<String>,
@@ -32,14 +39,9 @@ pub(crate) struct Engine {
 /// What queriers see. Changed as a whole, so that no sample is seen twice or not at all.
 #[derive(Debug, Clone)]
 struct Published {
+    blocks: Blocks,
     /// Samples of the head before this are in blocks.
     head_from: Timestamp,
-}
-
-#[derive(Debug, Default)]
-struct Work {
-    /// The head may forget what lies before this time when nothing older than the epoch is pinned.
-    truncation: Option<(Timestamp, Epoch)>,
 }
 
 impl Engine {
@@ -49,20 +51,22 @@ impl Engine {
         fs.create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
         let lock = DirLock::acquire(&*fs, dir).map_err(lock_error)?;
         version::check(&*fs, dir)?;
-        let place = Place {
-            fs: Arc::clone(&fs),
-            wal_dir: dir.join(names::WAL_DIR),
-            wal_options: WalOptions::default(),
-        };
-        let (head, open_warnings) = Head::open(place, head_settings(&options), Timestamp::MIN)?;
+        let cache = Arc::new(FrameCache::new(options.block_cache_bytes));
+        let place = BlockPlace { fs: Arc::clone(&fs), dir: dir.to_owned(), cache };
+        let (blocks, mut open_warnings) = Blocks::open(&place)?;
+        let head_place = Place { fs, wal_dir: dir.join(names::WAL_DIR), wal_options: WalOptions::default() };
+        let (head, found) = Head::open(head_place, head_settings(&options), blocks.end())?;
+        open_warnings.extend(found);
+        open_warnings.iter().for_each(|warning| log::warn!("{}: {warning}", dir.display()));
         let head_from = head.memory().min_time();
         Ok(Self {
-            fs,
-            dir: dir.to_owned(),
+            place,
             options,
             head: Arc::new(head),
-            published: RwLock::new(Published { head_from }),
+            published: RwLock::new(Published { blocks, head_from }),
             work: Mutex::default(),
+            blocks_cut: AtomicU64::new(0),
+            damage: Arc::default(),
             trouble: Mutex::default(),
             open_warnings,
             lock: Mutex::new(Some(lock)),
@@ -80,16 +84,9 @@ impl Engine {
         }
         // ORDER: pin first; what is published afterwards is then kept for this querier.
         let pin = Arc::new(self.head.pin());
-        let published = self.published.read().clone();
-        Ok(Box::new(DbQuerier { head: Arc::clone(&self.head), pin, head_from: published.head_from, range }))
-    }
-
-    pub(crate) fn flush(&self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    pub(crate) fn maintain(&self) -> Result<(), Error> {
-        Ok(())
+        let Published { blocks, head_from } = self.published.read().clone();
+        let (head, damage) = (Arc::clone(&self.head), Arc::clone(&self.damage));
+        Ok(Box::new(DbQuerier { head, pin, blocks, head_from, range, damage }))
     }
 
     pub(crate) fn sync(&self) -> Result<(), Error> {
@@ -97,6 +94,8 @@ impl Engine {
     }
 
     pub(crate) fn close(&self) -> Result<(), Error> {
+        // Work that is under way is finished first; what comes later finds the database closed.
+        let _work = self.work.lock();
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
@@ -121,8 +120,18 @@ impl Engine {
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats { warnings: self.open_warnings.clone(), ..Stats::default() };
         self.head.report(&mut stats);
+        stats.warnings.extend(self.damage.sentences());
         stats.warnings.extend(self.trouble.lock().values().cloned());
+        stats.blocks_cut = self.blocks_cut.load(Ordering::Relaxed);
         stats.range = stats.head_range;
+        let blocks = self.published.read().blocks.clone();
+        stats.block_bytes = blocks.bytes();
+        for block in blocks.iter() {
+            let meta = block.meta();
+            stats.blocks += 1;
+            stats.block_samples += meta.stats.samples;
+            stats.range = Some(stats.range.map_or(meta.range, |range| range.union(&meta.range)));
+        }
         stats
     }
 }

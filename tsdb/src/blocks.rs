@@ -1,0 +1,135 @@
+//! The blocks of a database: found when it is opened, added when the head is cut, removed when they expire.
+//!
+//! A block that cannot be opened is set aside: it stays on disk as it is, is named in the warnings, and the others
+//! are served. A block that is removed first loses its name, so that no crash leaves half a block under it.
+
+use crate::block::{Block, FrameCache};
+use crate::fs::Fs;
+use crate::{Error, names};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tsdb_core::Timestamp;
+use tsdb_core::block::{BlockId, BlockMeta};
+
+/// Blocks that can be read, in order of time. Changing the list makes a new one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Blocks {
+    list: Arc<[OpenBlock]>,
+}
+
+/// A block and its size on disk.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenBlock {
+    pub(crate) block: Arc<Block>,
+    pub(crate) bytes: u64,
+}
+
+/// Where blocks are and what their readers share.
+#[derive(Debug, Clone)]
+pub(crate) struct BlockPlace {
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) dir: PathBuf,
+    pub(crate) cache: Arc<FrameCache>,
+}
+
+impl Blocks {
+    /// Opens all blocks in `place` and sweeps what was never finished. Returns what was found wrong as sentences.
+    pub(crate) fn open(place: &BlockPlace) -> Result<(Self, Vec<String>), Error> {
+        let entries = place.fs.list(&place.dir).map_err(|e| Error::io("list", &place.dir, e))?;
+        let mut warnings = Vec::new();
+        let mut found = Vec::new();
+        for entry in entries {
+            let path = place.dir.join(&entry.name);
+            if names::is_temporary(&entry.name) {
+                sweep(&*place.fs, &path, entry.is_dir)?;
+            } else if entry.is_dir && Block::parse_dir_name(&entry.name).is_some() {
+                match place.open(&path) {
+                    Ok(open) => {
+                        let damage = open.block.warnings().iter();
+                        warnings.extend(damage.map(|what| format!("block {}: {what}", entry.name)));
+                        found.push(open);
+                    }
+                    Err(error) => warnings.push(format!("block {} is set aside: {error}", entry.name)),
+                }
+            }
+        }
+        Ok((Self::sorted(found), warnings))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Block>> {
+        self.list.iter().map(|open| &open.block)
+    }
+
+    /// Bytes of all blocks on disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.list.iter().map(|open| open.bytes).sum()
+    }
+
+    /// What the blocks say of themselves.
+    pub(crate) fn metas(&self) -> Vec<BlockMeta> {
+        self.iter().map(|block| block.meta().clone()).collect()
+    }
+
+    /// The first time that no block reaches.
+    pub(crate) fn end(&self) -> Timestamp {
+        let last = self.iter().map(|block| block.meta().range.end()).max();
+        last.map_or(Timestamp::MIN, |last| last.saturating_add(1))
+    }
+
+    /// The list with `block`.
+    pub(crate) fn with(&self, block: OpenBlock) -> Self {
+        Self::sorted(self.list.iter().cloned().chain([block]).collect())
+    }
+
+    /// The list without the block `id`.
+    pub(crate) fn without(&self, id: BlockId) -> Self {
+        Self { list: self.list.iter().filter(|open| open.block.meta().id != id).cloned().collect() }
+    }
+
+    fn sorted(mut blocks: Vec<OpenBlock>) -> Self {
+        blocks.sort_by_key(|open| (open.block.meta().range, open.block.meta().id));
+        Self { list: blocks.into() }
+    }
+}
+
+impl BlockPlace {
+    /// Opens the block in the directory `path`.
+    pub(crate) fn open(&self, path: &Path) -> Result<OpenBlock, Error> {
+        let block = Arc::new(Block::open(&*self.fs, path, Arc::clone(&self.cache))?);
+        let bytes = size(&*self.fs, path).map_err(|e| Error::io("inspect", path, e))?;
+        Ok(OpenBlock { block, bytes })
+    }
+
+    /// The directory of the block `id`.
+    pub(crate) fn path(&self, id: BlockId) -> PathBuf {
+        self.dir.join(Block::dir_name(id))
+    }
+
+    /// Removes the block `id` from the disk. Whoever has it open goes on reading it.
+    pub(crate) fn remove(&self, id: BlockId) -> Result<(), Error> {
+        let path = self.path(id);
+        let doomed = names::temporary(&path);
+        // ORDER: the name goes for good before the content, so a crash leaves something to sweep, not half a block.
+        self.fs.rename(&path, &doomed).map_err(|e| Error::io("rename", &path, e))?;
+        self.fs.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))?;
+        self.fs.remove_dir_all(&doomed).map_err(|e| Error::io("remove", doomed, e))?;
+        self.cache.forget(id);
+        Ok(())
+    }
+}
+
+fn sweep(fs: &dyn Fs, path: &Path, is_dir: bool) -> Result<(), Error> {
+    let removed = if is_dir { fs.remove_dir_all(path) } else { fs.remove_file(path) };
+    removed.map_err(|e| Error::io("remove", path, e))
+}
+
+/// Bytes of all files below `dir`.
+fn size(fs: &dyn Fs, dir: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs.list(dir)? {
+        let path = dir.join(&entry.name);
+        bytes += if entry.is_dir { size(fs, &path)? } else { fs.size(&path)? };
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,54 @@
+//! From the head to a block.
+
+use crate::Error;
+use crate::block::{BlockSpec, BlockWriter};
+use crate::blocks::{BlockPlace, OpenBlock};
+use crate::head::Head;
+use std::hash::{BuildHasher, RandomState};
+use tsdb_core::block::BlockId;
+use tsdb_core::read::SampleColumns;
+use tsdb_core::{TimeRange, Timestamp};
+use ulid::Ulid;
+
+/// Writes the samples of `head` within `range` as a block and opens it; `None` if there are none. The head must not
+/// take samples within the range any more.
+pub(crate) fn write_block(
+    head: &Head,
+    place: &BlockPlace,
+    range: TimeRange,
+    now: Timestamp,
+) -> Result<Option<OpenBlock>, Error> {
+    let id = new_id(now);
+    let written = write(head, place, range, id);
+    let opened = written.and_then(|written| match written {
+        Some(()) => place.open(&place.path(id)).map(Some),
+        None => Ok(None),
+    });
+    opened.inspect_err(|_| {
+        // The last step may have failed after the block got its name. The head still has the samples, so the block is
+        // not needed; should it stay, it holds what a later one will hold too, and reading tells them apart by time.
+        drop(place.remove(id));
+    })
+}
+
+fn write(head: &Head, place: &BlockPlace, range: TimeRange, id: BlockId) -> Result<Option<()>, Error> {
+    let memory = head.memory();
+    let mut writer = BlockWriter::create(&*place.fs, &place.dir, BlockSpec::first_level(id))?;
+    let mut columns = SampleColumns::new();
+    for series in memory.in_label_order(range) {
+        columns.clear();
+        let read = memory.read(series, range, &mut columns);
+        read.map_err(|source| Error::Corrupt { path: place.dir.clone(), source })?;
+        if let Some(labels) = memory.labels(series).filter(|_| !columns.is_empty()) {
+            writer.add(&labels, &columns.timestamps, &columns.values)?;
+        }
+    }
+    Ok(writer.finish()?.map(|_| ()))
+}
+
+/// A name nobody has: the time, and bits seeded by the operating system.
+fn new_id(now: Timestamp) -> BlockId {
+    let random = || u128::from(RandomState::new().hash_one(0));
+    let ms = u64::try_from(now).unwrap_or(0);
+    BlockId(Ulid::from_parts(ms, random() << 64 | random()).into())
+}
