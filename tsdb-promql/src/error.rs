@@ -19,10 +19,13 @@ pub struct ParseError {
 
 impl ParseError {
     /// Describes what is wrong at `span` of `text`.
-    pub(crate) fn new(text: &str, span: Span, kind: ParseErrorKind) -> Self {
-        Self { span, position: span.position(text), kind }
+    pub(crate) fn new(text: &str, span: Span, kind: ParseErrorKind) -> Box<Self> {
+        Box::new(Self { span, position: span.position(text), kind })
     }
 }
+
+/// What the stages of parsing return. The error is boxed because they recurse: it would lie in every stack frame.
+pub(crate) type Parse<T> = Result<T, Box<ParseError>>;
 
 /// What is wrong with a query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

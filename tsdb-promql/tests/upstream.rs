@@ -5,7 +5,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test that reports")]
 
 use std::path::PathBuf;
-use tsdb_promql::testing::{Script, test_options};
+use tsdb_core::testing::MemStore;
+use tsdb_promql::testing::{Outcome, Report, Script, run, test_engine, test_options};
 use tsdb_promql::{ast, parse};
 
 /// Names and texts of the scripts, sorted by name; `None` if they are not there.
@@ -48,4 +49,105 @@ fn every_expression_parses_and_prints_to_itself() {
     }
     println!("{count} expressions");
     assert!(count >= 2214, "only {count} expressions");
+}
+
+/// Evaluations of each script that pass. A number may only go up; a script in [`WHOLE`] must not fail at all.
+const MINIMUM: [(&str, usize); 21] = [
+    ("aggregators", 125),
+    ("at_modifier", 78),
+    ("collision", 2),
+    ("duration_expression", 59),
+    ("extended_vectors", 30),
+    ("fill-modifier", 46),
+    ("functions", 323),
+    ("histograms", 93),
+    ("info", 0),
+    ("limit", 1),
+    ("literals", 25),
+    ("name_label_dropping", 30),
+    ("native_histograms", 3),
+    ("operators", 142),
+    ("range_queries", 16),
+    ("selectors", 31),
+    ("staleness", 17),
+    ("start_timestamps", 0),
+    ("subquery", 32),
+    ("trig_functions", 19),
+    ("type_and_unit", 58),
+];
+
+/// Scripts in which every evaluation passes, or is unsupported for one of the reasons in [`ACCEPTED`].
+const WHOLE: [&str; 11] = [
+    "aggregators",
+    "at_modifier",
+    "collision",
+    "functions",
+    "literals",
+    "operators",
+    "range_queries",
+    "selectors",
+    "staleness",
+    "subquery",
+    "trig_functions",
+];
+
+/// What a whole script may need and not have.
+const ACCEPTED: [&str; 1] = ["native histograms"];
+
+#[test]
+fn as_many_evaluations_pass_as_ever() {
+    let Some(scripts) = scripts() else { return };
+    let engine = test_engine();
+    let (mut details, mut table, mut worse) = (String::new(), String::new(), String::new());
+    for (name, _) in MINIMUM.iter().filter(|(known, _)| !scripts.iter().any(|(name, _)| name == known)) {
+        worse.push_str(&format!("{name}: the script is missing\n"));
+    }
+    for (name, text) in scripts {
+        let script = Script::parse(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let report = run(&script, &engine, &|| Box::new(MemStore::new()));
+        table.push_str(&row(&name, &script, &report));
+        details.push_str(&format!("== {name}\n{report}"));
+        worse.push_str(&regressions(&name, &report));
+    }
+    println!("{table}");
+    if let Some(path) = std::env::var_os("TSDB_PROMQLTEST_REPORT") {
+        std::fs::write(path, format!("{table}\n{details}")).unwrap();
+    }
+    assert!(worse.is_empty(), "{worse}{table}");
+}
+
+fn row(name: &str, script: &Script, report: &Report) -> String {
+    format!(
+        "{name:22} {:4} evaluations: {:4} passed, {:3} failed, {:3} unsupported {:?}{}\n",
+        script.evals().count(),
+        report.passed(),
+        report.failed(),
+        report.unsupported(),
+        report.missing(),
+        report.error.as_ref().map_or(String::new(), |error| format!(", stopped: {error}")),
+    )
+}
+
+/// Everything in which a report falls behind the tables, one line each.
+fn regressions(name: &str, report: &Report) -> String {
+    let mut worse = String::new();
+    let minimum = MINIMUM.iter().find(|(known, _)| *known == name).map_or(0, |(_, minimum)| *minimum);
+    if report.passed() < minimum {
+        worse.push_str(&format!("{name}: {} passed, there were {minimum}\n", report.passed()));
+    }
+    if let Some(error) = &report.error {
+        worse.push_str(&format!("{name} stopped: {error}\n"));
+    }
+    if !WHOLE.contains(&name) {
+        return worse;
+    }
+    for case in &report.cases {
+        let reason = match &case.outcome {
+            Outcome::Passed => continue,
+            Outcome::Unsupported { reason } if ACCEPTED.contains(&reason.as_str()) => continue,
+            Outcome::Unsupported { reason } | Outcome::Failed { reason } => reason,
+        };
+        worse.push_str(&format!("{name}:{}: {}: {reason}\n", case.line, case.expr));
+    }
+    worse
 }

@@ -33,8 +33,8 @@ pub fn value_type(expr: &Expr) -> ValueType {
 /// # Errors
 /// The first thing in the text that is no PromQL, that does not fit, or that exceeds a limit.
 pub fn parse(text: &str, options: &ParseOptions) -> Result<Expr, ParseError> {
-    let mut expr = parse_syntax(text, options)?;
-    Checker { text, options }.expr(&mut expr)?;
+    let mut expr = parse_syntax(text, options).map_err(|error| *error)?;
+    Checker { text, options }.expr(&mut expr).map_err(|error| *error)?;
     Ok(expr)
 }
 
@@ -44,5 +44,5 @@ pub fn parse(text: &str, options: &ParseOptions) -> Result<Expr, ParseError> {
 /// # Errors
 /// A text that is no selector or exceeds a limit.
 pub fn parse_selector(text: &str, options: &ParseOptions) -> Result<Vec<Matcher>, ParseError> {
-    crate::parse::parse_selector(text, options)
+    crate::parse::parse_selector(text, options).map_err(|error| *error)
 }

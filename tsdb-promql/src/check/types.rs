@@ -2,7 +2,7 @@
 
 use super::{signature, value_type};
 use crate::ast::{Aggregate, AggregateOp, Binary, Call, Cardinality, Expr, ValueType, VectorSelector};
-use crate::error::{ParseError, ParseErrorKind};
+use crate::error::{Parse, ParseError, ParseErrorKind};
 use crate::parse::ParseOptions;
 use crate::span::Span;
 use tsdb_core::METRIC_NAME;
@@ -15,7 +15,7 @@ pub(super) struct Checker<'a> {
 
 impl Checker<'_> {
     /// Checks `expr` and all below it, in the order the text is written.
-    pub(super) fn expr(&self, expr: &mut Expr) -> Result<(), ParseError> {
+    pub(super) fn expr(&self, expr: &mut Expr) -> Parse<()> {
         match expr {
             Expr::Number(_) | Expr::String(_) => Ok(()),
             Expr::Vector(e) => self.selector(e, false),
@@ -41,7 +41,7 @@ impl Checker<'_> {
         }
     }
 
-    fn selector(&self, selector: &VectorSelector, may_be_empty: bool) -> Result<(), ParseError> {
+    fn selector(&self, selector: &VectorSelector, may_be_empty: bool) -> Parse<()> {
         let matchers = &selector.matchers;
         if let Some(name) = &selector.name {
             let others = matchers.split_last().map_or(&[][..], |(_, others)| others);
@@ -57,7 +57,7 @@ impl Checker<'_> {
         })
     }
 
-    fn aggregate(&self, aggregate: &mut Aggregate) -> Result<(), ParseError> {
+    fn aggregate(&self, aggregate: &mut Aggregate) -> Parse<()> {
         self.expr(&mut aggregate.expr)?;
         self.expect_type(&aggregate.expr, ValueType::Vector, || "aggregation expression".into())?;
         let Some(param) = &mut aggregate.param else { return Ok(()) };
@@ -69,7 +69,7 @@ impl Checker<'_> {
         self.expect_type(param, wanted, || "aggregation parameter".into())
     }
 
-    fn call(&self, call: &mut Call) -> Result<(), ParseError> {
+    fn call(&self, call: &mut Call) -> Parse<()> {
         let name = call.function.as_str();
         let name_span = Span::new(call.span.start, call.span.start.saturating_add(name.len() as u32));
         let Some(signature) = signature(name) else {
@@ -95,7 +95,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn argument_count(&self, signature: &super::Signature, call: &Call) -> Result<(), ParseError> {
+    fn argument_count(&self, signature: &super::Signature, call: &Call) -> Parse<()> {
         let (found, min, max) = (call.args.len(), signature.min_args(), signature.max_args());
         let (bound, count) = match max {
             Some(max) if min == max && found != max => ("", max),
@@ -108,7 +108,7 @@ impl Checker<'_> {
     }
 
     /// The second argument of `info` is a selector of labels: no name, and it may select everything.
-    fn info_selector(&self, arg: &Expr, context: &str) -> Result<(), ParseError> {
+    fn info_selector(&self, arg: &Expr, context: &str) -> Parse<()> {
         self.expect_type(arg, ValueType::Vector, || context.into())?;
         match arg {
             Expr::Vector(selector) if selector.name.is_none() => self.selector(selector, true),
@@ -120,7 +120,7 @@ impl Checker<'_> {
         }
     }
 
-    fn binary(&self, binary: &mut Binary) -> Result<(), ParseError> {
+    fn binary(&self, binary: &mut Binary) -> Parse<()> {
         self.expr(&mut binary.lhs)?;
         self.expr(&mut binary.rhs)?;
         let types = (value_type(&binary.lhs), value_type(&binary.rhs));
@@ -138,7 +138,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn operator(&self, binary: &Binary, types: (ValueType, ValueType)) -> Result<(), ParseError> {
+    fn operator(&self, binary: &Binary, types: (ValueType, ValueType)) -> Parse<()> {
         let operator = self.operator_span(binary);
         let rule = |rule| move || ParseErrorKind::Rule { rule };
         self.require(
@@ -160,7 +160,7 @@ impl Checker<'_> {
     }
 
     /// What an operator with a scalar may not have.
-    fn scalar_matching(&self, binary: &Binary) -> Result<(), ParseError> {
+    fn scalar_matching(&self, binary: &Binary) -> Parse<()> {
         let rule = |rule| move || ParseErrorKind::Rule { rule };
         if let Some(matching) = &binary.matching {
             self.require(
@@ -179,7 +179,7 @@ impl Checker<'_> {
     }
 
     /// What a set operator may not have.
-    fn vector_matching(&self, binary: &mut Binary) -> Result<(), ParseError> {
+    fn vector_matching(&self, binary: &mut Binary) -> Parse<()> {
         let Some(matching) = binary.matching.as_mut().filter(|_| binary.op.is_set()) else {
             return Ok(());
         };
@@ -202,12 +202,7 @@ impl Checker<'_> {
         Span::of(between.start as usize + blank_before, between.end as usize - blank_after)
     }
 
-    fn expect_type(
-        &self,
-        expr: &Expr,
-        wanted: ValueType,
-        context: impl FnOnce() -> String,
-    ) -> Result<(), ParseError> {
+    fn expect_type(&self, expr: &Expr, wanted: ValueType, context: impl FnOnce() -> String) -> Parse<()> {
         let found = value_type(expr);
         self.require(found == wanted, expr.span(), || ParseErrorKind::Type {
             expected: wanted.documented(),
@@ -216,16 +211,11 @@ impl Checker<'_> {
         })
     }
 
-    fn require(
-        &self,
-        satisfied: bool,
-        span: Span,
-        kind: impl FnOnce() -> ParseErrorKind,
-    ) -> Result<(), ParseError> {
+    fn require(&self, satisfied: bool, span: Span, kind: impl FnOnce() -> ParseErrorKind) -> Parse<()> {
         if satisfied { Ok(()) } else { self.fail(span, kind()) }
     }
 
-    fn fail(&self, span: Span, kind: ParseErrorKind) -> Result<(), ParseError> {
+    fn fail(&self, span: Span, kind: ParseErrorKind) -> Parse<()> {
         Err(ParseError::new(self.text, span, kind))
     }
 }

@@ -19,7 +19,7 @@ pub(crate) use string::{scan_string, unquote};
 pub(crate) use token::{Keyword, Token, TokenKind};
 
 use crate::ast::BinaryOp;
-use crate::error::{ParseError, ParseErrorKind};
+use crate::error::{Parse, ParseError, ParseErrorKind};
 use crate::span::Span;
 
 /// Cuts a text into tokens.
@@ -38,7 +38,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token; [`TokenKind::End`] again and again at the end of the text.
-    pub(crate) fn next(&mut self) -> Result<Token, ParseError> {
+    pub(crate) fn next(&mut self) -> Parse<Token> {
         self.skip_blanks();
         let start = self.at;
         let Some(c) = self.peek() else { return self.end() };
@@ -53,7 +53,7 @@ impl<'a> Lexer<'a> {
         Ok(Token { kind, span: Span::of(start, self.at) })
     }
 
-    fn end(&self) -> Result<Token, ParseError> {
+    fn end(&self) -> Parse<Token> {
         let span = Span::of(self.text.len(), self.text.len());
         let rule = match self {
             Self { in_braces: true, .. } => "unexpected end of input inside braces",
@@ -64,7 +64,7 @@ impl<'a> Lexer<'a> {
         Err(ParseError::new(self.text, span, ParseErrorKind::Rule { rule }))
     }
 
-    fn in_braces(&mut self, start: usize, c: char) -> Result<TokenKind, ParseError> {
+    fn in_braces(&mut self, start: usize, c: char) -> Parse<TokenKind> {
         if c.is_ascii_alphabetic() || c == '_' {
             self.skip_while(is_name_byte);
             return Ok(TokenKind::Identifier);
@@ -85,7 +85,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn punctuation(&mut self, start: usize, c: char) -> Result<TokenKind, ParseError> {
+    fn punctuation(&mut self, start: usize, c: char) -> Parse<TokenKind> {
         let operator = TokenKind::Operator;
         Ok(match (c, self.byte(1)) {
             ('(', _) => {
@@ -124,7 +124,7 @@ impl<'a> Lexer<'a> {
         })
     }
 
-    fn close_bracket(&mut self, start: usize) -> Result<TokenKind, ParseError> {
+    fn close_bracket(&mut self, start: usize) -> Parse<TokenKind> {
         if !self.in_brackets {
             return Err(self.bad(start, 0, "unexpected right bracket"));
         }
@@ -132,7 +132,7 @@ impl<'a> Lexer<'a> {
         Ok(self.take(1, TokenKind::RightBracket))
     }
 
-    fn comparison(&mut self, start: usize, c: char) -> Result<TokenKind, ParseError> {
+    fn comparison(&mut self, start: usize, c: char) -> Parse<TokenKind> {
         let operator = TokenKind::Operator;
         Ok(match (c, self.byte(1)) {
             ('=', Some(b'=')) => self.take(2, operator(BinaryOp::Equal)),
@@ -150,7 +150,7 @@ impl<'a> Lexer<'a> {
         })
     }
 
-    fn word(&mut self, start: usize, first: char) -> Result<TokenKind, ParseError> {
+    fn word(&mut self, start: usize, first: char) -> Parse<TokenKind> {
         if self.in_brackets && first == ':' {
             return Ok(self.take(1, TokenKind::Colon));
         }
@@ -176,7 +176,7 @@ impl<'a> Lexer<'a> {
         })
     }
 
-    fn number_or_duration(&mut self, start: usize) -> Result<TokenKind, ParseError> {
+    fn number_or_duration(&mut self, start: usize) -> Parse<TokenKind> {
         let rest = self.text.get(start..).unwrap_or("");
         let (kind, length) = match scan_number(rest) {
             Some(length) => (TokenKind::Number, length),
@@ -194,7 +194,7 @@ impl<'a> Lexer<'a> {
         Ok(kind)
     }
 
-    fn string(&mut self, start: usize) -> Result<TokenKind, ParseError> {
+    fn string(&mut self, start: usize) -> Parse<TokenKind> {
         let rest = self.text.get(start..).unwrap_or("");
         match scan_string(rest) {
             Ok(length) => {
@@ -209,7 +209,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// An error about the character at `index` from `start`.
-    fn bad(&self, start: usize, index: usize, rule: &'static str) -> ParseError {
+    fn bad(&self, start: usize, index: usize, rule: &'static str) -> Box<ParseError> {
         let rest = self.text.get(start..).unwrap_or("");
         let (offset, found) = rest.char_indices().nth(index).unwrap_or((rest.len(), '\0'));
         let span = Span::of(start, start + offset + found.len_utf8());

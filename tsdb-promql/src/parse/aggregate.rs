@@ -2,14 +2,14 @@
 
 use super::{Parsed, Parser};
 use crate::ast::{Aggregate, AggregateOp, Expr, Grouping};
-use crate::error::{ParseError, ParseErrorKind};
+use crate::error::{Parse, ParseErrorKind};
 use crate::lex::{Keyword, Token, TokenKind};
 
 const GROUPING: &str = "grouping opts";
 
 impl Parser<'_> {
     /// An aggregation, or a metric with the name of one.
-    pub(super) fn aggregate_or_selector(&mut self, op: AggregateOp) -> Result<Parsed<Expr>, ParseError> {
+    pub(super) fn aggregate_or_selector(&mut self, op: AggregateOp) -> Parse<Parsed<Expr>> {
         let name = self.advance()?;
         match self.current.kind {
             TokenKind::LeftParen | TokenKind::Keyword(Keyword::By | Keyword::Without) => {
@@ -23,7 +23,7 @@ impl Parser<'_> {
         }
     }
 
-    fn aggregate(&mut self, name: Token, op: AggregateOp) -> Result<Parsed<Expr>, ParseError> {
+    fn aggregate(&mut self, name: Token, op: AggregateOp) -> Parse<Parsed<Expr>> {
         let before = self.grouping()?;
         let args = self.arguments()?;
         let grouping = match before {
@@ -55,7 +55,7 @@ impl Parser<'_> {
         (found != expected).then_some(ParseErrorKind::AggregateArgumentCount { expected, found })
     }
 
-    fn grouping(&mut self) -> Result<Option<Grouping>, ParseError> {
+    fn grouping(&mut self) -> Parse<Option<Grouping>> {
         let without = match self.current.kind {
             TokenKind::Keyword(Keyword::By) => false,
             TokenKind::Keyword(Keyword::Without) => true,
@@ -67,7 +67,7 @@ impl Parser<'_> {
     }
 
     /// Labels in parentheses.
-    pub(super) fn grouping_labels(&mut self) -> Result<Vec<String>, ParseError> {
+    pub(super) fn grouping_labels(&mut self) -> Parse<Vec<String>> {
         self.expect(TokenKind::LeftParen, GROUPING, "\"(\"")?;
         let mut labels = Vec::new();
         while self.current.kind != TokenKind::RightParen {
@@ -81,7 +81,7 @@ impl Parser<'_> {
         Ok(labels)
     }
 
-    fn grouping_label(&mut self) -> Result<String, ParseError> {
+    fn grouping_label(&mut self) -> Parse<String> {
         match self.current.kind {
             TokenKind::String => {
                 let token = self.advance()?;

@@ -2,13 +2,13 @@
 
 use super::Parser;
 use crate::ast::{BinaryOp, Cardinality, VectorMatching};
-use crate::error::ParseError;
+use crate::error::Parse;
 use crate::lex::{Keyword, TokenKind};
 use crate::span::Span;
 
 impl Parser<'_> {
     /// All modifiers: does the operator return bool, and how do series match?
-    pub(super) fn binary_modifiers(&mut self) -> Result<(bool, VectorMatching), ParseError> {
+    pub(super) fn binary_modifiers(&mut self) -> Parse<(bool, VectorMatching)> {
         let return_bool = self.take(TokenKind::Keyword(Keyword::Bool))?.is_some();
         let mut matching = VectorMatching::default();
         if self.at_keyword(Keyword::On) || self.at_keyword(Keyword::Ignoring) {
@@ -21,7 +21,7 @@ impl Parser<'_> {
         Ok((return_bool, matching))
     }
 
-    fn group_modifier(&mut self, matching: &mut VectorMatching) -> Result<(), ParseError> {
+    fn group_modifier(&mut self, matching: &mut VectorMatching) -> Parse<()> {
         matching.cardinality = match self.current.kind {
             TokenKind::Keyword(Keyword::GroupLeft) => Cardinality::ManyToOne,
             TokenKind::Keyword(Keyword::GroupRight) => Cardinality::OneToMany,
@@ -34,7 +34,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn fill_modifiers(&mut self, matching: &mut VectorMatching) -> Result<(), ParseError> {
+    fn fill_modifiers(&mut self, matching: &mut VectorMatching) -> Parse<()> {
         let start = self.current.span;
         let (mut left, mut right) = (None, None);
         match self.current.kind {
@@ -61,7 +61,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn check_fill_modifiers(&self, start: Span) -> Result<(), ParseError> {
+    fn check_fill_modifiers(&self, start: Span) -> Parse<()> {
         if self.options.fill_modifiers {
             return Ok(());
         }
@@ -70,7 +70,7 @@ impl Parser<'_> {
     }
 
     /// The keyword and the signed number in parentheses behind it.
-    fn fill_value(&mut self) -> Result<f64, ParseError> {
+    fn fill_value(&mut self) -> Parse<f64> {
         self.advance()?;
         self.expect(TokenKind::LeftParen, "", "")?;
         let negative = self.take_sign()?.is_some_and(|(sign, _)| sign == BinaryOp::Sub);

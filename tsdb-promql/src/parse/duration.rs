@@ -2,7 +2,7 @@
 
 use super::{Parsed, Parser};
 use crate::ast::{BinaryOp, DurationExpr, DurationOp, DurationValue, NumberLiteral, literal_millis};
-use crate::error::ParseError;
+use crate::error::Parse;
 use crate::lex::{Keyword, TokenKind};
 use crate::span::Span;
 
@@ -16,8 +16,8 @@ impl Parser<'_> {
         &mut self,
         context: &'static str,
         expected: &'static str,
-    ) -> Result<DurationValue, ParseError> {
-        let expr = self.duration_expr(0, context, expected)?.node;
+    ) -> Parse<DurationValue> {
+        let expr = *self.duration_expr(0, context, expected)?.node;
         let span = expr.span();
         match self.duration_value(expr)? {
             DurationValue::Fixed(..=0) => Err(self.rule(span, "duration must be greater than 0")),
@@ -27,7 +27,7 @@ impl Parser<'_> {
 
     /// The duration behind `offset`: a signed operand. Arithmetic needs parentheses, because `a offset 5m - b` is
     /// a difference of vectors.
-    pub(super) fn offset_duration(&mut self) -> Result<DurationValue, ParseError> {
+    pub(super) fn offset_duration(&mut self) -> Parse<DurationValue> {
         let expr = match self.take_sign()? {
             Some((sign, start)) => {
                 let operand = self.duration_operand(OFFSET, OFFSET_START)?;
@@ -35,10 +35,10 @@ impl Parser<'_> {
             }
             None => self.duration_operand(OFFSET, OFFSET_START)?,
         };
-        self.duration_value(expr.node)
+        self.duration_value(*expr.node)
     }
 
-    fn duration_value(&self, expr: DurationExpr) -> Result<DurationValue, ParseError> {
+    fn duration_value(&self, expr: DurationExpr) -> Parse<DurationValue> {
         match expr {
             DurationExpr::Number(number) => match literal_millis(number.value) {
                 Some(ms) => Ok(DurationValue::Fixed(ms)),
@@ -53,7 +53,7 @@ impl Parser<'_> {
         min: u8,
         context: &'static str,
         expected: &'static str,
-    ) -> Result<Parsed<DurationExpr>, ParseError> {
+    ) -> Parse<Parsed<DurationExpr>> {
         let mut lhs = match self.take_sign()? {
             Some((sign, start)) => {
                 let operand =
@@ -81,9 +81,9 @@ impl Parser<'_> {
         lhs: Parsed<DurationExpr>,
         rhs: Parsed<DurationExpr>,
         span: Span,
-    ) -> Result<Parsed<DurationExpr>, ParseError> {
+    ) -> Parse<Parsed<DurationExpr>> {
         let below = lhs.height.max(rhs.height);
-        let (lhs, rhs) = (Box::new(lhs.node), Box::new(rhs.node));
+        let (lhs, rhs) = (lhs.node, rhs.node);
         self.node(DurationExpr::Binary { op, lhs, rhs, span }, below, span)
     }
 
@@ -91,29 +91,26 @@ impl Parser<'_> {
         &mut self,
         sign: BinaryOp,
         start: Span,
-        operand: Parsed<DurationExpr>,
-    ) -> Result<Parsed<DurationExpr>, ParseError> {
+        mut operand: Parsed<DurationExpr>,
+    ) -> Parse<Parsed<DurationExpr>> {
         let negative = sign == BinaryOp::Sub;
         let span = start.to(operand.node.span());
-        match operand.node {
-            DurationExpr::Number(number) => {
-                let value = if negative { -number.value } else { number.value };
-                let node = DurationExpr::Number(NumberLiteral { value, span, ..number });
-                Ok(Parsed { node, height: operand.height })
-            }
-            expr if negative => {
-                let negated = DurationExpr::Negate { expr: Box::new(expr), span };
-                self.node(negated, operand.height, span)
-            }
-            expr => Ok(Parsed { node: expr, height: operand.height }),
+        if let DurationExpr::Number(number) = &mut *operand.node {
+            number.value = if negative { -number.value } else { number.value };
+            number.span = span;
+            return Ok(operand);
         }
+        if !negative {
+            return Ok(operand);
+        }
+        self.node(DurationExpr::Negate { expr: operand.node, span }, operand.height, span)
     }
 
     fn duration_operand(
         &mut self,
         context: &'static str,
         expected: &'static str,
-    ) -> Result<Parsed<DurationExpr>, ParseError> {
+    ) -> Parse<Parsed<DurationExpr>> {
         match self.current.kind {
             TokenKind::Number | TokenKind::Duration => {
                 let number = self.number_or_duration()?;
@@ -137,7 +134,7 @@ impl Parser<'_> {
         &mut self,
         context: &'static str,
         expected: &'static str,
-    ) -> Result<Parsed<DurationExpr>, ParseError> {
+    ) -> Parse<Parsed<DurationExpr>> {
         let name = self.advance()?;
         self.expect(TokenKind::LeftParen, context, expected)?;
         self.expect(TokenKind::RightParen, context, expected)?;
@@ -155,7 +152,7 @@ impl Parser<'_> {
         &mut self,
         context: &'static str,
         expected: &'static str,
-    ) -> Result<Parsed<DurationExpr>, ParseError> {
+    ) -> Parse<Parsed<DurationExpr>> {
         let name = self.advance()?;
         self.expect(TokenKind::LeftParen, context, expected)?;
         let lhs = self.duration_expr(0, context, expected)?;
@@ -175,28 +172,23 @@ impl Parser<'_> {
         &mut self,
         context: &'static str,
         expected: &'static str,
-    ) -> Result<Parsed<DurationExpr>, ParseError> {
+    ) -> Parse<Parsed<DurationExpr>> {
         let open = self.advance()?;
         let inner = self.duration_expr(0, context, expected)?;
         self.expect(TokenKind::RightParen, context, expected)?;
         self.check_duration_expressions(inner.node.span())?;
         let span = self.span_from(open.span);
-        self.node(DurationExpr::Paren { expr: Box::new(inner.node), span }, inner.height, span)
+        self.node(DurationExpr::Paren { expr: inner.node, span }, inner.height, span)
     }
 
-    fn check_duration_expressions(&self, span: Span) -> Result<(), ParseError> {
+    fn check_duration_expressions(&self, span: Span) -> Parse<()> {
         if self.options.duration_expressions {
             return Ok(());
         }
         Err(self.rule(span, "experimental duration expression is not enabled"))
     }
 
-    fn check_divisor(
-        &self,
-        op: DurationOp,
-        divisor: &DurationExpr,
-        operator: Span,
-    ) -> Result<(), ParseError> {
+    fn check_divisor(&self, op: DurationOp, divisor: &DurationExpr, operator: Span) -> Parse<()> {
         let zero = matches!(divisor, DurationExpr::Number(number) if number.value == 0.0);
         match op {
             DurationOp::Div if zero => Err(self.rule(operator, "division by zero")),

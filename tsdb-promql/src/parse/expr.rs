@@ -2,7 +2,7 @@
 
 use super::{Parsed, Parser};
 use crate::ast::{Binary, BinaryOp, Expr, NumberLiteral, Paren, StringLiteral, Unary, UnaryOp};
-use crate::error::{ParseError, ParseErrorKind};
+use crate::error::{Parse, ParseErrorKind};
 use crate::lex::{Keyword, Token, TokenKind, duration_seconds, number_value, unquote};
 use crate::span::Span;
 
@@ -11,7 +11,7 @@ const SIGN_PRECEDENCE: u8 = BinaryOp::Mul.precedence() + 1;
 
 impl Parser<'_> {
     /// An expression whose operators bind at least as tightly as `min`.
-    pub(super) fn expr(&mut self, min: u8) -> Result<Parsed<Expr>, ParseError> {
+    pub(super) fn expr(&mut self, min: u8) -> Parse<Parsed<Expr>> {
         let mut lhs = self.operand()?;
         while let TokenKind::Operator(op) = self.current.kind {
             if op.precedence() < min {
@@ -22,20 +22,20 @@ impl Parser<'_> {
         Ok(lhs)
     }
 
-    fn binary(&mut self, lhs: Parsed<Expr>, op: BinaryOp) -> Result<Parsed<Expr>, ParseError> {
+    fn binary(&mut self, lhs: Parsed<Expr>, op: BinaryOp) -> Parse<Parsed<Expr>> {
         self.advance()?;
         let (return_bool, matching) = self.binary_modifiers()?;
         let rhs_min = if op.is_right_associative() { op.precedence() } else { op.precedence() + 1 };
         let rhs = self.nested(|parser| parser.expr(rhs_min))?;
         let span = lhs.node.span().to(rhs.node.span());
         let below = lhs.height.max(rhs.height);
-        let (lhs, rhs) = (Box::new(lhs.node), Box::new(rhs.node));
-        let binary = Binary { op, lhs, rhs, return_bool, matching: Some(matching), span };
+        let (lhs, rhs, matching) = (lhs.node, rhs.node, Some(matching));
+        let binary = Binary { op, lhs, rhs, return_bool, matching, span };
         self.node(Expr::Binary(binary), below, span)
     }
 
     /// An operand with its sign and with all that stands behind it.
-    fn operand(&mut self) -> Result<Parsed<Expr>, ParseError> {
+    fn operand(&mut self) -> Parse<Parsed<Expr>> {
         match self.take_sign()? {
             Some((sign, span)) => self.nested(|parser| parser.signed(sign, span)),
             None => {
@@ -45,21 +45,21 @@ impl Parser<'_> {
         }
     }
 
-    fn signed(&mut self, sign: BinaryOp, start: Span) -> Result<Parsed<Expr>, ParseError> {
-        let operand = self.expr(SIGN_PRECEDENCE)?;
+    fn signed(&mut self, sign: BinaryOp, start: Span) -> Parse<Parsed<Expr>> {
+        let mut operand = self.expr(SIGN_PRECEDENCE)?;
         let span = start.to(operand.node.span());
         let negative = sign == BinaryOp::Sub;
-        if let Expr::Number(number) = operand.node {
-            let value = if negative { -number.value } else { number.value };
-            let node = Expr::Number(NumberLiteral { value, span, ..number });
-            return Ok(Parsed { node, height: operand.height });
+        if let Expr::Number(number) = &mut *operand.node {
+            number.value = if negative { -number.value } else { number.value };
+            number.span = span;
+            return Ok(operand);
         }
         let op = if negative { UnaryOp::Minus } else { UnaryOp::Plus };
-        let unary = Unary { op, expr: Box::new(operand.node), span };
+        let unary = Unary { op, expr: operand.node, span };
         self.node(Expr::Unary(unary), operand.height, span)
     }
 
-    fn primary(&mut self) -> Result<Parsed<Expr>, ParseError> {
+    fn primary(&mut self) -> Parse<Parsed<Expr>> {
         match self.current.kind {
             TokenKind::Number | TokenKind::Duration => {
                 let number = self.number_or_duration()?;
@@ -79,21 +79,21 @@ impl Parser<'_> {
         }
     }
 
-    fn paren(&mut self) -> Result<Parsed<Expr>, ParseError> {
+    fn paren(&mut self) -> Parse<Parsed<Expr>> {
         let open = self.advance()?;
         let inner = self.expr(0)?;
         self.expect(TokenKind::RightParen, "", "")?;
         let span = self.span_from(open.span);
-        self.node(Expr::Paren(Paren { expr: Box::new(inner.node), span }), inner.height, span)
+        self.node(Expr::Paren(Paren { expr: inner.node, span }), inner.height, span)
     }
 
-    fn string(&mut self) -> Result<Parsed<Expr>, ParseError> {
+    fn string(&mut self) -> Parse<Parsed<Expr>> {
         let token = self.advance()?;
         let value = self.unquoted(token)?.into();
         self.node(Expr::String(StringLiteral { value, span: token.span }), 0, token.span)
     }
 
-    fn call_or_selector(&mut self) -> Result<Parsed<Expr>, ParseError> {
+    fn call_or_selector(&mut self) -> Parse<Parsed<Expr>> {
         let name = self.advance()?;
         match self.current.kind {
             TokenKind::LeftParen => self.nested(|parser| parser.call(name)),
@@ -101,13 +101,13 @@ impl Parser<'_> {
         }
     }
 
-    fn named_selector(&mut self) -> Result<Parsed<Expr>, ParseError> {
+    fn named_selector(&mut self) -> Parse<Parsed<Expr>> {
         let name = self.advance()?;
         self.selector(Some(name))
     }
 
     /// A number or a duration without sign; the current token is one of them.
-    pub(super) fn number_or_duration(&mut self) -> Result<NumberLiteral, ParseError> {
+    pub(super) fn number_or_duration(&mut self) -> Parse<NumberLiteral> {
         let token = self.advance()?;
         let duration = token.kind == TokenKind::Duration;
         let text = self.written(token);
@@ -122,12 +122,12 @@ impl Parser<'_> {
     }
 
     /// Bytes of a string token.
-    pub(super) fn unquoted(&self, token: Token) -> Result<Vec<u8>, ParseError> {
+    pub(super) fn unquoted(&self, token: Token) -> Parse<Vec<u8>> {
         unquote(self.written(token)).map_err(|rule| self.rule(token.span, rule))
     }
 
     /// Text of a string token that must be UTF-8.
-    pub(super) fn unquoted_utf8(&self, token: Token) -> Result<String, ParseError> {
+    pub(super) fn unquoted_utf8(&self, token: Token) -> Parse<String> {
         let bytes = self.unquoted(token)?;
         String::from_utf8(bytes).map_err(|_| self.rule(token.span, "names and patterns must be valid UTF-8"))
     }

@@ -28,32 +28,26 @@ pub(crate) use selector::parse_metric;
 pub(crate) use selector::parse_selector;
 
 use crate::ast::{BinaryOp, Expr};
-use crate::error::{ParseError, ParseErrorKind};
+use crate::error::{Parse, ParseError, ParseErrorKind};
 use crate::lex::{Lexer, Token, TokenKind};
 use crate::span::Span;
 
 /// Parses `text` by the grammar alone.
-pub(crate) fn parse_syntax(text: &str, options: &ParseOptions) -> Result<Expr, ParseError> {
+pub(crate) fn parse_syntax(text: &str, options: &ParseOptions) -> Parse<Expr> {
     let mut parser = Parser::new(text, options)?;
     if parser.current.kind == TokenKind::End {
         return Err(parser.error(Span::default(), ParseErrorKind::Empty));
     }
     let parsed = parser.expr(0)?;
     parser.expect(TokenKind::End, "", "")?;
-    Ok(parsed.node)
+    Ok(*parsed.node)
 }
 
 /// A node and the height of the tree under it.
 #[derive(Debug)]
 struct Parsed<T> {
-    node: T,
+    node: Box<T>,
     height: usize,
-}
-
-impl<T> Parsed<T> {
-    fn map<U>(self, wrap: impl FnOnce(T) -> U) -> Parsed<U> {
-        Parsed { node: wrap(self.node), height: self.height }
-    }
 }
 
 #[derive(Debug)]
@@ -72,7 +66,7 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(text: &'a str, options: &'a ParseOptions) -> Result<Self, ParseError> {
+    fn new(text: &'a str, options: &'a ParseOptions) -> Parse<Self> {
         if text.len() > options.max_length_bytes {
             let kind = ParseErrorKind::Limit { what: "length in bytes", allowed: options.max_length_bytes };
             return Err(ParseError::new(text, Span::default(), kind));
@@ -83,7 +77,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Takes the current token and reads the next.
-    fn advance(&mut self) -> Result<Token, ParseError> {
+    fn advance(&mut self) -> Parse<Token> {
         let taken = self.current;
         self.previous_end = taken.span.end;
         self.current = self.lexer.next()?;
@@ -91,17 +85,12 @@ impl<'a> Parser<'a> {
     }
 
     /// Takes the current token if it is of `kind`.
-    fn take(&mut self, kind: TokenKind) -> Result<Option<Token>, ParseError> {
+    fn take(&mut self, kind: TokenKind) -> Parse<Option<Token>> {
         if self.current.kind == kind { self.advance().map(Some) } else { Ok(None) }
     }
 
     /// Takes the current token, which must be of `kind`.
-    fn expect(
-        &mut self,
-        kind: TokenKind,
-        context: &'static str,
-        expected: &'static str,
-    ) -> Result<Token, ParseError> {
+    fn expect(&mut self, kind: TokenKind, context: &'static str, expected: &'static str) -> Parse<Token> {
         if self.current.kind == kind { self.advance() } else { Err(self.unexpected(context, expected)) }
     }
 
@@ -115,16 +104,16 @@ impl<'a> Parser<'a> {
         Span::new(start.start, self.previous_end)
     }
 
-    fn error(&self, span: Span, kind: ParseErrorKind) -> ParseError {
+    fn error(&self, span: Span, kind: ParseErrorKind) -> Box<ParseError> {
         ParseError::new(self.text, span, kind)
     }
 
-    fn rule(&self, span: Span, rule: &'static str) -> ParseError {
+    fn rule(&self, span: Span, rule: &'static str) -> Box<ParseError> {
         self.error(span, ParseErrorKind::Rule { rule })
     }
 
     /// The current token does not fit.
-    fn unexpected(&self, context: &'static str, expected: &'static str) -> ParseError {
+    fn unexpected(&self, context: &'static str, expected: &'static str) -> Box<ParseError> {
         let context = match context {
             "" if self.aggregations > 0 => "aggregation",
             other => other,
@@ -134,7 +123,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Parses something nested, one level deeper.
-    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, ParseError>) -> Result<T, ParseError> {
+    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parse<T>) -> Parse<T> {
         if self.depth >= self.options.max_depth {
             return Err(self.limit("depth", self.options.max_depth, self.current.span));
         }
@@ -145,7 +134,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A node over children of at most the height `below`, counted against the limits.
-    fn node<T>(&mut self, node: T, below: usize, span: Span) -> Result<Parsed<T>, ParseError> {
+    fn node<T>(&mut self, node: T, below: usize, span: Span) -> Parse<Parsed<T>> {
         self.nodes += 1;
         if self.nodes > self.options.max_nodes {
             return Err(self.limit("expressions", self.options.max_nodes, span));
@@ -153,15 +142,15 @@ impl<'a> Parser<'a> {
         if below >= self.options.max_depth {
             return Err(self.limit("depth", self.options.max_depth, span));
         }
-        Ok(Parsed { node, height: below + 1 })
+        Ok(Parsed { node: Box::new(node), height: below + 1 })
     }
 
-    fn limit(&self, what: &'static str, allowed: usize, span: Span) -> ParseError {
+    fn limit(&self, what: &'static str, allowed: usize, span: Span) -> Box<ParseError> {
         self.error(span, ParseErrorKind::Limit { what, allowed })
     }
 
     /// Is the current token a sign? Takes it.
-    fn take_sign(&mut self) -> Result<Option<(BinaryOp, Span)>, ParseError> {
+    fn take_sign(&mut self) -> Parse<Option<(BinaryOp, Span)>> {
         match self.current.kind {
             TokenKind::Operator(op @ (BinaryOp::Add | BinaryOp::Sub)) => Ok(Some((op, self.advance()?.span))),
             _ => Ok(None),

@@ -2,7 +2,7 @@
 
 use super::{Parsed, Parser};
 use crate::ast::{At, DurationValue, Expr, MatrixSelector, Modifiers, RangeExtension, Subquery};
-use crate::error::{ParseError, ParseErrorKind};
+use crate::error::{Parse, ParseErrorKind};
 use crate::lex::{Keyword, TokenKind};
 use crate::span::Span;
 
@@ -10,7 +10,7 @@ const WINDOW: &str = "subquery or range selector";
 const WINDOW_START: &str = "number, duration, step(), or range()";
 
 impl Parser<'_> {
-    pub(super) fn postfix(&mut self, operand: Parsed<Expr>) -> Result<Parsed<Expr>, ParseError> {
+    pub(super) fn postfix(&mut self, operand: Parsed<Expr>) -> Parse<Parsed<Expr>> {
         let mut operand = operand;
         loop {
             match self.current.kind {
@@ -28,7 +28,7 @@ impl Parser<'_> {
         }
     }
 
-    fn window(&mut self, operand: Parsed<Expr>) -> Result<Parsed<Expr>, ParseError> {
+    fn window(&mut self, operand: Parsed<Expr>) -> Parse<Parsed<Expr>> {
         let open = self.advance()?;
         let range = self.positive_duration(WINDOW, WINDOW_START)?;
         match self.current.kind {
@@ -38,15 +38,10 @@ impl Parser<'_> {
         }
     }
 
-    fn matrix(
-        &mut self,
-        operand: Parsed<Expr>,
-        range: DurationValue,
-        open: Span,
-    ) -> Result<Parsed<Expr>, ParseError> {
+    fn matrix(&mut self, operand: Parsed<Expr>, range: DurationValue, open: Span) -> Parse<Parsed<Expr>> {
         self.advance()?;
         let brackets = self.span_from(open);
-        let Expr::Vector(selector) = operand.node else {
+        let Expr::Vector(selector) = *operand.node else {
             return Err(self.rule(brackets, "ranges only allowed for vector selectors"));
         };
         if !selector.modifiers.offset.is_zero() {
@@ -59,7 +54,7 @@ impl Parser<'_> {
         self.node(Expr::Matrix(MatrixSelector { selector, range, span }), operand.height, span)
     }
 
-    fn subquery(&mut self, operand: Parsed<Expr>, range: DurationValue) -> Result<Parsed<Expr>, ParseError> {
+    fn subquery(&mut self, operand: Parsed<Expr>, range: DurationValue) -> Parse<Parsed<Expr>> {
         self.advance()?;
         let step = match self.current.kind {
             TokenKind::RightBracket => None,
@@ -70,11 +65,11 @@ impl Parser<'_> {
         self.expect(TokenKind::RightBracket, "subquery selector", "\"]\"")?;
         let span = self.span_from(operand.node.span());
         let modifiers = Modifiers::default();
-        let subquery = Subquery { expr: Box::new(operand.node), range, step, modifiers, span };
+        let subquery = Subquery { expr: operand.node, range, step, modifiers, span };
         self.node(Expr::Subquery(subquery), operand.height, span)
     }
 
-    fn offset(&mut self, target: &mut Expr) -> Result<(), ParseError> {
+    fn offset(&mut self, target: &mut Expr) -> Parse<()> {
         self.advance()?;
         let offset = self.offset_duration()?;
         let span = target.span();
@@ -93,7 +88,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn at(&mut self, target: &mut Expr) -> Result<(), ParseError> {
+    fn at(&mut self, target: &mut Expr) -> Parse<()> {
         self.advance()?;
         let span = target.span();
         let at = self.at_time(span)?;
@@ -111,7 +106,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn at_time(&mut self, target: Span) -> Result<At, ParseError> {
+    fn at_time(&mut self, target: Span) -> Parse<At> {
         let preprocessor = match self.current.kind {
             TokenKind::Keyword(Keyword::Start) => Some(At::Start),
             TokenKind::Keyword(Keyword::End) => Some(At::End),
@@ -137,7 +132,7 @@ impl Parser<'_> {
         Ok(At::Time(millis as i64))
     }
 
-    fn extension(&mut self, target: &mut Expr, extension: RangeExtension) -> Result<(), ParseError> {
+    fn extension(&mut self, target: &mut Expr, extension: RangeExtension) -> Parse<()> {
         self.advance()?;
         let span = target.span();
         let anchored = extension == RangeExtension::Anchored;

@@ -2,7 +2,7 @@
 
 use super::{ParseOptions, Parsed, Parser};
 use crate::ast::{Expr, Modifiers, VectorSelector};
-use crate::error::{ParseError, ParseErrorKind};
+use crate::error::{Parse, ParseErrorKind};
 use crate::lex::{Token, TokenKind};
 use crate::span::Span;
 use tsdb_core::{METRIC_NAME, MatchOp, Matcher};
@@ -10,7 +10,7 @@ use tsdb_core::{METRIC_NAME, MatchOp, Matcher};
 const CONTEXT: &str = "label matching";
 
 /// Parses a selector without modifiers, such as `foo{a="b"}`, to its matchers.
-pub(crate) fn parse_selector(text: &str, options: &ParseOptions) -> Result<Vec<Matcher>, ParseError> {
+pub(crate) fn parse_selector(text: &str, options: &ParseOptions) -> Parse<Vec<Matcher>> {
     let mut parser = Parser::new(text, options)?;
     let name = match parser.current.kind {
         TokenKind::LeftBrace => None,
@@ -18,7 +18,7 @@ pub(crate) fn parse_selector(text: &str, options: &ParseOptions) -> Result<Vec<M
     };
     let parsed = parser.selector(name)?;
     parser.expect(TokenKind::End, "", "")?;
-    match parsed.node {
+    match *parsed.node {
         Expr::Vector(selector) => Ok(selector.matchers),
         _ => Ok(Vec::new()),
     }
@@ -27,10 +27,7 @@ pub(crate) fn parse_selector(text: &str, options: &ParseOptions) -> Result<Vec<M
 /// Parses the label set at the beginning of `text`, such as `foo{a="b"}`, to its pairs in the order they are written.
 /// The second value is the length of its text.
 #[cfg(any(test, feature = "testing"))]
-pub(crate) fn parse_metric(
-    text: &str,
-    options: &ParseOptions,
-) -> Result<(Vec<(String, String)>, usize), ParseError> {
+pub(crate) fn parse_metric(text: &str, options: &ParseOptions) -> Parse<(Vec<(String, String)>, usize)> {
     // What follows the label set is another language: it must not reach the lexer.
     let name_length =
         text.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':')).count();
@@ -71,7 +68,7 @@ fn braces_end(text: &str, open: usize) -> usize {
 
 impl Parser<'_> {
     /// Takes the current token as the name of a metric.
-    fn metric_name(&mut self, context: &'static str) -> Result<Token, ParseError> {
+    fn metric_name(&mut self, context: &'static str) -> Parse<Token> {
         let fits = match self.current.kind {
             TokenKind::Identifier | TokenKind::MetricIdentifier | TokenKind::Aggregate(_) => true,
             TokenKind::Keyword(keyword) => keyword.may_be_metric(),
@@ -82,7 +79,7 @@ impl Parser<'_> {
     }
 
     /// The rest of a selector behind its name, or a selector without name.
-    pub(super) fn selector(&mut self, name: Option<Token>) -> Result<Parsed<Expr>, ParseError> {
+    pub(super) fn selector(&mut self, name: Option<Token>) -> Parse<Parsed<Expr>> {
         let start = name.unwrap_or(self.current).span;
         let mut matchers = Vec::new();
         if self.take(TokenKind::LeftBrace)?.is_some() {
@@ -99,7 +96,7 @@ impl Parser<'_> {
     }
 
     /// Matchers up to and with the closing brace.
-    fn matchers(&mut self, into: &mut Vec<Matcher>) -> Result<(), ParseError> {
+    fn matchers(&mut self, into: &mut Vec<Matcher>) -> Parse<()> {
         while self.current.kind != TokenKind::RightBrace {
             into.push(self.label_matcher()?);
             self.nodes += 1;
@@ -110,7 +107,7 @@ impl Parser<'_> {
         self.expect(TokenKind::RightBrace, CONTEXT, "\",\" or \"}\"").map(drop)
     }
 
-    fn label_matcher(&mut self) -> Result<Matcher, ParseError> {
+    fn label_matcher(&mut self) -> Parse<Matcher> {
         let name = match self.current.kind {
             TokenKind::Identifier | TokenKind::String => self.advance()?,
             _ => return Err(self.unexpected(CONTEXT, "identifier or \"}\"")),
@@ -129,7 +126,7 @@ impl Parser<'_> {
         self.matcher(op, &label, &text, name.span.to(value.span))
     }
 
-    fn match_op(&mut self) -> Result<Option<MatchOp>, ParseError> {
+    fn match_op(&mut self) -> Parse<Option<MatchOp>> {
         let op = match self.current.kind {
             TokenKind::Assign => MatchOp::Equal,
             TokenKind::Operator(crate::ast::BinaryOp::NotEqual) => MatchOp::NotEqual,
@@ -141,14 +138,14 @@ impl Parser<'_> {
         Ok(Some(op))
     }
 
-    fn matcher(&self, op: MatchOp, name: &str, value: &str, span: Span) -> Result<Matcher, ParseError> {
+    fn matcher(&self, op: MatchOp, name: &str, value: &str, span: Span) -> Parse<Matcher> {
         Matcher::new(op, name, value)
             .map_err(|error| self.error(span, ParseErrorKind::Matcher { message: error.to_string() }))
     }
 
     /// Labels up to and with the closing brace.
     #[cfg(any(test, feature = "testing"))]
-    fn label_set(&mut self, into: &mut Vec<(String, String)>) -> Result<(), ParseError> {
+    fn label_set(&mut self, into: &mut Vec<(String, String)>) -> Parse<()> {
         while self.current.kind != TokenKind::RightBrace {
             let pair = self.label()?;
             if into.iter().any(|(name, _)| *name == pair.0) {
@@ -164,7 +161,7 @@ impl Parser<'_> {
     }
 
     #[cfg(any(test, feature = "testing"))]
-    fn label(&mut self) -> Result<(String, String), ParseError> {
+    fn label(&mut self) -> Parse<(String, String)> {
         let name = match self.current.kind {
             TokenKind::Identifier | TokenKind::String => self.advance()?,
             _ => return Err(self.unexpected("label set", "identifier or \"}\"")),

@@ -13,7 +13,7 @@ mod run;
 mod script;
 mod series;
 
-pub use evaluator::Evaluator;
+pub use evaluator::{Evaluator, test_engine};
 pub use report::{CaseReport, Outcome, Report};
 pub use run::{ScriptStorage, run, test_options};
 pub use script::{
@@ -21,3 +21,6 @@ pub use script::{
     Times,
 };
 pub use series::{HistogramLiteral, HistogramValue, ResetHint, SequenceValue, parse_series};
+
+#[cfg(test)]
+mod tests;

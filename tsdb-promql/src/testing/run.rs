@@ -148,7 +148,7 @@ impl Runner<'_> {
         match eval.times {
             Times::Range { start, end, step_ms } => {
                 let source = self.storage.as_queryable();
-                let result = self.evaluator.range(source, &expr, &eval.expr, start, end, step_ms);
+                let result = self.evaluator.range(source, &expr, start, end, step_ms);
                 self.check(eval, &eval.expr, result).map(drop)
             }
             Times::Instant { at } => {
@@ -190,7 +190,7 @@ impl Runner<'_> {
             Fault::Differs(reason) => Fault::Differs(format!("{reason} ({how}: {text} at {at} ms)")),
             unsupported => unsupported,
         };
-        let result = self.evaluator.instant(source, expr, text, at);
+        let result = self.evaluator.instant(source, expr, at);
         let value = self.check(eval, text, result).map_err(|fault| describe(fault, "instant query"))?;
         let Some(value) = value else { return Ok(()) };
         let excluded = eval.expectation.range_vector.is_some()
@@ -199,21 +199,20 @@ impl Runner<'_> {
         if excluded {
             return Ok(());
         }
-        self.check_middle_step(eval, expr, text, at, &value).map_err(|fault| describe(fault, "range query"))
+        self.check_middle_step(eval, expr, at, &value).map_err(|fault| describe(fault, "range query"))
     }
 
     fn check_middle_step(
         &self,
         eval: &Eval,
         expr: &Expr,
-        text: &str,
         at: Timestamp,
         instant: &Value,
     ) -> Result<(), Fault> {
         const MINUTE: i64 = 60_000;
         let source = self.storage.as_queryable();
         let (start, end) = (at.saturating_sub(MINUTE), at.saturating_add(MINUTE));
-        let result = self.evaluator.range(source, expr, text, start, end, MINUTE).map_err(fault_of)?;
+        let result = self.evaluator.range(source, expr, start, end, MINUTE).map_err(fault_of)?;
         if eval.expectation.ordered {
             return Ok(());
         }

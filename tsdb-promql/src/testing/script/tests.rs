@@ -19,6 +19,7 @@ eval instant at 50m sum(foo) # not a comment of the script
 clear
 eval range from 0 to 1h30m step 5m foo
     foo 1 2
+
 eval_fail instant at 0 foo
     expected_fail_message  some text
 
@@ -48,7 +49,7 @@ fn evaluations_know_their_times_and_expectations() {
     assert_eq!(evals[0].expr, "sum(foo) # not a comment of the script");
     assert_eq!(evals[0].times, Times::Instant { at: 3_000_000 });
     assert!(evals[0].expectation.ordered && evals[0].expectation.warn.len() == 1);
-    assert!(evals[0].expectation.info[0].matches("metric might not be a counter, perhaps"));
+    assert!(evals[0].expectation.info[0].matches("this is not a counter, perhaps"));
     assert_eq!(evals[1].times, Times::Range { start: 0, end: 5_400_000, step_ms: 300_000 });
     assert!(
         matches!(&evals[2].expectation.fail.as_deref(), Some([TextMatch::Exactly(text)]) if text == "some text")
