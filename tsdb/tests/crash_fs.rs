@@ -1,5 +1,7 @@
 //! The durable steps under power cuts at every operation, and the simulated file system against the real one.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 use proptest::prelude::*;
 use std::io;
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! The log and damaged files: what is sound is replayed, what is not is named, nothing is deleted.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use proptest::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! What the log does when nothing goes wrong.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};

@@ -1,5 +1,7 @@
 //! Typed records: what goes in comes out, and damaged records are refused without a panic.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
 use proptest::prelude::*;
 use tsdb::record::{
     Decoded, MAX_SAMPLE_BYTES, RecordSink, SamplesEncoder, SeriesEncoder, decode, encode_metadata,

@@ -22,6 +22,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Memory for framed records that is kept from one append to the next, in bytes.
+const FRAMES_KEPT_BYTES: usize = 1 << 20;
+
 /// An open log. Any number of threads may use it at once.
 #[derive(Debug)]
 pub struct Wal {
@@ -391,6 +394,7 @@ impl State {
     fn write(&mut self, records: &[&[u8]]) -> Result<(), WriteError> {
         let Some(segment) = &mut self.active else { return Ok(()) };
         self.frames.clear();
+        self.frames.shrink_to(FRAMES_KEPT_BYTES);
         for record in records {
             format::frame(segment.number, segment.end, record, &mut self.frames);
         }
