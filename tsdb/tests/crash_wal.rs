@@ -299,8 +299,41 @@ fn a_failed_sync_is_made_good_in_a_fresh_segment_and_never_repeated_on_the_same_
     let expected = [Op::Sync, Op::Create, Op::Append, Op::Sync, Op::SyncDir];
     assert_eq!(fs.ops()[before..], expected);
     assert_eq!(wal.current_segment(), 2);
+    assert_eq!((wal.stats().retired_segments, wal.stats().failed_syncs), (1, 0));
     let (_, replayed) = open(&fs.after_power_cut(Loss::Everything));
     assert_eq!(replayed, [0, 1, 2]);
     let (_, replayed) = open(&fs.after_power_cut(Loss::Nothing));
     assert_eq!(replayed, [0, 1, 2], "what was written twice is replayed once");
+}
+
+#[test]
+fn threads_that_commit_at_once_keep_what_was_acknowledged_through_errors_and_a_power_cut() {
+    const THREADS: u64 = 4;
+    const COMMITS: u64 = 60;
+    for seed in 0..30 {
+        let fs = SimFs::new();
+        let (wal, _) = open(&fs);
+        let mut draw = Draw(seed);
+        for _ in 0..6 {
+            let fault = if draw.below(2) == 0 { Fault::Io } else { Fault::OutOfSpace };
+            fs.inject(fs.op_count() + draw.below(150) as usize, fault);
+        }
+        fs.inject(fs.op_count() + 100 + draw.below(300) as usize, Fault::Crash);
+        let commit = |id: u64| wal.append(&[record(id)]).and_then(|position| wal.sync_to(position)).is_ok();
+        let acknowledged: Vec<BTreeSet<u64>> = std::thread::scope(|scope| {
+            let ids = |thread: u64| (0..COMMITS).map(move |commit| thread * COMMITS + commit);
+            let workers: Vec<_> = (0..THREADS)
+                .map(|t| scope.spawn(move || ids(t).filter(|&id| commit(id)).collect()))
+                .collect();
+            workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+        });
+        for loss in [Loss::Everything, Loss::Nothing, Loss::Random(seed)] {
+            let (_, replayed) = open(&fs.after_power_cut(loss));
+            let distinct: BTreeSet<u64> = replayed.iter().copied().collect();
+            assert_eq!(distinct.len(), replayed.len(), "seed {seed}, {loss:?}: replayed twice");
+            for acknowledged in &acknowledged {
+                assert!(acknowledged.is_subset(&distinct), "seed {seed}, {loss:?}");
+            }
+        }
+    }
 }

@@ -52,6 +52,7 @@ struct State {
     durable: Position,
     syncing: bool,
     failures: u64,
+    retired: u64,
     last_failure: Option<Failure>,
     frames: Vec<u8>,
 }
@@ -103,6 +104,7 @@ impl Wal {
             durable: Position(0),
             syncing: false,
             failures: 0,
+            retired: 0,
             last_failure: None,
             frames: Vec::new(),
         };
@@ -135,8 +137,10 @@ impl Wal {
                 Err(error) if is_out_of_space(&error.source) || retried || !self.keeps_unsynced() => {
                     return Err(error.into_wal_error());
                 }
-                // The segment is condemned; a fresh one may do better.
-                Err(_) => retried = true,
+                Err(error) => {
+                    ::log::warn!("{}; trying a new segment", error.into_wal_error());
+                    retried = true;
+                }
             }
         }
         if self.keeps_unsynced() {
@@ -240,6 +244,7 @@ impl Wal {
             bytes: state.closed.values().sum::<u64>() + active.map_or(0, |segment| segment.end),
             unsynced_bytes: (state.in_flight.byte_len() + state.waiting.byte_len()) as u64,
             failed_syncs: state.failures,
+            retired_segments: state.retired,
         }
     }
 
@@ -323,9 +328,16 @@ impl Wal {
                 }
                 Ok(())
             }
-            Err(_) if self.keeps_unsynced() => self.replace_condemned(state),
+            Err(source) if self.keeps_unsynced() => {
+                let path = state.active_path();
+                ::log::warn!(
+                    "log segment {} does not sync ({source}); its unsynced records are written again",
+                    path.display()
+                );
+                self.replace_condemned(state)
+            }
             Err(source) => {
-                let path = state.active.as_ref().map_or_else(|| self.dir.clone(), |s| s.path.clone());
+                let path = state.active_path();
                 // Nothing was kept that could be written again: all that is left is to say so, once.
                 state.durable = state.appended;
                 self.replace_condemned(state)?;
@@ -428,7 +440,12 @@ impl State {
             let end = if rewrites { segment.durable_end } else { segment.end };
             self.previous = Predecessor { number: segment.number, end };
             self.closed.insert(segment.number, segment.end);
+            self.retired = self.retired.saturating_add(1);
         }
+    }
+
+    fn active_path(&self) -> PathBuf {
+        self.active.as_ref().map_or_else(PathBuf::new, |segment| segment.path.clone())
     }
 
     fn prove_inherited(&mut self, fs: &dyn Fs) -> Result<(), WalError> {

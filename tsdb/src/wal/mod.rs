@@ -60,4 +60,6 @@ pub struct WalStats {
     /// How often records could not be made durable when they should have been. A failed sync that a fresh segment
     /// made good is not counted.
     pub failed_syncs: u64,
+    /// Segments given up because a sync or a write of them failed.
+    pub retired_segments: u64,
 }
