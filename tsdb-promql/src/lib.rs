@@ -6,6 +6,8 @@
 //! | `lex`, `parse`, [`check`] | text to tree; types and the table of functions |
 //! | [`annotation`], [`span`] | what a query says besides its result; where in the text |
 //! | `testing` | the runner of test scripts (feature `testing`) |
+#![doc = ""]
+#![doc = include_str!("../docs/language.md")]
 #![warn(missing_docs)]
 
 pub mod annotation;

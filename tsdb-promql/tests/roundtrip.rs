@@ -3,6 +3,8 @@
 //! The generator builds well-typed trees of the canonical form, the one the parser makes: signs are part of numbers,
 //! and parentheses stand wherever the grouping needs them.
 
+#![expect(clippy::expect_used, reason = "a test")]
+
 use proptest::prelude::*;
 use tsdb_core::{METRIC_NAME, MatchOp, Matcher};
 use tsdb_promql::ast::testing::shape;
@@ -22,6 +24,10 @@ proptest! {
         let parsed = parsed.expect("checked");
         prop_assert_eq!(shape(&tree), shape(&parsed), "{}", text);
         prop_assert_eq!(&text, &parsed.to_string());
+        let broken = tree.pretty();
+        let parsed = parse(&broken, &ParseOptions::all_features());
+        prop_assert!(parsed.is_ok(), "{broken}: {parsed:?}");
+        prop_assert_eq!(shape(&tree), shape(&parsed.expect("checked")), "{}", broken);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The scripts are not part of this repository. They are taken from the folder that `TSDB_PROMQLTEST_DIR` names, or
 //! from `../shared/promqltest` beside the checkout. Where there is none, these tests say so loudly and pass.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test that reports")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that reports")]
 
 use std::path::PathBuf;
 use tsdb_core::testing::MemStore;

@@ -10,6 +10,7 @@
 
 mod duration;
 mod operator;
+mod pretty;
 mod print;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

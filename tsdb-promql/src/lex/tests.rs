@@ -59,10 +59,10 @@ fn durations_go_from_large_units_to_small_ones() {
     let millis =
         [("1h30m", 5_400_000), ("1500ms", 1500), ("1y", 31_536_000_000), ("1w2d", 777_600_000), ("0", 0)];
     for (text, ms) in millis {
-        assert_eq!(duration::duration_millis(text), Some(ms), "{text}");
+        assert_eq!(duration_millis(text), Some(ms), "{text}");
     }
     for text in ["5m5m", "30m1h", "1hs", "", "1", "5", "99999999999y", "m", "-5m", "1.5h"] {
-        assert_eq!(duration::duration_millis(text), None, "{text}");
+        assert_eq!(duration_millis(text), None, "{text}");
     }
     assert_eq!(kinds("5m1h"), [TokenKind::Duration]);
 }

@@ -1,7 +1,7 @@
 //! Durations in brackets and behind `offset`, with their arithmetic.
 
 use super::{Parsed, Parser};
-use crate::ast::{BinaryOp, DurationExpr, DurationOp, DurationValue, NumberLiteral, literal_millis};
+use crate::ast::{BinaryOp, DurationExpr, DurationOp, DurationValue, literal_millis};
 use crate::error::Parse;
 use crate::lex::{Keyword, TokenKind};
 use crate::span::Span;

@@ -98,3 +98,15 @@ fn selectors_stand_alone() {
     assert!(parse_selector("up offset 5m", &all()).is_err());
     assert!(parse_selector("1", &all()).is_err());
 }
+
+#[test]
+fn long_expressions_are_broken_into_lines() {
+    let text = "sum by (job, instance) (rate(http_requests_total{job=\"api\",instance=\"0\"}[5m])) / on (job) \
+                group_left () count by (job) (up) > 0.5";
+    assert_eq!(
+        parse(text, &all()).unwrap().pretty(),
+        "    sum by (job, instance) (rate(http_requests_total{instance=\"0\",job=\"api\"}[5m]))\n  \
+         / on (job) group_left ()\n    count by (job) (up)\n>\n  0.5"
+    );
+    assert_eq!(parse("sum( foo )", &all()).unwrap().pretty(), "sum(foo)");
+}

@@ -241,7 +241,7 @@ impl Builder {
     }
 
     fn matrix(&self, matrix: &MatrixSelector, scope: Scope) -> Result<Lowered<RangeNode>, QueryError> {
-        let range_ms = self.duration(&matrix.range)?;
+        let range_ms = self.window(&matrix.range)?;
         let selector = self.selector(&matrix.selector, matrix.span, scope, range_ms)?;
         let window = Window { range_ms, at: selector.at, offset_ms: selector.offset_ms };
         let invariant = window.at.is_some();
@@ -249,10 +249,10 @@ impl Builder {
     }
 
     fn subquery(&self, subquery: &Subquery, scope: Scope) -> Result<Lowered<RangeNode>, QueryError> {
-        let range_ms = self.duration(&subquery.range)?;
+        let range_ms = self.window(&subquery.range)?;
         let (at, offset_ms) = self.modifiers(&subquery.modifiers)?;
         let step_ms = match &subquery.step {
-            Some(step) => self.duration(step)?,
+            Some(step) => self.window(step)?,
             None => 0,
         };
         let step_ms = if step_ms > 0 { step_ms } else { self.times.default_subquery_step_ms.max(1) };
@@ -296,6 +296,13 @@ impl Builder {
     fn duration(&self, duration: &DurationValue) -> Result<i64, QueryError> {
         let range_ms = self.times.end.saturating_sub(self.times.start);
         duration.resolve(self.times.step_ms, range_ms).map_err(|e| QueryError::execution(e.to_string()))
+    }
+
+    /// The length of a window or of a step, which is positive.
+    fn window(&self, duration: &DurationValue) -> Result<i64, QueryError> {
+        let range_ms = self.times.end.saturating_sub(self.times.start);
+        let length_ms = duration.resolve_positive(self.times.step_ms, range_ms);
+        length_ms.map_err(|e| QueryError::execution(e.to_string()))
     }
 
     fn touch(&self, from: Timestamp, to: Timestamp) {
