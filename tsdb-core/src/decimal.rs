@@ -33,6 +33,12 @@ pub(crate) fn to_decimal(value: f64, exponent: u8) -> Option<i64> {
     (back.to_bits() == value.to_bits() && scaled.abs() < LIMIT).then(|| to_integer(rounded))
 }
 
+/// The integer nearest to `value` times the power of ten: the integer of a value that is known to be a decimal.
+#[inline]
+pub(crate) fn nearest(value: f64, exponent: u8) -> i64 {
+    to_integer(value * power(exponent))
+}
+
 /// The value of a decimal of at most 51 bits; some number for larger ones, which no writer produces.
 #[inline]
 pub(crate) fn from_decimal(integer: i64, power: f64) -> f64 {
@@ -50,10 +56,10 @@ pub(crate) fn exponent_of(value: f64) -> Option<u8> {
     (0..=MAX_EXPONENT).find(|exponent| to_decimal(value, *exponent).is_some())
 }
 
-/// The integer of a float without fraction and below [`LIMIT`].
+/// The integer nearest to a float below [`LIMIT`].
 #[inline]
-fn to_integer(rounded: f64) -> i64 {
-    (rounded + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()).cast_signed()
+fn to_integer(value: f64) -> i64 {
+    (value + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()).cast_signed()
 }
 
 #[cfg(test)]

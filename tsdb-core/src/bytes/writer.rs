@@ -121,5 +121,5 @@ impl Writer {
 /// Length of `value` as a varint, in bytes.
 #[inline]
 pub const fn varint_len(value: u64) -> usize {
-    (u64::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
+    u64::BITS.saturating_sub((value | 1).leading_zeros()).div_ceil(7) as usize
 }

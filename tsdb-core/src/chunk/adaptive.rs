@@ -23,38 +23,40 @@ impl Adaptive {
         Self(bits.saturating_mul(8))
     }
 
-    /// Appends `number`.
+    /// Appends the lowest `prefix_bits` (at most three) of `prefix`, then `number`.
     #[inline]
-    pub(super) fn write(&mut self, number: u64, out: &mut BitWriter) {
+    pub(super) fn write(&mut self, prefix: u64, prefix_bits: u32, number: u64, out: &mut BitWriter) {
         let parameter = self.parameter();
         let ones = u32::try_from(number >> parameter).unwrap_or(ESCAPE);
         if ones < ESCAPE {
             let low = number & mask(parameter);
-            out.write(mask(ones) | low << ones << 1, ones.saturating_add(1).saturating_add(parameter));
+            let code = mask(ones) | low << ones << 1;
+            // At most 3 + 11 + 1 + 48 bits.
+            let bits = prefix_bits.wrapping_add(ones).wrapping_add(1).wrapping_add(parameter);
+            out.write(prefix | code << prefix_bits, bits);
         } else {
             let bits = width(number);
-            out.write(
-                mask(ESCAPE) | u64::from(bits.saturating_sub(1)) << ESCAPE,
-                ESCAPE.saturating_add(WIDTH_BITS),
-            );
+            let code = mask(ESCAPE) | u64::from(bits.saturating_sub(1)) << ESCAPE;
+            let code_bits = prefix_bits.wrapping_add(ESCAPE).wrapping_add(WIDTH_BITS);
+            out.write(prefix | code << prefix_bits, code_bits);
             out.write(number, bits);
         }
         self.follow(number);
     }
 
-    /// Reads a number; zeros behind the end of the input.
+    /// Skips a prefix of at most three bits and reads a number; zeros behind the end of the input.
     #[inline]
-    pub(super) fn read(&mut self, bits: &mut BitReader<'_>) -> u64 {
+    pub(super) fn read(&mut self, prefix_bits: u32, bits: &mut BitReader<'_>) -> u64 {
         let parameter = self.parameter();
-        let window = bits.peek();
+        let window = bits.peek() >> prefix_bits;
         let ones = window.trailing_ones();
         let number = if ones < ESCAPE {
-            bits.consume(ones.saturating_add(1));
+            bits.consume(prefix_bits.wrapping_add(ones).wrapping_add(1));
             u64::from(ones) << parameter | bits.take(parameter)
         } else {
-            let escaped = u32::try_from((window >> ESCAPE) & mask(WIDTH_BITS)).unwrap_or(0);
-            bits.consume(ESCAPE.saturating_add(WIDTH_BITS));
-            bits.take(escaped.saturating_add(1))
+            let width_less_one = u32::try_from((window >> ESCAPE) & mask(WIDTH_BITS)).unwrap_or(0);
+            bits.consume(prefix_bits.wrapping_add(ESCAPE).wrapping_add(WIDTH_BITS));
+            bits.take(width_less_one.wrapping_add(1))
         };
         self.follow(number);
         number

@@ -13,10 +13,7 @@ impl State {
         let change = zigzag(delta.wrapping_sub(self.delta));
         match change.checked_sub(1) {
             None => out.write(0, 1),
-            Some(change) => {
-                out.write(1, 1);
-                self.time_size.write(change, out);
-            }
+            Some(change) => self.time_size.write(1, 1, change, out),
         }
         (self.time, self.delta) = (timestamp, delta);
     }
@@ -24,8 +21,10 @@ impl State {
     /// Reads a timestamp.
     #[inline]
     pub(super) fn read_time(&mut self, bits: &mut BitReader<'_>) -> Timestamp {
-        if bits.take(1) == 1 {
-            let change = self.time_size.read(bits).wrapping_add(1);
+        if bits.peek() & 1 == 0 {
+            bits.consume(1);
+        } else {
+            let change = self.time_size.read(1, bits).wrapping_add(1);
             self.delta = self.delta.wrapping_add(unzigzag(change));
         }
         self.time = self.time.wrapping_add(self.delta);

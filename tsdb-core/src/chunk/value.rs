@@ -6,7 +6,13 @@
 use super::state::{State, TRIALS};
 use crate::bits::{BitReader, BitWriter, mask};
 use crate::bytes::{unzigzag, zigzag};
-use crate::decimal::{MAX_EXPONENT, from_decimal, from_integer, power, to_decimal};
+use crate::decimal::{MAX_EXPONENT, from_decimal, from_integer, nearest, power, to_decimal};
+
+/// Codes of a changed value, first bit lowest. In decimal mode: the difference of the integers; the same after a new
+/// exponent; into XOR mode. In XOR mode: bits of the last window; a new window; into decimal mode.
+const DIFFERENCE: u64 = 0b01;
+const NEW: u64 = 0b011;
+const SWITCH: u64 = 0b111;
 
 /// Bits of an exponent.
 const EXPONENT_BITS: u32 = 4;
@@ -32,8 +38,12 @@ impl State {
     /// Reads a value.
     #[inline]
     pub(super) fn read_value(&mut self, bits: &mut BitReader<'_>) -> f64 {
-        if bits.take(1) == 1 {
-            if self.decimal { self.read_decimal(bits) } else { self.read_xor(bits) }
+        if bits.peek() & 1 == 0 {
+            bits.consume(1);
+        } else if self.decimal {
+            self.read_decimal(bits);
+        } else {
+            self.read_xor(bits);
         }
         f64::from_bits(self.value)
     }
@@ -42,9 +52,8 @@ impl State {
     #[inline]
     fn write_decimal(&mut self, value: f64, out: &mut BitWriter) {
         if let Some(integer) = to_decimal(value, self.exponent) {
-            out.write(0b01, 2);
-            let before = self.integer().unwrap_or(0);
-            self.value_size.write(zigzag(integer.wrapping_sub(before)).wrapping_sub(1), out);
+            let change = zigzag(integer.wrapping_sub(self.integer()));
+            self.value_size.write(DIFFERENCE, 2, change.wrapping_sub(1), out);
         } else {
             self.leave_decimal(value, out);
         }
@@ -52,18 +61,15 @@ impl State {
 
     #[cold]
     fn leave_decimal(&mut self, value: f64, out: &mut BitWriter) {
-        let last = f64::from_bits(self.value);
-        let fits =
-            |exponent: &u8| to_decimal(value, *exponent).is_some() && to_decimal(last, *exponent).is_some();
-        match (self.exponent.saturating_add(1)..=MAX_EXPONENT).find(fits) {
+        match self.common_exponent(self.exponent.saturating_add(1), value) {
             Some(exponent) => {
-                out.write(0b011, 3);
+                out.write(NEW, 3);
                 out.write(u64::from(exponent), EXPONENT_BITS);
                 self.exponent = exponent;
                 self.write_decimal(value, out);
             }
             None => {
-                out.write(0b111, 3);
+                out.write(SWITCH, 3);
                 self.decimal = false;
                 self.trials = TRIALS;
                 self.write_window(value.to_bits() ^ self.value, out);
@@ -71,42 +77,48 @@ impl State {
         }
     }
 
+    #[inline]
     fn read_decimal(&mut self, bits: &mut BitReader<'_>) {
-        if bits.take(1) == 1 {
-            if bits.take(1) == 1 {
+        match bits.peek() & mask(3) {
+            SWITCH => {
+                bits.consume(3);
                 self.decimal = false;
-                self.read_window(bits);
-                return;
+                return self.read_window(bits);
             }
-            self.exponent = u8::try_from(bits.take(EXPONENT_BITS)).unwrap_or(0);
-            // The writer's code for the value follows whole.
-            bits.consume(2);
+            NEW => {
+                bits.consume(3);
+                self.exponent = u8::try_from(bits.take(EXPONENT_BITS)).unwrap_or(0);
+            }
+            _ => {}
         }
-        let before = self.integer().unwrap_or(0);
-        let integer = before.wrapping_add(unzigzag(self.value_size.read(bits).wrapping_add(1)));
-        self.value = match self.exponent {
+        let change = self.value_size.read(2, bits).wrapping_add(1);
+        let integer = self.integer().wrapping_add(unzigzag(change));
+        let value = match self.exponent {
             0 => from_integer(integer),
             exponent => from_decimal(integer, power(exponent)),
-        }
-        .to_bits();
+        };
+        self.value = value.to_bits();
     }
 
-    /// The last value as an integer under the exponent; in decimal mode there is always one.
+    /// The last value as an integer under the exponent, at which it is a decimal.
     #[inline]
-    fn integer(&self) -> Option<i64> {
-        to_decimal(f64::from_bits(self.value), self.exponent)
+    fn integer(&self) -> i64 {
+        nearest(f64::from_bits(self.value), self.exponent)
+    }
+
+    /// The least exponent from `lowest` on at which the last value and the next are decimals.
+    fn common_exponent(&self, lowest: u8, next: f64) -> Option<u8> {
+        let last = f64::from_bits(self.value);
+        let fits = |exponent: &u8| [last, next].iter().all(|value| to_decimal(*value, *exponent).is_some());
+        (lowest..=MAX_EXPONENT).find(fits)
     }
 
     /// `1 0` and the bits of the window; `1 1 0` and a new window; `1 1 1` back into decimal mode.
     fn write_xor(&mut self, value: f64, out: &mut BitWriter) {
         if self.trials > 0 {
             self.trials = self.trials.saturating_sub(1);
-            let last = f64::from_bits(self.value);
-            let fits = |exponent: &u8| {
-                to_decimal(value, *exponent).is_some() && to_decimal(last, *exponent).is_some()
-            };
-            if let Some(exponent) = (0..=MAX_EXPONENT).find(fits) {
-                out.write(0b111, 3);
+            if let Some(exponent) = self.common_exponent(0, value) {
+                out.write(SWITCH, 3);
                 out.write(u64::from(exponent), EXPONENT_BITS);
                 self.exponent = exponent;
                 self.decimal = true;
@@ -118,10 +130,10 @@ impl State {
         let fits = self.meaningful > 0 && xor.leading_zeros() >= leading && xor.trailing_zeros() >= trailing;
         // A window much wider than needed costs more, over time, than a new one.
         if fits && xor.leading_zeros().saturating_sub(leading) < 12 {
-            out.write(0b01, 2);
+            out.write(DIFFERENCE, 2);
             out.write(xor >> trailing, u32::from(self.meaningful));
         } else {
-            out.write(0b011, 3);
+            out.write(NEW, 3);
             self.write_window(xor, out);
         }
     }
@@ -139,16 +151,21 @@ impl State {
     }
 
     fn read_xor(&mut self, bits: &mut BitReader<'_>) {
-        if bits.take(1) == 0 {
-            let window = bits.take(u32::from(self.meaningful)).wrapping_shl(self.trailing());
-            self.value ^= window;
-        } else if bits.take(1) == 0 {
-            self.read_window(bits);
-        } else {
-            self.exponent = u8::try_from(bits.take(EXPONENT_BITS)).unwrap_or(0);
-            self.decimal = true;
-            bits.consume(1);
-            self.read_decimal(bits);
+        match bits.peek() & mask(3) {
+            SWITCH => {
+                bits.consume(3);
+                self.exponent = u8::try_from(bits.take(EXPONENT_BITS)).unwrap_or(0);
+                self.decimal = true;
+                self.read_decimal(bits);
+            }
+            NEW => {
+                bits.consume(3);
+                self.read_window(bits);
+            }
+            _ => {
+                bits.consume(2);
+                self.value ^= bits.take(u32::from(self.meaningful)).wrapping_shl(self.trailing());
+            }
         }
     }
 
@@ -157,8 +174,7 @@ impl State {
         let meaningful = bits.take(MEANINGFUL_BITS).wrapping_add(1);
         self.leading = u8::try_from(leading).unwrap_or(0);
         self.meaningful = u8::try_from(meaningful).unwrap_or(64);
-        let window = bits.take(u32::from(self.meaningful)).wrapping_shl(self.trailing());
-        self.value ^= window;
+        self.value ^= bits.take(u32::from(self.meaningful)).wrapping_shl(self.trailing());
     }
 
     #[inline]

@@ -26,7 +26,7 @@ pub(super) struct Model {
 const ADVANTAGE_PERCENT: u64 = 110;
 
 /// Residuals that an estimate looks at, evenly spread.
-const PROBES: usize = 256;
+const PROBES: usize = 128;
 
 /// What a byte costs besides its entropy, in 256ths of a bit.
 const COST_OF_BYTE: u64 = 32;
@@ -80,12 +80,7 @@ impl Chooser {
         let step = i64::try_from(slope).unwrap_or(0);
         let flat = Model { order: 0, step, middle: 0, ..base };
         residuals(&flat, &self.units, &mut self.candidate);
-        let half = self.candidate.len() / 2;
-        let middle = match self.candidate.get(half) {
-            Some(_) => *self.candidate.select_nth_unstable(half).1,
-            None => 0,
-        };
-        Model { middle, ..flat }
+        Model { middle: median(&self.candidate), ..flat }
     }
 
     /// Order 2: differences of differences.
@@ -157,16 +152,31 @@ pub(super) fn best_width(residuals: &[i64]) -> usize {
     (0..=MAX_WIDTH).min_by_key(|width| bytes(*width)).unwrap_or(MAX_WIDTH)
 }
 
-/// About the bits that [`PROBES`] residuals take after entropy coding of their byte planes, in 256ths.
-fn cost(residuals: &[i64]) -> u64 {
-    let mut buffer = [0; PROBES];
+/// Some of the residuals, evenly spread, and how many they are.
+fn probe(residuals: &[i64]) -> ([i64; PROBES], usize) {
+    let mut probes = [0; PROBES];
     let stride = residuals.len().div_ceil(PROBES).max(1);
-    let mut probes = 0_usize;
-    for (probe, residual) in buffer.iter_mut().zip(residuals.iter().step_by(stride)) {
+    let mut count = 0_usize;
+    for (probe, residual) in probes.iter_mut().zip(residuals.iter().step_by(stride)) {
         *probe = *residual;
-        probes = probes.saturating_add(1);
+        count = count.saturating_add(1);
     }
-    let probes = buffer.get(..probes).unwrap_or_default();
+    (probes, count)
+}
+
+/// About the median.
+fn median(residuals: &[i64]) -> i64 {
+    let (mut probes, count) = probe(residuals);
+    match probes.get_mut(..count) {
+        Some(probes @ [_, ..]) => *probes.select_nth_unstable(probes.len() / 2).1,
+        _ => 0,
+    }
+}
+
+/// About the bits that the probes take after entropy coding of their byte planes, in 256ths.
+fn cost(residuals: &[i64]) -> u64 {
+    let (probes, count) = probe(residuals);
+    let probes = probes.get(..count).unwrap_or_default();
     let width = best_width(probes);
     let exceptions = probes.iter().map(|residual| byte_width(*residual)).filter(|bytes| *bytes > width);
     let exception_bits = exceptions.map(|bytes| (bytes as u64).saturating_add(2).saturating_mul(8 << 8));

@@ -1,4 +1,5 @@
 //! Sealed columns: the samples of many neighbouring series in one frame, as a block stores them.
+#![doc = include_str!("../../docs/pack-format.md")]
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 mod columns;

@@ -21,7 +21,7 @@ pub(super) const fn byte_width(value: i64) -> usize {
     // All bits that differ from the sign, and the sign.
     match value {
         0 => 0,
-        _ => crate::bits::width((value ^ (value >> 63)).cast_unsigned()) as usize / 8 + 1,
+        _ => (crate::bits::width((value ^ (value >> 63)).cast_unsigned()) as usize / 8).saturating_add(1),
     }
 }
 

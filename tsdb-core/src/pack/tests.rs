@@ -1,4 +1,9 @@
 //! What packed columns promise, on drawn columns.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "an overflow fails the test"
+)]
 
 use super::*;
 use crate::read::SampleColumns;
