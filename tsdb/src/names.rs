@@ -9,8 +9,7 @@
 //!                             blocks
 //! <data>/<ULID>/meta.json     a block: what it is,
 //! <data>/<ULID>/index         its series and postings,
-//! <data>/<ULID>/chunks/000001 its samples, numbered from 1,
-//! <data>/<ULID>/tombstones    and what was deleted from it
+//! <data>/<ULID>/chunks/000001 and its samples, numbered from 1
 //! <anything>.tmp              unfinished; removed at the next start
 //! ```
 
@@ -29,8 +28,6 @@ pub(crate) const META: &str = "meta.json";
 pub(crate) const INDEX: &str = "index";
 /// Directory of the chunk files of a block.
 pub(crate) const CHUNKS_DIR: &str = "chunks";
-/// Deletions of a block.
-pub(crate) const TOMBSTONES: &str = "tombstones";
 
 const TEMPORARY_SUFFIX: &str = ".tmp";
 const CHECKPOINT_PREFIX: &str = "checkpoint-";

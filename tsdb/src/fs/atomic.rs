@@ -44,7 +44,11 @@ pub fn create_dirs(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
     }
     fs.create_dir_all(dir)?;
     if missing.is_empty() {
-        return fs.sync_dir(parent(dir));
+        return match fs.sync_dir(parent(dir)) {
+            // Whoever may not look into the directory above did not create this one.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        };
     }
     missing.into_iter().rev().try_for_each(|created| fs.sync_dir(parent(created)))
 }

@@ -11,6 +11,7 @@
 //! Deliberately absent: permissions, links, modification times.
 
 mod disk;
+mod draw;
 
 use super::{DirEntry, File, FileBytes, FileLock, Fs};
 use disk::{Disk, NodeId};
