@@ -4,7 +4,7 @@
 //! A tenant whose database cannot be opened hurts no other: asking for it reports the error, and asking again tries
 //! again.
 
-use crate::fs::{DirLock, Fs, OsFs};
+use crate::fs::{DirLock, Fs, OsFs, create_dirs};
 use crate::{Db, Error, Options, engine, names};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ impl Tenants {
     /// As [`open`](Self::open).
     pub fn open_on(fs: Arc<dyn Fs>, root: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
         let root = root.as_ref().to_owned();
-        fs.create_dir_all(&root).map_err(|e| Error::io("create", &root, e))?;
+        create_dirs(&*fs, &root).map_err(|e| Error::io("create", &root, e))?;
         let lock = DirLock::acquire(&*fs, &root).map_err(engine::lock_error)?;
         let found = existing(&*fs, &root)?;
         let slots = found.iter().map(|tenant| (tenant.clone(), Arc::default())).collect();

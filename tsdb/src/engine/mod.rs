@@ -5,7 +5,7 @@ mod work;
 
 use crate::block::FrameCache;
 use crate::blocks::{BlockPlace, Blocks};
-use crate::fs::{DirLock, Fs, LockError};
+use crate::fs::{DirLock, Fs, LockError, create_dirs};
 use crate::head::{Durable, Head, Place, Settings};
 use crate::query::{DamageLog, DbQuerier};
 use crate::wal::WalOptions;
@@ -48,7 +48,7 @@ impl Engine {
     /// Opens `dir`.
     pub(crate) fn open(fs: Arc<dyn Fs>, dir: &Path, options: Options) -> Result<Self, Error> {
         options.check()?;
-        fs.create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
+        create_dirs(&*fs, dir).map_err(|e| Error::io("create", dir, e))?;
         let lock = DirLock::acquire(&*fs, dir).map_err(lock_error)?;
         version::check(&*fs, dir)?;
         let cache = Arc::new(FrameCache::new(options.block_cache_bytes));
