@@ -117,8 +117,12 @@ impl Block {
     /// Decodes a block of `len` values from the start of `bytes`.
     pub(super) fn read(bytes: &[u8], len: usize) -> Result<Self, Corruption> {
         let mut reader = Reader::new(VALUES, bytes);
-        let mut block = Self::default();
-        let mut previous: Vec<u8> = Vec::new();
+        let mut block = Self {
+            text: String::with_capacity(bytes.len().saturating_mul(2)),
+            ends: Vec::with_capacity(len),
+            postings: Vec::with_capacity(len),
+        };
+        let mut previous: Vec<u8> = Vec::with_capacity(64);
         let mut postings = size(&mut reader, "offset of postings")?;
         for index in 0..len {
             let shared = if index == 0 { 0 } else { size(&mut reader, "shared prefix")? };

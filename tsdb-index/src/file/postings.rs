@@ -275,17 +275,16 @@ fn read_packed_block(
     set: &mut Ascending<'_, '_>,
 ) -> Result<(), Corruption> {
     let mask = 1_u64.wrapping_shl(width).wrapping_sub(1);
-    let (mut bits, mut filled) = (0_u64, 0_u32);
-    let mut bytes = bytes.iter();
+    let mut at = 0_usize;
     for _ in 0..len {
-        while filled < width {
-            let byte = u64::from(bytes.next().copied().unwrap_or(0));
-            bits |= byte.wrapping_shl(filled);
-            filled = filled.wrapping_add(8);
-        }
-        set.push(bits & mask)?;
-        bits = bits.wrapping_shr(width);
-        filled = filled.wrapping_sub(width);
+        // A gap has at most 32 bits, so eight bytes from the one it begins in hold it.
+        let rest = bytes.get(at / 8..).unwrap_or_default();
+        let word = match rest.first_chunk::<8>() {
+            Some(word) => u64::from_le_bytes(*word),
+            None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        set.push(word >> (at % 8) & mask)?;
+        at = at.wrapping_add(width as usize);
     }
     Ok(())
 }
