@@ -1,0 +1,118 @@
+//! Writes the seeds of those targets whose input is binary: `cargo run --example seeds`, in this folder.
+//!
+//! Seeds are small and valid, so that the fuzzer begins behind the front door. Run it again when a format changes.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use tsdb::record::{SamplesEncoder, SeriesEncoder, encode_metadata};
+use tsdb_core::chunk::xor::XorChunk;
+use tsdb_core::metadata::{Metadata, MetricType};
+use tsdb_core::pack::FrameWriter;
+use tsdb_core::{Labels, SeriesRef, TimeRange, labels};
+use tsdb_index::{ChunkRef, IndexWriter};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn main() -> Outcome {
+    remote_write()?;
+    wal_read()?;
+    record_decode()?;
+    chunk_decode()?;
+    index_open()
+}
+
+fn seed(target: &str, name: &str, parts: &[&[u8]]) -> Outcome {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+    fs::create_dir_all(&folder)?;
+    Ok(fs::write(folder.join(name), parts.concat())?)
+}
+
+fn fleet() -> Result<Vec<Labels>, Box<dyn Error>> {
+    let mut fleet = Vec::new();
+    for job in ["api", "web"] {
+        for instance in ["a:9100", "b:9100", "c:9100"] {
+            fleet.push(Labels::from_pairs([("__name__", "up"), ("instance", instance), ("job", job)])?);
+        }
+    }
+    fleet.sort();
+    Ok(fleet)
+}
+
+fn field(number: u8, payload: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2, u8::try_from(payload.len()).unwrap_or(u8::MAX)], payload].concat()
+}
+
+fn remote_write() -> Outcome {
+    let mut message = Vec::new();
+    for series in fleet()?.iter().take(2) {
+        let mut fields = Vec::new();
+        labels::write_wire(series, &mut fields);
+        let sample = [&[0x09][..], &1.5_f64.to_le_bytes(), &[0x10, 0x90, 0x4e]].concat();
+        fields.extend(field(2, &sample));
+        message.extend(field(1, &fields));
+    }
+    let metadata = [&[0x08, 0x02][..], &field(2, b"up"), &field(4, b"Is it up?"), &field(5, b"s")].concat();
+    message.extend(field(3, &metadata));
+    seed("remote_write", "plain", &[&[0], &message])?;
+    seed("remote_write", "snappy", &[&[1], &snap::raw::Encoder::new().compress_vec(&message)?])
+}
+
+fn wal_read() -> Outcome {
+    seed(
+        "wal_read",
+        "raw",
+        &[&[0, 0xff, 0xff], &tsdb_fuzz::wal_segment(tsdb_fuzz::Input::new(b"\x01\x02hi"), 1, 0)],
+    )?;
+    let fragments = b"\x01\x02hi\x02\x01a\x03\x01b\x04\x01c\x41\x00\x81\x01x\x01\x00";
+    seed("wal_read", "fragments", &[&[1, 9, 0, 0, 0], fragments])?;
+    seed("wal_read", "damaged", &[&[2, 1, 50, 0, 1], b"\x05\x00abcdefgh\xff\x03abcdefgh\x00\x00"])
+}
+
+fn record_decode() -> Outcome {
+    let (mut series, mut samples) = (SeriesEncoder::new(), SamplesEncoder::new());
+    for (number, labels) in (0..).zip(&fleet()?) {
+        series.push(SeriesRef(number), labels);
+        samples.push(SeriesRef(number), 1_700_000_000_000, f64::from(number));
+        samples.push(SeriesRef(number), 1_700_000_015_000, 0.5);
+    }
+    let mut record = Vec::new();
+    series.finish(&mut record);
+    seed("record_decode", "series", &[&record])?;
+    record.clear();
+    samples.finish(&mut record);
+    seed("record_decode", "samples", &[&record])?;
+    record.clear();
+    let metadata =
+        Metadata { metric_type: MetricType::Counter, unit: "seconds".into(), help: "Time spent.".into() };
+    encode_metadata("up", &metadata, &mut record);
+    seed("record_decode", "metadata", &[&record])
+}
+
+fn chunk_decode() -> Outcome {
+    let drawn: Vec<u8> = (0..60).flat_map(|n| [n % 16, n, 3, 200 - n]).collect();
+    let columns = tsdb_fuzz::samples(tsdb_fuzz::Input::new(&drawn));
+    let mut chunk = XorChunk::new();
+    for (timestamp, value) in columns.timestamps.iter().zip(&columns.values) {
+        chunk.push(*timestamp, *value)?;
+    }
+    seed("chunk_decode", "chunk", &[&[0], chunk.as_bytes()])?;
+    let mut frame = FrameWriter::new();
+    frame.push(&columns.timestamps, &columns.values)?;
+    frame.push(&columns.timestamps, &vec![1.0; columns.len()])?;
+    frame.push(&[1, 2, 3], &[0.1, 0.2, f64::NAN])?;
+    seed("chunk_decode", "frame", &[&[1], &frame.finish()])?;
+    seed("chunk_decode", "into_chunk", &[&[2], &drawn])?;
+    seed("chunk_decode", "into_frame", &[&[3, 120], &drawn])
+}
+
+fn index_open() -> Outcome {
+    let mut writer = IndexWriter::new();
+    for (slot, labels) in (0..).zip(&fleet()?) {
+        let range = TimeRange::new(1000, 2000).ok_or("the range is in order")?;
+        writer.add(labels, &[ChunkRef { frame: 0, slot, range, samples: 8 }])?;
+    }
+    let file = writer.finish();
+    seed("index_open", "sealed", &[&[0], &file])?;
+    seed("index_open", "as_it_is", &[&[1], &file])
+}
