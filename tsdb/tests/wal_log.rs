@@ -129,6 +129,25 @@ fn an_append_is_one_write_and_no_sync() {
 }
 
 #[test]
+fn a_large_batch_is_written_in_pieces_and_all_or_nothing_of_it_stays() {
+    let batch: Vec<&[u8]> = vec![&[5; 100_000]; 50];
+    for room in (0..6_000_000).step_by(500_000) {
+        let fs = SimFs::new();
+        let (wal, ..) = sim(&fs);
+        wal.append(&[b"first"]).unwrap();
+        fs.set_capacity(Some(room));
+        let fits = wal.append(&batch).is_ok();
+        fs.set_capacity(None);
+        wal.append(&[b"last"]).unwrap();
+        let (_, replayed, report) = sim(&fs);
+        assert_eq!(replayed.len(), if fits { 52 } else { 2 });
+        assert_eq!(replayed.last().unwrap().1, b"last");
+        assert_eq!(report.damage, []);
+        assert_eq!(fits, room > 5_000_000);
+    }
+}
+
+#[test]
 fn appends_sync_by_themselves_when_too_much_waits() {
     let fs = SimFs::new();
     let options = WalOptions { max_unsynced_bytes: 10_000, ..WalOptions::default() };

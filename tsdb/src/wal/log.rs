@@ -22,8 +22,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Memory for framed records that is kept from one append to the next, in bytes.
-const FRAMES_KEPT_BYTES: usize = 1 << 20;
+/// Framed records are handed to the file in pieces of about this size, in bytes.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// An open log. Any number of threads may use it at once.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl Wal {
         Ok((wal, report))
     }
 
-    /// Appends `records` as one write and returns the position behind the last of them. They reach the operating
+    /// Appends `records`, as one write unless they are many, and returns the position behind the last of them. They reach the operating
     /// system before this returns, so they survive the death of the process; they survive a power cut after
     /// [`sync_to`](Self::sync_to).
     ///
@@ -405,14 +405,9 @@ impl State {
     /// Writes `records` to the active segment, all or none.
     fn write(&mut self, records: &[&[u8]]) -> Result<(), WriteError> {
         let Some(segment) = &mut self.active else { return Ok(()) };
-        self.frames.clear();
-        self.frames.shrink_to(FRAMES_KEPT_BYTES);
-        for record in records {
-            format::frame(segment.number, segment.end, record, &mut self.frames);
-        }
-        match segment.file.append(&self.frames) {
-            Ok(()) => {
-                segment.end = segment.end.saturating_add(self.frames.len() as u64);
+        match write_frames(segment, records, &mut self.frames) {
+            Ok(end) => {
+                segment.end = end;
                 Ok(())
             }
             Err(source) => {
@@ -491,4 +486,21 @@ impl State {
             None => WalError::io("sync", Path::new(""), io::ErrorKind::Other.into()),
         }
     }
+}
+
+/// Writes `records` behind the end of `segment`, in one piece unless they are many; returns where they end.
+fn write_frames(segment: &ActiveSegment, records: &[&[u8]], frames: &mut Vec<u8>) -> io::Result<u64> {
+    let mut end = segment.end;
+    let mut rest = records.iter().peekable();
+    while let Some(record) = rest.next() {
+        format::frame(segment.number, end, record, frames);
+        if rest.peek().is_none() || frames.len() >= PIECE_BYTES {
+            let written = segment.file.append(frames);
+            end = end.saturating_add(frames.len() as u64);
+            frames.clear();
+            frames.shrink_to(PIECE_BYTES);
+            written?;
+        }
+    }
+    Ok(end)
 }
