@@ -4,7 +4,7 @@ use super::calendar::calendar_field;
 use super::context::Context;
 use super::grid::Grid;
 use super::operator::{ABSENT, Identity, Operator, Scratch, VectorOp, as_point, is_absent};
-use super::scalar::Steps;
+use super::scalar::{Steps, larger, smaller};
 use crate::failure::QueryError;
 use crate::plan::{MapFn, TrigFn};
 use std::f64::consts::PI;
@@ -83,15 +83,9 @@ fn sign(value: f64) -> f64 {
     }
 }
 
-/// NaN if anything is NaN; no point if the bounds are turned round.
+/// `value` within the bounds; no point if they are turned round. How NaN fares, [`larger`] says.
 fn clamp(value: f64, min: f64, max: f64) -> f64 {
-    if max < min {
-        ABSENT
-    } else if value.is_nan() || min.is_nan() || max.is_nan() {
-        f64::NAN
-    } else {
-        value.min(max).max(min)
-    }
+    if max < min { ABSENT } else { larger(min, smaller(max, value)) }
 }
 
 fn trigonometric(function: TrigFn, out: &mut [f64]) {

@@ -79,15 +79,28 @@ pub(super) fn eval_scalar(context: &Context<'_>, node: &ScalarNode, grid: Grid) 
     }
 }
 
-/// The larger or smaller of two numbers; NaN if one of them is.
 fn pair(function: PairFn, a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() {
-        return f64::NAN;
-    }
     match function {
-        PairFn::Max => a.max(b),
-        PairFn::Min => a.min(b),
+        PairFn::Max => larger(a, b),
+        PairFn::Min => smaller(a, b),
     }
+}
+
+/// The larger of two numbers. NaN if one of them is, but nothing is larger than infinity, not even NaN.
+/// Source: Go `math.Max`.
+pub(super) fn larger(a: f64, b: f64) -> f64 {
+    if a == f64::INFINITY || b == f64::INFINITY {
+        f64::INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else {
+        a.max(b)
+    }
+}
+
+/// The smaller of two numbers, with the rules of [`larger`].
+pub(super) fn smaller(a: f64, b: f64) -> f64 {
+    -larger(-a, -b)
 }
 
 /// At each step the only point of the vector; NaN if there is none or more than one.
