@@ -1,7 +1,8 @@
-//! Unpacked frames, shared by all blocks and threads, bounded in bytes.
+//! Unpacked frames and decoded columns of timestamps, shared by all blocks and threads, bounded in bytes.
 //!
 //! Neighbouring series lie in one frame and are read one after the other, so a frame is wanted many times within a
-//! moment and then not for long. Eviction is first in, first out with a second chance for what was used again.
+//! moment and then not for long; a column of timestamps is wanted by every series of its target. Eviction is first in,
+//! first out with a second chance for what was used again.
 
 use super::segment::{FrameRef, StoredFrame, decoder};
 use hashbrown::HashMap;
@@ -9,8 +10,8 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use tsdb_core::Corruption;
 use tsdb_core::block::BlockId;
+use tsdb_core::{Corruption, Timestamp};
 use xxhash_rust::xxh3::Xxh3Builder;
 use zstd::bulk::Decompressor;
 
@@ -18,9 +19,11 @@ const SHARDS: usize = 16;
 /// Decompressors kept for reuse.
 const MAX_DECODERS: usize = 16;
 
+/// The block; the place of the frame, or the number of the column of timestamps: segments are numbered from 1, so no
+/// frame has a place that small.
 type Key = (u128, u64);
 
-/// A cache of unpacked frames. Blocks opened with the same cache share its bytes.
+/// A cache of what was unpacked last. Blocks opened with the same cache share its bytes.
 pub struct FrameCache {
     shards: Vec<Mutex<Shard>>,
     shard_bytes: usize,
@@ -29,24 +32,39 @@ pub struct FrameCache {
 
 #[derive(Default)]
 struct Shard {
-    frames: HashMap<Key, Entry, Xxh3Builder>,
+    entries: HashMap<Key, Entry, Xxh3Builder>,
     order: VecDeque<Key>,
     bytes: usize,
 }
 
 struct Entry {
-    frame: Arc<Vec<u8>>,
+    content: Content,
     used_again: bool,
 }
 
+#[derive(Clone)]
+enum Content {
+    Frame(Arc<Vec<u8>>),
+    Times(Arc<Vec<Timestamp>>),
+}
+
+impl Content {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Frame(frame) => frame.len(),
+            Self::Times(times) => size_of_val(times.as_slice()),
+        }
+    }
+}
+
 impl FrameCache {
-    /// A cache of at most `bytes`. A frame longer than a sixteenth of that is not kept.
+    /// A cache of at most `bytes`. What is longer than a sixteenth of that is not kept.
     pub fn new(bytes: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         Self { shards, shard_bytes: bytes / SHARDS, decoders: Mutex::default() }
     }
 
-    /// Bytes of the frames it holds.
+    /// Bytes of what it holds.
     pub fn bytes(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().bytes).sum()
     }
@@ -59,29 +77,51 @@ impl FrameCache {
         load: impl FnOnce() -> Result<StoredFrame<'a>, Corruption>,
     ) -> Result<Arc<Vec<u8>>, Corruption> {
         let key = (block.0, place.0);
-        let shard = self.shard(key);
-        if let Some(entry) = shard.and_then(|shard| shard.lock().touch(key)) {
-            return Ok(entry);
+        if let Some(Content::Frame(frame)) = self.touch(key) {
+            return Ok(frame);
         }
         let frame = Arc::new(self.unpack(&load()?)?);
-        if let Some(shard) = shard.filter(|_| frame.len() <= self.shard_bytes) {
-            shard.lock().insert(key, &frame, self.shard_bytes);
-        }
+        self.insert(key, Content::Frame(Arc::clone(&frame)));
         Ok(frame)
     }
 
-    /// Forgets the frames of `block`, which has been deleted.
+    /// The column of timestamps `number` of `block`; `load` decodes it if it is not here.
+    pub(super) fn times(
+        &self,
+        block: BlockId,
+        number: u32,
+        load: impl FnOnce() -> Result<Vec<Timestamp>, Corruption>,
+    ) -> Result<Arc<Vec<Timestamp>>, Corruption> {
+        let key = (block.0, u64::from(number));
+        if let Some(Content::Times(times)) = self.touch(key) {
+            return Ok(times);
+        }
+        let times = Arc::new(load()?);
+        self.insert(key, Content::Times(Arc::clone(&times)));
+        Ok(times)
+    }
+
+    /// Forgets what belongs to `block`, which has been deleted.
     pub fn forget(&self, block: BlockId) {
         for shard in &self.shards {
             let mut shard = shard.lock();
             shard.order.retain(|(id, _)| *id != block.0);
-            shard.frames.retain(|(id, _), _| *id != block.0);
-            shard.bytes = shard.frames.values().map(|entry| entry.frame.len()).sum();
+            shard.entries.retain(|(id, _), _| *id != block.0);
+            shard.bytes = shard.entries.values().map(|entry| entry.content.bytes()).sum();
+        }
+    }
+
+    fn touch(&self, key: Key) -> Option<Content> {
+        self.shard(key)?.lock().touch(key)
+    }
+
+    fn insert(&self, key: Key, content: Content) {
+        if let Some(shard) = self.shard(key).filter(|_| content.bytes() <= self.shard_bytes) {
+            shard.lock().insert(key, content, self.shard_bytes);
         }
     }
 
     fn shard(&self, key: Key) -> Option<&Mutex<Shard>> {
-        // Neighbouring frames differ in the low bits of their offsets only after some thousands of bytes.
         let mixed = (key.1 ^ key.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.shards.get((mixed >> 60) as usize % SHARDS)
     }
@@ -102,28 +142,29 @@ impl FrameCache {
 }
 
 impl Shard {
-    fn touch(&mut self, key: Key) -> Option<Arc<Vec<u8>>> {
-        let entry = self.frames.get_mut(&key)?;
+    fn touch(&mut self, key: Key) -> Option<Content> {
+        let entry = self.entries.get_mut(&key)?;
         entry.used_again = true;
-        Some(Arc::clone(&entry.frame))
+        Some(entry.content.clone())
     }
 
-    fn insert(&mut self, key: Key, frame: &Arc<Vec<u8>>, limit: usize) {
-        let entry = Entry { frame: Arc::clone(frame), used_again: false };
-        if self.frames.insert(key, entry).is_none() {
-            self.bytes += frame.len();
+    fn insert(&mut self, key: Key, content: Content, limit: usize) {
+        let bytes = content.bytes();
+        // Another thread may have been faster, with the same content.
+        if self.entries.insert(key, Entry { content, used_again: false }).is_none() {
+            self.bytes += bytes;
             self.order.push_back(key);
         }
         while self.bytes > limit {
             let Some(oldest) = self.order.pop_front() else { return };
-            match self.frames.get_mut(&oldest) {
+            match self.entries.get_mut(&oldest) {
                 Some(entry) if entry.used_again => {
                     entry.used_again = false;
                     self.order.push_back(oldest);
                 }
                 Some(entry) => {
-                    self.bytes -= entry.frame.len();
-                    self.frames.remove(&oldest);
+                    self.bytes -= entry.content.bytes();
+                    self.entries.remove(&oldest);
                 }
                 None => {}
             }

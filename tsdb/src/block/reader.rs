@@ -11,7 +11,7 @@ use tsdb_core::block::{BlockId, BlockMeta, BlockStats};
 use tsdb_core::error::CorruptionKind;
 use tsdb_core::pack::{Times, Values};
 use tsdb_core::read::{ReadError, SampleColumns};
-use tsdb_core::{Corruption, Labels, Matcher, TimeRange};
+use tsdb_core::{Corruption, Labels, Matcher, TimeRange, Timestamp};
 use tsdb_index::{ChunkRef, IndexReader, RoaringBitmap, SeriesCursor};
 
 /// A series that a selection found.
@@ -185,19 +185,30 @@ impl Block {
     ) -> Result<(), Corruption> {
         let frame = self.frame(FrameRef(chunk.frame), Kind::Values)?;
         let values = Values::open(&frame)?;
-        let (place, column) = self.segments.time_column(values.time(chunk.slot)?)?;
-        let times = self.frame(place, Kind::Times)?;
-        let before = into.timestamps.len();
-        let found = Times::open(&times)?.read(column, &mut into.timestamps)?;
-        if values.read(chunk.slot, &mut into.values)? != found || found != chunk.samples as usize {
+        let times = self.times(values.time(chunk.slot)?)?;
+        let before = into.values.len();
+        let found = values.read(chunk.slot, &mut into.values)?;
+        if found != times.len() || found != chunk.samples as usize {
             let rule = "a chunk has as many timestamps as values and as the index says";
             return Err(Corruption::new("segment", 0, CorruptionKind::Rule { rule }));
         }
-        let whole = range.start() <= chunk.range.start() && chunk.range.end() <= range.end();
-        if !whole {
-            keep(into, before, range);
-        }
+        let start = times.partition_point(|timestamp| *timestamp < range.start());
+        let end = times.partition_point(|timestamp| *timestamp <= range.end()).max(start);
+        into.timestamps.extend_from_slice(times.get(start..end).unwrap_or_default());
+        into.values.truncate(before + end);
+        into.values.drain(before..before + start);
         Ok(())
+    }
+
+    /// The column of timestamps `number`.
+    fn times(&self, number: u32) -> Result<Arc<Vec<Timestamp>>, Corruption> {
+        self.cache.times(self.meta.id, number, || {
+            let (place, column) = self.segments.time_column(number)?;
+            let frame = self.frame(place, Kind::Times)?;
+            let mut times = Vec::new();
+            Times::open(&frame)?.read(column, &mut times)?;
+            Ok(times)
+        })
     }
 
     fn frame(&self, place: FrameRef, kind: Kind) -> Result<Arc<Vec<u8>>, Corruption> {
@@ -236,17 +247,6 @@ fn one(
         return Ok(None);
     }
     Ok(Some(BlockSeries { labels: cursor.labels(series)?, chunks: chunks.clone() }))
-}
-
-/// Drops the samples from `before` on that lie outside `range`.
-fn keep(into: &mut SampleColumns, before: usize, range: TimeRange) {
-    let added = into.timestamps.get(before..).unwrap_or_default();
-    let first = before + added.partition_point(|timestamp| *timestamp < range.start());
-    let end = before + added.partition_point(|timestamp| *timestamp <= range.end());
-    into.timestamps.truncate(end);
-    into.values.truncate(end);
-    into.timestamps.drain(before..first.min(end));
-    into.values.drain(before..first.min(end));
 }
 
 /// Reads the description of the block in `dir`.
