@@ -8,22 +8,17 @@
 
 use super::error::WalError;
 use super::format::{self, MAX_RECORD_BYTES};
-use super::queue::Queue;
 use super::replay::{self, Replayed};
 use super::report::ReplayReport;
 use super::segment::{ActiveSegment, Predecessor};
+use super::state::State;
 use super::{Position, WalOptions, WalStats};
 use crate::fs::{Fs, create_dirs, is_out_of_space};
 use crate::names;
-use crate::poison::TrustedFile;
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Framed records are handed to the file in pieces of about this size, in bytes.
-const PIECE_BYTES: usize = 1 << 20;
 
 /// An open log. Any number of threads may use it at once.
 #[derive(Debug)]
@@ -33,44 +28,6 @@ pub struct Wal {
     options: WalOptions,
     state: Mutex<State>,
     changed: Condvar,
-}
-
-#[derive(Debug)]
-struct State {
-    /// `None` until the first append, after a rotation, and after a failure.
-    active: Option<ActiveSegment>,
-    previous: Predecessor,
-    /// The last segment of an earlier run: it was replayed, so it must be durable before anything that builds on it.
-    inherited: Option<Inherited>,
-    /// Sizes of the segments that are no longer written.
-    closed: BTreeMap<u64, u64>,
-    /// Records that the running sync covers.
-    in_flight: Queue,
-    /// Records behind these.
-    waiting: Queue,
-    appended: Position,
-    durable: Position,
-    syncing: bool,
-    failures: u64,
-    retired: u64,
-    last_failure: Option<Failure>,
-    frames: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Inherited {
-    number: u64,
-    path: PathBuf,
-    file: Option<TrustedFile>,
-}
-
-/// A failed sync, as told to everyone who waited for it.
-#[derive(Debug, Clone)]
-struct Failure {
-    action: &'static str,
-    path: PathBuf,
-    kind: io::ErrorKind,
-    message: String,
 }
 
 type Locked<'a> = MutexGuard<'a, State>;
@@ -90,32 +47,15 @@ impl Wal {
     ) -> Result<(Self, ReplayReport), WalError> {
         create_dirs(&*fs, dir).map_err(|source| WalError::io("create", dir, source))?;
         let Replayed { report, last, sizes } = replay::replay(&*fs, dir, on_record)?;
-        let inherited =
-            last.map(|(number, _)| Inherited { number, path: dir.join(names::numbered(number)), file: None });
-        let (number, end) = last.unwrap_or((0, 0));
-        let state = State {
-            active: None,
-            previous: Predecessor { number, end },
-            inherited,
-            closed: sizes,
-            in_flight: Queue::default(),
-            waiting: Queue::default(),
-            appended: Position(0),
-            durable: Position(0),
-            syncing: false,
-            failures: 0,
-            retired: 0,
-            last_failure: None,
-            frames: Vec::new(),
-        };
+        let state = State::new(dir, last, sizes);
         let wal =
             Self { fs, dir: dir.to_owned(), options, state: Mutex::new(state), changed: Condvar::new() };
         Ok((wal, report))
     }
 
-    /// Appends `records`, as one write unless they are many, and returns the position behind the last of them. They reach the operating
-    /// system before this returns, so they survive the death of the process; they survive a power cut after
-    /// [`sync_to`](Self::sync_to).
+    /// Appends `records`, as one write unless they are many, and returns the position behind the last of them. They
+    /// reach the operating system before this returns, so they survive the death of the process; they survive a power
+    /// cut after [`sync_to`](Self::sync_to).
     ///
     /// # Errors
     /// None of `records` will be replayed, unless the machine stops before a later operation succeeds. A full disk
@@ -387,120 +327,4 @@ impl Wal {
         }
         Ok(())
     }
-}
-
-/// A write that failed.
-struct WriteError {
-    path: PathBuf,
-    source: io::Error,
-}
-
-impl WriteError {
-    fn into_wal_error(self) -> WalError {
-        WalError::io("write", &self.path, self.source)
-    }
-}
-
-impl State {
-    /// Writes `records` to the active segment, all or none.
-    fn write(&mut self, records: &[&[u8]]) -> Result<(), WriteError> {
-        let Some(segment) = &mut self.active else { return Ok(()) };
-        match write_frames(segment, records, &mut self.frames) {
-            Ok(end) => {
-                segment.end = end;
-                Ok(())
-            }
-            Err(source) => {
-                if is_out_of_space(&source) {
-                    // A failure condemns the file: the records behind the garbage would be lost to readers.
-                    drop(segment.file.truncate(segment.end));
-                } else {
-                    segment.file.condemn();
-                }
-                Err(WriteError { path: segment.path.clone(), source })
-            }
-        }
-    }
-
-    /// What a sync now has to cover; `None` if there is no segment that could be synced.
-    fn begin_sync(&mut self) -> Option<(Arc<TrustedFile>, u64)> {
-        let segment = self.active.as_ref().filter(|segment| !segment.file.is_condemned())?;
-        std::mem::swap(&mut self.in_flight, &mut self.waiting);
-        Some((Arc::clone(&segment.file), segment.end))
-    }
-
-    /// Lets go of the active segment, which is condemned.
-    fn retire(&mut self, rewrites: bool) {
-        if let Some(segment) = self.active.take() {
-            let end = if rewrites { segment.durable_end } else { segment.end };
-            self.previous = Predecessor { number: segment.number, end };
-            self.closed.insert(segment.number, segment.end);
-            self.retired = self.retired.saturating_add(1);
-        }
-    }
-
-    fn active_path(&self) -> PathBuf {
-        self.active.as_ref().map_or_else(PathBuf::new, |segment| segment.path.clone())
-    }
-
-    fn prove_inherited(&mut self, fs: &dyn Fs) -> Result<(), WalError> {
-        let Some(inherited) = &mut self.inherited else { return Ok(()) };
-        let file = match &mut inherited.file {
-            Some(file) => file,
-            None => {
-                let opened = fs.open_append(&inherited.path);
-                let opened = opened.map_err(|source| WalError::io("open", &inherited.path, source))?;
-                inherited.file.insert(TrustedFile::new(opened))
-            }
-        };
-        file.sync().map_err(|source| WalError::io("sync", &inherited.path, source))?;
-        self.inherited = None;
-        Ok(())
-    }
-
-    fn forget(&mut self, number: u64) {
-        self.closed.remove(&number);
-        if self.inherited.as_ref().is_some_and(|inherited| inherited.number == number) {
-            self.inherited = None;
-        }
-    }
-
-    fn next_number(&self) -> u64 {
-        self.active.as_ref().map_or(self.previous.number.saturating_add(1), |segment| segment.number)
-    }
-
-    fn note_failure(&mut self, error: WalError) -> WalError {
-        self.failures = self.failures.saturating_add(1);
-        if let WalError::Io { action, path, source } = &error {
-            let (kind, message) = (source.kind(), source.to_string());
-            self.last_failure = Some(Failure { action, path: path.clone(), kind, message });
-        }
-        error
-    }
-
-    fn failure(&self) -> WalError {
-        match self.last_failure.clone() {
-            Some(Failure { action, path, kind, message }) => {
-                WalError::Io { action, path, source: io::Error::new(kind, message) }
-            }
-            None => WalError::io("sync", Path::new(""), io::ErrorKind::Other.into()),
-        }
-    }
-}
-
-/// Writes `records` behind the end of `segment`, in one piece unless they are many; returns where they end.
-fn write_frames(segment: &ActiveSegment, records: &[&[u8]], frames: &mut Vec<u8>) -> io::Result<u64> {
-    let mut end = segment.end;
-    let mut rest = records.iter().peekable();
-    while let Some(record) = rest.next() {
-        format::frame(segment.number, end, record, frames);
-        if rest.peek().is_none() || frames.len() >= PIECE_BYTES {
-            let written = segment.file.append(frames);
-            end = end.saturating_add(frames.len() as u64);
-            frames.clear();
-            frames.shrink_to(PIECE_BYTES);
-            written?;
-        }
-    }
-    Ok(end)
 }

@@ -20,6 +20,7 @@ mod queue;
 mod replay;
 mod report;
 mod segment;
+mod state;
 
 pub use error::WalError;
 pub use format::{FORMAT_VERSION, MAX_RECORD_BYTES};

@@ -130,7 +130,8 @@ fn read_records(
     on_record: &mut dyn FnMut(u64, &[u8]),
 ) -> Assembled {
     let mut assembler = Assembler::new(segment.number, on_record);
-    let mut buffer = vec![0; PAGE_BYTES.saturating_mul(CHUNK_PAGES)];
+    let buffer_len = usize::try_from(end).unwrap_or(usize::MAX).min(PAGE_BYTES.saturating_mul(CHUNK_PAGES));
+    let mut buffer = vec![0; buffer_len];
     let mut at = 0;
     while at < end {
         let wanted = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX).min(buffer.len());
