@@ -29,6 +29,11 @@ pub fn checksum(bytes: &[u8]) -> u32 {
     xxhash_rust::xxh3::xxh3_64(bytes) as u32
 }
 
+/// A hash for tables in memory: XXH3-64 with `seed`. Files store [`checksum`]s, never this.
+pub fn hash64(bytes: &[u8], seed: u64) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(bytes, seed)
+}
+
 /// Maps small numbers of either sign to small unsigned ones: 0, -1, 1, -2 ... become 0, 1, 2, 3 ...
 #[inline]
 pub const fn zigzag(value: i64) -> u64 {

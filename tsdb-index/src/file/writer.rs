@@ -7,7 +7,7 @@ use super::postings;
 use super::series::{ChunkEntry, LabelId, SeriesWriter};
 use crate::LiveIndex;
 use crate::live::PairId;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use tsdb_core::bytes::Writer;
 use tsdb_core::{Labels, SeriesRef};
 
@@ -44,7 +44,8 @@ pub struct IndexWriter {
     /// End of each series' chunks in `chunks`.
     chunk_ends: Vec<usize>,
     spans: Vec<Span>,
-    span_numbers: HashMap<Span, u32, xxhash_rust::xxh3::Xxh3Builder>,
+    /// Numbers of the spans, by hash.
+    span_numbers: HashTable<u32>,
 }
 
 impl IndexWriter {
@@ -102,11 +103,16 @@ impl IndexWriter {
 
     fn span(&mut self, chunk: &ChunkRef) -> u32 {
         let span = (chunk.range.start(), chunk.range.end(), chunk.samples);
-        let next = u32::try_from(self.spans.len()).unwrap_or(u32::MAX);
-        let number = *self.span_numbers.entry(span).or_insert(next);
-        if number == next {
-            self.spans.push(span);
+        let spans = &mut self.spans;
+        let hash = hash_span(&span);
+        if let Some(known) = self.span_numbers.find(hash, |number| spans.get(*number as usize) == Some(&span))
+        {
+            return *known;
         }
+        let number = u32::try_from(spans.len()).unwrap_or(u32::MAX);
+        spans.push(span);
+        self.span_numbers
+            .insert_unique(hash, number, |number| spans.get(*number as usize).map_or(0, hash_span));
         number
     }
 
@@ -178,4 +184,9 @@ impl IndexWriter {
         layout.span_lengths = Column::write(&lengths, out);
         layout.span_samples = Column::write(&samples, out);
     }
+}
+
+fn hash_span((start, end, samples): &Span) -> u64 {
+    let mix = |hash: u64, value: u64| (hash ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+    mix(mix(mix(0, start.cast_unsigned()), end.cast_unsigned()), u64::from(*samples))
 }

@@ -5,7 +5,7 @@ use crate::postings::Postings;
 use hashbrown::HashTable;
 
 use roaring::RoaringBitmap;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use tsdb_core::bytes::hash64;
 
 const FREE: u32 = u32::MAX;
 
@@ -271,13 +271,13 @@ fn is_pair(pairs: &[Pair], values: &Arena, id: PairId, name: u32, value: &str) -
 }
 
 fn hash_name(name: &str) -> u64 {
-    xxh3_64(name.as_bytes())
+    hash64(name.as_bytes(), 0)
 }
 
 fn hash_value(name: u32, value: &str) -> u64 {
-    xxh3_64_with_seed(value.as_bytes(), u64::from(name))
+    hash64(value.as_bytes(), u64::from(name))
 }
 
 fn hash_pair(pairs: &[Pair], values: &Arena, id: PairId) -> u64 {
-    pairs.get(id.0 as usize).map_or(0, |pair| xxh3_64_with_seed(values.get(pair.value), u64::from(pair.name)))
+    pairs.get(id.0 as usize).map_or(0, |pair| hash64(values.get(pair.value), u64::from(pair.name)))
 }
