@@ -4,6 +4,12 @@ use crate::failure::QueryError;
 use crate::plan::Window;
 use tsdb_core::{TimeRange, Timestamp};
 
+/// How many times there are from `start` in steps of `step_ms` up to and including `end`, which is not before it.
+pub(super) const fn steps_between(start: Timestamp, end: Timestamp, step_ms: i64) -> u64 {
+    let step = if step_ms > 1 { step_ms.unsigned_abs() } else { 1 };
+    (end.abs_diff(start) / step).saturating_add(1)
+}
+
 /// Evenly spaced times; at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Grid {
@@ -31,8 +37,7 @@ impl Grid {
         if end < start {
             return Ok(None);
         }
-        // The distance fits: both are 64-bit numbers, the difference is taken without a sign.
-        let needed = end.abs_diff(start) / step_ms.max(1).unsigned_abs() + 1;
+        let needed = steps_between(start, end, step_ms);
         match usize::try_from(needed) {
             Ok(steps) if needed <= limit => Ok(Some(Self { start, step_ms: step_ms.max(1), steps })),
             _ => Err(QueryError::TooManySamples { needed, limit }),

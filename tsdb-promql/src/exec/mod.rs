@@ -35,7 +35,7 @@ use crate::value::{QueryResult, ScalarPoint, StringPoint, Value};
 use budget::Budget;
 use build::build_vector;
 use context::Context;
-use grid::Grid;
+use grid::{Grid, steps_between};
 use scalar::eval_scalar;
 use select::RangeSource;
 use tsdb_core::read::Queryable;
@@ -79,7 +79,7 @@ fn steps_of(options: &EngineOptions, expr: &Expr, params: &QueryParams) -> Resul
     if !matches!(found, ValueType::Scalar | ValueType::Vector) {
         return Err(QueryError::RangeType { found: found.documented() });
     }
-    let points = end.abs_diff(start) / step_ms.unsigned_abs().max(1) + 1;
+    let points = steps_between(start, end, step_ms);
     if end >= start && points > options.max_points {
         return Err(QueryError::TooManyPoints { points, limit: options.max_points });
     }

@@ -10,7 +10,7 @@ use super::slide::{find_pairs, with_extremes, with_pairs};
 use crate::failure::QueryError;
 use crate::num::{
     Extrapolation, KahanSum, MeanAccumulator, RateWindow, double_exponential_smoothing, linear_regression,
-    median_absolute_deviation, quantile, windowed_variance,
+    median_absolute_deviation, quantile, sums_side_by_side, windowed_variance,
 };
 use crate::plan::RangeFn;
 use tsdb_core::Timestamp;
@@ -84,8 +84,10 @@ fn each(
 
 fn plain(function: RangeFn, input: &KernelInput<'_>, windows: &[(usize, usize)], out: &mut [f64]) {
     match function {
-        RangeFn::Sum => each(input, windows, out, |_, _, v| Some(sum(v))),
-        RangeFn::Avg => each(input, windows, out, |_, _, v| Some(mean(v))),
+        RangeFn::Sum => {
+            summed(input, windows, out, |sum, _| sum.value(), |values| sum(values));
+        }
+        RangeFn::Avg => summed(input, windows, out, mean_of_sum, |values| mean(values)),
         RangeFn::Count => each(input, windows, out, |_, _, v| Some(v.len() as f64)),
         RangeFn::Present => each(input, windows, out, |_, _, _| Some(1.0)),
         RangeFn::First => each(input, windows, out, |_, _, v| v.first().copied()),
@@ -107,6 +109,46 @@ fn plain(function: RangeFn, input: &KernelInput<'_>, windows: &[(usize, usize)],
     }
 }
 
+/// Windows whose sums are computed side by side.
+const LANES: usize = 4;
+
+/// For each window `of_sum` of its sum and count; `alone` of its values where that does not work.
+///
+/// A compensated sum is one long chain of additions that wait for each other. Neighbouring windows are mostly
+/// equally long, so the chains of several are computed together.
+fn summed(
+    input: &KernelInput<'_>,
+    windows: &[(usize, usize)],
+    out: &mut [f64],
+    of_sum: impl Fn(KahanSum, f64) -> f64,
+    alone: impl Fn(&[f64]) -> f64,
+) {
+    for (windows, slots) in windows.chunks(LANES).zip(out.chunks_mut(LANES)) {
+        let len = |(start, end): &(usize, usize)| end.saturating_sub(*start);
+        let common = windows.iter().map(len).min().unwrap_or(0);
+        let starts: Option<[usize; LANES]> =
+            windows.iter().map(|(start, _)| *start).collect::<Vec<_>>().try_into().ok();
+        let sums = starts.and_then(|starts| sums_side_by_side(input.values, starts, common));
+        for (lane, (window, slot)) in windows.iter().zip(slots).enumerate() {
+            let (_, values) = input.window(*window);
+            let begun = sums.as_ref().and_then(|sums| sums.get(lane)).copied();
+            *slot = match begun {
+                _ if values.is_empty() => ABSENT,
+                None => alone(values),
+                Some(mut sum) => {
+                    values.iter().skip(common).for_each(|value| sum.add(*value));
+                    let finite = sum.sum.is_finite();
+                    if finite { of_sum(sum, values.len() as f64) } else { alone(values) }
+                }
+            };
+        }
+    }
+}
+
+fn mean_of_sum(sum: KahanSum, count: f64) -> f64 {
+    sum.sum / count + sum.compensation / count
+}
+
 #[inline]
 fn sum(values: &[f64]) -> f64 {
     let mut sum = KahanSum::default();
@@ -118,16 +160,6 @@ fn sum(values: &[f64]) -> f64 {
 
 #[inline]
 fn mean(values: &[f64]) -> f64 {
-    let Some((first, rest)) = values.split_first() else { return f64::NAN };
-    let mut sum = KahanSum::starting_at(*first);
-    for value in rest {
-        sum.add(*value);
-    }
-    if sum.sum.is_finite() {
-        // Then no partial sum was infinite, and the accumulator below would have done the same.
-        let count = values.len() as f64;
-        return sum.sum / count + sum.compensation / count;
-    }
     let mut mean = MeanAccumulator::default();
     for value in values {
         mean.add(*value);
