@@ -77,6 +77,11 @@ impl Blocks {
         last.map_or(Timestamp::MIN, |last| last.saturating_add(1))
     }
 
+    /// The name that was given last.
+    pub(crate) fn newest_id(&self) -> Option<BlockId> {
+        self.iter().map(|block| block.meta().id).max()
+    }
+
     /// The list with `block`.
     pub(crate) fn with(&self, block: OpenBlock) -> Self {
         Self::sorted(self.list.iter().cloned().chain([block]).collect())

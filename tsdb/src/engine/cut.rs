@@ -10,15 +10,14 @@ use tsdb_core::read::SampleColumns;
 use tsdb_core::{TimeRange, Timestamp};
 use ulid::Ulid;
 
-/// Writes the samples of `head` within `range` as a block and opens it; `None` if there are none. The head must not
+/// Writes the samples of `head` within `range` as the block `id` and opens it; `None` if there are none. The head must not
 /// take samples within the range any more.
 pub(crate) fn write_block(
     head: &Head,
     place: &BlockPlace,
     range: TimeRange,
-    now: Timestamp,
+    id: BlockId,
 ) -> Result<Option<OpenBlock>, Error> {
-    let id = new_id(now);
     let written = write(head, place, range, id);
     let opened = written.and_then(|written| match written {
         Some(()) => place.open(&place.path(id)).map(Some),
@@ -46,9 +45,11 @@ fn write(head: &Head, place: &BlockPlace, range: TimeRange, id: BlockId) -> Resu
     Ok(writer.finish()?.map(|_| ()))
 }
 
-/// A name nobody has: the time, and bits seeded by the operating system.
-fn new_id(now: Timestamp) -> BlockId {
+/// A name nobody has: the time, and bits seeded by the operating system. Greater than `newest`, so that names sort as
+/// blocks were made even if the clock goes back.
+pub(crate) fn new_id(newest: Option<BlockId>, now: Timestamp) -> BlockId {
     let random = || u128::from(RandomState::new().hash_one(0));
     let ms = u64::try_from(now).unwrap_or(0);
-    BlockId(Ulid::from_parts(ms, random() << 64 | random()).into())
+    let id = BlockId(Ulid::from_parts(ms, random() << 64 | random()).into());
+    newest.map_or(id, |newest| id.max(BlockId(newest.0.saturating_add(1))))
 }

@@ -3,7 +3,7 @@
 //!
 //! Every step can be repeated: one that fails, or must wait for a querier, is tried again in the next round.
 
-use super::cut::write_block;
+use super::cut::{new_id, write_block};
 use super::{Engine, Published};
 use crate::Error;
 use crate::head::Epoch;
@@ -32,13 +32,13 @@ impl Engine {
     pub(crate) fn flush(&self) -> Result<(), Error> {
         let mut work = self.work.lock();
         self.check_open()?;
-        let Some(end) = self.head.memory().range().map(|range| range.end()) else { return Ok(()) };
+        let Some(range) = self.head.memory().range() else { return Ok(()) };
+        // The very last instant has no time after it from which the head could go on, so it stays in the head.
+        let end = range.end().min(Timestamp::MAX - 1);
         let width = self.block_width()?;
-        while let Some(first) = self.head.memory().first_time(self.head_from()) {
-            if first > end {
-                break;
-            }
-            self.cut(&mut work, width.window(first).end().min(end))?;
+        let mut exact = false;
+        while let Some(first) = self.first_time(exact).filter(|first| *first <= end) {
+            exact = !self.cut(&mut work, width.window(first).end().min(end))?;
         }
         self.clean_up(&mut work)
     }
@@ -58,13 +58,18 @@ impl Engine {
         if self.next_cut(range)?.is_none() {
             return Ok(());
         }
-        // The oldest time is known only roughly without a walk through all series, so it is looked up now.
-        while let Some(first) = self.head.memory().first_time(self.head_from()) {
-            let range = TimeRange::new(first, range.end()).unwrap_or(range);
+        let mut exact = false;
+        while let Some(range) = self.first_time(exact).and_then(|first| TimeRange::new(first, range.end())) {
             let Some(window) = self.next_cut(range)? else { break };
-            self.cut(work, window.end())?;
+            exact = !self.cut(work, window.end())?;
         }
         Ok(())
+    }
+
+    /// The oldest time in the head. Finding it takes a walk through all series, finding it exactly some decoding too:
+    /// that is worth it only in a gap.
+    fn first_time(&self, exact: bool) -> Option<Timestamp> {
+        self.head.memory().first_time(self.head_from(), exact)
     }
 
     fn next_cut(&self, range: TimeRange) -> Result<Option<TimeRange>, Error> {
@@ -76,14 +81,16 @@ impl Engine {
         }))
     }
 
-    /// Makes a block of the head's samples up to `last`, both ends included.
-    fn cut(&self, work: &mut Work, last: Timestamp) -> Result<(), Error> {
+    /// Makes a block of the head's samples up to and including `last`. Says whether there were any.
+    fn cut(&self, work: &mut Work, last: Timestamp) -> Result<bool, Error> {
         let from = self.head_from();
         let end = last.saturating_add(1);
         // ORDER: nothing before `end` is taken any more; then the samples are collected.
         self.head.memory().raise_min_time(end);
-        let Some(range) = TimeRange::new(from, last) else { return Ok(()) };
-        let block = write_block(&self.head, &self.place, range, self.options.clock.now())?;
+        let Some(range) = TimeRange::new(from, last) else { return Ok(false) };
+        let newest = self.published.read().blocks.newest_id();
+        let block = write_block(&self.head, &self.place, range, new_id(newest, self.options.clock.now()))?;
+        let is_cut = block.is_some();
         let mut published = self.published.write();
         let blocks = match block {
             Some(block) => {
@@ -97,7 +104,7 @@ impl Engine {
         // ORDER: whoever pins the new epoch sees what has just been published.
         work.truncation = Some((end, self.head.advance()));
         work.checkpoint = Some(end);
-        Ok(())
+        Ok(is_cut)
     }
 
     /// Lets the head and the log forget what is in blocks, as far as no querier needs it.

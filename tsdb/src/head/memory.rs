@@ -207,9 +207,11 @@ impl Memory {
         removed
     }
 
-    /// The first time at or after `min_time` that may have a sample.
-    pub(crate) fn first_time(&self, min_time: Timestamp) -> Option<Timestamp> {
-        let first_of = |page: &Page| page.lock().iter().filter_map(|series| series.first(min_time)).min();
+    /// The first time at or after `min_time` that has a sample; if not `exact`, perhaps `min_time` instead, for less
+    /// work.
+    pub(crate) fn first_time(&self, min_time: Timestamp, exact: bool) -> Option<Timestamp> {
+        let first_of =
+            |page: &Page| page.lock().iter().filter_map(|series| series.first(min_time, exact)).min();
         self.pages.iter().filter_map(|(_, page)| first_of(page)).min()
     }
 

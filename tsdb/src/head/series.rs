@@ -110,9 +110,16 @@ impl Series {
         TimeRange::new(first, self.last()?)
     }
 
-    /// The first time at or after `min_time` that may have a sample.
-    pub(crate) fn first(&self, min_time: Timestamp) -> Option<Timestamp> {
-        self.range().filter(|range| range.end() >= min_time).map(|range| range.start().max(min_time))
+    /// The first time at or after `min_time` that has a sample; if not `exact`, perhaps `min_time` instead.
+    pub(crate) fn first(&self, min_time: Timestamp, exact: bool) -> Option<Timestamp> {
+        let range = self.range().filter(|range| range.end() >= min_time)?;
+        if range.start() >= min_time || !exact {
+            return Some(range.start().max(min_time));
+        }
+        let rest = TimeRange::new(min_time, range.end())?;
+        let mut columns = SampleColumns::new();
+        self.snapshot(rest).decode(rest, &mut columns).ok()?;
+        columns.timestamps.first().copied()
     }
 
     /// Takes the chunks that may have samples within `range`.

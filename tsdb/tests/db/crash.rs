@@ -1,0 +1,136 @@
+//! The machine stops at every single operation on the disk.
+
+use super::fixture::*;
+use tsdb::fs::{Fault, Loss, SimFs};
+use tsdb::{Appendable, Db};
+use tsdb_core::metadata::{Metadata, MetricType};
+
+/// What a run knew when it ended.
+#[derive(Default)]
+struct Known {
+    /// Acknowledged.
+    acknowledged: Contents,
+    /// Sent, and not acknowledged.
+    attempted: Contents,
+}
+
+/// A life of a database with everything in it: new series, cuts, a flush, series that end, a checkpoint, a reopening.
+/// Ends early when the machine stops.
+fn live(fs: &SimFs, known: &mut Known) -> Result<(), Box<dyn std::error::Error>> {
+    let mut db = open(fs)?;
+    for round in 0..14_i64 {
+        let samples: Vec<Sample> = (0..4)
+            .filter(|series| *series != 3 || round % 5 < 2)
+            .flat_map(|series| {
+                (0..3).map(move |k| (series, round * 300 + k * 100 + series as i64, round as f64))
+            })
+            .collect();
+        commit(&db, &samples, known)?;
+        db.maintain()?;
+        if round == 6 {
+            db.flush()?;
+        }
+        if round == 9 {
+            db.close()?;
+            db = open(fs)?;
+        }
+    }
+    db.maintain()?;
+    Ok(())
+}
+
+fn commit(db: &Db, samples: &[Sample], known: &mut Known) -> Result<(), Box<dyn std::error::Error>> {
+    let mut appender = db.appender();
+    let help = Metadata { metric_type: MetricType::Gauge, help: "Says nothing.".into(), unit: String::new() };
+    appender.set_metadata("metric", help);
+    for (series, timestamp, value) in samples {
+        let series = appender.series(&labels(*series))?;
+        appender.append(series, *timestamp, *value);
+    }
+    match appender.commit() {
+        Ok(report) => note(&mut known.acknowledged, samples, &report),
+        Err(error) => {
+            for (series, timestamp, value) in samples {
+                known.attempted.entry(labels(*series)).or_default().insert(*timestamp, value.to_bits());
+            }
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+/// Opens what is left and checks it; then goes on living with it and checks again.
+fn recover(fs: &SimFs, known: &Known, what: &str) {
+    let db = open(fs).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let found = contents(&db);
+    assert_between(&found, &known.acknowledged, &known.attempted, what);
+    if !known.acknowledged.is_empty() {
+        assert_eq!(db.metadata().len(), 1, "{what}");
+    }
+    let mut expected = found;
+    for round in 0..3 {
+        let samples: Vec<Sample> = (2..6).map(|series| (series, 10_000 + round * 900, 7.0)).collect();
+        append_all(&db, &samples);
+        samples.iter().for_each(|(series, t, v)| {
+            expected.entry(labels(*series)).or_default().insert(*t, v.to_bits());
+        });
+        db.maintain().unwrap();
+        assert_eq!(contents(&db), expected, "{what}");
+    }
+    db.flush().unwrap();
+    drop(db);
+    let db = open(fs).unwrap();
+    assert_eq!(contents(&db), expected, "{what}");
+    let warnings = db.stats().warnings;
+    assert!(
+        warnings
+            .iter()
+            .all(|warning| warning.contains("ends inside a record") || warning.contains("is empty")),
+        "{what}: {warnings:?}"
+    );
+}
+
+fn operations() -> usize {
+    let fs = SimFs::new();
+    let mut known = Known::default();
+    live(&fs, &mut known).unwrap();
+    recover(&fs.after_power_cut(Loss::Everything), &known, "no crash");
+    fs.op_count()
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut_at_every_operation() {
+    let operations = operations();
+    assert!(operations > 200, "the life has {operations} operations");
+    for stop in 0..operations {
+        let fs = SimFs::new();
+        fs.inject(stop, Fault::Crash);
+        let mut known = Known::default();
+        assert!(live(&fs, &mut known).is_err(), "operation {stop} is on the way");
+        for loss in [Loss::Everything, Loss::Nothing, Loss::Random(stop as u64), Loss::Random(!stop as u64)] {
+            recover(&fs.after_power_cut(loss), &known, &format!("stopped at operation {stop}, {loss:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_second_power_cut_during_recovery_loses_nothing_either() {
+    let operations = operations();
+    for stop in (0..operations).step_by(7) {
+        let fs = SimFs::new();
+        fs.inject(stop, Fault::Crash);
+        let mut known = Known::default();
+        assert!(live(&fs, &mut known).is_err());
+        let disk = fs.after_power_cut(Loss::Random(stop as u64));
+        let before = disk.op_count();
+        drop(open(&disk.after_power_cut(Loss::Nothing)));
+        for again in 0..12 {
+            let disk = fs.after_power_cut(Loss::Random(stop as u64));
+            disk.inject(before + again, Fault::Crash);
+            let opened = open(&disk).map(|db| db.maintain());
+            drop(opened);
+            let what = format!("stopped at {stop}, again {again} operations later");
+            recover(&disk.after_power_cut(Loss::Random(again as u64)), &known, &what);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Damaged files: what is left is served, what is missing is named, nothing is deleted.
+
+use super::fixture::*;
+use std::path::{Path, PathBuf};
+use tsdb::fs::{Fs, SimFs};
+use tsdb::{Queryable, TimeRange};
+use tsdb_core::read::SelectHints;
+
+/// A disk with two blocks and a head, and what it holds.
+fn disk() -> (SimFs, Contents) {
+    let fs = SimFs::new();
+    let db = open(&fs).unwrap();
+    let samples = |from: i64| -> Vec<Sample> {
+        (0..5)
+            .flat_map(|series| (0..8).map(move |k| (series, from + k * 100, (from + k) as f64 * 1.1)))
+            .collect()
+    };
+    append_all(&db, &samples(0));
+    db.flush().unwrap();
+    append_all(&db, &samples(1000));
+    db.flush().unwrap();
+    append_all(&db, &samples(2000));
+    let all = contents(&db);
+    db.close().unwrap();
+    (fs, all)
+}
+
+fn block_files(fs: &SimFs, name: &str) -> Vec<PathBuf> {
+    let files = fs.files().into_iter().filter(|path| !path.starts_with("/data/wal"));
+    files.filter(|path| path.to_string_lossy().contains(name)).collect()
+}
+
+fn size(fs: &SimFs, path: &Path) -> usize {
+    fs.size(path).unwrap() as usize
+}
+
+#[test]
+fn a_flipped_byte_anywhere_in_a_block_costs_at_most_that_block() {
+    let (fs, all) = disk();
+    let elsewhere = part(&all, TimeRange::new(1000, 9000).unwrap(), |_| true);
+    let victims = ["chunks", "index", "meta.json"].map(|name| block_files(&fs, name)[0].clone());
+    for path in victims {
+        for offset in 0..size(&fs, &path) {
+            fs.flip(&path, offset, 0x10).unwrap();
+            let what = format!("{} at {offset}", path.display());
+            let db = open(&fs).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let found = contents(&db);
+            assert_between(&found, &elsewhere, &all, &what);
+            if found != all {
+                assert_ne!(db.stats().warnings, [""; 0], "{what}");
+            }
+            drop(db);
+            fs.flip(&path, offset, 0x10).unwrap();
+        }
+    }
+    let db = open(&fs).unwrap();
+    assert_eq!((contents(&db), db.stats().warnings), (all, vec![]));
+}
+
+#[test]
+fn a_query_over_damaged_samples_says_what_is_missing() {
+    let (fs, all) = disk();
+    let path = block_files(&fs, "chunks")[0].clone();
+    fs.flip(&path, 40, 0xff).unwrap();
+    let db = open(&fs).unwrap();
+    let querier = db.querier(TimeRange::ALL).unwrap();
+    let set = querier.select(&[], &SelectHints::over(TimeRange::ALL)).unwrap();
+    let found = read(&*set);
+    assert_between(&found, &part(&all, TimeRange::new(1000, 9000).unwrap(), |_| true), &all, "damaged");
+    assert_ne!(found, all);
+    let warnings = set.warnings();
+    assert!(warnings.iter().any(|warning| warning.contains("chunks")), "{warnings:?}");
+    assert_eq!(db.stats().warnings, warnings);
+}
+
+#[test]
+fn a_block_without_an_index_is_set_aside_and_stays() {
+    let (fs, all) = disk();
+    let index = block_files(&fs, "index")[1].clone();
+    let files = fs.files().len();
+    fs.remove_file(&index).unwrap();
+    let db = open(&fs).unwrap();
+    assert!(db.stats().warnings[0].contains("is set aside"), "{:?}", db.stats().warnings);
+    let gone = TimeRange::new(1000, 1999).unwrap();
+    let expected: Contents = all
+        .into_iter()
+        .map(|(labels, samples)| (labels, samples.into_iter().filter(|(t, _)| !gone.contains(*t)).collect()))
+        .collect();
+    assert_eq!(contents(&db), expected);
+    db.maintain().unwrap();
+    db.flush().unwrap();
+    assert!(fs.files().len() >= files - 1);
+}
+
+#[test]
+fn a_flipped_byte_in_the_log_costs_single_records() {
+    let (fs, all) = disk();
+    let in_blocks = part(&all, TimeRange::new(0, 1999).unwrap(), |_| true);
+    let logs: Vec<PathBuf> = fs.files().into_iter().filter(|path| path.starts_with("/data/wal")).collect();
+    for path in logs {
+        for offset in (0..size(&fs, &path)).step_by(3) {
+            fs.flip(&path, offset, 0x04).unwrap();
+            let what = format!("{} at {offset}", path.display());
+            match open(&fs) {
+                Ok(db) => {
+                    let found = contents(&db);
+                    assert_between(&found, &in_blocks, &all, &what);
+                    if found != all {
+                        assert_ne!(db.stats().warnings, [""; 0], "{what}");
+                    }
+                }
+                Err(error) => panic!("{what}: {error}"),
+            }
+            fs.flip(&path, offset, 0x04).unwrap();
+        }
+    }
+}

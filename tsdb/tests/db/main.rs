@@ -1,0 +1,12 @@
+//! The database through its public face: what is acknowledged is found, exactly once, whatever happens.
+
+mod concurrency;
+mod crash;
+mod cuts;
+mod damage;
+mod faults;
+mod fixture;
+mod limits;
+mod model;
+mod opening;
+mod tenants;

@@ -1,0 +1,144 @@
+//! Random histories against a map.
+
+use super::fixture::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use tsdb::fs::{Loss, SimFs};
+use tsdb::{Db, Matcher, Queryable, TimeRange, Timestamp};
+use tsdb_core::MatchOp;
+use tsdb_core::read::SelectHints;
+use tsdb_core::write::{AppendReport, SampleError};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(Vec<Sample>),
+    Flush,
+    Maintain,
+    Reopen,
+    PowerCut(u64),
+}
+
+fn sample() -> impl Strategy<Value = (usize, i64, f64)> {
+    let value = prop_oneof![Just(1.0), Just(f64::NAN), Just(-0.0), any::<f64>()];
+    (0..6_usize, -150..300_i64, value)
+}
+
+/// Samples carry times relative to how far the history has come.
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => prop::collection::vec(sample(), 0..30).prop_map(Step::Append),
+        1 => Just(Step::Flush),
+        3 => Just(Step::Maintain),
+        1 => Just(Step::Reopen),
+        1 => any::<u64>().prop_map(Step::PowerCut),
+    ]
+}
+
+/// The map, and what the rules say about a sample.
+#[derive(Default)]
+struct Model {
+    contents: Contents,
+    /// No sample at or after this time may be called too old.
+    flushed: Timestamp,
+}
+
+impl Model {
+    fn check(&mut self, samples: &[Sample], report: &AppendReport) {
+        let mut refused: BTreeMap<_, _> = report.refused.iter().map(|r| (r.position, r.reason)).collect();
+        for (position, (series, timestamp, value)) in samples.iter().enumerate() {
+            let known = self.contents.entry(labels(*series)).or_default();
+            let newest = known.keys().last().copied();
+            let stored = known.get(timestamp).copied();
+            match refused.remove(&position) {
+                None => {
+                    let repeated = stored == Some(value.to_bits());
+                    assert!(
+                        repeated || newest.is_none_or(|newest| *timestamp > newest),
+                        "{timestamp} {newest:?}"
+                    );
+                    known.insert(*timestamp, value.to_bits());
+                }
+                Some(SampleError::Duplicate { .. }) => {
+                    assert!(stored.is_some_and(|bits| bits != value.to_bits()))
+                }
+                Some(SampleError::OutOfOrder { .. }) => {
+                    assert!(stored.is_none() && newest.is_some_and(|newest| *timestamp < newest));
+                }
+                Some(SampleError::TooOld { oldest, .. }) => {
+                    assert!(*timestamp < oldest && oldest <= self.flushed.max(self.end()) + 1);
+                }
+                Some(other) => panic!("{other}"),
+            }
+        }
+        self.contents.retain(|_, samples| !samples.is_empty());
+    }
+
+    fn end(&self) -> Timestamp {
+        self.contents
+            .values()
+            .filter_map(|samples| samples.keys().last().copied())
+            .max()
+            .unwrap_or(i64::MIN + 1)
+    }
+}
+
+fn run(steps: Vec<Step>) {
+    let mut fs = SimFs::new();
+    let mut db = open(&fs).unwrap();
+    let mut model = Model::default();
+    let mut now = 0;
+    for step in steps {
+        match step {
+            Step::Append(samples) => {
+                let samples: Vec<_> = samples.into_iter().map(|(s, t, v)| (s, now + t, v)).collect();
+                let report = append(&db, &samples).unwrap();
+                model.check(&samples, &report);
+                now += 120;
+            }
+            Step::Flush => {
+                db.flush().unwrap();
+                model.flushed = model.flushed.max(model.end());
+            }
+            Step::Maintain => db.maintain().unwrap(),
+            Step::Reopen => {
+                db.close().unwrap();
+                drop(db);
+                db = open(&fs).unwrap();
+            }
+            Step::PowerCut(seed) => {
+                let disk = fs.after_power_cut(Loss::Random(seed));
+                drop(db);
+                fs = disk;
+                db = open(&fs).unwrap();
+            }
+        }
+        compare(&db, &model.contents);
+    }
+}
+
+fn compare(db: &Db, expected: &Contents) {
+    assert_eq!(&contents(db), expected);
+    let end = expected.values().filter_map(|samples| samples.keys().last()).max().copied().unwrap_or(0);
+    let range = TimeRange::new(end / 3, end / 3 + 700).unwrap();
+    let querier = db.querier(range).unwrap();
+    let odd = Matcher::new(MatchOp::Equal, "parity", "odd").unwrap();
+    let is_odd = |labels: &tsdb::Labels| labels.get("parity") == Some("odd");
+    let found = contents_of(&*querier, std::slice::from_ref(&odd), TimeRange::ALL);
+    assert_eq!(found, part(expected, range, is_odd));
+    let set = querier.select(&[], &SelectHints::over(range)).unwrap();
+    let total: usize = read(&*set).values().map(BTreeMap::len).sum();
+    assert!(set.estimated_samples() >= total as u64);
+    let values = db.querier(TimeRange::ALL).unwrap().label_values("series", &[odd]).unwrap();
+    let wanted: Vec<_> =
+        expected.keys().filter(|labels| is_odd(labels)).filter_map(|labels| labels.get("series")).collect();
+    assert_eq!(values, wanted);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_answers_like_a_map(steps in prop::collection::vec(step(), 1..60)) {
+        run(steps);
+    }
+}

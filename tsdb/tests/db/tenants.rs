@@ -1,0 +1,58 @@
+//! Tenants: one database each, one folder each.
+
+use super::fixture::*;
+use std::path::Path;
+use std::sync::Arc;
+use tsdb::fs::SimFs;
+use tsdb::{Error, ErrorKind, TenantId, Tenants};
+
+fn open_root(fs: &SimFs) -> Result<Tenants, Error> {
+    Tenants::open_on(Arc::new(fs.clone()), Path::new("/root"), options())
+}
+
+fn id(name: &str) -> TenantId {
+    TenantId::new(name).unwrap()
+}
+
+#[test]
+fn tenants_do_not_see_each_other_and_are_found_again() {
+    let fs = SimFs::new();
+    let tenants = open_root(&fs).unwrap();
+    append_all(&tenants.tenant(&id("a")).unwrap(), &[(0, 1, 1.0)]);
+    append_all(&tenants.tenant(&id("b")).unwrap(), &[(1, 1, 1.0)]);
+    assert!(tenants.existing(&id("c")).is_none());
+    assert!(matches!(open_root(&fs), Err(Error::Locked { .. })));
+    tenants.close().unwrap();
+    assert!(matches!(tenants.tenant(&id("a")), Err(Error::Closed)));
+    let tenants = open_root(&fs).unwrap();
+    let found: Vec<_> = tenants.list().into_iter().map(|(tenant, db)| (tenant, contents(&db))).collect();
+    assert_eq!(found.iter().map(|(tenant, _)| tenant.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(found[0].1.contains_key(&labels(0)) && !found[0].1.contains_key(&labels(1)));
+}
+
+#[test]
+fn there_is_a_limit_to_tenants_and_known_ones_are_within_it() {
+    let fs = SimFs::new();
+    let tenants = open_root(&fs).unwrap().with_limit(2);
+    tenants.tenant(&id("a")).unwrap();
+    tenants.tenant(&id("b")).unwrap();
+    let error = tenants.tenant(&id("c")).err().unwrap();
+    assert!(matches!(&error, Error::TooManyTenants { allowed: 2, .. }), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    tenants.tenant(&id("a")).unwrap();
+}
+
+#[test]
+fn a_tenant_that_cannot_be_opened_hurts_no_other() {
+    let fs = SimFs::new();
+    let tenants = open_root(&fs).unwrap();
+    tenants.tenant(&id("a")).unwrap();
+    tenants.tenant(&id("b")).unwrap();
+    drop(tenants);
+    fs.overwrite(Path::new("/root/a/VERSION"), b"9").unwrap();
+    let tenants = open_root(&fs).unwrap();
+    assert!(matches!(tenants.tenant(&id("a")), Err(Error::UnknownVersion { .. })));
+    append_all(&tenants.tenant(&id("b")).unwrap(), &[(0, 1, 1.0)]);
+    fs.overwrite(Path::new("/root/a/VERSION"), b"1\n").unwrap();
+    assert!(tenants.tenant(&id("a")).is_ok());
+}
