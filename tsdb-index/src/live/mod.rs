@@ -32,6 +32,8 @@ pub struct LiveIndex {
     pairs: Pairs,
     members: Members,
     all: RoaringBitmap,
+    /// The pairs of the series inserted last: the next one, mostly of the same target, shares most of them.
+    last_inserted: Vec<PairId>,
     scratch: Vec<PairId>,
 }
 
@@ -57,13 +59,19 @@ impl LiveIndex {
         if !self.all.insert(series.0) {
             return Ok(());
         }
-        self.scratch.clear();
+        let previous = std::mem::take(&mut self.last_inserted);
+        let mut guesses = previous.iter().copied().peekable();
+        let mut pairs = std::mem::take(&mut self.scratch);
+        pairs.clear();
         for (name, value) in labels {
-            let pair = self.pairs.intern(name, value);
+            while guesses.next_if(|guess| self.pairs.name(*guess) < name).is_some() {}
+            let guess = guesses.next_if(|guess| self.pairs.is(*guess, name, value));
+            let pair = guess.unwrap_or_else(|| self.pairs.intern(name, value));
             self.pairs.add_series(pair, series.0);
-            self.scratch.push(pair);
+            pairs.push(pair);
         }
-        self.members.set(series.0, &self.scratch);
+        self.members.set(series.0, &pairs);
+        (self.last_inserted, self.scratch) = (pairs, previous);
         Ok(())
     }
 
@@ -71,6 +79,7 @@ impl LiveIndex {
     /// their labels; memory is given back when half of it is unused.
     pub fn remove(&mut self, dead: &RoaringBitmap) {
         let dead = dead & &self.all;
+        self.last_inserted.clear();
         let mut touched = RoaringBitmap::new();
         for series in &dead {
             touched.extend(self.members.pairs(series).map(|pair| pair.0));

@@ -98,6 +98,20 @@ impl Pairs {
         (name, self.values.text(pair.value))
     }
 
+    /// Name of a pair; empty for a number that is not in use.
+    #[inline]
+    pub(crate) fn name(&self, id: PairId) -> &str {
+        let name = self.pairs.get(id.0 as usize).and_then(|pair| self.names.get(pair.name as usize));
+        name.map_or("", |name| &name.text)
+    }
+
+    /// Is `id` the pair of `name` and `value`?
+    #[inline]
+    pub(crate) fn is(&self, id: PairId, name: &str, value: &str) -> bool {
+        let pair = self.pairs.get(id.0 as usize);
+        pair.is_some_and(|pair| self.values.get(pair.value) == value.as_bytes()) && self.name(id) == name
+    }
+
     /// The series that have the pair.
     pub(crate) fn postings(&self, id: PairId) -> Option<&Postings> {
         self.pairs.get(id.0 as usize).map(|pair| &pair.postings)
