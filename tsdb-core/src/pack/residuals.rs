@@ -109,25 +109,29 @@ impl<'a> IntegerColumn<'a> {
     fn gather(&self, start: usize, block: &mut [i64]) {
         let end = start.saturating_add(block.len());
         let ColumnBytes { width, stem, planes } = &self.bytes;
-        let stem_width = width.saturating_sub(planes.len()).min(1).wrapping_mul(STEM_BYTES);
-        let mut planes = planes.iter().take(width.saturating_sub(stem_width));
-        match planes.next_back().and_then(|plane| plane.get(start..end)) {
-            None => block.fill(0),
-            Some(highest) => {
-                let shift = shift_of(width.saturating_sub(1));
-                for (residual, byte) in block.iter_mut().zip(highest) {
-                    *residual = i64::from(byte.cast_signed()).wrapping_shl(shift);
+        let planes = planes.map(|plane| plane.get(start..end).unwrap_or_default());
+        let [first, second, ..] = &planes;
+        match width {
+            0 => block.fill(0),
+            // Most columns by far have one byte or two: these loops run on several residuals at once.
+            1 => {
+                for (residual, byte) in block.iter_mut().zip(*first) {
+                    *residual = i64::from(byte.cast_signed());
                 }
             }
-        }
-        for (plane, shift) in planes.zip((shift_of(stem_width)..).step_by(8)) {
-            for (residual, byte) in block.iter_mut().zip(plane.get(start..end).unwrap_or_default()) {
-                *residual |= i64::from(*byte).wrapping_shl(shift);
+            2 => {
+                for ((residual, low), high) in block.iter_mut().zip(*first).zip(*second) {
+                    *residual = i64::from(i16::from_le_bytes([*low, *high]));
+                }
             }
-        }
-        let stem = stem.as_chunks::<STEM_BYTES>().0.get(start..end).unwrap_or_default();
-        for (residual, low) in block.iter_mut().zip(stem) {
-            *residual |= i64::from(u32::from_le_bytes(*low));
+            _ => {
+                let stem_width = if stem.is_empty() { 0 } else { STEM_BYTES };
+                let stem = stem.as_chunks::<STEM_BYTES>().0.get(start..end).unwrap_or_default();
+                gather_wide(&planes, width.saturating_sub(stem_width), shift_of(stem_width), block);
+                for (residual, low) in block.iter_mut().zip(stem) {
+                    *residual |= i64::from(u32::from_le_bytes(*low));
+                }
+            }
         }
     }
 
@@ -185,4 +189,20 @@ impl Running {
 /// Bits below the byte at `index`.
 fn shift_of(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(0).wrapping_mul(8)
+}
+
+/// Puts `count` planes together from the bit `shift` on.
+fn gather_wide(planes: &[&[u8]; STEM_BYTES], count: usize, shift: u32, block: &mut [i64]) {
+    let mut planes = planes.iter().take(count);
+    if let Some(highest) = planes.next_back() {
+        let shift = shift.saturating_add(shift_of(count.saturating_sub(1)));
+        for (residual, byte) in block.iter_mut().zip(*highest) {
+            *residual = i64::from(byte.cast_signed()).wrapping_shl(shift);
+        }
+    }
+    for (plane, shift) in planes.zip((shift..).step_by(8)) {
+        for (residual, byte) in block.iter_mut().zip(*plane) {
+            *residual |= i64::from(*byte).wrapping_shl(shift);
+        }
+    }
 }
