@@ -64,10 +64,9 @@ impl Memory {
         self.min_time.fetch_max(min_time, Ordering::SeqCst);
     }
 
-    /// About the times of the samples; `None` if there are none.
+    /// About the times of the samples that are not forgotten yet; `None` if there are none.
     pub(crate) fn range(&self) -> Option<TimeRange> {
-        let first = self.first.load(Ordering::SeqCst).max(self.min_time());
-        TimeRange::new(first, self.last.load(Ordering::SeqCst))
+        TimeRange::new(self.first.load(Ordering::SeqCst), self.last.load(Ordering::SeqCst))
     }
 
     /// Notes that samples between these times came in.
