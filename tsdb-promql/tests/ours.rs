@@ -1,6 +1,5 @@
 //! Scripts of our own, beside Prometheus': what its scripts leave open. Where a script says what Prometheus answers,
 //! it was asked.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
 use tsdb_core::testing::MemStore;
 use tsdb_promql::testing::{Script, run, test_engine};

@@ -1,6 +1,6 @@
 //! Random queries: a range query answers what instant queries at its steps answer, and both answer what Prometheus
 //! answers.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that reports")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod random;
 
@@ -37,8 +37,11 @@ fn a_range_query_answers_what_instant_queries_at_its_steps_answer() {
     }
 }
 
+/// The elements of an instant vector.
+type Elements = Vec<(Labels, f64)>;
+
 /// The vector that a query answers at `at`, sorted by labels; `None` if it fails.
-fn instant(engine: &Engine, store: &MemStore, query: &str, at: i64) -> Option<Vec<(Labels, f64)>> {
+fn instant(engine: &Engine, store: &MemStore, query: &str, at: i64) -> Option<Elements> {
     let Value::Vector(vector) = engine.instant(store, query, at).ok()?.value else { return None };
     let mut elements: Vec<_> = vector.into_iter().map(|sample| (sample.labels, sample.value)).collect();
     elements.sort_by(|a, b| a.0.cmp(&b.0));
@@ -85,7 +88,7 @@ fn random_queries_answer_what_prometheus_answers() {
 }
 
 /// A test of `promtool test rules` that expects our answers.
-fn test_file(asked: &[(String, i64, Vec<(Labels, f64)>)]) -> String {
+fn test_file(asked: &[(String, i64, Elements)]) -> String {
     // promtool loads samples up to the last multiple of this interval.
     let mut text =
         format!("evaluation_interval: 30s\ntests:\n  - interval: {STEP_MS}ms\n    input_series:\n");
@@ -122,10 +125,10 @@ fn differences(output: &str) -> Vec<String> {
             }
         } else if let Some(samples) = line.strip_prefix("exp:") {
             expected = samples;
-        } else if let Some(samples) = line.strip_prefix("got:") {
-            if !same_samples(expected, samples) {
-                differences.push(format!("{expr}\n  ours {expected}\n  theirs {samples}"));
-            }
+        } else if let Some(samples) = line.strip_prefix("got:")
+            && !same_samples(expected, samples)
+        {
+            differences.push(format!("{expr}\n  ours {expected}\n  theirs {samples}"));
         }
     }
     differences

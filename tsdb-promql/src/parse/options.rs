@@ -16,7 +16,10 @@ pub struct ParseOptions {
     pub fill_modifiers: bool,
     /// The longest text, bytes. Default 512 KiB.
     pub max_length_bytes: usize,
-    /// The tallest tree: nested parentheses, calls and operators, and chains of operators. Default 250.
+    /// The tallest tree: nested parentheses, calls and operators, and chains of operators. Default 100.
+    ///
+    /// Every stage recurses over the tree. Evaluation needs up to 16 KiB of stack for a level in an unoptimised
+    /// build, so the default keeps within the 2 MiB that threads commonly have. Raise it only with the stack.
     pub max_depth: usize,
     /// The most expressions in one text. Default 20 000.
     pub max_nodes: usize,
@@ -30,7 +33,7 @@ impl Default for ParseOptions {
             extended_range_selectors: false,
             fill_modifiers: false,
             max_length_bytes: 512 * 1024,
-            max_depth: 250,
+            max_depth: 100,
             max_nodes: 20_000,
         }
     }

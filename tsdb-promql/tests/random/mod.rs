@@ -9,10 +9,10 @@ use tsdb_core::write::Appendable;
 use tsdb_promql::testing::{SequenceValue, parse_series};
 
 /// Distance of the samples in ms.
-pub const STEP_MS: i64 = 30_000;
+pub(crate) const STEP_MS: i64 = 30_000;
 
 /// The series, in the notation of test scripts.
-pub const SERIES: [&str; 22] = [
+pub(crate) const SERIES: [&str; 22] = [
     r#"foo{i="1"} 1+1x40"#,
     r#"foo{i="2"} 10-0.5x40"#,
     r#"foo{i="3",j="a"} 5x10 _x5 7x10 stale _ 3x10"#,
@@ -38,7 +38,7 @@ pub const SERIES: [&str; 22] = [
 ];
 
 /// A store that holds [`SERIES`].
-pub fn store() -> MemStore {
+pub(crate) fn store() -> MemStore {
     let store = MemStore::new();
     let mut appender = store.appender();
     for line in SERIES {
@@ -55,7 +55,7 @@ pub fn store() -> MemStore {
 }
 
 /// Makes queries: the same for the same seed.
-pub struct Queries {
+pub(crate) struct Queries {
     state: u64,
 }
 
@@ -86,24 +86,24 @@ const MAP_FUNCTIONS: [&str; 18] = [
 ];
 
 impl Queries {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
     }
 
     /// A query that yields an instant vector, or fails.
-    pub fn next(&mut self) -> String {
+    pub(crate) fn next(&mut self) -> String {
         self.vector(3)
     }
 
     /// A number below `count`. Xorshift, after Marsaglia.
-    pub fn below(&mut self, count: usize) -> usize {
+    pub(crate) fn below(&mut self, count: usize) -> usize {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
         usize::try_from(self.state >> 33).unwrap() % count
     }
 
-    pub fn one<T: Copy>(&mut self, options: &[T]) -> T {
+    pub(crate) fn one<T: Copy>(&mut self, options: &[T]) -> T {
         options[self.below(options.len())]
     }
 
