@@ -1,1 +1,1 @@
-//! Being written.
+//! Programs that assemble the libraries. The programs are in `src/bin`; this library is empty.

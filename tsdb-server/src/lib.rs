@@ -32,6 +32,7 @@ mod state;
 mod store;
 mod telemetry;
 mod validation;
+mod workers;
 
 pub use access::TenantPolicy;
 pub use config::{Config, ConfigError, DurabilityConfig, HttpConfig, StorageConfig};

@@ -9,6 +9,7 @@ use crate::limits::{Limit, Limits};
 use crate::rate::RateLimiter;
 use crate::store::{Store, Stores};
 use crate::telemetry::{Family, Telemetry};
+use crate::workers::Workers;
 use crate::{TenantPolicy, api, ingest};
 use axum::Router;
 use axum::http::HeaderMap;
@@ -16,7 +17,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{AcquireError, Semaphore};
+use tokio::sync::{AcquireError, Semaphore, oneshot};
 use tsdb::{SystemClock, Tenants};
 use tsdb_core::time::Clock;
 use tsdb_core::{TenantId, Timestamp};
@@ -39,7 +40,8 @@ struct Inner {
     rates: RateLimiter,
     buffers: Buffers,
     ingest_slots: Semaphore,
-    query_slots: Semaphore,
+    query_slots: Arc<Semaphore>,
+    workers: Workers,
     stopping: AtomicBool,
 }
 
@@ -53,7 +55,16 @@ pub enum OpenError {
     /// The data directory could not be opened.
     #[error(transparent)]
     Store(#[from] tsdb::Error),
+    /// The threads for queries could not be started.
+    #[error("cannot start the threads for queries: {source}")]
+    Threads {
+        /// Why.
+        source: std::io::Error,
+    },
 }
+
+/// Threads for queries where the settings name no limit.
+const MAX_CONCURRENT_QUERIES: usize = 256;
 
 impl Server {
     /// Opens the data directory that `config` names and assembles a server over it.
@@ -73,8 +84,9 @@ impl Server {
     /// Assembles a server over `stores`, which tells the time by `clock`.
     ///
     /// # Errors
-    /// Settings that make no server.
-    pub fn new(config: Config, stores: Arc<dyn Stores>, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+    /// Settings that make no server, or no threads for queries.
+    pub fn new(config: Config, stores: Arc<dyn Stores>, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let queries = config.limits.query.concurrency.as_len().clamp(1, MAX_CONCURRENT_QUERIES);
         let inner = Inner {
             tenants: config.tenant_policy()?,
             stores,
@@ -85,7 +97,8 @@ impl Server {
             rates: RateLimiter::default(),
             buffers: Buffers::default(),
             ingest_slots: slots(config.limits.ingest.concurrency),
-            query_slots: slots(config.limits.query.concurrency),
+            query_slots: Arc::new(Semaphore::new(queries)),
+            workers: Workers::start(queries).map_err(|source| OpenError::Threads { source })?,
             stopping: AtomicBool::new(false),
             config,
         };
@@ -201,13 +214,14 @@ impl Server {
         blocking(work).await
     }
 
-    /// Runs the work of a query on a blocking thread when it is its turn.
+    /// Runs the work of a query on a thread for queries when it is its turn.
     pub(crate) async fn run_query<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let wait = self.limits().query.max_queue_wait;
-        let _slot = match tokio::time::timeout(wait.as_duration(), self.inner.query_slots.acquire()).await {
+        let turn = Arc::clone(&self.inner.query_slots).acquire_owned();
+        let slot = match tokio::time::timeout(wait.as_duration(), turn).await {
             Ok(slot) => slot.map_err(closed)?,
             Err(_) => {
                 let message = format!("the query waited {wait} for its turn, which max_queue_wait allows");
@@ -216,8 +230,18 @@ impl Server {
                 );
             }
         };
-        blocking(work).await
+        let (answer, answered) = oneshot::channel();
+        self.inner.workers.run(move || {
+            // If the client has left, nobody waits for the answer.
+            drop(answer.send(work()));
+            drop(slot);
+        });
+        answered.await.unwrap_or_else(|_| Err(failed_inside()))
     }
+}
+
+fn failed_inside() -> ApiError {
+    ApiError::new(ErrorKind::Internal, "the request failed inside the server")
 }
 
 async fn blocking<T: Send + 'static>(
@@ -227,7 +251,7 @@ async fn blocking<T: Send + 'static>(
         Ok(outcome) => outcome,
         Err(error) => {
             log::error!("a request failed inside: {error}");
-            Err(ApiError::new(ErrorKind::Internal, "the request failed inside the server"))
+            Err(failed_inside())
         }
     }
 }

@@ -184,7 +184,7 @@ fn store_families(stores: &dyn Stores) -> Vec<Family> {
             sum(|s| s.series_removed),
         ),
         counter(
-            "tsdb_samples_appended_total",
+            "tsdb_samples_accepted_total",
             "Samples accepted by the stores.",
             sum(|s| s.samples_appended),
         ),

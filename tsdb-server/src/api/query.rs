@@ -35,13 +35,16 @@ pub(super) async fn range(State(server): State<Server>, request: Request) -> Res
 pub(super) async fn format(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
     let params = parameters(&server, request).await?;
     let text = query_text(&server, &params)?;
-    let expr = tsdb_promql::parse(&text, &ParseOptions::default())
-        .map_err(|error| ApiError::bad_parameter("query", error))?;
-    let write = |out: &mut Vec<u8>| {
-        response::write_json_string(&expr.to_string(), out);
-        Ok(())
+    let work = move || {
+        let expr = tsdb_promql::parse(&text, &ParseOptions::default())
+            .map_err(|error| ApiError::bad_parameter("query", error))?;
+        let write = |out: &mut Vec<u8>| {
+            response::write_json_string(&expr.pretty(), out);
+            Ok(())
+        };
+        response::success(write, &[], &[])
     };
-    response::success(write, &[], &[]).map(json)
+    server.run_query(work).await.map(json)
 }
 
 fn range_params(server: &Server, params: &Params) -> Result<QueryParams, ApiError> {

@@ -36,7 +36,7 @@ pub(crate) async fn remote_write(State(server): State<Server>, request: Request)
 
 async fn write_request(server: Server, request: Request) -> Result<Response, ApiError> {
     let tenant = server.tenant(request.headers())?;
-    expect_remote_write(request.headers())?;
+    let encoding = remote_write_encoding(request.headers())?;
     let body = received(&server, request).await?;
     let work = server.clone();
     let written = server
@@ -44,8 +44,7 @@ async fn write_request(server: Server, request: Request) -> Result<Response, Api
             let store = work.open_store(&tenant)?;
             let limits = work.limits();
             let mut buffer = work.buffers().take();
-            let decoded =
-                encoding::decode(Encoding::Snappy, &body, limits.ingest.max_decoded_bytes, &mut buffer)?;
+            let decoded = encoding::decode(encoding, &body, limits.ingest.max_decoded_bytes, &mut buffer)?;
             let admit = |samples| work.admit(&tenant, samples);
             let written = write::write(store.as_ref(), decoded, limits, work.now(), admit);
             work.buffers().give_back(buffer);
@@ -174,12 +173,13 @@ fn content_encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
         .ok_or_else(|| unsupported("the content encoding is not known: send identity, gzip, zstd or snappy"))
 }
 
-fn expect_remote_write(headers: &HeaderMap) -> Result<(), ApiError> {
+/// Snappy is the protocol's own; zstd is what vmagent sends where it is taken.
+fn remote_write_encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
     expect_version_1(headers)?;
-    if content_encoding(headers)? != Encoding::Snappy {
-        return Err(unsupported("remote write bodies must have the content encoding snappy"));
+    match content_encoding(headers)? {
+        encoding @ (Encoding::Snappy | Encoding::Zstd) => Ok(encoding),
+        _ => Err(unsupported("remote write bodies must have the content encoding snappy or zstd")),
     }
-    Ok(())
 }
 
 /// Remote write 2.0 announces itself by the name of its message, which has another layout.

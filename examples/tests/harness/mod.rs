@@ -1,0 +1,94 @@
+//! Processes under test: started, waited for, killed when the test ends in any way.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running process. Dropping it kills it.
+pub struct Process {
+    child: Child,
+}
+
+impl Process {
+    pub fn start(command: &mut Command) -> Self {
+        Self { child: command.stdin(Stdio::null()).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")) }
+    }
+
+    /// Sends a signal by its name, as `kill` knows it.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the end of the process.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        eventually("the process ends", async || child.try_wait().unwrap()).await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A metrics server on a free port.
+pub struct MetricsServer {
+    pub process: Process,
+    pub url: String,
+    pub client: reqwest::Client,
+}
+
+impl MetricsServer {
+    /// Starts the server on `data_dir` and waits until it takes requests.
+    pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metrics-server"));
+        command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).args(arguments);
+        let mut process = Process::start(command.stdout(Stdio::piped()));
+        let mut line = String::new();
+        BufReader::new(process.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.split([' ', ',']).find(|word| word.starts_with("http://"));
+        let url = url.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+        Self { process, url, client }
+    }
+
+    /// The data of a successful answer of the Prometheus API.
+    pub async fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
+        ask(&self.client, &self.url, path, parameters).await
+    }
+}
+
+/// The data of a successful answer of the Prometheus API at `url`.
+pub async fn ask(
+    client: &reqwest::Client,
+    url: &str,
+    path: &str,
+    parameters: &[(&str, &str)],
+) -> Result<Value, String> {
+    let request = client.post(format!("{url}/api/v1/{path}")).form(parameters);
+    let response = request.send().await.map_err(|e| format!("{url}: {e}"))?;
+    let text = response.text().await.map_err(|e| format!("{url}: {e}"))?;
+    let mut answer: Value = serde_json::from_str(&text).map_err(|e| format!("{url}: {e} in {text:.200}"))?;
+    match answer["status"].as_str() {
+        Some("success") => Ok(answer["data"].take()),
+        _ => Err(text),
+    }
+}
+
+/// What `probe` finds, asked again and again until it finds something.
+pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(180);
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -1,0 +1,65 @@
+//! Every example runs, and does what its documentation says.
+
+mod harness;
+
+use harness::{MetricsServer, Process, eventually};
+use std::process::{Command, Stdio};
+
+#[test]
+fn embedded_stores_and_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_embedded")).arg(folder.path().join("db")).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text} {}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("stored 80 samples, refused 0"), "{text}");
+    assert!(text.contains("{room=\"kitchen\"} is opened 12.0 times a minute"), "{text}");
+    assert!(text.contains("{room=\"office\"} is opened 28.0 times a minute"), "{text}");
+}
+
+#[tokio::test]
+async fn the_server_has_something_to_query_at_once_and_takes_a_push() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = MetricsServer::start(folder.path(), &[]);
+    eventually("the server's own metrics can be queried", async || {
+        let found = server.api("query", &[("query", "tsdb_head_series > 10")]).await.unwrap();
+        found["result"].get(0).cloned()
+    })
+    .await;
+    let now = tsdb_core::time::Clock::now(&tsdb::SystemClock);
+    let body =
+        format!(r#"{{"samples":[{{"metric":"hello","labels":{{}},"timestampMs":{now},"value":42}}]}}"#);
+    let pushed =
+        server.client.post(format!("{}/v1/metrics/push", server.url)).body(body).send().await.unwrap();
+    assert_eq!(pushed.text().await.unwrap(), r#"{"ingestedCount":1,"droppedCount":0}"#);
+    let found = server.api("query", &[("query", "hello")]).await.unwrap();
+    assert_eq!(found["result"][0]["value"][1], "42");
+    server.process.signal("TERM");
+    assert!(server.process.ended().await.success());
+
+    let again = MetricsServer::start(folder.path(), &["--no-limits"]);
+    let found = again.api("query", &[("query", "hello")]).await.unwrap();
+    assert_eq!(found["result"][0]["value"][1], "42", "a restart keeps it");
+}
+
+#[tokio::test]
+async fn a_directory_in_use_is_refused_with_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let _first = MetricsServer::start(folder.path(), &[]);
+    let mut second = Command::new(env!("CARGO_BIN_EXE_metrics-server"));
+    second.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(folder.path());
+    let output = second.stdin(Stdio::null()).output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("in use"), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_setting_stops_the_server_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("server.toml");
+    std::fs::write(&file, "[limits.query]\nmax_point = 1\n").unwrap();
+    let errors = folder.path().join("errors");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_metrics-server"));
+    command.arg("--config").arg(&file).stderr(std::fs::File::create(&errors).unwrap());
+    assert!(!Process::start(&mut command).ended().await.success());
+    assert!(std::fs::read_to_string(&errors).unwrap().contains("max_point"));
+}
