@@ -2,7 +2,7 @@
 //!
 //! The sentences follow Prometheus', because people search for them.
 
-use crate::ast::quote;
+use crate::quote::quote;
 use crate::span::{Position, Span};
 
 /// A text that does not parse or does not type-check. Displays as `1:13: parse error: unexpected ...`.

@@ -19,9 +19,11 @@ mod exec;
 mod failure;
 mod lex;
 mod num;
+mod operator;
 mod options;
 mod parse;
 mod plan;
+mod quote;
 pub mod span;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

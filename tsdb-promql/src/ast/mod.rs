@@ -9,7 +9,6 @@
 //! arithmetic becomes milliseconds.
 
 mod duration;
-mod operator;
 mod pretty;
 mod print;
 #[cfg(any(test, feature = "testing"))]
@@ -19,10 +18,12 @@ mod visit;
 
 pub(crate) use duration::literal_millis;
 pub use duration::{DurationError, DurationExpr, DurationOp, DurationValue};
-pub use operator::{AggregateOp, BinaryOp, UnaryOp};
-pub use print::{format_duration, format_number, quote};
+pub use print::{format_duration, format_number};
 pub use text::Text;
 pub use visit::{Visitor, walk, walk_mut};
+
+pub use crate::operator::{AggregateOp, BinaryOp, UnaryOp};
+pub use crate::quote::quote;
 
 use crate::span::Span;
 use tsdb_core::{Matcher, Timestamp};

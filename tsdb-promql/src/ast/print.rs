@@ -5,7 +5,8 @@ use super::{
     Aggregate, At, Binary, Call, Cardinality, DurationExpr, DurationValue, Expr, Grouping, MatrixSelector,
     Modifiers, NumberLiteral, RangeExtension, StringLiteral, Subquery, Unary, VectorMatching, VectorSelector,
 };
-use core::fmt::{self, Display, Formatter, Write};
+use crate::quote::quote;
+use core::fmt::{self, Display, Formatter};
 use tsdb_core::labels::is_legacy_label_name;
 use tsdb_core::{METRIC_NAME, MatchOp, Matcher};
 
@@ -276,44 +277,4 @@ pub fn format_duration(ms: i64) -> String {
         }
     }
     text
-}
-
-/// `bytes` in double quotes with Go's escapes: what is not UTF-8 as `\xff`, what is not printable as `\u200b`.
-/// Source: Go `strconv.Quote`.
-pub fn quote(bytes: &[u8]) -> String {
-    let mut quoted = String::with_capacity(bytes.len() + 2);
-    quoted.push('"');
-    for chunk in bytes.utf8_chunks() {
-        chunk.valid().chars().for_each(|c| push_escaped(&mut quoted, c));
-        for byte in chunk.invalid() {
-            push_formatted(&mut quoted, format_args!("\\x{byte:02x}"));
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
-fn push_escaped(out: &mut String, c: char) {
-    let code = u32::from(c);
-    match c {
-        '"' => out.push_str("\\\""),
-        '\\' => out.push_str("\\\\"),
-        '\x07' => out.push_str("\\a"),
-        '\x08' => out.push_str("\\b"),
-        '\x0c' => out.push_str("\\f"),
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        '\t' => out.push_str("\\t"),
-        '\x0b' => out.push_str("\\v"),
-        ' '..='~' => out.push(c),
-        _ if code < 0x20 || code == 0x7f => push_formatted(out, format_args!("\\x{code:02x}")),
-        _ if c.escape_debug().len() == 1 => out.push(c),
-        _ if code < 0x1_0000 => push_formatted(out, format_args!("\\u{code:04x}")),
-        _ => push_formatted(out, format_args!("\\U{code:08x}")),
-    }
-}
-
-fn push_formatted(out: &mut String, text: fmt::Arguments<'_>) {
-    // Writing to a string never fails.
-    let _ = out.write_fmt(text);
 }

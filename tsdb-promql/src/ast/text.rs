@@ -1,6 +1,6 @@
 //! The value of a string literal.
 
-use super::print::quote;
+use crate::quote::quote;
 use core::fmt;
 
 /// Bytes that are usually, but not always, UTF-8: escapes such as `"\xff"` can say anything.

@@ -18,8 +18,8 @@ pub(crate) use number::{number_value, scan_number};
 pub(crate) use string::{scan_string, unquote};
 pub(crate) use token::{Keyword, Token, TokenKind};
 
-use crate::ast::BinaryOp;
 use crate::error::{Parse, ParseError, ParseErrorKind};
+use crate::operator::BinaryOp;
 use crate::span::Span;
 
 /// Cuts a text into tokens.

@@ -96,7 +96,7 @@ fn keywords_are_names_inside_braces() {
     assert_eq!(kinds("a:b"), [MetricIdentifier]);
     assert_eq!(kinds("fill (1)")[0], Keyword(super::Keyword::Fill));
     assert_eq!(kinds("fill + 1")[0], Identifier);
-    assert_eq!(kinds("SUM"), [Aggregate(crate::ast::AggregateOp::Sum)]);
+    assert_eq!(kinds("SUM"), [Aggregate(crate::operator::AggregateOp::Sum)]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tokens and how error messages name them.
 
-use crate::ast::{AggregateOp, BinaryOp, quote};
+use crate::operator::{AggregateOp, BinaryOp};
+use crate::quote::quote;
 use crate::span::Span;
 
 /// A token: its kind and where it stands.
