@@ -183,10 +183,8 @@ impl Disk {
         let node = self.find(dir)?;
         let course = self.begin(Op::SyncDir)?;
         let dir = self.dir_mut(node)?;
-        match course {
-            Course::Whole => dir.pending.drain(..).for_each(|change| change.apply(&mut dir.durable)),
-            Course::Fail(_) => dir.pending.clear(),
-            Course::Crash => {}
+        if matches!(course, Course::Whole) {
+            dir.pending.drain(..).for_each(|change| change.apply(&mut dir.durable));
         }
         course.end()
     }

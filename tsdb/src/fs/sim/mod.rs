@@ -2,9 +2,9 @@
 //!
 //! It keeps apart what programs see now and what a power cut leaves: bytes become durable with a sync of their
 //! file, names with a sync of their directory. Every changing operation is counted, and any of them can be made to
-//! stop the machine, to find the disk full, or to fail with an I/O error; a failed sync drops what it should have
-//! written, as Linux does. From the state at any moment [`SimFs::after_power_cut`] draws a disk as it may be found
-//! afterwards.
+//! stop the machine, to find the disk full, or to fail with an I/O error. A failed sync of a file drops what it
+//! should have written, as Linux does; a failed sync of a directory leaves its changes in the journal. From the
+//! state at any moment [`SimFs::after_power_cut`] draws a disk as it may be found afterwards.
 //!
 //! What it is stricter in than most real file systems: syncing a new file does not make its name durable, unsynced
 //! changes of one directory survive independently of each other, and a rename across directories is two changes.
@@ -50,7 +50,8 @@ pub enum Fault {
     Crash,
     /// The disk is full: the operation fails, an append half done.
     OutOfSpace,
-    /// An I/O error: the operation fails, an append half done, a sync having dropped what it should have written.
+    /// An I/O error: the operation fails, an append half done, the sync of a file having dropped what it should have
+    /// written.
     Io,
 }
 
