@@ -66,15 +66,17 @@ impl KahanSum {
 /// Bit for bit the sums of [`KahanSum`], but without branches and with `N` chains of additions side by side, which a
 /// processor overlaps. The error of an addition is computed as Knuth does (The Art of Computer Programming, volume
 /// 2, 4.2.2): exact, like Neumaier's, so both add the same number to the compensation.
+#[expect(clippy::needless_range_loop, reason = "the lanes step through several slices together")]
 #[inline]
 pub(crate) fn sums_side_by_side<const N: usize>(
     values: &[f64],
     starts: [usize; N],
     len: usize,
-) -> Option<[KahanSum; N]> {
+) -> Option<SumsSideBySide<N>> {
     let mut runs: [&[f64]; N] = [&[]; N];
     for (run, start) in runs.iter_mut().zip(starts) {
-        *run = values.get(start..start.checked_add(len)?)?;
+        // Cut in two steps, so that the compiler knows the length of every run to be `len`.
+        *run = values.get(start..)?.get(..len)?;
     }
     let mut sums = [0.0; N];
     let mut compensations = [0.0; N];
@@ -88,7 +90,22 @@ pub(crate) fn sums_side_by_side<const N: usize>(
         }
     }
     let finite = sums.iter().chain(&compensations).all(|part| part.is_finite());
-    finite.then(|| std::array::from_fn(|i| KahanSum { sum: sums[i], compensation: compensations[i] }))
+    finite.then_some(SumsSideBySide { sums, compensations })
+}
+
+/// Several [`KahanSum`]s. Two arrays, not one of pairs: of pairs, the compiler makes vectors that mix the chains.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SumsSideBySide<const N: usize> {
+    sums: [f64; N],
+    compensations: [f64; N],
+}
+
+impl<const N: usize> SumsSideBySide<N> {
+    /// The sum number `lane`.
+    pub(crate) fn lane(&self, lane: usize) -> Option<KahanSum> {
+        let (sum, compensation) = (self.sums.get(lane)?, self.compensations.get(lane)?);
+        Some(KahanSum { sum: *sum, compensation: *compensation })
+    }
 }
 
 #[cfg(test)]
@@ -125,7 +142,8 @@ mod tests {
                 sum
             };
             if let Some(sums) = sums_side_by_side(&values, [0, 2, 3, 5], len) {
-                for (sum, start) in sums.iter().zip([0, 2, 3, 5]) {
+                for (lane, start) in [0, 2, 3, 5].into_iter().enumerate() {
+                    let sum = sums.lane(lane).unwrap();
                     assert_eq!(sum.sum.to_bits(), naive(start).sum.to_bits());
                     assert_eq!(sum.compensation, naive(start).compensation);
                 }

@@ -85,9 +85,9 @@ fn each(
 fn plain(function: RangeFn, input: &KernelInput<'_>, windows: &[(usize, usize)], out: &mut [f64]) {
     match function {
         RangeFn::Sum => {
-            summed(input, windows, out, |sum, _| sum.value(), |values| sum(values));
+            summed(input, windows, out, |sum, _| sum.value(), sum);
         }
-        RangeFn::Avg => summed(input, windows, out, mean_of_sum, |values| mean(values)),
+        RangeFn::Avg => summed(input, windows, out, mean_of_sum, mean),
         RangeFn::Count => each(input, windows, out, |_, _, v| Some(v.len() as f64)),
         RangeFn::Present => each(input, windows, out, |_, _, _| Some(1.0)),
         RangeFn::First => each(input, windows, out, |_, _, v| v.first().copied()),
@@ -131,7 +131,7 @@ fn summed(
         let sums = starts.and_then(|starts| sums_side_by_side(input.values, starts, common));
         for (lane, (window, slot)) in windows.iter().zip(slots).enumerate() {
             let (_, values) = input.window(*window);
-            let begun = sums.as_ref().and_then(|sums| sums.get(lane)).copied();
+            let begun = sums.as_ref().and_then(|sums| sums.lane(lane));
             *slot = match begun {
                 _ if values.is_empty() => ABSENT,
                 None => alone(values),
