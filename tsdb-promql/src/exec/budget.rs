@@ -61,6 +61,14 @@ impl Budget {
         Ok(held)
     }
 
+    /// Is there room for `samples` more?
+    ///
+    /// # Errors
+    /// The limit.
+    pub(super) fn check_room(&self, samples: usize) -> Result<(), QueryError> {
+        self.hold(samples).map(drop)
+    }
+
     /// Notes that `samples` were read from storage.
     pub(super) fn note_read(&self, samples: usize) {
         self.read.fetch_add(samples as u64, Ordering::Relaxed);

@@ -4,6 +4,9 @@ use crate::failure::QueryError;
 use crate::plan::Window;
 use tsdb_core::{TimeRange, Timestamp};
 
+/// The most times of a grid, whatever the limits: one row of them takes 2 GiB.
+const MOST_STEPS: u64 = 1 << 28;
+
 /// How many times there are from `start` in steps of `step_ms` up to and including `end`, which is not before it.
 pub(super) const fn steps_between(start: Timestamp, end: Timestamp, step_ms: i64) -> u64 {
     let step = if step_ms > 1 { step_ms.unsigned_abs() } else { 1 };
@@ -38,6 +41,7 @@ impl Grid {
             return Ok(None);
         }
         let needed = steps_between(start, end, step_ms);
+        let limit = limit.min(MOST_STEPS);
         match usize::try_from(needed) {
             Ok(steps) if needed <= limit => Ok(Some(Self { start, step_ms: step_ms.max(1), steps })),
             _ => Err(QueryError::TooManySamples { needed, limit }),

@@ -32,16 +32,16 @@ pub(super) fn count_values<'c>(
     let mut counts = Counts { rows: HashMap::new(), labels: Vec::new(), slots: Vec::new(), steps };
     for (identity, members) in groups.identities.iter().zip(&groups.members) {
         let slots = context.compute(operator, members, steps)?;
-        let _held = context.budget.hold(slots.len().saturating_add(counts.slots.len()))?;
+        let _held = context.budget.hold(slots.len())?;
         for row in slots.chunks(steps.max(1)) {
             for (step, value) in row.iter().enumerate().filter(|(_, slot)| !is_absent(**slot)) {
-                if hides_value {
-                    counts.count(step, 0, || identity.labels.clone());
-                } else {
-                    counts.count(step, canonical_bits(*value), || with_value(identity, node, *value));
-                }
+                let key = if hides_value { 0 } else { canonical_bits(*value) };
+                let slot = counts.slot(context, step, key, || match hides_value {
+                    true => identity.labels.clone(),
+                    false => with_value(identity, node, *value),
+                })?;
+                *slot = if is_absent(*slot) { 1.0 } else { *slot + 1.0 };
             }
-            context.budget.hold(counts.slots.len()).map(drop)?;
         }
         counts.rows.clear();
     }
@@ -64,18 +64,27 @@ struct Counts {
 }
 
 impl Counts {
-    fn count(&mut self, step: usize, value: u64, labels: impl Fn() -> Labels) {
+    /// The slot of `value` at `step`, in a new row under `labels` if the value is new.
+    fn slot(
+        &mut self,
+        context: &Context<'_>,
+        step: usize,
+        value: u64,
+        labels: impl Fn() -> Labels,
+    ) -> Result<&mut f64, QueryError> {
         let row = match self.rows.entry(value) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
+                let row = *new.insert(self.labels.len());
+                let needed = row.saturating_add(1).saturating_mul(self.steps);
+                context.budget.check_room(needed)?;
                 self.labels.push(labels());
-                self.slots.resize(self.labels.len().saturating_mul(self.steps), ABSENT);
-                *new.insert(self.labels.len() - 1)
+                self.slots.resize(needed, ABSENT);
+                row
             }
         };
-        if let Some(slot) = self.slots.get_mut(row.saturating_mul(self.steps) + step) {
-            *slot = if is_absent(*slot) { 1.0 } else { *slot + 1.0 };
-        }
+        let place = row.saturating_mul(self.steps).saturating_add(step);
+        self.slots.get_mut(place).ok_or_else(QueryError::same_labelset)
     }
 }
 

@@ -7,6 +7,7 @@ use super::super::operator::{ABSENT, Scratch, as_point, is_absent};
 use super::Input;
 use crate::failure::QueryError;
 use crate::num::{KahanSum, MeanAccumulator, VarianceAccumulator};
+use std::sync::{Mutex, PoisonError};
 
 /// Takes in the points of one group at one step.
 pub(super) trait Accumulator: Copy + Default + Send {
@@ -32,25 +33,39 @@ pub(super) fn fold<A: Accumulator>(input: &Input<'_, '_>) -> Result<Vec<f64>, Qu
         .flat_map(|(group, members)| members.chunks(CHUNK).map(move |chunk| (group, chunk)))
         .collect();
     let _held = input.context.budget.hold(chunks.len().saturating_mul(steps))?;
-    let largest = chunks.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0);
-    let parts = input.context.parallel(chunks.len(), steps.saturating_mul(largest), |chunk, scratch| {
-        let rows = chunks.get(chunk).map_or(&[][..], |(_, rows)| rows);
-        accumulate::<A>(input, rows, scratch)
-    })?;
     let mut slots = vec![ABSENT; input.groups.members.len().saturating_mul(steps)];
-    let mut parts = chunks.iter().map(|(group, _)| *group).zip(parts).peekable();
-    for (group, row) in slots.chunks_mut(steps.max(1)).enumerate() {
-        let Some((_, mut total)) = parts.next_if(|(of, _)| *of == group) else { continue };
-        while let Some((_, later)) = parts.next_if(|(of, _)| *of == group) {
-            for (total, later) in total.iter_mut().zip(later) {
+    let places: Vec<Mutex<&mut [f64]>> = slots.chunks_mut(steps.max(1)).map(Mutex::new).collect();
+    let largest = chunks.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0);
+    // Most groups are one chunk: those are finished at once, and what they have taken in is forgotten.
+    let open = input.context.parallel(chunks.len(), steps.saturating_mul(largest), |index, scratch| {
+        let Some((group, rows)) = chunks.get(index) else { return Ok(None) };
+        let totals = accumulate::<A>(input, rows, scratch)?;
+        let members = input.groups.members.get(*group).map_or(0, Vec::len);
+        if members > rows.len() {
+            return Ok(Some((*group, totals)));
+        }
+        finish(&places, *group, &totals);
+        Ok(None)
+    })?;
+    let mut open = open.into_iter().flatten().peekable();
+    while let Some((group, mut totals)) = open.next() {
+        while let Some((_, later)) = open.next_if(|(of, _)| *of == group) {
+            for (total, later) in totals.iter_mut().zip(later) {
                 total.merge(later);
             }
         }
-        for (slot, total) in row.iter_mut().zip(total) {
-            *slot = total.finish().map_or(ABSENT, as_point);
-        }
+        finish(&places, group, &totals);
     }
+    drop(places);
     Ok(slots)
+}
+
+fn finish<A: Accumulator>(places: &[Mutex<&mut [f64]>], group: usize, totals: &[A]) {
+    let Some(place) = places.get(group) else { return };
+    let mut row = place.lock().unwrap_or_else(PoisonError::into_inner);
+    for (slot, total) in row.iter_mut().zip(totals) {
+        *slot = total.finish().map_or(ABSENT, as_point);
+    }
 }
 
 fn accumulate<A: Accumulator>(

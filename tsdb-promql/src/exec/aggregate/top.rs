@@ -123,6 +123,7 @@ pub(super) fn chosen_rows<'c>(
                 });
                 let needed = identities.len().saturating_mul(input.steps);
                 if slots.len() < needed {
+                    input.context.budget.check_room(needed)?;
                     slots.resize(needed, ABSENT);
                 }
                 if let Some(slot) = slots.get_mut(place.saturating_mul(input.steps) + step) {

@@ -67,8 +67,8 @@ impl<'c> FilterOp<'c> {
         let known = groups.len();
         let joined = operator.rows().iter().map(|identity| groups.join(identity, sight));
         let joined: Vec<_> = joined.map(|group| (group < known).then_some(group)).collect();
-        let presence: Vec<_> = (0..known).map(|_| Presence::new(steps)).collect();
         let _held = context.budget.hold(known.saturating_mul(steps).div_ceil(8))?;
+        let presence: Vec<_> = (0..known).map(|_| Presence::new(steps)).collect();
         context.parallel(numbers.len(), steps, |row, scratch| {
             let mut slots = scratch.take_row(steps);
             let result = other.eval(row, scratch, &mut slots);
