@@ -17,10 +17,13 @@ pub(crate) const PAGE: usize = 256;
 /// Directory part `n` has 2^n pages: 24 parts hold all 2^32 series but the last page.
 const PARTS: usize = 24;
 
+/// A part of the directory.
+type Part = Box<[OnceLock<Box<Page>>]>;
+
 /// All pages of a head.
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
-    parts: [OnceLock<Box<[OnceLock<Box<Page>>]>>; PARTS],
+    parts: [OnceLock<Part>; PARTS],
 }
 
 /// [`PAGE`] neighbouring series.

@@ -9,17 +9,17 @@ use tsdb_core::read::{Querier, SampleColumns, SelectHints, SeriesSet};
 use tsdb_core::testing::ManualClock;
 use tsdb_core::write::{AppendReport, CommitError};
 
-pub const DIR: &str = "/data";
+pub(crate) const DIR: &str = "/data";
 /// Width of blocks in the tests, ms.
-pub const WINDOW: i64 = 1000;
+pub(crate) const WINDOW: i64 = 1000;
 
 /// Values by series and time, bit by bit.
-pub type Contents = BTreeMap<Labels, BTreeMap<Timestamp, u64>>;
-pub type Sample = (usize, Timestamp, f64);
+pub(crate) type Contents = BTreeMap<Labels, BTreeMap<Timestamp, u64>>;
+pub(crate) type Sample = (usize, Timestamp, f64);
 
 /// Settings for tests: small blocks, nothing in the background, a clock that is far ahead of all samples but does
 /// not expire them.
-pub fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         durability: Durability::EveryCommit,
         block_range_ms: WINDOW,
@@ -31,18 +31,18 @@ pub fn options() -> Options {
     }
 }
 
-pub fn open(fs: &SimFs) -> Result<Db, Error> {
+pub(crate) fn open(fs: &SimFs) -> Result<Db, Error> {
     Db::open_on(Arc::new(fs.clone()), Path::new(DIR), options())
 }
 
-pub fn labels(series: usize) -> Labels {
+pub(crate) fn labels(series: usize) -> Labels {
     let pairs =
         [("__name__", "metric"), ("parity", ["even", "odd"][series % 2]), ("series", &series.to_string())];
     Labels::from_pairs(pairs).unwrap()
 }
 
 /// Appends one batch.
-pub fn append(db: &Db, samples: &[Sample]) -> Result<AppendReport, CommitError> {
+pub(crate) fn append(db: &Db, samples: &[Sample]) -> Result<AppendReport, CommitError> {
     let mut appender = db.appender();
     for (series, timestamp, value) in samples {
         let series = appender.series(&labels(*series)).unwrap();
@@ -52,13 +52,13 @@ pub fn append(db: &Db, samples: &[Sample]) -> Result<AppendReport, CommitError> 
 }
 
 /// Appends one batch of which nothing may be refused.
-pub fn append_all(db: &Db, samples: &[Sample]) {
+pub(crate) fn append_all(db: &Db, samples: &[Sample]) {
     let report = append(db, samples).unwrap();
     assert_eq!((report.accepted, report.refused), (samples.len() as u64, vec![]));
 }
 
 /// Puts the samples that were accepted into `contents`.
-pub fn note(contents: &mut Contents, samples: &[Sample], report: &AppendReport) {
+pub(crate) fn note(contents: &mut Contents, samples: &[Sample], report: &AppendReport) {
     assert_eq!(report.accepted as usize + report.refused.len(), samples.len());
     for (position, (series, timestamp, value)) in samples.iter().enumerate() {
         if report.refused.iter().all(|refused| refused.position != position) {
@@ -68,16 +68,16 @@ pub fn note(contents: &mut Contents, samples: &[Sample], report: &AppendReport) 
 }
 
 /// All that the database answers.
-pub fn contents(db: &Db) -> Contents {
+pub(crate) fn contents(db: &Db) -> Contents {
     contents_of(&*db.querier(TimeRange::ALL).unwrap(), &[], TimeRange::ALL)
 }
 
-pub fn contents_of(querier: &dyn Querier, matchers: &[Matcher], range: TimeRange) -> Contents {
+pub(crate) fn contents_of(querier: &dyn Querier, matchers: &[Matcher], range: TimeRange) -> Contents {
     read(&*querier.select(matchers, &SelectHints::over(range)).unwrap())
 }
 
 /// All samples of a set. Labels and timestamps must be unique; series without samples are left out.
-pub fn read(set: &dyn SeriesSet) -> Contents {
+pub(crate) fn read(set: &dyn SeriesSet) -> Contents {
     let mut contents = Contents::new();
     let mut columns = SampleColumns::new();
     for index in 0..set.len() {
@@ -97,7 +97,7 @@ pub fn read(set: &dyn SeriesSet) -> Contents {
 }
 
 /// The samples of `contents` within `range` of the series that `keep` wants.
-pub fn part(contents: &Contents, range: TimeRange, keep: impl Fn(&Labels) -> bool) -> Contents {
+pub(crate) fn part(contents: &Contents, range: TimeRange, keep: impl Fn(&Labels) -> bool) -> Contents {
     let kept = contents.iter().filter(|(labels, _)| keep(labels)).map(|(labels, samples)| {
         let within = samples.range(range.start()..=range.end()).map(|(t, v)| (*t, *v)).collect();
         (labels.clone(), within)
@@ -106,7 +106,7 @@ pub fn part(contents: &Contents, range: TimeRange, keep: impl Fn(&Labels) -> boo
 }
 
 /// Asserts that everything in `wanted` is in `found`, and everything in `found` is in `wanted` or `possible`.
-pub fn assert_between(found: &Contents, wanted: &Contents, possible: &Contents, what: &str) {
+pub(crate) fn assert_between(found: &Contents, wanted: &Contents, possible: &Contents, what: &str) {
     for (labels, samples) in wanted {
         for (timestamp, value) in samples {
             let got = found.get(labels).and_then(|samples| samples.get(timestamp));

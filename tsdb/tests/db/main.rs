@@ -1,5 +1,7 @@
 //! The database through its public face: what is acknowledged is found, exactly once, whatever happens.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 mod concurrency;
 mod crash;
 mod cuts;
