@@ -19,7 +19,7 @@ pub struct EngineOptions {
     pub max_samples: u64,
     /// Time that one query may take; `None` for no limit. Default 2 minutes.
     pub timeout: Option<Duration>,
-    /// Steps that a range query may have. Default 11 000.
+    /// How often a range query may step forward, which makes one point more. Default 11 000.
     pub max_points: u64,
     /// Keep the metric name until the end of the query, so that outer functions still see it. Default off.
     pub delayed_name_removal: bool,
@@ -82,7 +82,7 @@ impl QueryParams {
         Self { start: at, end: at, step_ms: 0, lookback_ms: None, timeout: None, cancel: None }
     }
 
-    /// Evaluations at `start`, `start + step_ms`, … up to and including `end` (ms).
+    /// Evaluations at `start`, `start + step_ms`, ... up to and including `end` (ms).
     pub const fn range(start: Timestamp, end: Timestamp, step_ms: i64) -> Self {
         Self { start, end, step_ms, lookback_ms: None, timeout: None, cancel: None }
     }

@@ -123,9 +123,7 @@ mod tests {
     use super::*;
 
     fn budget(max_samples: u64, params: &QueryParams) -> Budget {
-        let mut options = EngineOptions::default();
-        options.max_samples = max_samples;
-        Budget::new(&options, params)
+        Budget::new(&EngineOptions { max_samples, ..EngineOptions::default() }, params)
     }
 
     #[test]

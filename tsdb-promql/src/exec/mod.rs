@@ -80,7 +80,8 @@ fn steps_of(options: &EngineOptions, expr: &Expr, params: &QueryParams) -> Resul
         return Err(QueryError::RangeType { found: found.documented() });
     }
     let points = steps_between(start, end, step_ms);
-    if end >= start && points > options.max_points {
+    // Prometheus counts the distances between points, not the points.
+    if end >= start && points.saturating_sub(1) > options.max_points {
         return Err(QueryError::TooManyPoints { points, limit: options.max_points });
     }
     Grid::range(start, end, step_ms, options.max_samples)?.ok_or(QueryError::EndBeforeStart { start, end })
