@@ -34,6 +34,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     report("new series (building their labels included)", series, before, wall);
     memory("after the first sample", series, start_rss);
+    db.maintain()?;
+    db.maintain()?;
+    memory("after two rounds of maintenance", series, start_rss);
 
     for scrape in 1..=scrapes {
         let (before, wall) = (cpu_ns(), Instant::now());
@@ -52,7 +55,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             memory("", series, start_rss);
         }
     }
-    println!("{:#?}", db.stats());
 
     let (before, wall) = (cpu_ns(), Instant::now());
     let set = db.querier(TimeRange::ALL)?.select(&[], &SelectHints::over(TimeRange::ALL))?;
@@ -69,10 +71,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     db.close()?;
     drop(db);
+    println!("{:45} {:6} bytes per series at peak", "", (status("VmHWM:") - start_rss) / series as u64);
     let (before, wall) = (cpu_ns(), Instant::now());
     let db = Db::open(&dir, options)?;
     report("replay, samples", series * (scrapes + 1), before, wall);
     memory("after replay", series, start_rss);
+
+    let (before, wall) = (cpu_ns(), Instant::now());
+    db.flush()?;
+    report("flush to a block, samples", series * (scrapes + 1), before, wall);
+    memory("after the flush", series, start_rss);
+    println!("{:45} {:6} bytes per series at peak", "", (status("VmHWM:") - start_rss) / series as u64);
+    println!("{:#?}", db.stats());
     drop(db);
     remove(&dir);
     Ok(())
@@ -146,7 +156,12 @@ fn cpu_ns() -> u64 {
 }
 
 fn resident_bytes() -> u64 {
+    status("VmRSS:")
+}
+
+/// A size of this process that the kernel knows, in bytes.
+fn status(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }

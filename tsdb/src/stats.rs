@@ -30,7 +30,7 @@ pub struct Stats {
     pub block_samples: u64,
     /// Blocks cut from the head since the database was opened.
     pub blocks_cut: u64,
-    /// Estimate of the memory that the head takes, in bytes.
+    /// Estimate of the memory that the head takes, in bytes; up to 10 s old.
     pub head_bytes: u64,
     /// Times of the samples in the head; `None` if it has none.
     pub head_range: Option<TimeRange>,

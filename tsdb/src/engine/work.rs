@@ -120,6 +120,7 @@ impl Engine {
             work.checkpoint = None;
         }
         self.head.free_numbers();
+        self.head.shrink();
         Ok(())
     }
 

@@ -180,10 +180,16 @@ impl Memory {
                     dead.insert(series.0);
                 }
             }
+            page.shrink();
         }
         let count = dead.len();
         if count > 0 {
-            self.index.write().remove(&dead);
+            let mut index = self.index.write();
+            index.remove(&dead);
+            if index.all().len() < count {
+                index.shrink();
+            }
+            drop(index);
             self.active.fetch_sub(count, Ordering::Relaxed);
             // ORDER: whoever pins from now on cannot have seen these series.
             let since = self.pins.advance();

@@ -51,6 +51,7 @@ use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 use tsdb_core::metadata::Metadata;
 use tsdb_core::time::Clock;
 use tsdb_core::write::{Appender, SeriesError};
@@ -60,6 +61,11 @@ use tsdb_core::{Labels, SeriesRef, Timestamp};
 const KEPT_BUFFERS: usize = 4;
 /// A buffer larger than this is not kept.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
+
+/// The index is shrunk after more than this part of all series is new.
+const SHRINK_SHARE: u64 = 8;
+/// How long an estimate of memory is good enough.
+const ESTIMATE_LIFE: Duration = Duration::from_secs(10);
 
 /// When a batch is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +103,18 @@ pub(crate) struct Head {
     buffers: Mutex<Vec<Buffers>>,
     last_append: AtomicI64,
     closed: AtomicBool,
+    shrunk: Mutex<Shrunk>,
+    /// The latest estimate of memory: a walk through all series.
+    estimate: Mutex<Option<(Instant, u64)>>,
+}
+
+/// How many series had been created when ...
+#[derive(Debug, Default)]
+struct Shrunk {
+    /// ... the index was shrunk.
+    created: u64,
+    /// ... it was last asked whether it should be.
+    created_before: u64,
 }
 
 impl Head {
@@ -128,6 +146,17 @@ impl Head {
     pub(crate) fn truncate(&self, min_time: Timestamp) {
         self.memory.truncate(min_time);
         add(&self.counters.series_removed, self.memory.remove_empty());
+    }
+
+    /// Gives back memory that the index took while many series came in, once no more come.
+    pub(crate) fn shrink(&self) {
+        let created = self.counters.series_created.load(Ordering::Relaxed);
+        let mut shrunk = self.shrunk.lock();
+        let is_calm = std::mem::replace(&mut shrunk.created_before, created) == created;
+        if is_calm && created.saturating_sub(shrunk.created) > self.memory.active() / SHRINK_SHARE {
+            shrunk.created = created;
+            self.memory.index.write().shrink();
+        }
     }
 
     /// Lets numbers be used again that nobody can mean any more.
@@ -163,8 +192,20 @@ impl Head {
         self.counters.report(stats);
         stats.active_series = self.memory.active();
         stats.head_range = self.memory.range();
-        stats.head_bytes = self.memory.memory_bytes();
+        stats.head_bytes = self.memory_bytes();
         stats.wal_bytes = self.log.wal().stats().bytes;
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        let mut estimate = self.estimate.lock();
+        match *estimate {
+            Some((at, bytes)) if at.elapsed() < ESTIMATE_LIFE => bytes,
+            _ => {
+                let bytes = self.memory.memory_bytes();
+                *estimate = Some((Instant::now(), bytes));
+                bytes
+            }
+        }
     }
 
     fn is_closed(&self) -> bool {

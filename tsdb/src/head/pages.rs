@@ -131,6 +131,14 @@ impl Page {
             .collect()
     }
 
+    /// Gives back memory if no series of this page is in use.
+    pub(crate) fn shrink(&self) {
+        let mut all = self.series.lock();
+        if !all.iter().any(Series::is_live) {
+            *all = Vec::new();
+        }
+    }
+
     /// Estimate of the bytes of memory in use.
     pub(crate) fn memory_bytes(&self) -> usize {
         let all = self.series.lock();

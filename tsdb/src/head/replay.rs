@@ -53,6 +53,7 @@ impl Head {
         warn_of_damage("log", &report, &mut warnings);
         let newest = replay.finish(&mut warnings);
         memory.finish_replay();
+        memory.index.write().shrink();
         let head = Self {
             memory,
             log: Log::new(wal, newest),
@@ -62,6 +63,8 @@ impl Head {
             counters: Counters::default(),
             buffers: Mutex::default(),
             closed: AtomicBool::new(false),
+            shrunk: Mutex::default(),
+            estimate: Mutex::default(),
         };
         checkpoint.map_or(Ok(()), |checkpoint| head.finish_checkpoint(checkpoint))?;
         Ok((head, warnings))
