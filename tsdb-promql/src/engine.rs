@@ -39,7 +39,7 @@ impl Engine {
         self.query(source, query, &QueryParams::instant(at))
     }
 
-    /// Evaluates `query` at `start`, `start + step_ms`, … up to `end` (ms).
+    /// Evaluates `query` at `start`, `start + step_ms`, ... up to `end` (ms).
     ///
     /// # Errors
     /// Every [`QueryError`].

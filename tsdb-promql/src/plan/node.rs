@@ -238,7 +238,7 @@ pub(crate) struct LabelReplaceNode {
     pub(crate) pattern: Pattern,
 }
 
-/// `label_join(vector, destination, separator, sources…)`.
+/// `label_join(vector, destination, separator, sources...)`.
 #[derive(Debug)]
 pub(crate) struct LabelJoinNode {
     /// The series.
