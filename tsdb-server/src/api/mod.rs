@@ -29,7 +29,7 @@ use std::time::Instant;
 
 /// All routes of the server.
 pub(crate) fn router(server: &Server) -> Router {
-    let routes: [(&'static str, MethodRouter<Server>); 16] = [
+    let routes: [(&'static str, MethodRouter<Server>); 17] = [
         ("/api/v1/write", post(crate::ingest::remote_write)),
         ("/v1/metrics/push", post(crate::ingest::push)),
         ("/api/v1/query", get(query::instant).post(query::instant)),
@@ -42,6 +42,7 @@ pub(crate) fn router(server: &Server) -> Router {
         ("/api/v1/status/buildinfo", get(status::build_info)),
         ("/api/v1/status/runtimeinfo", get(status::runtime_info)),
         ("/api/v1/format_query", get(query::format).post(query::format)),
+        ("/internal/force_flush", get(status::force_flush).post(status::force_flush)),
         ("/metrics", get(status::metrics)),
         ("/-/healthy", get(status::healthy)),
         ("/-/ready", get(status::ready)),

@@ -1,6 +1,6 @@
 //! Answers in the JSON of the Prometheus API, written by hand.
 //!
-//! `{"status":"success","data":…}` with `warnings` and `infos` behind the data where there are any. Strings escape
+//! `{"status":"success","data":...}` with `warnings` and `infos` behind the data where there are any. Strings escape
 //! the quote, the backslash and control characters, nothing else.
 
 use super::number::{write_decimal, write_scalar_timestamp, write_timestamp, write_value};

@@ -89,10 +89,10 @@ fn write_metadata(known: &[(String, tsdb_core::metadata::Metadata)], out: &mut V
         write_json_string(metric, out);
         out.extend_from_slice(b":[{\"type\":");
         write_json_string(metadata.metric_type.as_str(), out);
-        out.extend_from_slice(b",\"help\":");
-        write_json_string(&metadata.help, out);
         out.extend_from_slice(b",\"unit\":");
         write_json_string(&metadata.unit, out);
+        out.extend_from_slice(b",\"help\":");
+        write_json_string(&metadata.help, out);
         out.extend_from_slice(b"}]");
     }
     out.push(b'}');

@@ -1,8 +1,6 @@
 //! Every example runs, and does what its documentation says.
 
-mod harness;
-
-use harness::{MetricsServer, Process, eventually};
+use crate::process::{MetricsServer, Process, eventually};
 use std::process::{Command, Stdio};
 
 #[test]

@@ -3,27 +3,27 @@
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// A running process. Dropping it kills it.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
 }
 
 impl Process {
-    pub fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         Self { child: command.stdin(Stdio::null()).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")) }
     }
 
     /// Sends a signal by its name, as `kill` knows it.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
     /// Waits for the end of the process.
-    pub async fn ended(&mut self) -> ExitStatus {
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
         let child = &mut self.child;
         eventually("the process ends", async || child.try_wait().unwrap()).await
     }
@@ -38,34 +38,37 @@ impl Drop for Process {
 }
 
 /// A metrics server on a free port.
-pub struct MetricsServer {
-    pub process: Process,
-    pub url: String,
-    pub client: reqwest::Client,
+pub(crate) struct MetricsServer {
+    pub(crate) process: Process,
+    pub(crate) url: String,
+    pub(crate) client: reqwest::Client,
+    /// Held open, so that the server may go on printing.
+    _stdout: BufReader<ChildStdout>,
 }
 
 impl MetricsServer {
     /// Starts the server on `data_dir` and waits until it takes requests.
-    pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(data_dir: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_metrics-server"));
         command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).args(arguments);
         let mut process = Process::start(command.stdout(Stdio::piped()));
         let mut line = String::new();
-        BufReader::new(process.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut stdout = BufReader::new(process.child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
         let url = line.split([' ', ',']).find(|word| word.starts_with("http://"));
         let url = url.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
-        Self { process, url, client }
+        Self { process, url, client, _stdout: stdout }
     }
 
     /// The data of a successful answer of the Prometheus API.
-    pub async fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
+    pub(crate) async fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
         ask(&self.client, &self.url, path, parameters).await
     }
 }
 
 /// The data of a successful answer of the Prometheus API at `url`.
-pub async fn ask(
+pub(crate) async fn ask(
     client: &reqwest::Client,
     url: &str,
     path: &str,
@@ -82,7 +85,7 @@ pub async fn ask(
 }
 
 /// What `probe` finds, asked again and again until it finds something.
-pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(180);
     loop {
         if let Some(found) = probe().await {

@@ -1,8 +1,6 @@
 //! Killed in the middle of writing and started again, the server holds everything that it acknowledged.
 
-mod harness;
-
-use harness::MetricsServer;
+use crate::process::MetricsServer;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tsdb_core::labels::write_wire;
