@@ -1,12 +1,13 @@
 //! Writers, readers and cuts at the same time, on a real disk.
 
 use super::fixture::*;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 use tsdb::{Appendable, Db, Durability, Options, Queryable, TimeRange};
 use tsdb_core::labels::write_wire;
+use tsdb_core::write::SampleError;
 
 const WRITERS: usize = 3;
 const SERIES: usize = 40;
@@ -101,5 +102,61 @@ fn read_once(db: &Db, done: &[AtomicI64; WRITERS]) {
         let newest = steps.last().copied().unwrap_or(-1);
         assert!(newest >= acknowledged, "step {acknowledged} of writer {writer} is missing");
         assert_eq!(steps, (0..=newest).collect::<Vec<_>>(), "writer {writer}");
+    }
+}
+
+/// Series come and go, numbers are freed and used again: no sample may end up under other labels.
+#[test]
+fn series_that_come_and_go_keep_their_samples_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), Options { durability: Durability::Lazy, ..options() }).unwrap();
+    let clock = AtomicI64::new(0);
+    let finished = AtomicBool::new(false);
+    let accepted = Mutex::new(Contents::new());
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let (db, clock, accepted) = (&db, &clock, &accepted);
+                scope.spawn(move || {
+                    for round in 0..600 {
+                        let now = clock.fetch_add(1, Ordering::SeqCst);
+                        // Each series is written in a few rounds, with a value that tells whose it is.
+                        let series = (0..5).map(|k| (round / 4 * 5 + k) * WRITERS + writer);
+                        let samples: Vec<Sample> = series.map(|s| (s, now, s as f64)).collect();
+                        let report = append(db, &samples).unwrap();
+                        for refused in &report.refused {
+                            assert!(
+                                matches!(refused.reason, SampleError::TooOld { .. }),
+                                "{}",
+                                refused.reason
+                            );
+                        }
+                        note(&mut accepted.lock().unwrap(), &samples, &report);
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            while !finished.load(Ordering::SeqCst) {
+                db.flush().unwrap();
+                read_own(&db);
+            }
+        });
+        let results: Vec<_> = writers.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        finished.store(true, Ordering::SeqCst);
+        results.into_iter().for_each(|result| result.unwrap());
+    });
+    let accepted = accepted.into_inner().unwrap();
+    assert_eq!(contents(&db), accepted);
+    assert!(db.stats().series_removed > 100, "{:?}", db.stats());
+    drop(db);
+    assert_eq!(contents(&Db::open(dir.path(), options()).unwrap()), accepted);
+}
+
+/// Every value that is read is that of the series it is read from.
+fn read_own(db: &Db) {
+    for (labels, samples) in contents(db) {
+        let own: f64 = labels.get("series").unwrap().parse().unwrap();
+        assert!(samples.values().all(|bits| *bits == own.to_bits()), "{labels}");
     }
 }
