@@ -20,7 +20,7 @@ pub(super) trait Accumulator: Copy + Default + Send {
 }
 
 /// Series of one group that one thread takes in order.
-const CHUNK: usize = 256;
+const CHUNK: usize = 64;
 
 /// The results of all groups, one row behind the other.
 pub(super) fn fold<A: Accumulator>(input: &Input<'_, '_>) -> Result<Vec<f64>, QueryError> {
