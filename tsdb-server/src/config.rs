@@ -230,8 +230,7 @@ mod tests {
         let text = "listen = \"0.0.0.0:80\"\n[storage]\nretention = \"1d\"\ndurability = \"commit\"\n\
                     [limits.push]\nmax_labels = 3\n[limits.ingest]\nmax_future = \"0s\"\n";
         let config = Config::parse(text).unwrap();
-        let mut expected = Config::default();
-        expected.listen = "0.0.0.0:80".parse().unwrap();
+        let mut expected = Config { listen: "0.0.0.0:80".parse().unwrap(), ..Config::default() };
         expected.storage.retention = Period::from_secs(86_400);
         expected.storage.durability = DurabilityConfig::Commit;
         expected.limits.push.0.max_labels = crate::Limit::at(3);

@@ -134,6 +134,15 @@ impl Server {
         Ok(())
     }
 
+    /// Writes everything that is only in memory and the log into blocks, of all tenants.
+    ///
+    /// # Errors
+    /// The first store that could not be flushed; the others are flushed all the same.
+    pub(crate) fn flush(&self) -> Result<(), ApiError> {
+        let outcomes: Vec<_> = self.inner.stores.list().iter().map(|(_, store)| store.flush()).collect();
+        outcomes.into_iter().collect::<Result<_, _>>().map_err(|error| store_fault(&error))
+    }
+
     /// Makes everything durable and closes all stores. Requests fail from now on.
     ///
     /// # Errors

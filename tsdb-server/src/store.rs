@@ -26,6 +26,14 @@ pub trait Store: Queryable + Appendable {
     fn stats(&self) -> Option<Stats> {
         None
     }
+
+    /// Writes everything that is only in memory and the log into blocks.
+    ///
+    /// # Errors
+    /// The blocks cannot be written; the samples stay where they are.
+    fn flush(&self) -> Result<(), tsdb::Error> {
+        Ok(())
+    }
 }
 
 /// A store per tenant.
@@ -60,6 +68,10 @@ impl Store for Db {
 
     fn stats(&self) -> Option<Stats> {
         Some(Self::stats(self))
+    }
+
+    fn flush(&self) -> Result<(), tsdb::Error> {
+        Self::flush(self)
     }
 }
 

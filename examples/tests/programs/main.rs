@@ -1,6 +1,10 @@
 //! The programs as their users meet them: started as processes, spoken to over HTTP, stopped and killed.
 
+#[cfg(test)]
 mod kill;
+#[cfg(test)]
 mod process;
+#[cfg(test)]
 mod real_peers;
+#[cfg(test)]
 mod smoke;

@@ -70,6 +70,14 @@ pub(super) async fn force_flush(
     Ok((TEXT, "Flushed.\n").into_response())
 }
 
+/// `/internal/force_flush`: writes the heads into blocks. A POST, since it has an effect: what is older than the
+/// newest sample of a head can no longer be written afterwards.
+pub(super) async fn force_flush(State(server): State<Server>) -> Result<Response, ApiError> {
+    let work = server.clone();
+    server.run_ingest(move || work.flush()).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
 /// `/-/healthy`: the process answers.
 pub(super) async fn healthy() -> Response {
     (TEXT, "The server is healthy.\n").into_response()

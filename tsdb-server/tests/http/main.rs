@@ -1,5 +1,8 @@
 //! The server over real HTTP on a loopback port, standing on stores in memory.
 
+#[cfg(test)]
 mod api_contract;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
 mod ingest;

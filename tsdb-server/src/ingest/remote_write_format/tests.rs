@@ -1,4 +1,9 @@
 //! The decoder against a plain encoder, and against damage.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a plain encoder of test input; the rules are for decoding"
+)]
 
 use super::*;
 use proptest::prelude::*;
@@ -62,7 +67,10 @@ fn sample(value: f64, timestamp: i64) -> Vec<u8> {
     field(2, &body)
 }
 
-fn body(series: &[(Vec<(String, String)>, Vec<(f64, i64)>)]) -> Vec<u8> {
+/// Labels and samples as `(value, timestamp)`.
+type TestSeries = (Vec<(String, String)>, Vec<(f64, i64)>);
+
+fn body(series: &[TestSeries]) -> Vec<u8> {
     let mut out = Vec::new();
     for (labels, samples) in series {
         let mut message: Vec<u8> = labels.iter().flat_map(|(n, v)| label(n, v)).collect();
@@ -175,9 +183,7 @@ fn a_length_near_the_largest_integer_does_not_overflow() {
     }
 }
 
-type Request = Vec<(Vec<(String, String)>, Vec<(f64, i64)>)>;
-
-fn requests() -> impl Strategy<Value = Request> {
+fn requests() -> impl Strategy<Value = Vec<TestSeries>> {
     let labels = proptest::collection::btree_map("[a-z]{1,4}", "[a-z\u{e9}]{1,200}", 1..5);
     let samples = proptest::collection::vec((any::<f64>(), any::<i64>()), 0..4);
     proptest::collection::vec((labels.prop_map(|map| map.into_iter().collect()), samples), 0..5)
