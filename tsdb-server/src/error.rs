@@ -1,6 +1,6 @@
 //! What a client is told when its request fails: one table from kind to status.
 //!
-//! The JSON form is that of the Prometheus API, `{"status":"error","errorType":...,"error":…}`. A fault that the same
+//! The JSON form is that of the Prometheus API, `{"status":"error","errorType":...,"error":...}`. A fault that the same
 //! request will meet again is never a 5xx: clients of remote write repeat those for ever.
 
 use axum::body::Body;

@@ -59,7 +59,8 @@ impl<'a> Reader<'a> {
             let bits = u64::from(byte & 0x7f);
             let shift = index.wrapping_mul(7);
             let shifted = bits.wrapping_shl(shift);
-            let too_long = shift > 63 || shifted.wrapping_shr(shift) != bits || (*byte == 0 && index > 0);
+            // The tenth byte has room for one bit and must be the last.
+            let too_long = (shift >= 63 && *byte > 1) || (*byte == 0 && index > 0);
             if too_long {
                 return Err(self.invalid(field, u64::from(*byte)));
             }

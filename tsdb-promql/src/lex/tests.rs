@@ -1,3 +1,5 @@
+//! What the lexer makes of texts.
+
 use super::*;
 
 fn kinds(text: &str) -> Vec<TokenKind> {

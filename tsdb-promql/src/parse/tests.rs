@@ -1,3 +1,5 @@
+//! What the parser makes of texts.
+
 use super::*;
 use crate::check::parse;
 
