@@ -2,6 +2,26 @@
 //!
 //! [`Db::open`] opens a directory; a [`Db`] is written through [`Appendable`] and read through [`Queryable`].
 //! [`Tenants`] keeps one [`Db`] per tenant. The crate is synchronous, starts its own threads and needs no runtime.
+//!
+//! ```
+//! use tsdb::{Appendable, Db, Labels, Options, Queryable, TimeRange};
+//! use tsdb_core::read::{SampleColumns, SelectHints};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! let db = Db::open(dir.path(), Options::default())?;
+//!
+//! let mut batch = db.appender();
+//! let series = batch.series(&Labels::from_pairs([("__name__", "temperature"), ("room", "kitchen")])?)?;
+//! batch.append(series, 1_775_643_330_000, 21.5);
+//! assert_eq!(batch.commit()?.accepted, 1);
+//!
+//! let querier = db.querier(TimeRange::ALL)?;
+//! let found = querier.select(&[], &SelectHints::over(TimeRange::ALL))?;
+//! let mut samples = SampleColumns::new();
+//! found.read(0, &mut samples)?;
+//! assert_eq!(samples.values, [21.5]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod block;
 mod blocks;

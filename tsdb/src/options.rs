@@ -38,6 +38,9 @@ pub struct Options {
 ///
 /// Whatever the choice, a batch is handed to the operating system before it is acknowledged: a killed process
 /// loses nothing. The choice is about power cuts and crashes of the operating system.
+///
+/// What it costs, measured with one sender, batches of 10 000 samples of known series and a disk that syncs in 3 ms:
+/// 6.4 million samples a second with a sync every 200 ms, 2.3 million with one for every batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {

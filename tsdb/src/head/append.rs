@@ -84,6 +84,10 @@ impl<'a> HeadAppender<'a> {
         let head = self.head;
         let log = head.log();
         let under_way = log.begin().map_err(commit_error)?;
+        // Whoever closes the head waits for all that got this far.
+        if head.is_closed() {
+            return Err(CommitError { source: Box::new(Error::Closed), temporary: false });
+        }
         let applied = self.apply();
         if let Some((first, last)) = applied.range {
             head.memory.widen(first, last);
@@ -185,9 +189,6 @@ impl Appender for HeadAppender<'_> {
     }
 
     fn commit(mut self: Box<Self>) -> Result<AppendReport, CommitError> {
-        if self.head.is_closed() {
-            return Err(CommitError { source: Box::new(Error::Closed), temporary: false });
-        }
         let outcome = self.write();
         self.head.counters.count(&outcome);
         outcome
