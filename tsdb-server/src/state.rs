@@ -203,12 +203,6 @@ impl Server {
         self.inner.stores.existing(tenant)
     }
 
-    /// Moves what `tenant` has in memory into blocks.
-    pub(crate) async fn flush(&self, tenant: &TenantId) -> Result<(), ApiError> {
-        let Some(store) = self.existing_store(tenant) else { return Ok(()) };
-        self.run_ingest(move || store.flush().map_err(|error| store_fault(&error))).await
-    }
-
     /// May `tenant` write `samples` now?
     pub(crate) fn admit(&self, tenant: &TenantId, samples: usize) -> Result<(), ApiError> {
         let limits = &self.limits().ingest;

@@ -14,14 +14,6 @@ pub trait Store: Queryable + Appendable {
     /// What is known of each metric, sorted by name.
     fn metadata(&self) -> Vec<(String, Metadata)>;
 
-    /// Moves what is in memory into blocks, for a store that has both.
-    ///
-    /// # Errors
-    /// The blocks cannot be written; nothing is lost.
-    fn flush(&self) -> Result<(), tsdb::Error> {
-        Ok(())
-    }
-
     /// Numbers about the store; `None` if it keeps none.
     fn stats(&self) -> Option<Stats> {
         None
@@ -60,10 +52,6 @@ pub trait Stores: Send + Sync {
 impl Store for Db {
     fn metadata(&self) -> Vec<(String, Metadata)> {
         Self::metadata(self)
-    }
-
-    fn flush(&self) -> Result<(), tsdb::Error> {
-        Self::flush(self)
     }
 
     fn stats(&self) -> Option<Stats> {

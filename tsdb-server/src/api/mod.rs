@@ -42,7 +42,6 @@ pub(crate) fn router(server: &Server) -> Router {
         ("/api/v1/status/buildinfo", get(status::build_info)),
         ("/api/v1/status/runtimeinfo", get(status::runtime_info)),
         ("/api/v1/format_query", get(query::format).post(query::format)),
-        ("/internal/force_flush", get(status::force_flush).post(status::force_flush)),
         ("/internal/force_flush", post(status::force_flush)),
         ("/metrics", get(status::metrics)),
         ("/-/healthy", get(status::healthy)),

@@ -7,7 +7,7 @@ use crate::rfc3339;
 use crate::state::Server;
 use crate::telemetry;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 /// The Prometheus release whose API this one follows. Clients such as Grafana choose features by it.
@@ -58,16 +58,6 @@ fn object(entries: &[(&str, String)]) -> Result<Response, ApiError> {
 pub(super) async fn metrics(State(server): State<Server>) -> Response {
     let text = telemetry::write_text(&server.metrics());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
-}
-
-/// `/internal/force_flush`: the tenant's samples in memory become blocks, as the path does in VictoriaMetrics.
-pub(super) async fn force_flush(
-    State(server): State<Server>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let tenant = server.tenant(&headers)?;
-    server.flush(&tenant).await?;
-    Ok((TEXT, "Flushed.\n").into_response())
 }
 
 /// `/internal/force_flush`: writes the heads into blocks. A POST, since it has an effect: what is older than the

@@ -1,3 +1,5 @@
+//! How scripts are read.
+
 use super::*;
 use crate::testing::{SequenceValue, TextMatch};
 

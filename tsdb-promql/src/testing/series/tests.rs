@@ -1,3 +1,5 @@
+//! How series lines are read.
+
 use super::*;
 use tsdb_core::is_stale_nan;
 
