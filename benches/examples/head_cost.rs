@@ -5,87 +5,111 @@
 //! Registers SERIES series, then appends SCRAPES samples to each, in batches of BATCH, recognising every series by
 //! the wire form of its labels as the server does. Times are those of the appending thread on a CPU.
 
+#![expect(clippy::print_stdout, reason = "the figures are its output")]
+
+use std::error::Error;
 use std::hint::black_box;
 use std::time::Instant;
 use tsdb::{Appendable, Db, Labels, Options, Queryable, TimeRange};
 use tsdb_core::labels::write_wire;
 use tsdb_core::read::{SampleColumns, SelectHints};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<usize>());
     let series = arguments.next().transpose()?.unwrap_or(1_000_000);
     let scrapes = arguments.next().transpose()?.unwrap_or(20);
     let batch = arguments.next().transpose()?.unwrap_or(10_000);
     let dir = std::env::temp_dir().join(format!("head_cost_{}", std::process::id()));
     let mut wires = Wires::new(series);
-    let start_rss = resident_bytes();
-    let options = Options { future_skew_ms: None, ..Options::default() };
-    let db = Db::open(&dir, options.clone())?;
+    let run = Run { series, scrapes, batch, start_rss: status("VmRSS:") };
+    let open = || Db::open(&dir, Options { future_skew_ms: None, ..Options::default() });
 
-    let (before, wall) = (cpu_ns(), Instant::now());
-    for from in (0..series).step_by(batch) {
-        let mut appender = db.appender();
-        for number in from..(from + batch).min(series) {
-            let labels = labels_of(number);
-            let reference = appender.series(&labels)?;
-            appender.append(reference, 0, value(number, 0));
-        }
-        appender.commit()?;
-    }
-    report("new series (building their labels included)", series, before, wall);
-    memory("after the first sample", series, start_rss);
-    db.maintain()?;
-    db.maintain()?;
-    memory("after two rounds of maintenance", series, start_rss);
-
-    for scrape in 1..=scrapes {
-        let (before, wall) = (cpu_ns(), Instant::now());
-        for from in (0..series).step_by(batch) {
-            let mut appender = db.appender();
-            for number in from..(from + batch).min(series) {
-                let wire = wires.of(number);
-                let reference = appender.lookup(wire).ok_or("a series got lost")?;
-                appender.append(reference, scrape as i64 * 15_000, value(number, scrape));
-            }
-            let accepted = appender.commit()?;
-            assert!(accepted.refused.is_empty());
-        }
-        if scrape.is_power_of_two() || scrape == scrapes {
-            report(&format!("scrape {scrape}, known series"), series, before, wall);
-            memory("", series, start_rss);
-        }
-    }
-
-    let (before, wall) = (cpu_ns(), Instant::now());
-    let set = db.querier(TimeRange::ALL)?.select(&[], &SelectHints::over(TimeRange::ALL))?;
-    report("select of everything", set.len(), before, wall);
-    let (before, wall) = (cpu_ns(), Instant::now());
-    let mut columns = SampleColumns::new();
-    let mut total = 0;
-    for index in 0..set.len() {
-        set.read(index, &mut columns)?;
-        total += black_box(&columns).len();
-    }
-    report("read, samples", total, before, wall);
-    drop(set);
-
+    let db = open()?;
+    run.register(&db)?;
+    run.scrape(&db, &mut wires)?;
+    run.read(&db)?;
     db.close()?;
     drop(db);
-    println!("{:45} {:6} bytes per series at peak", "", (status("VmHWM:") - start_rss) / series as u64);
-    let (before, wall) = (cpu_ns(), Instant::now());
-    let db = Db::open(&dir, options)?;
-    report("replay, samples", series * (scrapes + 1), before, wall);
-    memory("after replay", series, start_rss);
 
-    let (before, wall) = (cpu_ns(), Instant::now());
+    let clock = Stopwatch::start();
+    let db = open()?;
+    clock.report("replay, samples", series * (scrapes + 1));
+    run.memory("after replay");
+    let clock = Stopwatch::start();
     db.flush()?;
-    report("flush to a block, samples", series * (scrapes + 1), before, wall);
-    memory("after the flush", series, start_rss);
-    println!("{:45} {:6} bytes per series at peak", "", (status("VmHWM:") - start_rss) / series as u64);
+    clock.report("flush to a block, samples", series * (scrapes + 1));
+    run.memory("after the flush");
     println!("{:#?}", db.stats());
     drop(db);
     remove(&dir);
     Ok(())
+}
+
+struct Run {
+    series: usize,
+    scrapes: usize,
+    batch: usize,
+    start_rss: u64,
+}
+
+impl Run {
+    fn batches(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
+        (0..self.series).step_by(self.batch).map(|from| from..(from + self.batch).min(self.series))
+    }
+
+    fn register(&self, db: &Db) -> Result<(), Box<dyn Error>> {
+        let clock = Stopwatch::start();
+        for batch in self.batches() {
+            let mut appender = db.appender();
+            for number in batch {
+                let reference = appender.series(&labels_of(number))?;
+                appender.append(reference, 0, value(number, 0));
+            }
+            appender.commit()?;
+        }
+        clock.report("new series (building their labels included)", self.series);
+        self.memory("after the first sample");
+        Ok(())
+    }
+
+    fn scrape(&self, db: &Db, wires: &mut Wires) -> Result<(), Box<dyn Error>> {
+        for scrape in 1..=self.scrapes {
+            let clock = Stopwatch::start();
+            for batch in self.batches() {
+                let mut appender = db.appender();
+                for number in batch {
+                    let reference = appender.lookup(wires.of(number)).ok_or("a series got lost")?;
+                    appender.append(reference, scrape as i64 * 15_000, value(number, scrape));
+                }
+                assert_eq!(appender.commit()?.refused, []);
+            }
+            if scrape.is_power_of_two() || scrape == self.scrapes {
+                clock.report(&format!("scrape {scrape}, known series"), self.series);
+                self.memory("");
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, db: &Db) -> Result<(), Box<dyn Error>> {
+        let clock = Stopwatch::start();
+        let set = db.querier(TimeRange::ALL)?.select(&[], &SelectHints::over(TimeRange::ALL))?;
+        clock.report("select of everything, series", set.len());
+        let clock = Stopwatch::start();
+        let (mut columns, mut total) = (SampleColumns::new(), 0);
+        for index in 0..set.len() {
+            set.read(index, &mut columns)?;
+            total += black_box(&columns).len();
+        }
+        clock.report("read, samples", total);
+        Ok(())
+    }
+
+    fn memory(&self, what: &str) {
+        let per_series = |field| status(field).saturating_sub(self.start_rss) / self.series as u64;
+        let (now, peak) = (per_series("VmRSS:"), per_series("VmHWM:"));
+        println!("{what:45} {now:6} resident bytes per series, {peak:6} at peak");
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the directory is this program's own")]
@@ -138,25 +162,27 @@ impl Wires {
     }
 }
 
-fn report(what: &str, count: usize, cpu_before: u64, wall: Instant) {
-    let (cpu, wall) = (cpu_ns() - cpu_before, wall.elapsed().as_nanos() as u64);
-    let count = count.max(1) as u64;
-    println!("{what:45} {:6} ns CPU each, {:6} ns wall", cpu / count, wall / count);
+struct Stopwatch {
+    cpu: u64,
+    wall: Instant,
 }
 
-fn memory(what: &str, series: usize, start: u64) {
-    let bytes = resident_bytes().saturating_sub(start);
-    println!("{what:45} {:6} resident bytes per series", bytes / series as u64);
+impl Stopwatch {
+    fn start() -> Self {
+        Self { cpu: cpu_ns(), wall: Instant::now() }
+    }
+
+    fn report(&self, what: &str, count: usize) {
+        let (cpu, wall) = (cpu_ns() - self.cpu, self.wall.elapsed().as_nanos() as u64);
+        let count = count.max(1) as u64;
+        println!("{what:45} {:6} ns CPU each, {:6} ns wall", cpu / count, wall / count);
+    }
 }
 
 /// Time this thread has run, in ns.
 fn cpu_ns() -> u64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     stat.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0)
-}
-
-fn resident_bytes() -> u64 {
-    status("VmRSS:")
 }
 
 /// A size of this process that the kernel knows, in bytes.

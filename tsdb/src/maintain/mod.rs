@@ -81,11 +81,11 @@ mod tests {
 
     impl Tasks for Report {
         fn sync(&self) {
-            drop(self.0.send("sync"));
+            let _ = self.0.send("sync");
         }
 
         fn maintain(&self) {
-            drop(self.0.send("maintain"));
+            let _ = self.0.send("maintain");
         }
     }
 
