@@ -7,8 +7,8 @@ use crate::failure::QueryError;
 use crate::options::EngineOptions;
 use crate::span::Span;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use tsdb_core::read::Querier;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tsdb_core::read::{Querier, SeriesSet};
 
 /// What all operators of one query share.
 pub(super) struct Context<'q> {
@@ -21,6 +21,8 @@ pub(super) struct Context<'q> {
     /// The account.
     pub(super) budget: Budget,
     annotations: Mutex<Annotations>,
+    /// What was selected, by whom: storage may meet damage as late as a series is read.
+    selections: Mutex<Vec<(Arc<dyn SeriesSet>, Span)>>,
     scratches: Mutex<Vec<Scratch>>,
 }
 
@@ -44,6 +46,7 @@ impl<'q> Context<'q> {
             lookback_ms,
             budget,
             annotations: Mutex::new(Annotations::new()),
+            selections: Mutex::default(),
             scratches: Mutex::new(Vec::new()),
         }
     }
@@ -58,8 +61,18 @@ impl<'q> Context<'q> {
         locked(&self.annotations).add(annotation, span);
     }
 
+    /// Remembers that the expression at `span` selected `set`, to ask it for warnings when the query ends.
+    pub(super) fn note_selection(&self, set: Arc<dyn SeriesSet>, span: Span) {
+        locked(&self.selections).push((set, span));
+    }
+
     /// Ends the query: what was noted.
     pub(super) fn take_annotations(&self) -> Annotations {
+        for (set, span) in locked(&self.selections).drain(..) {
+            for message in set.warnings() {
+                self.annotate(Annotation::Storage { message }, span);
+            }
+        }
         std::mem::take(&mut *locked(&self.annotations))
     }
 

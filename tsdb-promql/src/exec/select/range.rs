@@ -12,14 +12,14 @@ use crate::annotation::Annotation;
 use crate::failure::QueryError;
 use crate::plan::{RangeCall, RangeFn, RangeNode, Selector, SubqueryNode, Window};
 use crate::span::Span;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use tsdb_core::read::{Projection, SampleColumns, SelectHints, SeriesSet};
 use tsdb_core::{Labels, METRIC_NAME, MatchOp, TimeRange};
 
 /// Series of storage with their identities.
 pub(in super::super) struct Source {
     /// The series.
-    pub(super) set: Box<dyn SeriesSet>,
+    pub(super) set: Arc<dyn SeriesSet>,
     /// One for each series, in the same order.
     pub(super) identities: Vec<Identity>,
     /// Are their labels different even without metric names?
@@ -44,11 +44,9 @@ pub(super) fn select(
 ) -> Result<Source, QueryError> {
     context.budget.check()?;
     let hints = SelectHints { range, step_ms, window_ms, function, projection: Projection::All };
-    let set = context.querier.select(&selector.matchers, &hints)?;
+    let set: Arc<dyn SeriesSet> = context.querier.select(&selector.matchers, &hints)?.into();
     context.budget.note_series(set.len());
-    for message in set.warnings() {
-        context.annotate(Annotation::Storage { message }, selector.span);
-    }
+    context.note_selection(Arc::clone(&set), selector.span);
     let identities: Vec<_> = (0..set.len()).map(|index| Identity::new(set.labels(index))).collect();
     // With one metric name, labels that differ still differ without it.
     let one_name = selector.matchers.iter().any(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal);
