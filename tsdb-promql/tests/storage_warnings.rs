@@ -64,6 +64,9 @@ fn damage_met_while_reading_is_a_warning_of_the_answer() {
     for query in ["x", "sum(x)", "count_over_time(x[1m])"] {
         let result = engine.instant(&Damaged, query, 1_000).unwrap();
         let warnings = result.annotations.warnings(query);
-        assert!(warnings.iter().any(|text| text.contains("a chunk of x is damaged")), "{query}: {warnings:?}");
+        assert!(
+            warnings.iter().any(|text| text.contains("a chunk of x is damaged")),
+            "{query}: {warnings:?}"
+        );
     }
 }
