@@ -44,6 +44,12 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// The same message from `offset` of the body, which must lie within it.
+    pub(crate) const fn at(mut self, offset: usize) -> Self {
+        self.at = offset;
+        self
+    }
+
     /// The bytes of the message that have not been read.
     #[inline]
     pub(crate) fn rest(&self) -> &'a [u8] {
@@ -110,6 +116,41 @@ impl<'a> Reader<'a> {
         Ok(f64::from_bits(u64::from_le_bytes(*bytes)))
     }
 
+    /// Passes over a field of up to 127 bytes whose tag is the one byte `tag`. `false`, and nothing is passed over,
+    /// if something else stands here. Only for tags of length-delimited fields.
+    #[inline]
+    pub(crate) fn skip_short(&mut self, tag: u8) -> bool {
+        match *self.rest() {
+            [found, length @ 0..0x80, ref behind @ ..]
+                if found == tag && behind.len() >= usize::from(length) =>
+            {
+                self.at = self.at.saturating_add(2).saturating_add(usize::from(length));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Reads a field of the number 2 that holds a double as its field 1 and a varint of up to 8 bytes as its field
+    /// 2, in this order and nothing else: the form in which every encoder writes a sample. `None`, and nothing is
+    /// read, if anything else stands here.
+    #[inline]
+    pub(crate) fn plain_sample(&mut self) -> Option<(f64, u64)> {
+        let (&[0x12, length, 0x09, v0, v1, v2, v3, v4, v5, v6, v7, 0x10], _) =
+            self.rest().split_first_chunk()?
+        else {
+            return None;
+        };
+        let start = self.at.checked_add(12)?;
+        let (varint, len) = short_varint(self.body.get(start..)?)?;
+        let next = start.checked_add(len)?;
+        if usize::from(length) != len.checked_add(10)? || next > self.end {
+            return None;
+        }
+        self.at = next;
+        Some((f64::from_bits(u64::from_le_bytes([v0, v1, v2, v3, v4, v5, v6, v7])), varint))
+    }
+
     /// Is the field that `tag` announced length-delimited?
     #[inline]
     pub(crate) fn expect_bytes(&self, tag: Tag, field: &'static str) -> Result<(), Corruption> {
@@ -158,10 +199,14 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn varint(&mut self, field: &'static str) -> Result<u64, Corruption> {
-        match self.body.get(self.at) {
-            Some(byte) if *byte < 0x80 && self.at < self.end => {
+        match *self.rest() {
+            [byte @ 0..0x80, ..] => {
                 self.at = self.at.saturating_add(1);
-                Ok(u64::from(*byte))
+                Ok(u64::from(byte))
+            }
+            [low, high @ 0..0x80, ..] => {
+                self.at = self.at.saturating_add(2);
+                Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
             }
             _ => self.long_varint(field),
         }
@@ -208,5 +253,47 @@ impl<'a> Reader<'a> {
     #[cold]
     fn fault(&self, offset: usize, kind: CorruptionKind) -> Corruption {
         Corruption::new(self.message, offset, kind)
+    }
+}
+
+/// A varint of up to 8 bytes and its length, if 8 bytes are there to look at. All bytes are looked at at once: the
+/// first without the continuation bit ends the number, and three shifts bring the groups of 7 bits together.
+#[inline]
+fn short_varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    const CONTINUES: u64 = 0x8080_8080_8080_8080;
+    let word = u64::from_le_bytes(*bytes.first_chunk()?);
+    let ends = !word & CONTINUES;
+    let len_bits = ends.trailing_zeros().checked_add(1).filter(|bits| *bits <= 64)?;
+    let groups = word & !CONTINUES & (u64::MAX >> 64u32.saturating_sub(len_bits));
+    let pairs = (groups & 0x007f_007f_007f_007f) | ((groups & 0x7f00_7f00_7f00_7f00) >> 1);
+    let fours = (pairs & 0x0000_3fff_0000_3fff) | ((pairs & 0x3fff_0000_3fff_0000) >> 2);
+    let value = (fours & 0x0fff_ffff) | ((fours & 0x0fff_ffff_0000_0000) >> 4);
+    Some((value, usize::try_from(len_bits / 8).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_varints_are_read_like_long_ones() {
+        for shift in 0..64 {
+            for value in [1u64 << shift, (1u64 << shift).wrapping_sub(1), u64::MAX >> shift] {
+                let mut bytes = Vec::new();
+                let mut rest = value;
+                while rest >= 0x80 {
+                    bytes.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
+                    rest >>= 7;
+                }
+                bytes.push(u8::try_from(rest).unwrap());
+                let len = bytes.len();
+                bytes.extend([0xff; 8]);
+                let expected = (len <= 8).then_some((value, len));
+                assert_eq!(short_varint(&bytes), expected, "{value:#x}");
+                assert_eq!(Reader::new("test", &bytes).long_varint("a number"), Ok(value), "{value:#x}");
+                assert_eq!(Reader::new("test", &bytes).varint("a number"), Ok(value), "{value:#x}");
+            }
+        }
+        assert_eq!(short_varint(&[1; 7]), None, "fewer than 8 bytes are left to the slow way");
     }
 }

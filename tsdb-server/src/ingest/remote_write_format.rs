@@ -47,7 +47,8 @@ pub fn decode(body: &[u8], sink: &mut impl Sink) -> Result<(), Corruption> {
 #[derive(Debug, Clone)]
 pub struct TimeSeries<'a> {
     labels: &'a [u8],
-    fields: Reader<'a>,
+    /// The fields from the first that may be a sample.
+    samples: Reader<'a>,
     layout: Layout,
 }
 
@@ -70,7 +71,7 @@ impl<'a> TimeSeries<'a> {
 
     /// The samples in order of the message.
     pub const fn samples(&self) -> Samples<'a> {
-        Samples { fields: self.fields }
+        Samples { fields: self.samples }
     }
 
     /// Number of exemplars, which are left out.
@@ -85,15 +86,29 @@ impl<'a> TimeSeries<'a> {
 }
 
 fn series(fields: Reader<'_>, joined: &mut Vec<u8>, sink: &mut impl Sink) -> Result<(), Corruption> {
-    let layout = scan(fields)?;
+    let layout = match usual_layout(fields) {
+        Some(layout) => layout,
+        None => scan(fields)?,
+    };
     let labels = fields.rest();
     let relative = |offset: usize| offset.saturating_sub(fields.offset());
     let labels = labels.get(relative(layout.labels_start)..relative(layout.labels_end)).unwrap_or_default();
     if layout.scattered {
         join_labels(fields, joined)?;
-        return sink.series(TimeSeries { labels: joined, fields, layout });
+        return sink.series(TimeSeries { labels: joined, samples: fields, layout });
     }
-    sink.series(TimeSeries { labels, fields, layout })
+    let samples = if layout.labels_start == fields.offset() { fields.at(layout.labels_end) } else { fields };
+    sink.series(TimeSeries { labels, samples, layout })
+}
+
+/// The layout of a series with labels of up to 127 bytes in front and one sample behind them: the usual one.
+#[inline]
+fn usual_layout(mut fields: Reader<'_>) -> Option<Layout> {
+    let labels_start = fields.offset();
+    while fields.skip_short(0x0a) {}
+    let labels_end = fields.offset();
+    let usual = fields.skip_short(0x12) && fields.rest().is_empty();
+    usual.then_some(Layout { labels_start, labels_end, ..Layout::default() })
 }
 
 fn scan(mut fields: Reader<'_>) -> Result<Layout, Corruption> {
@@ -151,6 +166,15 @@ impl Iterator for Samples<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some((value, timestamp)) = self.fields.plain_sample() {
+            return Some(Ok(Sample::new(timestamp.cast_signed(), value)));
+        }
+        self.next_of_any_form()
+    }
+}
+
+impl Samples<'_> {
+    fn next_of_any_form(&mut self) -> Option<Result<Sample, Corruption>> {
         loop {
             let tag = match self.fields.tag() {
                 Ok(tag) => tag?,
