@@ -3,7 +3,7 @@
 //!
 //! `golden/api/answers.txt` was recorded by `golden/api/record` from Prometheus 3.5.3.
 
-use crate::harness::{NOW, Running, config, send, start};
+use crate::harness::{NOW, Running, SLOW_PREFIX, config, send, start};
 use tsdb_core::Labels;
 use tsdb_server::{Limit, Period};
 
@@ -189,4 +189,44 @@ async fn a_tenant_sees_its_own_series_and_reading_creates_no_tenant() {
     assert_eq!(send(query).await.1, r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#);
     assert_eq!(tsdb_server::Stores::list(&*server.stores).len(), 1, "only the default tenant exists");
     assert_eq!(labels("../x").await.0, 400);
+}
+
+#[tokio::test]
+async fn a_query_ends_when_its_client_leaves_or_its_time_is_over() {
+    let mut config = config();
+    config.limits.query.concurrency = Limit::at(1);
+    let server = start(config).await;
+    for number in 0..5_000 {
+        let (name, number) = (format!("{SLOW_PREFIX}metric"), number.to_string());
+        let labels = Labels::from_pairs([("__name__", name.as_str()), ("n", &number)]).unwrap();
+        server.stores.of("default").0.put(&labels, NOW, 1.0);
+    }
+    let path = format!("/api/v1/query?query=sum({SLOW_PREFIX}metric)&time={}", NOW / 1_000);
+    let impatient = server.get(&path).timeout(std::time::Duration::from_millis(300)).send().await;
+    assert!(impatient.is_err_and(|error| error.is_timeout()));
+    // The only place for a query is free again, minutes before the query could have ended.
+    assert_eq!(send(server.get("/api/v1/query?query=1")).await.0, 200);
+    let (status, body) = send(server.get(&format!("{path}&timeout=200ms"))).await;
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("\"errorType\":\"timeout\""), "{body}");
+}
+
+#[tokio::test]
+async fn a_query_that_waits_too_long_for_its_turn_is_told_to_come_back() {
+    let mut config = config();
+    config.limits.query.concurrency = Limit::at(1);
+    config.limits.query.max_queue_wait = Period::from_ms(100);
+    let server = start(config).await;
+    for number in 0..100 {
+        let (name, number) = (format!("{SLOW_PREFIX}metric"), number.to_string());
+        let labels = Labels::from_pairs([("__name__", name.as_str()), ("n", &number)]).unwrap();
+        server.stores.of("default").0.put(&labels, NOW, 1.0);
+    }
+    let path = format!("/api/v1/query?query=sum({SLOW_PREFIX}metric)&time={}", NOW / 1_000);
+    let (first, second) = tokio::join!(server.get(&path).send(), server.get(&path).send());
+    let statuses = [&first, &second].map(|answer| answer.as_ref().unwrap().status().as_u16());
+    assert_eq!(statuses.iter().max(), Some(&503), "one of the two had to wait: {statuses:?}");
+    assert_eq!(statuses.iter().min(), Some(&200), "the other did not: {statuses:?}");
+    let refused = [first, second].into_iter().flatten().find(|answer| answer.status() == 503).unwrap();
+    assert_eq!(refused.headers()["retry-after"], "1");
 }

@@ -9,10 +9,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tsdb_core::metadata::Metadata;
-use tsdb_core::read::{Querier, Queryable, ReadError};
+use tsdb_core::read::{Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesSet};
 use tsdb_core::testing::{ManualClock, MemStore};
 use tsdb_core::write::{Appendable, Appender};
-use tsdb_core::{Labels, METRIC_NAME, TenantId, TimeRange};
+use tsdb_core::{Labels, METRIC_NAME, Matcher, TenantId, TimeRange};
 use tsdb_server::{Config, Period, Server, Store, Stores};
 
 /// The time of the server's clock in these tests, ms.
@@ -24,7 +24,52 @@ pub(crate) struct Memory(pub(crate) MemStore);
 
 impl Queryable for Memory {
     fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, ReadError> {
-        self.0.querier(range)
+        Ok(Box::new(View(self.0.querier(range)?)))
+    }
+}
+
+/// Metrics whose names begin so are read as from a very slow disk.
+pub(crate) const SLOW_PREFIX: &str = "slow_";
+
+/// How long one series of them takes.
+pub(crate) const SLOW_READ: Duration = Duration::from_millis(50);
+
+struct View(Box<dyn Querier>);
+
+struct Selection(Box<dyn SeriesSet>);
+
+impl Querier for View {
+    fn select(&self, matchers: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, ReadError> {
+        Ok(Box::new(Selection(self.0.select(matchers, hints)?)))
+    }
+
+    fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
+        self.0.label_names(matchers)
+    }
+
+    fn label_values(&self, name: &str, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
+        self.0.label_values(name, matchers)
+    }
+}
+
+impl SeriesSet for Selection {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn labels(&self, index: usize) -> Labels {
+        self.0.labels(index)
+    }
+
+    fn read(&self, index: usize, into: &mut SampleColumns) -> Result<(), ReadError> {
+        if self.0.labels(index).metric_name().starts_with(SLOW_PREFIX) {
+            std::thread::park_timeout(SLOW_READ);
+        }
+        self.0.read(index, into)
+    }
+
+    fn estimated_samples(&self) -> u64 {
+        self.0.estimated_samples()
     }
 }
 
