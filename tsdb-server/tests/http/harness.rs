@@ -12,7 +12,7 @@ use tsdb_core::metadata::Metadata;
 use tsdb_core::read::{Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesSet};
 use tsdb_core::testing::{ManualClock, MemStore};
 use tsdb_core::write::{Appendable, Appender};
-use tsdb_core::{Labels, METRIC_NAME, Matcher, TenantId, TimeRange};
+use tsdb_core::{Labels, METRIC_NAME, MatchOp, Matcher, TenantId, TimeRange};
 use tsdb_server::{Config, Period, Server, Store, Stores};
 
 /// The time of the server's clock in these tests, ms.
@@ -181,14 +181,12 @@ impl Running {
     }
 
     pub(crate) fn samples_of(&self, tenant: &str, pairs: &[(&str, &str)]) -> Vec<(i64, f64)> {
-        let matchers: Vec<_> = pairs
-            .iter()
-            .map(|(name, value)| tsdb_core::Matcher::new(tsdb_core::MatchOp::Equal, *name, *value).unwrap())
-            .collect();
-        let hints = tsdb_core::read::SelectHints::over(TimeRange::ALL);
+        let matchers: Vec<_> =
+            pairs.iter().map(|(name, value)| Matcher::new(MatchOp::Equal, *name, *value).unwrap()).collect();
+        let hints = SelectHints::over(TimeRange::ALL);
         let set = self.stores.of(tenant).querier(TimeRange::ALL).unwrap().select(&matchers, &hints).unwrap();
         let wanted = Labels::from_pairs(pairs.iter().copied()).unwrap();
-        let mut columns = tsdb_core::read::SampleColumns::new();
+        let mut columns = SampleColumns::new();
         match (0..set.len()).find(|index| set.labels(*index) == wanted) {
             Some(index) => set.read(index, &mut columns).unwrap(),
             None => return Vec::new(),
