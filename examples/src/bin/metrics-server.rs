@@ -96,7 +96,7 @@ fn welcome(config: &Config) -> String {
          source.\n\n\
          Push:   curl {url}/v1/metrics/push -d \
          '{{\"samples\":[{{\"metric\":\"hello\",\"labels\":{{\"from\":\"curl\"}},\"timestampMs\":'$(date +%s)'000,\"value\":1}}]}}'\n\
-         Query:  curl '{url}/api/v1/query?query=rate(tsdb_samples_accepted_total[1m])'\n"
+         Query:  curl {url}/api/v1/query --data-urlencode 'query=process_resident_memory_bytes / 1e6'\n"
     )
 }
 
