@@ -8,6 +8,7 @@
 //! | [`labels`] | the identity of a series: a sorted, unique, immutable set of labels |
 //! | [`matcher`] | what a selector asks of one label |
 //! | [`time`], [`sample`] | milliseconds, ranges; values and the stale marker |
+//! | [`histogram`] | native histograms: the model and its arithmetic |
 //! | [`bytes`], [`bits`] | bounds-checked readers and their writers: the ground of all formats |
 //! | [`chunk`], [`pack`] | encodings of samples: the open chunk of the head, the sealed columns of a block |
 //! | [`read`], [`write`](mod@write) | the traits between storage and everyone else |
@@ -26,6 +27,7 @@ pub mod bytes;
 pub mod chunk;
 mod decimal;
 pub mod error;
+pub mod histogram;
 pub mod labels;
 pub mod matcher;
 pub mod metadata;
