@@ -6,6 +6,7 @@ mod random;
 
 use random::{Queries, SERIES, STEP_MS, store};
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use tsdb_core::Labels;
@@ -57,17 +58,19 @@ fn almost_equal(a: f64, b: f64) -> bool {
     a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
 }
 
-/// `promtool`, from the folder of peers that `PEERS_DIR` names or the usual one.
+/// `promtool`, from the folder of peers that `TSDB_PEERS_DIR` names or the usual one.
 fn promtool() -> Option<PathBuf> {
     let usual = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/tsdb-peers"));
-    let folder = std::env::var_os("PEERS_DIR").map(PathBuf::from).or_else(usual)?;
+    let folder = std::env::var_os("TSDB_PEERS_DIR").map(PathBuf::from).or_else(usual)?;
     Some(folder.join("usr/bin/promtool")).filter(|path| path.exists())
 }
 
 #[test]
 fn random_queries_answer_what_prometheus_answers() {
     let Some(promtool) = promtool() else {
-        println!("SKIPPED: promtool is not installed; set PEERS_DIR to the folder of the peers.");
+        // The test runner holds back what tests print, but not what they write to standard error themselves.
+        let advice = "install it with scripts/peers or set TSDB_PEERS_DIR";
+        writeln!(std::io::stderr(), "SKIPPED: promtool is not installed; {advice}").unwrap();
         return;
     };
     let (store, engine, mut queries) = (store(), Engine::default(), Queries::new(2));
