@@ -70,7 +70,9 @@ fn random_queries_answer_what_prometheus_answers() {
     let Some(promtool) = promtool() else {
         // The test runner holds back what tests print, but not what they write to standard error themselves.
         let advice = "install it with scripts/peers or set TSDB_PEERS_DIR";
-        writeln!(std::io::stderr(), "SKIPPED: promtool is not installed; {advice}").unwrap();
+        std::io::stderr()
+            .write_all(format!("SKIPPED: promtool is not installed; {advice}\n").as_bytes())
+            .unwrap();
         return;
     };
     let (store, engine, mut queries) = (store(), Engine::default(), Queries::new(2));

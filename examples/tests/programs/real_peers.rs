@@ -256,7 +256,10 @@ fn peers() -> Option<PathBuf> {
     }
     // The test runner holds back what tests print, but not what they write to standard error themselves.
     let place = folder.display();
-    writeln!(std::io::stderr(), "SKIPPED: {absent:?} not found in {place}; install them with scripts/peers")
+    std::io::stderr()
+        .write_all(
+            format!("SKIPPED: {absent:?} not found in {place}; install them with scripts/peers\n").as_bytes(),
+        )
         .unwrap();
     None
 }
