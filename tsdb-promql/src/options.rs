@@ -107,12 +107,25 @@ pub trait Executor: Send + Sync {
 #[derive(Debug, Clone, Copy)]
 pub struct ScopedThreads {
     threads: usize,
+    /// Stack of each thread but the caller's, bytes; 0 for what threads commonly have.
+    stack_bytes: usize,
 }
 
 impl ScopedThreads {
     /// An executor on `threads` threads, the caller's among them; at least one.
     pub const fn new(threads: usize) -> Self {
-        Self { threads: if threads == 0 { 1 } else { threads } }
+        Self { threads: if threads == 0 { 1 } else { threads }, stack_bytes: 0 }
+    }
+
+    /// An executor whose threads have this much stack, bytes.
+    #[must_use]
+    pub const fn with_stack(self, stack_bytes: usize) -> Self {
+        Self { stack_bytes, ..self }
+    }
+
+    fn builder(self) -> std::thread::Builder {
+        let builder = std::thread::Builder::new();
+        if self.stack_bytes == 0 { builder } else { builder.stack_size(self.stack_bytes) }
     }
 }
 
@@ -141,7 +154,10 @@ impl Executor for ScopedThreads {
         };
         std::thread::scope(|scope| {
             for _ in 1..self.threads.min(tasks) {
-                scope.spawn(work);
+                // Where the system has no more threads, those that run do the work.
+                if self.builder().spawn_scoped(scope, work).is_err() {
+                    break;
+                }
             }
             work();
         });

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tsdb_core::Labels;
 use tsdb_core::testing::MemStore;
 use tsdb_promql::ast::{Expr, Visitor, walk};
-use tsdb_promql::{Engine, ParseOptions, QueryErrorKind, parse};
+use tsdb_promql::{Engine, ParseOptions, QueryErrorKind, Value, parse};
 
 fn refused(text: &str, reason: &str) {
     match parse(text, &ParseOptions::all_features()) {
@@ -47,8 +47,11 @@ fn deep_nesting_is_refused() {
 
 #[test]
 fn long_chains_are_refused() {
-    for link in [" + 1", " or a", " ^ 1", " * on(a) group_left(b) c", "[5m:1m]"] {
-        refused(&format!("a{}", link.repeat(10_000)), "limit on depth: 100");
+    for link in [" + 1", " or a", " * on(a) group_left(b) c"] {
+        refused(&format!("a{}", link.repeat(5_000)), "limit on height: 2000");
+    }
+    for link in [" ^ 1", "[5m:1m]"] {
+        refused(&format!("a{}", link.repeat(5_000)), "limit on depth: 100");
     }
     refused(&format!("a[5m{}]", " + 1m".repeat(10_000)), "limit on depth: 100");
 }
@@ -74,7 +77,8 @@ fn the_tallest_tree_is_safe_to_use() {
     }
     for text in [
         format!("{}1{}", "(".repeat(99), ")".repeat(99)),
-        format!("a{}", " or a".repeat(99)),
+        format!("a{}", " or a".repeat(1999)),
+        format!("{}a{}", "sum(".repeat(90), " + 1".repeat(1900) + &")".repeat(90)),
         format!("{}a", "-".repeat(99)),
         format!("{}a{}", "sum(".repeat(99), ")".repeat(99)),
         format!("1{}", "^1".repeat(99)),
@@ -85,6 +89,8 @@ fn the_tallest_tree_is_safe_to_use() {
         assert!(count.0 >= 100);
         assert_eq!(expr.clone(), expr);
         assert!(expr.to_string().len() >= text.len());
+        assert!(!format!("{expr:?}").is_empty());
+        assert!(!expr.pretty().is_empty());
     }
 }
 
@@ -107,6 +113,34 @@ fn the_tallest_tree_is_safe_to_evaluate() {
         assert!(engine.instant(&store, &text, 0).is_ok(), "{text}");
         assert!(engine.range(&store, &text, 0, 60_000, 1000).is_ok(), "{text}");
     }
+}
+
+#[test]
+fn long_chains_are_safe_to_evaluate() {
+    let store = MemStore::new();
+    store.put(&Labels::from_pairs([("__name__", "a")]).unwrap(), 0, 1.0);
+    store.put(&Labels::from_pairs([("__name__", "b")]).unwrap(), 0, 2.0);
+    let engine = Engine::default();
+    for (link, expected) in [
+        (" or b", None),
+        (" and a", None),
+        (" unless a", None),
+        (" + 1", Some(2000.0)),
+        (" + a", Some(2000.0)),
+        (" > b", None),
+        (" + on() group_left b", Some(3999.0)),
+        (" + sum(a)", Some(2000.0)),
+        (" * scalar(a)", Some(1.0)),
+    ] {
+        let text = format!("a{}", link.repeat(1999));
+        let result = engine.instant(&store, &text, 0).unwrap_or_else(|error| panic!("{link}: {error}"));
+        if let (Some(expected), Value::Vector(found)) = (expected, result.value) {
+            assert_eq!(found.iter().map(|sample| sample.value).collect::<Vec<_>>(), [expected], "{link}");
+        }
+        assert!(engine.range(&store, &text, 0, 60_000, 1000).is_ok(), "{link}");
+    }
+    let scalars = engine.instant(&store, &format!("1{}", " + 1".repeat(1999)), 0).unwrap();
+    assert!(matches!(scalars.value, Value::Scalar(point) if point.value == 2000.0));
 }
 
 #[test]

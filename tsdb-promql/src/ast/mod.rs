@@ -1,13 +1,14 @@
 //! The syntax tree of PromQL.
 //!
 //! Everything the language can say has a place here, whether the evaluator supports it or not. Every node carries
-//! the [`Span`] of its text. Trees that come from the parser are no taller than its depth limit, so recursion over
-//! them (dropping included) needs a bounded stack.
+//! the [`Span`] of its text. Trees that come from the parser nest no deeper than its limit, but lean to the left as far
+//! as a chain of operators is long; everything here walks along chains in a loop, so it needs a bounded stack.
 //!
 //! The tree holds what was written, with three simplifications, the same as in Prometheus: signs before a number
 //! become part of the number, the metric name before the braces becomes the last matcher, and a duration without
 //! arithmetic becomes milliseconds.
 
+mod chain;
 mod duration;
 mod pretty;
 mod print;
@@ -136,7 +137,6 @@ pub struct Unary {
 }
 
 /// Two expressions joined by an operator.
-#[derive(Debug, Clone, PartialEq)]
 pub struct Binary {
     /// The operator.
     pub op: BinaryOp,

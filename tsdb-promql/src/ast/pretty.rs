@@ -18,7 +18,7 @@ impl Expr {
 
 fn pretty(expr: &Expr, level: usize) -> String {
     let line = format!("{}{expr}", indent(level));
-    if line.chars().count() <= MAX_LINE {
+    if fits(&line) {
         return line;
     }
     match expr {
@@ -33,10 +33,27 @@ fn pretty(expr: &Expr, level: usize) -> String {
 }
 
 fn pretty_binary(binary: &Binary, level: usize) -> String {
-    let return_bool = if binary.return_bool { " bool" } else { "" };
-    let matching = binary.matching.as_ref().map_or(String::new(), ToString::to_string);
-    let (lhs, rhs) = (pretty(&binary.lhs, level + 1), pretty(&binary.rhs, level + 1));
-    format!("{lhs}\n{}{}{return_bool}{matching}\n{rhs}", indent(level), binary.op)
+    // Down to the first operand that stays on a line, in a loop: a chain may be long.
+    let mut broken = vec![binary];
+    let mut below = &*binary.lhs;
+    while let Expr::Binary(inner) = below
+        && !fits(&format!("{}{below}", indent(level + broken.len())))
+    {
+        broken.push(inner);
+        below = &inner.lhs;
+    }
+    let mut text = pretty(below, level + broken.len());
+    for (above, link) in broken.into_iter().enumerate().rev() {
+        let return_bool = if link.return_bool { " bool" } else { "" };
+        let matching = link.matching.as_ref().map_or(String::new(), ToString::to_string);
+        let (level, rhs) = (level + above, pretty(&link.rhs, level + above + 1));
+        text.push_str(&format!("\n{}{}{return_bool}{matching}\n{rhs}", indent(level), link.op));
+    }
+    text
+}
+
+fn fits(line: &str) -> bool {
+    line.chars().count() <= MAX_LINE
 }
 
 fn pretty_aggregate(aggregate: &Aggregate, level: usize) -> String {

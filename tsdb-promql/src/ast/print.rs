@@ -159,14 +159,21 @@ impl Display for Unary {
 
 impl Display for Binary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.lhs, self.op)?;
-        if self.return_bool {
-            f.write_str(" bool")?;
+        let chain = self.chain();
+        if let Some(first) = chain.last() {
+            write!(f, "{}", first.lhs)?;
         }
-        if let Some(matching) = &self.matching {
-            matching.fmt(f)?;
+        for link in chain.into_iter().rev() {
+            write!(f, " {}", link.op)?;
+            if link.return_bool {
+                f.write_str(" bool")?;
+            }
+            if let Some(matching) = &link.matching {
+                matching.fmt(f)?;
+            }
+            write!(f, " {}", link.rhs)?;
         }
-        write!(f, " {}", self.rhs)
+        Ok(())
     }
 }
 

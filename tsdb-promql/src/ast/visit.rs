@@ -1,6 +1,6 @@
 //! Walking over a tree.
 //!
-//! Recursion here is as deep as the tree, which the parser's depth limit bounds.
+//! Changing a tree recurses as deep as it is tall; seeing it needs no stack.
 
 use super::Expr;
 
@@ -18,18 +18,30 @@ pub trait Visitor {
 
 /// Shows the tree under `root` to `visitor`.
 pub fn walk(root: &Expr, visitor: &mut impl Visitor) {
-    visit(root, visitor, &mut Vec::new());
-}
-
-fn visit<'a>(expr: &'a Expr, visitor: &mut impl Visitor, path: &mut Vec<&'a Expr>) {
-    if visitor.enter(expr, path) {
-        path.push(expr);
-        for child in expr.children() {
-            visit(child, visitor, path);
-        }
-        path.pop();
+    enum Next<'a> {
+        Enter(&'a Expr),
+        Leave(&'a Expr, bool),
     }
-    visitor.leave(expr);
+    let mut path = Vec::new();
+    let mut open = vec![Next::Enter(root)];
+    while let Some(next) = open.pop() {
+        match next {
+            Next::Enter(expr) => {
+                let entered = visitor.enter(expr, &path);
+                open.push(Next::Leave(expr, entered));
+                if entered {
+                    path.push(expr);
+                    open.extend(expr.children().into_iter().rev().map(Next::Enter));
+                }
+            }
+            Next::Leave(expr, entered) => {
+                if entered {
+                    path.pop();
+                }
+                visitor.leave(expr);
+            }
+        }
+    }
 }
 
 /// Calls `change` for every expression under `root`, children before parents.

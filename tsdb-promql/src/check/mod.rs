@@ -20,10 +20,19 @@ pub fn value_type(expr: &Expr) -> ValueType {
         Expr::Matrix(_) | Expr::Subquery(_) => ValueType::Matrix,
         Expr::Paren(e) => value_type(&e.expr),
         Expr::Unary(e) => value_type(&e.expr),
-        Expr::Binary(e) => match (value_type(&e.lhs), value_type(&e.rhs)) {
-            (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
-            _ => ValueType::Vector,
-        },
+        Expr::Binary(e) => {
+            let mut scalar = value_type(&e.rhs) == ValueType::Scalar;
+            let mut below = &*e.lhs;
+            while let (true, Expr::Binary(inner)) = (scalar, below) {
+                scalar = value_type(&inner.rhs) == ValueType::Scalar;
+                below = &inner.lhs;
+            }
+            if scalar && value_type(below) == ValueType::Scalar {
+                ValueType::Scalar
+            } else {
+                ValueType::Vector
+            }
+        }
         Expr::Call(e) => signature(&e.function).map_or(ValueType::Vector, |s| s.returns),
     }
 }

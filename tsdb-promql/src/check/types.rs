@@ -36,7 +36,7 @@ impl Checker<'_> {
                 })
             }
             Expr::Aggregate(e) => self.aggregate(e),
-            Expr::Binary(e) => self.binary(e),
+            Expr::Binary(e) => self.chain(e),
             Expr::Call(e) => self.call(e),
         }
     }
@@ -120,8 +120,30 @@ impl Checker<'_> {
         }
     }
 
+    /// Checks a chain of operators from its first operand on. The chain is taken apart and put together again, so
+    /// that its length needs no stack.
+    fn chain(&self, top: &mut Binary) -> Parse<()> {
+        let mut links = Vec::new();
+        let mut below = top.lhs.take();
+        while let Expr::Binary(link) = &mut below {
+            let next = link.lhs.take();
+            links.push(std::mem::replace(&mut below, next));
+        }
+        let mut checked = self.expr(&mut below);
+        for mut expr in links.into_iter().rev() {
+            if let Expr::Binary(link) = &mut expr {
+                *link.lhs = below;
+                checked = checked.and_then(|()| self.binary(link));
+            }
+            below = expr;
+        }
+        *top.lhs = below;
+        checked?;
+        self.binary(top)
+    }
+
+    /// Checks an operator whose left operand has been checked.
     fn binary(&self, binary: &mut Binary) -> Parse<()> {
-        self.expr(&mut binary.lhs)?;
         self.expr(&mut binary.rhs)?;
         let types = (value_type(&binary.lhs), value_type(&binary.rhs));
         self.operator(binary, types)?;

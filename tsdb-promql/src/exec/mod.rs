@@ -25,6 +25,7 @@ mod output;
 mod scalar;
 mod select;
 mod sort;
+mod stack;
 
 use crate::ast::{Expr, ValueType};
 use crate::check::value_type;
@@ -45,6 +46,15 @@ use tsdb_core::read::Queryable;
 /// # Errors
 /// Every [`QueryError`] but those of the parser.
 pub(crate) fn run(
+    options: &EngineOptions,
+    source: &dyn Queryable,
+    expr: &Expr,
+    params: &QueryParams,
+) -> Result<QueryResult, QueryError> {
+    stack::with_stack(expr.height(), options, |options| run_here(options, source, expr, params))
+}
+
+fn run_here(
     options: &EngineOptions,
     source: &dyn Queryable,
     expr: &Expr,

@@ -1,6 +1,6 @@
 //! Function calls and argument lists.
 
-use super::{Parsed, Parser};
+use super::{Height, Parsed, Parser};
 use crate::ast::{Call, Expr};
 use crate::error::Parse;
 use crate::lex::{Token, TokenKind};
@@ -17,7 +17,7 @@ impl Parser<'_> {
     /// Expressions in parentheses, with the height of the tallest.
     pub(super) fn arguments(&mut self) -> Parse<Parsed<Vec<Expr>>> {
         self.expect(TokenKind::LeftParen, "", "")?;
-        let mut args = Parsed { node: Box::default(), height: 0 };
+        let mut args = Parsed { node: Box::default(), height: Height::default() };
         if self.take(TokenKind::RightParen)?.is_some() {
             return Ok(args);
         }

@@ -1,6 +1,6 @@
 //! Durations in brackets and behind `offset`, with their arithmetic.
 
-use super::{Parsed, Parser};
+use super::{Height, Parsed, Parser};
 use crate::ast::{BinaryOp, DurationExpr, DurationOp, DurationValue, literal_millis};
 use crate::error::Parse;
 use crate::lex::{Keyword, TokenKind};
@@ -118,7 +118,7 @@ impl Parser<'_> {
                 if literal_millis(number.value).is_none() {
                     return Err(self.rule(span, "duration out of range"));
                 }
-                self.node(DurationExpr::Number(number), 0, span)
+                self.node(DurationExpr::Number(number), Height::default(), span)
             }
             TokenKind::Keyword(Keyword::Step | Keyword::Range) => self.duration_of_query(context, expected),
             TokenKind::Keyword(Keyword::MinOf | Keyword::MaxOf) => {
@@ -144,7 +144,7 @@ impl Parser<'_> {
             TokenKind::Keyword(Keyword::Step) => DurationExpr::Step(span),
             _ => DurationExpr::Range(span),
         };
-        self.node(node, 0, span)
+        self.node(node, Height::default(), span)
     }
 
     /// `min_of(a, b)` or `max_of(a, b)`.

@@ -1,6 +1,6 @@
 //! Operators by precedence, signs, literals and parentheses.
 
-use super::{Parsed, Parser};
+use super::{Height, Parsed, Parser};
 use crate::ast::{Binary, BinaryOp, Expr, NumberLiteral, Paren, StringLiteral, Unary, UnaryOp};
 use crate::error::{Parse, ParseErrorKind};
 use crate::lex::{Keyword, Token, TokenKind, duration_seconds, number_value, unquote};
@@ -28,10 +28,10 @@ impl Parser<'_> {
         let rhs_min = if op.is_right_associative() { op.precedence() } else { op.precedence() + 1 };
         let rhs = self.nested(|parser| parser.expr(rhs_min))?;
         let span = lhs.node.span().to(rhs.node.span());
-        let below = lhs.height.max(rhs.height);
+        let (left, right) = (lhs.height, rhs.height);
         let (lhs, rhs, matching) = (lhs.node, rhs.node, Some(matching));
         let binary = Binary { op, lhs, rhs, return_bool, matching, span };
-        self.node(Expr::Binary(binary), below, span)
+        self.link(Expr::Binary(binary), left, right, span)
     }
 
     /// An operand with its sign and with all that stands behind it.
@@ -64,7 +64,7 @@ impl Parser<'_> {
             TokenKind::Number | TokenKind::Duration => {
                 let number = self.number_or_duration()?;
                 let span = number.span;
-                self.node(Expr::Number(number), 0, span)
+                self.node(Expr::Number(number), Height::default(), span)
             }
             TokenKind::String => self.string(),
             TokenKind::LeftParen => self.nested(Self::paren),
@@ -90,7 +90,7 @@ impl Parser<'_> {
     fn string(&mut self) -> Parse<Parsed<Expr>> {
         let token = self.advance()?;
         let value = self.unquoted(token)?.into();
-        self.node(Expr::String(StringLiteral { value, span: token.span }), 0, token.span)
+        self.node(Expr::String(StringLiteral { value, span: token.span }), Height::default(), token.span)
     }
 
     fn call_or_selector(&mut self) -> Parse<Parsed<Expr>> {

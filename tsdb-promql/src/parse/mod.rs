@@ -1,8 +1,8 @@
 //! Tokens to tree: a Pratt parser with one token of lookahead.
 //!
 //! It recurses into nested constructs only, counts how deep, and stops at the limits of [`ParseOptions`]; a tree
-//! that grows to the left (`1 + 1 + 1 ...`) grows in a loop and is measured too, so no tree is taller than the limit
-//! either. It checks the grammar; whether types fit is the matter of [`check`](crate::check).
+//! that grows to the left (`1 + 1 + 1 ...`) grows in a loop and has a limit of its own, which may be higher since
+//! all stages walk along such chains without recursion or on a stack that fits. It checks the grammar; whether types fit is the matter of [`check`](crate::check).
 //!
 //! | file | constructs |
 //! |---|---|
@@ -43,11 +43,30 @@ pub(crate) fn parse_syntax(text: &str, options: &ParseOptions) -> Parse<Expr> {
     Ok(*parsed.node)
 }
 
-/// A node and the height of the tree under it.
+/// A node and the measure of its tree.
 #[derive(Debug)]
 struct Parsed<T> {
     node: Box<T>,
-    height: usize,
+    height: Height,
+}
+
+/// How tall a tree is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Height {
+    /// Levels.
+    levels: usize,
+    /// Levels without those that only carry a chain of operators on.
+    nested: usize,
+}
+
+impl Height {
+    fn max(self, other: Self) -> Self {
+        Self { levels: self.levels.max(other.levels), nested: self.nested.max(other.nested) }
+    }
+
+    const fn above(self) -> Self {
+        Self { levels: self.levels + 1, nested: self.nested + 1 }
+    }
 }
 
 #[derive(Debug)]
@@ -134,15 +153,28 @@ impl<'a> Parser<'a> {
     }
 
     /// A node over children of at most the height `below`, counted against the limits.
-    fn node<T>(&mut self, node: T, below: usize, span: Span) -> Parse<Parsed<T>> {
+    fn node<T>(&mut self, node: T, below: Height, span: Span) -> Parse<Parsed<T>> {
+        self.measured(node, below.above(), span)
+    }
+
+    /// A binary operator, which carries on the chain to its left.
+    fn link(&mut self, node: Expr, lhs: Height, rhs: Height, span: Span) -> Parse<Parsed<Expr>> {
+        let levels = lhs.levels.max(rhs.levels) + 1;
+        self.measured(node, Height { levels, nested: lhs.nested.max(rhs.nested + 1) }, span)
+    }
+
+    fn measured<T>(&mut self, node: T, height: Height, span: Span) -> Parse<Parsed<T>> {
         self.nodes += 1;
         if self.nodes > self.options.max_nodes {
             return Err(self.limit("expressions", self.options.max_nodes, span));
         }
-        if below >= self.options.max_depth {
+        if height.nested > self.options.max_depth {
             return Err(self.limit("depth", self.options.max_depth, span));
         }
-        Ok(Parsed { node: Box::new(node), height: below + 1 })
+        if height.levels > self.options.max_height {
+            return Err(self.limit("height", self.options.max_height, span));
+        }
+        Ok(Parsed { node: Box::new(node), height })
     }
 
     fn limit(&self, what: &'static str, allowed: usize, span: Span) -> Box<ParseError> {

@@ -16,11 +16,16 @@ pub struct ParseOptions {
     pub fill_modifiers: bool,
     /// The longest text, bytes. Default 512 KiB.
     pub max_length_bytes: usize,
-    /// The tallest tree: nested parentheses, calls and operators, and chains of operators. Default 100.
+    /// How deep parentheses, calls and operands may nest. Default 100.
     ///
-    /// Every stage recurses over the tree. Evaluation needs up to 16 KiB of stack for a level in an unoptimised
-    /// build, so the default keeps within the 2 MiB that threads commonly have. Raise it only with the stack.
+    /// The parser recurses into what is nested, and so does whoever walks the tree; the default keeps within the
+    /// 2 MiB of stack that threads commonly have, also in an unoptimised build. Raise it only with the stack.
     pub max_depth: usize,
+    /// The tallest tree: what is nested and, above it, chains of operators such as `a or b or c`. Default 2 000.
+    ///
+    /// The parser and the tree handle chains in loops. The engine evaluates tall trees on threads of its own with
+    /// stacks that fit, 16 KiB for each level; memory is taken only as far as they are used.
+    pub max_height: usize,
     /// The most expressions in one text. Default 20 000.
     pub max_nodes: usize,
 }
@@ -34,6 +39,7 @@ impl Default for ParseOptions {
             fill_modifiers: false,
             max_length_bytes: 512 * 1024,
             max_depth: 100,
+            max_height: 2_000,
             max_nodes: 20_000,
         }
     }

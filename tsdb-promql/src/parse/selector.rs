@@ -1,6 +1,6 @@
 //! Names and matchers of selectors, and label sets.
 
-use super::{ParseOptions, Parsed, Parser};
+use super::{Height, ParseOptions, Parsed, Parser};
 use crate::ast::{Expr, Modifiers, VectorSelector};
 use crate::error::{Parse, ParseErrorKind};
 use crate::lex::{Token, TokenKind};
@@ -92,7 +92,7 @@ impl Parser<'_> {
         let span = self.span_from(start);
         let modifiers = Modifiers::default();
         let selector = VectorSelector { name, matchers, modifiers, extension: None, span };
-        self.node(Expr::Vector(selector), 0, span)
+        self.node(Expr::Vector(selector), Height::default(), span)
     }
 
     /// Matchers up to and with the closing brace.
