@@ -125,14 +125,14 @@ fn long_chains_are_safe_to_evaluate() {
         (" or b", None),
         (" and a", None),
         (" unless a", None),
-        (" + 1", Some(2000.0)),
-        (" + a", Some(2000.0)),
+        (" + 1", Some(1991.0)),
+        (" + a", Some(1991.0)),
         (" > b", None),
-        (" + on() group_left b", Some(3999.0)),
-        (" + sum(a)", Some(2000.0)),
+        (" + on() group_left b", Some(3981.0)),
+        (" + sum(a)", Some(1991.0)),
         (" * scalar(a)", Some(1.0)),
     ] {
-        let text = format!("a{}", link.repeat(1999));
+        let text = format!("a{}", link.repeat(1990));
         let result = engine.instant(&store, &text, 0).unwrap_or_else(|error| panic!("{link}: {error}"));
         if let (Some(expected), Value::Vector(found)) = (expected, result.value) {
             assert_eq!(found.iter().map(|sample| sample.value).collect::<Vec<_>>(), [expected], "{link}");

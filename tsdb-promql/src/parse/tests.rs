@@ -79,7 +79,10 @@ fn the_limits_are_exact() {
     assert!(parse("((1))", &options).is_ok());
     assert!(parse("(((1)))", &options).is_err());
     assert!(parse("1 + 1 + 1", &ParseOptions { max_nodes: 5, ..options.clone() }).is_ok());
-    assert!(parse("1 + 1 + 1 + 1", &ParseOptions { max_nodes: 9, ..options.clone() }).is_err());
+    assert!(
+        parse("1 + 1 + 1 + 1", &ParseOptions { max_nodes: 7, max_height: 3, ..options.clone() }).is_err()
+    );
+    assert!(parse("1 + 1 + 1 + 1", &ParseOptions { max_nodes: 7, max_height: 4, ..options.clone() }).is_ok());
     assert!(parse("[1, 2, 3, 4, 5, 6, 7, 8]", &options).unwrap_err().to_string().contains("20"));
 }
 
