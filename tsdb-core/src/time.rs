@@ -59,8 +59,14 @@ impl TimeRange {
 
 /// Tells the time. The engine's only system clock implements it; tests use a manual one.
 pub trait Clock: Send + Sync {
-    /// Now, in milliseconds since the Unix epoch.
+    /// Now, in milliseconds since the Unix epoch. It may leap either way when somebody sets the clock.
     fn now(&self) -> Timestamp;
+
+    /// Milliseconds since some moment of the past; it never leaps and is never set. A clock that nobody sets may
+    /// answer with [`now`](Self::now), as this method does unless it is implemented.
+    fn monotonic_ms(&self) -> i64 {
+        self.now()
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! Everything else takes a [`Clock`]; tests take a manual one.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tsdb_core::Timestamp;
 use tsdb_core::time::Clock;
 
@@ -17,5 +18,11 @@ impl Clock for SystemClock {
             Ok(since) => i64::try_from(since.as_millis()).unwrap_or(Timestamp::MAX),
             Err(before) => i64::try_from(before.duration().as_millis()).map_or(Timestamp::MIN, |ms| -ms),
         }
+    }
+
+    fn monotonic_ms(&self) -> i64 {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let since = START.get_or_init(Instant::now).elapsed();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 }
