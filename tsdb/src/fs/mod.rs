@@ -157,8 +157,8 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// Nothing may be assumed about them.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Locks the file `path` (created if need be) for this holder alone and writes `note` into it. The operating
-    /// system releases the lock when the process dies, however it dies.
+    /// Locks the file `path` (created if need be) for this holder alone and writes `note` into it if it can. The
+    /// operating system releases the lock when the process dies, however it dies.
     ///
     /// # Errors
     /// `WouldBlock` if someone else holds the lock.

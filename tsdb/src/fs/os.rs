@@ -101,8 +101,8 @@ impl Fs for OsFs {
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        file.set_len(0)?;
-        file.write_all(note.as_bytes())?;
+        // The lock is held; the note is for people, and a full disk must not keep them from their data.
+        drop(file.set_len(0).and_then(|()| file.write_all(note.as_bytes())));
         Ok(Box::new(OsLock { _file: file }))
     }
 }

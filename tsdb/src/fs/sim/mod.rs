@@ -246,11 +246,7 @@ impl Fs for SimFs {
         if !disk.locked.insert(node) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let noted = disk.truncate(node, 0).and_then(|()| disk.append(node, note.as_bytes()));
-        if let Err(error) = noted {
-            disk.locked.remove(&node);
-            return Err(error);
-        }
+        drop(disk.truncate(node, 0).and_then(|()| disk.append(node, note.as_bytes())));
         Ok(Box::new(SimLock { fs: self.clone(), node }))
     }
 }
