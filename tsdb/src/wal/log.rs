@@ -90,13 +90,18 @@ impl Wal {
         Ok(state.appended)
     }
 
-    /// Returns when every record before `position` is durable. Threads that wait at the same time share one sync.
+    /// Returns when every record before `position`, and every record that was replayed, is durable. Threads that wait
+    /// at the same time share one sync.
     ///
     /// # Errors
     /// The records are not durable yet. They stay queued and become durable before anything later does, unless
     /// [`WalOptions::max_unsynced_bytes`] is 0.
     pub fn sync_to(&self, position: Position) -> Result<(), WalError> {
         let mut state = self.state.lock();
+        // What an earlier run wrote was replayed, and may be acknowledged again, so it counts as before `position`.
+        if let Err(error) = state.prove_inherited(&*self.fs) {
+            return Err(state.note_failure(error));
+        }
         let failures = state.failures;
         loop {
             if state.durable >= position.min(state.appended) {
