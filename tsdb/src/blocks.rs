@@ -111,16 +111,24 @@ impl BlockPlace {
         self.dir.join(Block::dir_name(id))
     }
 
-    /// Removes the block `id` from the disk. Whoever has it open goes on reading it.
+    /// Removes the block `id`, or what is left of it, from the disk. Whoever has it open goes on reading it.
     pub(crate) fn remove(&self, id: BlockId) -> Result<(), Error> {
         let path = self.path(id);
         let doomed = names::temporary(&path);
         // ORDER: the name goes for good before the content, so a crash leaves something to sweep, not half a block.
-        self.fs.rename(&path, &doomed).map_err(|e| Error::io("rename", &path, e))?;
+        if self.exists(&path)? {
+            self.fs.rename(&path, &doomed).map_err(|e| Error::io("rename", &path, e))?;
+        }
         self.fs.sync_dir(&self.dir).map_err(|e| Error::io("sync", &self.dir, e))?;
-        self.fs.remove_dir_all(&doomed).map_err(|e| Error::io("remove", doomed, e))?;
+        if self.exists(&doomed)? {
+            self.fs.remove_dir_all(&doomed).map_err(|e| Error::io("remove", doomed, e))?;
+        }
         self.cache.forget(id);
         Ok(())
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool, Error> {
+        self.fs.exists(path).map_err(|e| Error::io("inspect", path, e))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::fs::{Fs, OsFs};
-use crate::maintain::{Rhythm, Tasks, Worker};
+use crate::maintain::{Rhythm, Task, Tasks, Worker};
 use crate::{Durability, Error, Options, Stats};
 use parking_lot::Mutex;
 use std::path::Path;
@@ -42,12 +42,14 @@ impl Db {
         let dir = dir.as_ref();
         let rhythm = rhythm(&options);
         let engine = Arc::new(Engine::open(fs, dir, options)?);
-        let worker = rhythm.map(|rhythm| Worker::start(rhythm, Background(Arc::clone(&engine)))).transpose();
+        let background = || Arc::new(Background(Arc::clone(&engine)));
+        let worker = rhythm.map(|rhythm| Worker::start(rhythm, background())).transpose();
         let worker = worker.map_err(|e| Error::io("start the background thread for", dir, e))?;
         Ok(Self { inner: Arc::new(Inner { worker: Mutex::new(worker), engine }) })
     }
 
-    /// Moves all samples of the head into blocks. Samples older than the newest one moved are refused afterwards.
+    /// Moves the samples of the head up to now into blocks; those ahead of the clock stay. Samples older than the newest
+    /// one moved are refused afterwards.
     ///
     /// # Errors
     /// The blocks cannot be written; the head then still holds the samples.
@@ -77,7 +79,7 @@ impl Db {
     /// # Errors
     /// The log cannot be synced.
     pub fn close(&self) -> Result<(), Error> {
-        drop(self.inner.worker.lock().take());
+        self.inner.stop();
         self.inner.engine.close()
     }
 
@@ -104,9 +106,17 @@ impl Appendable for Db {
     }
 }
 
+impl Inner {
+    /// Ends background work. A thread in the middle of it finishes the block that it writes.
+    fn stop(&self) {
+        self.engine.stop();
+        drop(self.worker.lock().take());
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
-        drop(self.worker.lock().take());
+        self.stop();
         if let Err(error) = self.engine.close() {
             log::error!("closing the database: {error}");
         }
@@ -116,14 +126,16 @@ impl Drop for Inner {
 struct Background(Arc<Engine>);
 
 impl Tasks for Background {
-    fn sync(&self) {
-        let outcome = self.0.sync();
-        self.0.note("sync of the log", outcome);
+    fn run(&self, task: Task) {
+        let outcome = match task {
+            Task::Sync => self.0.sync(),
+            Task::Maintain => self.0.maintain(),
+        };
+        self.0.note(task.name(), outcome);
     }
 
-    fn maintain(&self) {
-        let outcome = self.0.maintain();
-        self.0.note("maintenance", outcome);
+    fn panicked(&self, task: Task) {
+        self.0.note_panic(task.name());
     }
 }
 

@@ -1,6 +1,7 @@
 //! What holds a database together: its directory, its head, its blocks, and the steps between them.
 
 mod cut;
+mod horizon;
 mod work;
 
 use crate::block::FrameCache;
@@ -34,6 +35,8 @@ pub(crate) struct Engine {
     open_warnings: Vec<String>,
     lock: Mutex<Option<DirLock>>,
     closed: AtomicBool,
+    /// No more work is begun.
+    stopping: AtomicBool,
 }
 
 /// What queriers see. Changed as a whole, so that no sample is seen twice or not at all.
@@ -71,6 +74,7 @@ impl Engine {
             open_warnings,
             lock: Mutex::new(Some(lock)),
             closed: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
         })
     }
 
@@ -93,8 +97,14 @@ impl Engine {
         Ok(self.head.sync()?)
     }
 
+    /// Lets work that is under way end with the block that it writes, and begins no more.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn close(&self) -> Result<(), Error> {
-        // Work that is under way is finished first; what comes later finds the database closed.
+        self.stop();
+        // Work that is under way ends first; what comes later finds the database closed.
         let _work = self.work.lock();
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
@@ -110,11 +120,19 @@ impl Engine {
         let mut trouble = self.trouble.lock();
         match outcome {
             Ok(()) => drop(trouble.remove(work)),
+            // Somebody closed the database meanwhile.
+            Err(Error::Closed) => {}
             Err(error) => {
                 log::error!("{work}: {error}");
                 trouble.insert(work, format!("{work} fails: {error}"));
             }
         }
+    }
+
+    /// Remembers that `work` panicked, until it succeeds.
+    pub(crate) fn note_panic(&self, work: &'static str) {
+        log::error!("{work} panicked");
+        self.trouble.lock().insert(work, format!("{work} fails: it panicked; see the log"));
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -4,9 +4,12 @@
 //! Every step can be repeated: one that fails, or must wait for a querier, is tried again in the next round.
 
 use super::cut::{new_id, write_block};
+use super::horizon::Horizon;
 use super::{Engine, Published};
 use crate::Error;
+use crate::blocks::OpenBlock;
 use crate::head::Epoch;
+use parking_lot::MutexGuard;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use tsdb_core::block::BlockId;
@@ -15,55 +18,110 @@ use tsdb_rollup::plan::{BlockWidth, CutPolicy, HeadSpan, Plan, Policy, plan};
 
 /// A segment of the log spans at most this part of a block, so that the log is dropped in time.
 const SEGMENTS_PER_BLOCK: i64 = 8;
+/// Blocks that one round cuts at most: samples from everywhere must not keep other work waiting for long.
+const CUTS_PER_ROUND: usize = 64;
+/// Series that never got a sample are looked for once in this many rounds.
+const ROUNDS_PER_SWEEP: u64 = 16;
 
 /// What is left over from earlier rounds.
 #[derive(Debug, Default)]
 pub(super) struct Work {
+    rounds: u64,
     /// The head may forget what lies before this time when nothing older than the epoch is pinned.
     truncation: Option<(Timestamp, Epoch)>,
     /// The log may forget what lies before this time.
     checkpoint: Option<Timestamp>,
-    /// Blocks that were past retention in the last round. A clock that jumps once deletes nothing.
+    horizon: Horizon,
+    /// Blocks that were past retention in the last round. A horizon that is wrong once deletes nothing.
     expiring: BTreeSet<BlockId>,
+    /// Blocks that are not read any more and still to be removed.
+    doomed: BTreeSet<BlockId>,
 }
 
 impl Engine {
-    /// Moves all samples of the head into blocks.
+    /// Moves the samples of the head up to now into blocks.
     pub(crate) fn flush(&self) -> Result<(), Error> {
-        let mut work = self.work.lock();
-        self.check_open()?;
-        let Some(range) = self.head.memory().range() else { return Ok(()) };
-        // The very last instant has no time after it from which the head could go on, so it stays in the head.
-        let end = range.end().min(Timestamp::MAX - 1);
+        let mut work = self.begin_work()?;
+        self.drop_expired(&mut work)?;
+        let Some(range) = self.head.memory().range() else { return self.clean_up(&mut work) };
+        // What is ahead of the clock stays: nothing before it would be taken any more. So does the very last instant,
+        // which has no time after it from which the head could go on.
+        let end = range.end().min(self.options.clock.now()).min(Timestamp::MAX - 1);
         let width = self.block_width()?;
         let mut exact = false;
         while let Some(first) = self.first_time(exact).filter(|first| *first <= end) {
             exact = !self.cut(&mut work, width.window(first).end().min(end))?;
+            MutexGuard::unlock_fair(work);
+            work = self.begin_work()?;
         }
         self.clean_up(&mut work)
     }
 
     /// Does what is due. Everything is tried; the first failure is returned.
     pub(crate) fn maintain(&self) -> Result<(), Error> {
-        let mut work = self.work.lock();
-        self.check_open()?;
+        let mut work = self.begin_work()?;
+        work.rounds = work.rounds.wrapping_add(1);
         let rotated = self.head.rotate_if_longer(self.options.block_range_ms / SEGMENTS_PER_BLOCK);
-        let cut = self.cut_due(&mut work);
+        let dropped = self.drop_expired(&mut work);
+        MutexGuard::unlock_fair(work);
+        let cut = self.cut_due();
+        let mut work = self.begin_work()?;
         let expired = self.expire(&mut work);
-        rotated.and(cut).and(expired).and(self.clean_up(&mut work))
+        if work.rounds.is_multiple_of(ROUNDS_PER_SWEEP) {
+            self.head.remove_empty();
+        }
+        rotated.and(dropped).and(cut).and(expired).and(self.clean_up(&mut work))
     }
 
-    fn cut_due(&self, work: &mut Work) -> Result<(), Error> {
-        let Some(range) = self.head.memory().range() else { return Ok(()) };
-        if self.next_cut(range)?.is_none() {
-            return Ok(());
-        }
+    /// Waits for the work of others. Between two steps others get their turn, so that closing waits for one at most.
+    fn begin_work(&self) -> Result<MutexGuard<'_, Work>, Error> {
+        let work = self.work.lock();
+        if self.stopping.load(Ordering::SeqCst) { Err(Error::Closed) } else { Ok(work) }
+    }
+
+    fn cut_due(&self) -> Result<(), Error> {
         let mut exact = false;
-        while let Some(range) = self.first_time(exact).and_then(|first| TimeRange::new(first, range.end())) {
-            let Some(window) = self.next_cut(range)? else { break };
-            exact = !self.cut(work, window.end())?;
+        let mut cuts = 0;
+        while cuts < CUTS_PER_ROUND {
+            let mut work = self.begin_work()?;
+            let Some(last) = self.next_end(exact)? else { break };
+            let is_cut = self.cut(&mut work, last)?;
+            MutexGuard::unlock_fair(work);
+            exact = !is_cut;
+            cuts += usize::from(is_cut);
         }
         Ok(())
+    }
+
+    /// Up to where a block is due.
+    fn next_end(&self, exact: bool) -> Result<Option<Timestamp>, Error> {
+        let Some(held) = self.head.memory().range() else { return Ok(None) };
+        if self.next_cut(held)?.is_none() {
+            return Ok(None);
+        }
+        let range = self.first_time(exact).and_then(|first| TimeRange::new(first, held.end()));
+        let window = range.map_or(Ok(None), |range| self.next_cut(range))?;
+        // A head that was idle may go on within the window: only what is in the block is closed.
+        Ok(window.map(|window| window.end().min(held.end())))
+    }
+
+    /// Forgets the windows of the head that are wholly past retention. Each would cost a block to be deleted at once.
+    fn drop_expired(&self, work: &mut Work) -> Result<(), Error> {
+        let Some(horizon) = self.horizon(work) else { return Ok(()) };
+        self.head.set_horizon(horizon);
+        let from = self.block_width()?.window(horizon).start();
+        let has_older = self.head.memory().range().is_some_and(|held| held.start() < from);
+        if has_older && self.head_from() < from {
+            self.head.memory().raise_min_time(from);
+            self.publish(work, None, from);
+        }
+        Ok(())
+    }
+
+    /// The time before which samples are past retention; `None` if there is no such time.
+    fn horizon(&self, work: &mut Work) -> Option<Timestamp> {
+        let retention_ms = self.options.retention_ms?;
+        work.horizon.next(&*self.options.clock, self.head.memory().newest()?, retention_ms)
     }
 
     /// The oldest time in the head. Finding it takes a walk through all series, finding it exactly some decoding too:
@@ -73,8 +131,9 @@ impl Engine {
     }
 
     fn next_cut(&self, range: TimeRange) -> Result<Option<TimeRange>, Error> {
-        let span = HeadSpan { range, last_append: Some(self.head.last_append()) };
-        let steps = plan(Some(span), &[], &self.policy()?, self.options.clock.now());
+        let now = self.options.clock.now();
+        let span = HeadSpan { range, last_append: Some(now.saturating_sub(self.head.idle_ms())) };
+        let steps = plan(Some(span), &[], &self.policy()?, now);
         Ok(steps.into_iter().find_map(|step| match step {
             Plan::Cut(window) => Some(window),
             _ => None,
@@ -91,6 +150,12 @@ impl Engine {
         let newest = self.published.read().blocks.newest_id();
         let block = write_block(&self.head, &self.place, range, new_id(newest, self.options.clock.now()))?;
         let is_cut = block.is_some();
+        self.publish(work, block, end);
+        Ok(is_cut)
+    }
+
+    /// Lets queriers see `block` instead of the samples of the head before `head_from`.
+    fn publish(&self, work: &mut Work, block: Option<OpenBlock>, head_from: Timestamp) {
         let mut published = self.published.write();
         let blocks = match block {
             Some(block) => {
@@ -99,12 +164,11 @@ impl Engine {
             }
             None => published.blocks.clone(),
         };
-        *published = Published { blocks, head_from: end };
+        *published = Published { blocks, head_from };
         drop(published);
         // ORDER: whoever pins the new epoch sees what has just been published.
-        work.truncation = Some((end, self.head.advance()));
-        work.checkpoint = Some(end);
-        Ok(is_cut)
+        work.truncation = Some((head_from, self.head.advance()));
+        work.checkpoint = Some(head_from);
     }
 
     /// Lets the head and the log forget what is in blocks, as far as no querier needs it.
@@ -125,25 +189,29 @@ impl Engine {
     }
 
     fn expire(&self, work: &mut Work) -> Result<(), Error> {
-        let blocks = self.published.read().blocks.metas();
-        let steps = plan(None, &blocks, &self.policy()?, self.options.clock.now());
-        let due: BTreeSet<BlockId> = steps
-            .into_iter()
-            .filter_map(|step| match step {
+        let policy = self.policy()?;
+        if let (Some(horizon), Some(retention_ms)) = (self.horizon(work), policy.retention_ms) {
+            let blocks = self.published.read().blocks.metas();
+            let steps = plan(None, &blocks, &policy, horizon.saturating_add(retention_ms));
+            let due = steps.into_iter().filter_map(|step| match step {
                 Plan::Drop(id) => Some(id),
                 _ => None,
-            })
-            .collect();
-        let twice: Vec<BlockId> = due.intersection(&work.expiring).copied().collect();
-        work.expiring = due;
-        for id in twice {
+            });
+            let before = std::mem::replace(&mut work.expiring, due.collect());
+            let twice: BTreeSet<BlockId> = work.expiring.intersection(&before).copied().collect();
             let mut published = self.published.write();
-            published.blocks = published.blocks.without(id);
-            drop(published);
-            self.place.remove(id)?;
-            work.expiring.remove(&id);
+            published.blocks = twice.iter().fold(published.blocks.clone(), |blocks, id| blocks.without(*id));
+            work.doomed.extend(twice);
         }
-        Ok(())
+        let mut outcome = Ok(());
+        work.doomed.retain(|id| match self.place.remove(*id) {
+            Ok(()) => false,
+            Err(error) => {
+                outcome = Err(error);
+                true
+            }
+        });
+        outcome
     }
 
     fn head_from(&self) -> Timestamp {
@@ -158,9 +226,5 @@ impl Engine {
 
     fn block_width(&self) -> Result<BlockWidth, Error> {
         self.options.block_width()
-    }
-
-    fn check_open(&self) -> Result<(), Error> {
-        if self.closed.load(Ordering::SeqCst) { Err(Error::Closed) } else { Ok(()) }
     }
 }

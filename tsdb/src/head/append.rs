@@ -7,6 +7,7 @@ use super::series::{Appended, Series};
 use super::{Durable, Head};
 use crate::Error;
 use parking_lot::MutexGuard;
+use std::sync::atomic::Ordering;
 use tsdb_core::labels::write_wire;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::write::{AppendReport, Appender, CommitError, RefusedSample, SampleError, SeriesError};
@@ -131,7 +132,7 @@ impl<'a> LockedPage<'a> {
     fn lock(head: &'a Head, series: SeriesRef) -> Option<Self> {
         let locked = head.memory.pages.page(series)?.lock();
         // ORDER: read under the lock, so that a cut that raises it and then takes the lock sees all older samples.
-        let min_time = head.memory.min_time();
+        let min_time = head.memory.min_time().max(head.horizon.load(Ordering::Relaxed));
         Some(Self { number: page_number(series), min_time, series: locked })
     }
 

@@ -9,6 +9,7 @@
 //! Series may come and go while a checkpoint is written: those that come are in the segments that stay, those that
 //! go have no samples there that replay would take.
 
+use super::log::is_full;
 use super::{Head, Place};
 use crate::Error;
 use crate::fs::{Fs, publish_dir};
@@ -17,9 +18,6 @@ use crate::record::{SeriesEncoder, encode_metadata};
 use crate::wal::{Wal, WalOptions};
 use std::path::PathBuf;
 use tsdb_core::{SeriesRef, Timestamp};
-
-/// Series that are collected under one lock and written as one record.
-const BATCH: usize = 4096;
 
 /// What the name of a checkpoint says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,19 +74,20 @@ impl Head {
     pub(crate) fn checkpoint(&self, min_time: Timestamp) -> Result<(), Error> {
         self.log.rotate()?;
         let segments = self.segments()?;
+        // Nothing was logged, so nothing could come back.
+        let Some(newest) = segments.last() else { return Ok(()) };
         // One segment always stays, because the numbering of later ones goes on from it.
-        let newest = segments.last().copied().unwrap_or_default();
-        let first_segment = self.log.first_needed(min_time).min(newest);
-        if segments.first().is_none_or(|oldest| *oldest >= first_segment) {
-            return Ok(());
-        }
+        let first_segment = self.log.first_needed(min_time).min(*newest);
         let resting = self.memory.ids.lock().resting();
+        // Even if no segment can go, the time is kept: the blocks that tell it now may expire before the segment does.
         let checkpoint = Checkpoint { first_segment, min_time };
-        self.write_checkpoint(&checkpoint)?;
+        let is_new = self.publish_checkpoint(&checkpoint)?;
         // ORDER: the checkpoint is durable; now, and not before, the old segments may go.
         self.log.drop_below(first_segment)?;
         checkpoint.remove_others(&self.place)?;
-        self.memory.ids.lock().checkpointed(resting);
+        if is_new {
+            self.memory.ids.lock().checkpointed(resting, first_segment);
+        }
         Ok(())
     }
 
@@ -98,7 +97,7 @@ impl Head {
         if next < checkpoint.first_segment {
             // Segments were taken away from outside. New ones must not look as if they were before the checkpoint.
             let renumbered = Checkpoint { first_segment: next, ..checkpoint };
-            self.write_checkpoint(&renumbered)?;
+            self.publish_checkpoint(&renumbered)?;
             return renumbered.remove_others(&self.place);
         }
         self.log.drop_below(checkpoint.first_segment)?;
@@ -115,14 +114,21 @@ impl Head {
         Ok(numbers)
     }
 
-    fn write_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+    /// Sees to it that the checkpoint is there for good. Says whether it was written now.
+    fn publish_checkpoint(&self, checkpoint: &Checkpoint) -> Result<bool, Error> {
         let fs: &dyn Fs = &*self.place.fs;
         let path = checkpoint.path(&self.place);
+        let exists = |path: &PathBuf| fs.exists(path).map_err(|e| Error::io("inspect", path, e));
+        if exists(&path)? {
+            // A checkpoint that has its name is whole, and the log before it may be gone already: it must stay. Series
+            // that came since then are in the segments behind it.
+            let wal_dir = &self.place.wal_dir;
+            fs.sync_dir(wal_dir).map_err(|e| Error::io("sync", wal_dir, e))?;
+            return Ok(false);
+        }
         let unfinished = names::temporary(&path);
-        for old in [&unfinished, &path] {
-            if fs.exists(old).map_err(|e| Error::io("inspect", old, e))? {
-                fs.remove_dir_all(old).map_err(|e| Error::io("remove", old, e))?;
-            }
+        if exists(&unfinished)? {
+            fs.remove_dir_all(&unfinished).map_err(|e| Error::io("remove", &unfinished, e))?;
         }
         let options = log_options(&self.place);
         let (log, _) = Wal::open(self.place.fs.clone(), &unfinished, options, &mut |_, _| {})?;
@@ -130,16 +136,19 @@ impl Head {
         self.write_metadata(&log)?;
         log.sync()?;
         drop(log);
-        publish_dir(fs, &unfinished, &path).map_err(|e| Error::io("publish", path, e))
+        publish_dir(fs, &unfinished, &path).map_err(|e| Error::io("publish", path, e))?;
+        Ok(true)
     }
 
     fn write_series(&self, log: &Wal) -> Result<(), Error> {
         let all: Vec<u32> = self.memory.index.read().all().iter().collect();
         let mut encoder = SeriesEncoder::new();
         let mut record = Vec::new();
-        for batch in all.chunks(BATCH) {
+        let mut rest = all.into_iter().map(SeriesRef).peekable();
+        while rest.peek().is_some() {
+            // One record is collected under one lock.
             let index = self.memory.index.read();
-            for series in batch.iter().map(|number| SeriesRef(*number)) {
+            while let Some(series) = rest.next_if(|_| !is_full(&encoder)) {
                 if let Some(labels) = index.labels(series) {
                     encoder.push(series, &labels);
                 }

@@ -8,7 +8,8 @@ use tsdb_core::SeriesRef;
 /// The numbers of a head.
 ///
 /// A number that is given back rests until no pin is left from before that moment, and until the log has a
-/// checkpoint in which the old owner does not stand.
+/// checkpoint in which the old owner does not stand and behind which no sample of it does: samples whose series is
+/// lost would come back as those of the new owner.
 #[derive(Debug, Default)]
 pub(crate) struct Ids {
     next: u32,
@@ -19,6 +20,8 @@ pub(crate) struct Ids {
 #[derive(Debug)]
 struct Resting {
     since: Epoch,
+    /// The first segment of the log that cannot have samples of the old owners.
+    clean: u64,
     checkpointed: bool,
     numbers: Vec<SeriesRef>,
 }
@@ -44,16 +47,17 @@ impl Ids {
         self.next = self.next.max(number.0.saturating_add(1));
     }
 
-    /// After replay: these numbers below the highest one seen are in nobody's use.
-    pub(crate) fn reclaim(&mut self, is_used: impl Fn(SeriesRef) -> bool) {
+    /// After replay: these numbers below the highest one seen are in nobody's use. The segments below `clean` were
+    /// replayed.
+    pub(crate) fn reclaim(&mut self, clean: u64, is_used: impl Fn(SeriesRef) -> bool) {
         let unused = (0..self.next).map(SeriesRef).filter(|number| !is_used(*number));
-        self.rest(0, unused.collect());
+        self.rest(0, clean, unused.collect());
     }
 
-    /// Gives back numbers that were in use until epoch `since` began.
-    pub(crate) fn rest(&mut self, since: Epoch, numbers: Vec<SeriesRef>) {
+    /// Gives back numbers that were in use until epoch `since` began, and that no segment from `clean` on names.
+    pub(crate) fn rest(&mut self, since: Epoch, clean: u64, numbers: Vec<SeriesRef>) {
         if !numbers.is_empty() {
-            self.resting.push_back(Resting { since, checkpointed: false, numbers });
+            self.resting.push_back(Resting { since, clean, checkpointed: false, numbers });
         }
     }
 
@@ -62,9 +66,10 @@ impl Ids {
         self.resting.len()
     }
 
-    /// The first `groups` groups stand in no checkpoint any more.
-    pub(crate) fn checkpointed(&mut self, groups: usize) {
-        self.resting.iter_mut().take(groups).for_each(|group| group.checkpointed = true);
+    /// The first `groups` groups stand in no checkpoint any more, and the log begins with `first_segment`.
+    pub(crate) fn checkpointed(&mut self, groups: usize, first_segment: u64) {
+        let groups = self.resting.iter_mut().take(groups);
+        groups.filter(|group| group.clean <= first_segment).for_each(|group| group.checkpointed = true);
     }
 
     /// Frees what has rested long enough: `oldest` is the oldest pinned epoch.
@@ -85,18 +90,21 @@ mod tests {
     fn a_number_rests_until_unpinned_and_checkpointed() {
         let mut ids = Ids::default();
         assert_eq!((ids.take(), ids.take()), (Some(SeriesRef(0)), Some(SeriesRef(1))));
-        ids.rest(5, vec![SeriesRef(0), SeriesRef(1)]);
+        ids.rest(5, 3, vec![SeriesRef(0), SeriesRef(1)]);
         ids.wake(5);
         assert_eq!(ids.take(), Some(SeriesRef(2)));
         let groups = ids.resting();
-        ids.rest(6, vec![SeriesRef(2)]);
-        ids.checkpointed(groups);
-        ids.wake(4);
+        ids.rest(6, 3, vec![SeriesRef(2)]);
+        ids.checkpointed(groups, 2);
+        ids.wake(5);
         assert_eq!(ids.take(), Some(SeriesRef(3)));
+        ids.checkpointed(groups, 3);
+        ids.wake(4);
+        assert_eq!(ids.take(), Some(SeriesRef(4)));
         ids.wake(5);
         assert_eq!(
             (ids.take(), ids.take(), ids.take()),
-            (Some(SeriesRef(0)), Some(SeriesRef(1)), Some(SeriesRef(4)))
+            (Some(SeriesRef(0)), Some(SeriesRef(1)), Some(SeriesRef(5)))
         );
     }
 

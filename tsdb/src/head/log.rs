@@ -26,6 +26,13 @@ use tsdb_core::{Labels, SeriesRef, Timestamp};
 const RECORD_SAMPLES: usize = 1 << 16;
 /// Series in one record at most.
 const RECORD_SERIES: usize = 1 << 12;
+/// Bytes at which a record of series is finished: labels may be long.
+const RECORD_BYTES: usize = 1 << 20;
+
+/// Should the record that `series` collects be finished before it takes another?
+pub(super) fn is_full(series: &SeriesEncoder) -> bool {
+    series.len() >= RECORD_SERIES || series.byte_len() >= RECORD_BYTES
+}
 
 /// The log of a head.
 #[derive(Debug)]
@@ -111,7 +118,7 @@ impl Log {
     pub(crate) fn add_series(&self, series: SeriesRef, labels: &Labels) {
         let mut unlogged = self.unlogged.lock();
         unlogged.series.push(series, labels);
-        if unlogged.series.len() >= RECORD_SERIES {
+        if is_full(&unlogged.series) {
             unlogged.finish_series();
         }
     }
@@ -138,7 +145,8 @@ impl Log {
     /// Waits until everything that is in the log now is durable.
     pub(crate) fn sync(&self) -> Result<(), WalError> {
         let last = self.state.lock().last;
-        last.map_or(Ok(()), |position| self.wal.sync_to(position))
+        // Without an append of this run there is still what was replayed.
+        last.map_or_else(|| self.wal.sync(), |position| self.wal.sync_to(position))
     }
 
     /// Writes what is left over and closes the segment.
@@ -214,5 +222,31 @@ impl Unlogged {
             self.finish_series();
         }
         into.append(&mut self.records);
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::fs::SimFs;
+    use crate::wal::WalOptions;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    #[test]
+    fn records_of_series_with_long_labels_are_finished_by_their_bytes() {
+        let fs = Arc::new(SimFs::new());
+        let opened = Wal::open(fs, Path::new("/wal"), WalOptions::default(), &mut |_, _| {});
+        let log = Log::new(opened.unwrap().0, BTreeMap::new());
+        let long = "x".repeat(100_000);
+        for number in 0..50 {
+            // No value is that of the series before, which would not be written again.
+            let value = format!("{number}{long}");
+            let labels = Labels::from_pairs([("long", value.as_str())]).unwrap();
+            log.add_series(SeriesRef(number), &labels);
+        }
+        let mut records = Vec::new();
+        log.unlogged.lock().take(&mut records);
+        assert!(records.len() >= 4 && records.iter().all(|record| record.len() < 2 * RECORD_BYTES));
     }
 }

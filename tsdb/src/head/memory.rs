@@ -69,6 +69,13 @@ impl Memory {
         TimeRange::new(self.first.load(Ordering::SeqCst), self.last.load(Ordering::SeqCst))
     }
 
+    /// The newest time of any sample so far, those in blocks included; `None` if there was none.
+    pub(crate) fn newest(&self) -> Option<Timestamp> {
+        // What is not taken any more lies in blocks, and reaches up to a sample.
+        let before = self.min_time().saturating_sub(1);
+        Some(self.last.load(Ordering::SeqCst).max(before)).filter(|newest| *newest > Timestamp::MIN)
+    }
+
     /// Notes that samples between these times came in.
     pub(crate) fn widen(&self, first: Timestamp, last: Timestamp) {
         if self.first.load(Ordering::Relaxed) > first {
@@ -155,10 +162,10 @@ impl Memory {
         }
     }
 
-    /// Ends replay: numbers that no series has may be used.
-    pub(crate) fn finish_replay(&self) {
+    /// Ends replay of the segments below `clean`: numbers that no series has may be used in time.
+    pub(crate) fn finish_replay(&self, clean: u64) {
         let is_used = |series| self.pages.identity(series).is_some_and(|identity| identity.hash().is_some());
-        self.ids.lock().reclaim(is_used);
+        self.ids.lock().reclaim(clean, is_used);
     }
 
     /// Forgets chunks that end before `min_time`.
@@ -169,8 +176,9 @@ impl Memory {
         self.first.fetch_max(min_time, Ordering::SeqCst);
     }
 
-    /// Removes the series that have no samples and that no living appender can hold. Returns how many.
-    pub(crate) fn remove_empty(&self) -> u64 {
+    /// Removes the series that have no samples and that no living appender can hold; no segment of the log from
+    /// `clean` on names them. Returns how many.
+    pub(crate) fn remove_empty(&self, clean: u64) -> u64 {
         self.pins.advance();
         let oldest = self.pins.oldest();
         let mut dead = RoaringBitmap::new();
@@ -193,7 +201,7 @@ impl Memory {
             self.active.fetch_sub(count, Ordering::Relaxed);
             // ORDER: whoever pins from now on cannot have seen these series.
             let since = self.pins.advance();
-            self.ids.lock().rest(since, dead.into_iter().map(SeriesRef).collect());
+            self.ids.lock().rest(since, clean, dead.into_iter().map(SeriesRef).collect());
         }
         count
     }

@@ -62,6 +62,10 @@ const KEPT_BUFFERS: usize = 4;
 /// A buffer larger than this is not kept.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
 
+/// How far ahead of the clock a sample may lie if nothing else is said. One from the year 9999 would keep the log from
+/// its time on.
+const MAX_SKEW_MS: i64 = 365 * 86_400_000;
+
 /// The index is shrunk after more than this part of all series is new.
 const SHRINK_SHARE: u64 = 8;
 /// How long an estimate of memory is good enough.
@@ -101,7 +105,10 @@ pub(crate) struct Head {
     settings: Settings,
     counters: Counters,
     buffers: Mutex<Vec<Buffers>>,
+    /// What the monotonic clock showed at the latest batch.
     last_append: AtomicI64,
+    /// Samples before this are past retention.
+    horizon: AtomicI64,
     closed: AtomicBool,
     shrunk: Mutex<Shrunk>,
     /// The latest estimate of memory: a walk through all series.
@@ -145,7 +152,13 @@ impl Head {
     /// Drops chunks before `min_time` and series without samples.
     pub(crate) fn truncate(&self, min_time: Timestamp) {
         self.memory.truncate(min_time);
-        add(&self.counters.series_removed, self.memory.remove_empty());
+        self.remove_empty();
+    }
+
+    /// Drops series without samples: those whose samples are in blocks, and those that never had any.
+    pub(crate) fn remove_empty(&self) {
+        let clean = self.log.wal().current_segment().saturating_add(1);
+        add(&self.counters.series_removed, self.memory.remove_empty(clean));
     }
 
     /// Gives back memory that the index took while many series came in, once no more come.
@@ -165,9 +178,14 @@ impl Head {
         self.memory.ids.lock().wake(oldest);
     }
 
-    /// What the clock showed when the head last took a batch, or when it was opened.
-    pub(crate) fn last_append(&self) -> Timestamp {
-        self.last_append.load(Ordering::Relaxed)
+    /// Milliseconds since the head last took a batch, or since it was opened.
+    pub(crate) fn idle_ms(&self) -> i64 {
+        self.settings.clock.monotonic_ms().saturating_sub(self.last_append.load(Ordering::Relaxed))
+    }
+
+    /// Refuses samples before `horizon` from now on: they are past retention. It may lie before an earlier one.
+    pub(crate) fn set_horizon(&self, horizon: Timestamp) {
+        self.horizon.store(horizon, Ordering::Relaxed);
     }
 
     /// Makes everything appended so far durable.
@@ -218,9 +236,9 @@ impl Head {
 
     /// Notes that a batch comes in, and returns the newest time that it may have.
     fn newest_allowed(&self) -> Timestamp {
-        let now = self.settings.clock.now();
-        self.last_append.store(now, Ordering::Relaxed);
-        self.settings.future_skew_ms.map_or(Timestamp::MAX, |skew| now.saturating_add(skew))
+        let clock = &self.settings.clock;
+        self.last_append.store(clock.monotonic_ms(), Ordering::Relaxed);
+        clock.now().saturating_add(self.settings.future_skew_ms.unwrap_or(MAX_SKEW_MS))
     }
 
     fn register(

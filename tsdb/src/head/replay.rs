@@ -7,7 +7,7 @@
 use super::checkpoint::{Checkpoint, log_options};
 use super::log::Log;
 use super::memory::Memory;
-use super::pages::{page_number, slot};
+use super::pages::{MAX_SERIES, page_number, slot};
 use super::series::Series;
 use super::{Counters, Head, Place, Settings};
 use crate::Error;
@@ -52,13 +52,14 @@ impl Head {
         let (wal, report) = Wal::open(place.fs.clone(), &place.wal_dir, place.wal_options, &mut take)?;
         warn_of_damage("log", &report, &mut warnings);
         let newest = replay.finish(&mut warnings);
-        memory.finish_replay();
+        memory.finish_replay(wal.current_segment());
         memory.index.write().shrink();
         let head = Self {
             memory,
             log: Log::new(wal, newest),
             place,
-            last_append: AtomicI64::new(settings.clock.now()),
+            last_append: AtomicI64::new(settings.clock.monotonic_ms()),
+            horizon: AtomicI64::new(Timestamp::MIN),
             settings,
             counters: Counters::default(),
             buffers: Mutex::default(),
@@ -92,6 +93,8 @@ struct Replay<'a> {
     page: Option<(usize, MutexGuard<'a, Vec<Series>>)>,
     segment: u64,
     newest: BTreeMap<u64, Timestamp>,
+    /// The highest number that a sample has: no number up to it may be given out, whether its series is known or lost.
+    highest: Option<SeriesRef>,
     homeless: u64,
     damaged: u64,
     first_damage: Option<String>,
@@ -106,6 +109,7 @@ impl<'a> Replay<'a> {
             page: None,
             segment: 0,
             newest: BTreeMap::new(),
+            highest: None,
             homeless: 0,
             damaged: 0,
             first_damage: None,
@@ -126,6 +130,9 @@ impl<'a> Replay<'a> {
 
     /// Names what went wrong and returns the newest timestamp of each segment.
     fn finish(self, warnings: &mut Vec<String>) -> BTreeMap<u64, Timestamp> {
+        if let Some(highest) = self.highest.filter(|highest| highest.0 < MAX_SERIES) {
+            self.memory.ids.lock().seen(highest);
+        }
         if let Some(first) = self.first_damage {
             warnings.push(format!("log: {} records are damaged; the first: {first}", self.damaged));
         }
@@ -155,6 +162,7 @@ impl RecordSink for Replay<'_> {
     fn sample(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
         let newest = self.newest.entry(self.segment).or_insert(timestamp);
         *newest = timestamp.max(*newest);
+        self.highest = self.highest.max(Some(series));
         if timestamp < self.min_time {
             return;
         }

@@ -1,18 +1,47 @@
-//! Background work: one thread per database, one loop, no sleeping.
+//! Background work: a thread for maintenance and, if the log is synced on a timer, one for that; no sleeping.
 //!
-//! The thread waits on a channel with a deadline: the next sync of the log or the next round of maintenance,
-//! whichever is nearer. A message, or the end of the channel, stops it.
+//! Syncs have a thread of their own because writing a block takes seconds, and what a power cut may lose is promised.
+//! A thread waits on a channel until its next turn; the end of the channel stops it. A panic ends the turn, is told, and
+//! the next turn comes all the same.
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// What the thread does and how often.
-pub(crate) trait Tasks: Send + 'static {
+/// What a thread does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
     /// Makes the log durable.
-    fn sync(&self);
+    Sync,
     /// Cuts, expires, retries.
-    fn maintain(&self);
+    Maintain,
+}
+
+impl Task {
+    /// What it is called in messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sync => "sync of the log",
+            Self::Maintain => "maintenance",
+        }
+    }
+
+    fn thread_name(self) -> &'static str {
+        match self {
+            Self::Sync => "tsdb-sync",
+            Self::Maintain => "tsdb-maintain",
+        }
+    }
+}
+
+/// Who does it.
+pub(crate) trait Tasks: Send + Sync + 'static {
+    /// One turn.
+    fn run(&self, task: Task);
+    /// The turn ended in a panic.
+    fn panicked(&self, task: Task);
 }
 
 /// How often.
@@ -24,52 +53,43 @@ pub(crate) struct Rhythm {
     pub(crate) maintain: Duration,
 }
 
-/// The running thread. Dropping it stops the thread and waits for it.
+/// The running threads. Dropping it stops them and waits for them.
 #[derive(Debug)]
 pub(crate) struct Worker {
     stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Worker {
-    /// Starts the thread.
-    pub(crate) fn start(rhythm: Rhythm, tasks: impl Tasks) -> std::io::Result<Self> {
+    /// Starts the threads.
+    pub(crate) fn start(rhythm: Rhythm, tasks: Arc<impl Tasks>) -> std::io::Result<Self> {
         let (stop, stopped) = bounded(0);
-        let thread =
-            Builder::new().name("tsdb-maintain".into()).spawn(move || run(rhythm, &stopped, &tasks))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        let mut worker = Self { stop: Some(stop), threads: Vec::new() };
+        let turns = [(Task::Maintain, Some(rhythm.maintain)), (Task::Sync, rhythm.sync)];
+        for (task, every) in turns.into_iter().filter_map(|(task, every)| Some((task, every?))) {
+            let (tasks, stopped) = (Arc::clone(&tasks), stopped.clone());
+            let thread = Builder::new().name(task.thread_name().into());
+            worker.threads.push(thread.spawn(move || take_turns(task, every, &stopped, &*tasks))?);
+        }
+        Ok(worker)
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
         self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been reported by its hook; there is nobody left to tell.
-            drop(thread.join());
-        }
+        // A panic was told when it happened.
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
 }
 
-fn run(rhythm: Rhythm, stopped: &Receiver<()>, tasks: &impl Tasks) {
-    let start = Instant::now();
-    let mut next_sync = rhythm.sync.map(|every| start + every);
-    let mut next_round = start + rhythm.maintain;
-    loop {
-        let deadline = next_sync.map_or(next_round, |sync| sync.min(next_round));
-        if stopped.recv_deadline(deadline) != Err(RecvTimeoutError::Timeout) {
-            return;
+fn take_turns(task: Task, every: Duration, stopped: &Receiver<()>, tasks: &impl Tasks) {
+    let mut next = Instant::now() + every;
+    while stopped.recv_deadline(next) == Err(RecvTimeoutError::Timeout) {
+        if catch_unwind(AssertUnwindSafe(|| tasks.run(task))).is_err() {
+            tasks.panicked(task);
         }
-        if let (Some(at), Some(every)) = (next_sync, rhythm.sync)
-            && Instant::now() >= at
-        {
-            tasks.sync();
-            next_sync = Some(Instant::now() + every);
-        }
-        if Instant::now() >= next_round {
-            tasks.maintain();
-            next_round = Instant::now() + rhythm.maintain;
-        }
+        next = Instant::now() + every;
     }
 }
 
@@ -77,28 +97,38 @@ fn run(rhythm: Rhythm, stopped: &Receiver<()>, tasks: &impl Tasks) {
 mod tests {
     use super::*;
 
-    struct Report(Sender<&'static str>);
+    /// Reports its turns. The first turn of maintenance lasts until it is told to end, and panics.
+    struct Report(Sender<&'static str>, Receiver<()>);
 
     impl Tasks for Report {
-        fn sync(&self) {
-            let _ = self.0.send("sync");
+        fn run(&self, task: Task) {
+            let _ = self.0.send(task.name());
+            if task == Task::Maintain && self.1.recv().is_ok() {
+                std::panic::resume_unwind(Box::new("a panic"));
+            }
         }
 
-        fn maintain(&self) {
-            let _ = self.0.send("maintain");
+        fn panicked(&self, _task: Task) {
+            let _ = self.0.send("panic");
         }
     }
 
     #[test]
-    fn both_tasks_run_until_the_worker_is_dropped() {
+    fn syncs_go_on_while_maintenance_is_busy_and_both_go_on_after_a_panic() {
         let (sender, receiver) = crossbeam_channel::unbounded();
+        let (end, ended) = bounded(1);
         let rhythm = Rhythm { sync: Some(Duration::from_millis(1)), maintain: Duration::from_millis(2) };
-        let worker = Worker::start(rhythm, Report(sender)).unwrap();
-        for wanted in ["sync", "maintain", "sync", "maintain"] {
-            while receiver.recv().unwrap() != wanted {}
-        }
+        let worker = Worker::start(rhythm, Arc::new(Report(sender, ended))).unwrap();
+        let wait_for = |wanted: &str| while receiver.recv().unwrap() != wanted {};
+        wait_for(Task::Maintain.name());
+        (0..5).for_each(|_| wait_for(Task::Sync.name()));
+        end.send(()).unwrap();
+        wait_for("panic");
+        wait_for(Task::Maintain.name());
+        drop(end);
+        wait_for(Task::Sync.name());
         drop(worker);
         while receiver.try_recv().is_ok() {}
-        assert!(receiver.recv().is_err(), "the thread and its sender are gone");
+        assert!(receiver.recv().is_err(), "the threads and their sender are gone");
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod clock;
 mod concurrency;
 mod crash;
 mod cuts;
@@ -11,4 +12,5 @@ mod fixture;
 mod limits;
 mod model;
 mod opening;
+mod recovery;
 mod tenants;
