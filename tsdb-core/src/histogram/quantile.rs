@@ -8,6 +8,7 @@
 use super::iterate::Slot;
 use super::real::{exp2, log2};
 use super::{Bucket, FloatHistogram, Model};
+use core::cmp::Ordering;
 
 /// An estimate, and what NaN among the observations has to do with it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,7 +67,7 @@ impl FloatHistogram {
         if lower >= upper {
             return Estimate::plain(0.0);
         }
-        let [mut from, mut to] = self.0.ranks([lower, upper]);
+        let [from, to] = self.0.ranks([lower, upper]);
         let (mut count, mut nan) = (self.count(), NanObservations::None);
         if self.sum().is_nan() {
             count = self.0.slots().map(|slot| slot.count).sum();
@@ -74,10 +75,10 @@ impl FloatHistogram {
                 nan = NanObservations::Skew;
             }
         }
-        for rank in [&mut from, &mut to] {
-            *rank = rank.filter(|rank| *rank <= count || rank.is_nan()).or(Some(count));
-        }
-        let share = (to.unwrap_or(count) - from.unwrap_or(count)) / self.count();
+        // Rounding may have found more than there is; what ends behind the last bucket has found everything.
+        let within =
+            |rank: Option<f64>| rank.filter(|rank| rank.partial_cmp(&count) != Some(Ordering::Greater));
+        let share = (within(to).unwrap_or(count) - within(from).unwrap_or(count)) / self.count();
         Estimate { value: share, nan }
     }
 }
