@@ -208,7 +208,8 @@ impl FloatHistogram {
         self.0.negative.compact(max_empty);
     }
 
-    /// The histogram in a coarser schema, with the same reset hint. `None` if `schema` is finer, or either is custom and they differ.
+    /// The histogram in a coarser schema, with the same reset hint. `None` if `schema` is finer, or either is custom
+    /// and they differ.
     #[must_use]
     pub fn copy_to_schema(&self, schema: Schema) -> Option<Self> {
         let mut copy = self.clone();
