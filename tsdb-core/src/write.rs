@@ -27,7 +27,7 @@ pub trait Appender {
     /// The store refuses the series; nothing of it is kept.
     fn series(&mut self, labels: &Labels) -> Result<SeriesRef, SeriesError>;
 
-    /// Adds a sample to the batch. Whether it can be stored shows at [`commit`](Self::commit), which reports
+    /// Adds a sample to the batch; `series` must come from this appender. Whether it can be stored shows at [`commit`](Self::commit), which reports
     /// refusals by the position of the sample in the batch: the number of calls of this method before this one.
     fn append(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64);
 
