@@ -19,6 +19,9 @@ const SHARDS: usize = 16;
 /// Decompressors kept for reuse.
 const MAX_DECODERS: usize = 16;
 
+/// Memory of an entry besides its content, about: key, table, order, reference counts.
+const ENTRY_BYTES: usize = 150;
+
 /// The block; the place of the frame, or the number of the column of timestamps: segments are numbered from 1, so no
 /// frame has a place that small.
 type Key = (u128, u64);
@@ -50,10 +53,11 @@ enum Content {
 
 impl Content {
     fn bytes(&self) -> usize {
-        match self {
+        let content = match self {
             Self::Frame(frame) => frame.len(),
             Self::Times(times) => size_of_val(times.as_slice()),
-        }
+        };
+        content + ENTRY_BYTES
     }
 }
 
@@ -175,5 +179,20 @@ impl Shard {
 impl fmt::Debug for FrameCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "FrameCache({} of {} bytes)", self.bytes(), self.shard_bytes * SHARDS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_entries_count_with_what_they_cost_besides_their_content() {
+        let cache = FrameCache::new(16 * 1600);
+        for number in 0..1000 {
+            cache.times(BlockId(1), number, || Ok(vec![0])).unwrap();
+        }
+        let kept: usize = cache.shards.iter().map(|shard| shard.lock().entries.len()).sum();
+        assert!((1..=160).contains(&kept), "{kept}");
     }
 }
