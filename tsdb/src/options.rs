@@ -18,14 +18,19 @@ pub struct Options {
     pub block_range_ms: i64,
     /// Blocks that end earlier than this before now are deleted, in ms. `None` keeps everything. Default: 14 d.
     pub retention_ms: Option<i64>,
-    /// How far ahead of the clock a sample may lie, in ms. `None` takes any time. Default: 10 min.
+    /// How far ahead of the clock a sample may lie, in ms. `None` takes up to a year. Default: 10 min.
     pub future_skew_ms: Option<i64>,
     /// How many series the head may hold. Known series keep flowing when new ones are refused. `None` is no limit
     /// but that of memory. Default: `None`.
     pub max_active_series: Option<u64>,
+    /// Of how many metrics type, unit and help are kept. What is said of more is ignored. Default: 100 000.
+    pub max_metadata_metrics: usize,
+    /// Memory for that, in bytes; units and help texts are cut off after 4 KiB. Default: 32 MiB.
+    pub max_metadata_bytes: usize,
     /// Memory for unpacked parts of blocks, in bytes. Default: 64 MiB.
     pub block_cache_bytes: usize,
-    /// How often the background thread looks for work: blocks to cut, blocks to expire. Default: 10 s.
+    /// How often the background thread looks for work: blocks to cut, blocks to expire. From every ms to every day.
+    /// Default: 10 s.
     pub maintenance_interval: Duration,
     /// Does a background thread do that work? Without it nothing is cut, expired or synced on a timer; call
     /// [`Db::maintain`](crate::Db::maintain). Default: yes.
@@ -46,7 +51,7 @@ pub struct Options {
 pub enum Durability {
     /// Every batch waits for the disk; batches that wait together share one sync.
     EveryCommit,
-    /// The log is synced this often in the background; a power cut loses at most what came in since.
+    /// The log is synced this often in the background, from every ms to every day; a power cut loses at most what came in since.
     Interval(Duration),
     /// The log is synced when its segments are full and when the database is closed.
     Lazy,
@@ -60,6 +65,8 @@ impl Default for Options {
             retention_ms: Some(14 * 86_400_000),
             future_skew_ms: Some(600_000),
             max_active_series: None,
+            max_metadata_metrics: 100_000,
+            max_metadata_bytes: 32 << 20,
             block_cache_bytes: 64 << 20,
             maintenance_interval: Duration::from_secs(10),
             background: true,
@@ -76,6 +83,8 @@ impl fmt::Debug for Options {
             .field("retention_ms", &self.retention_ms)
             .field("future_skew_ms", &self.future_skew_ms)
             .field("max_active_series", &self.max_active_series)
+            .field("max_metadata_metrics", &self.max_metadata_metrics)
+            .field("max_metadata_bytes", &self.max_metadata_bytes)
             .field("block_cache_bytes", &self.block_cache_bytes)
             .field("maintenance_interval", &self.maintenance_interval)
             .field("background", &self.background)
@@ -93,6 +102,10 @@ impl Options {
         if let Some(retention) = self.retention_ms.filter(|retention| *retention < self.block_range_ms) {
             return Err(invalid("retention_ms", retention, "at least block_range_ms"));
         }
+        check_period("maintenance_interval", self.maintenance_interval)?;
+        if let Durability::Interval(every) = self.durability {
+            check_period("durability", every)?;
+        }
         match self.future_skew_ms {
             Some(skew) if skew < 0 => Err(invalid("future_skew_ms", skew, "0 or more")),
             _ => Ok(()),
@@ -105,6 +118,14 @@ impl Options {
         let rule = "from a second to 49 days, in ms";
         ms.and_then(BlockWidth::new).ok_or_else(|| invalid("block_range_ms", self.block_range_ms, rule))
     }
+}
+
+/// A thread that never waits burns a core, and one that waits for ever does nothing.
+fn check_period(option: &'static str, every: Duration) -> Result<(), Error> {
+    if (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(&every) {
+        return Ok(());
+    }
+    Err(invalid(option, i64::try_from(every.as_millis()).unwrap_or(i64::MAX), "from 1 ms to a day, in ms"))
 }
 
 fn invalid(option: &'static str, value: i64, rule: &'static str) -> Error {

@@ -10,7 +10,8 @@ pub struct Stats {
     pub active_series: u64,
     /// Series registered since the database was opened, replayed ones not counted.
     pub series_created: u64,
-    /// Series dropped from the head since the database was opened, because all their samples are in blocks.
+    /// Series dropped from the head since the database was opened, because it has none of their samples (any
+    /// more).
     pub series_removed: u64,
     /// Samples accepted since the database was opened, exact repetitions included.
     pub samples_appended: u64,
@@ -18,6 +19,10 @@ pub struct Stats {
     pub samples_refused: Refusals,
     /// New series refused since the database was opened.
     pub series_refused: u64,
+    /// Metrics of which type, unit or help is known.
+    pub metadata_metrics: u64,
+    /// How often metadata was ignored because a limit on it is reached, since the database was opened.
+    pub metadata_refused: u64,
     /// Batches that could not be logged.
     pub failed_commits: u64,
     /// Bytes of the write-ahead log on disk.

@@ -7,7 +7,7 @@ mod work;
 use crate::block::FrameCache;
 use crate::blocks::{BlockPlace, Blocks};
 use crate::fs::{DirLock, Fs, LockError, create_dirs};
-use crate::head::{Durable, Head, Place, Settings};
+use crate::head::{CatalogLimits, Durable, Head, Place, Settings};
 use crate::query::{DamageLog, DbQuerier};
 use crate::wal::WalOptions;
 use crate::{Durability, Error, Options, Stats, names, version};
@@ -161,6 +161,7 @@ fn head_settings(options: &Options) -> Settings {
             Durability::Interval(_) | Durability::Lazy => Durable::Later,
         },
         future_skew_ms: options.future_skew_ms,
+        metadata: CatalogLimits { metrics: options.max_metadata_metrics, bytes: options.max_metadata_bytes },
         max_active_series: options.max_active_series.unwrap_or(u64::MAX),
         clock: Arc::clone(&options.clock),
     }

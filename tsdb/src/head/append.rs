@@ -1,5 +1,6 @@
 //! One batch: from series and samples to memory and log.
 
+use super::catalog::trim;
 use super::log::Records;
 use super::pages::{page_number, slot};
 use super::pins::Pin;
@@ -183,8 +184,9 @@ impl Appender for HeadAppender<'_> {
         self.buffers.samples.push((series, timestamp, value));
     }
 
-    fn set_metadata(&mut self, metric: &str, metadata: Metadata) {
-        if self.head.memory.metadata.read().get(metric) != Some(&metadata) {
+    fn set_metadata(&mut self, metric: &str, mut metadata: Metadata) {
+        trim(&mut metadata);
+        if !self.head.memory.metadata.read().has(metric, &metadata) {
             self.buffers.metadata.push((metric.to_owned(), metadata));
         }
     }

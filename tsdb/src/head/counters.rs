@@ -10,6 +10,7 @@ pub(crate) struct Counters {
     pub(super) series_created: AtomicU64,
     pub(super) series_removed: AtomicU64,
     pub(super) series_refused: AtomicU64,
+    pub(super) metadata_refused: AtomicU64,
     appended: AtomicU64,
     failed_commits: AtomicU64,
     out_of_order: AtomicU64,
@@ -37,6 +38,7 @@ impl Counters {
         stats.series_created = read(&self.series_created);
         stats.series_removed = read(&self.series_removed);
         stats.series_refused = read(&self.series_refused);
+        stats.metadata_refused = read(&self.metadata_refused);
         stats.samples_appended = read(&self.appended);
         stats.failed_commits = read(&self.failed_commits);
         stats.samples_refused = Refusals {

@@ -1,15 +1,14 @@
 //! What a head holds in memory: series, their labels, their samples. Knows nothing of the log.
 
+use super::catalog::{Catalog, CatalogLimits};
 use super::identity::{Identities, SeriesHash};
 use super::ids::Ids;
 use super::pages::{Page, Pages, slot};
 use super::pins::{Epoch, Pins};
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tsdb_core::labels::write_wire;
-use tsdb_core::metadata::Metadata;
 use tsdb_core::write::SeriesError;
 use tsdb_core::{Labels, SeriesRef, TimeRange, Timestamp};
 use tsdb_index::{LiveIndex, RoaringBitmap};
@@ -24,7 +23,7 @@ pub(crate) struct Memory {
     pub(super) identities: Identities,
     pub(super) index: RwLock<LiveIndex>,
     pub(super) ids: Mutex<Ids>,
-    pub(super) metadata: RwLock<BTreeMap<String, Metadata>>,
+    pub(super) metadata: RwLock<Catalog>,
     active: AtomicU64,
     /// Samples before this are in blocks; none is taken.
     min_time: AtomicI64,
@@ -34,14 +33,14 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// An empty memory that takes samples from `min_time` on.
-    pub(crate) fn new(min_time: Timestamp) -> Self {
+    pub(crate) fn new(min_time: Timestamp, metadata: CatalogLimits) -> Self {
         Self {
             pins: Pins::new(),
             pages: Pages::default(),
             identities: Identities::new(),
             index: RwLock::new(LiveIndex::new()),
             ids: Mutex::default(),
-            metadata: RwLock::default(),
+            metadata: RwLock::new(Catalog::new(metadata)),
             active: AtomicU64::new(0),
             min_time: AtomicI64::new(min_time),
             first: AtomicI64::new(Timestamp::MAX),
@@ -232,7 +231,8 @@ impl Memory {
     pub(crate) fn memory_bytes(&self) -> u64 {
         let pages: usize = self.pages.iter().map(|(_, page)| page.memory_bytes()).sum();
         let index = self.index.read().memory_bytes();
-        (pages + index + self.identities.memory_bytes()) as u64
+        let metadata = self.metadata.read().bytes();
+        (pages + index + metadata + self.identities.memory_bytes()) as u64
     }
 }
 

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `identity`, `pages`, `ids` | from label sets to numbers, from numbers to places, and which numbers are free |
 //! | `series` | the chunks of one series |
+//! | `catalog` | what is known of metrics |
 //! | `memory` | all series with their index; `view` reads it |
 //! | `append`, `log` | one batch; the order of what goes to the write-ahead log |
 //! | `checkpoint`, `replay` | which part of the log is still needed; memory from the log |
@@ -26,6 +27,7 @@
 //!    than `T` are removed. A crash between these steps leaves more log than needed, never less.
 
 mod append;
+mod catalog;
 mod checkpoint;
 mod counters;
 mod identity;
@@ -38,6 +40,7 @@ mod replay;
 mod series;
 mod view;
 
+pub(crate) use catalog::CatalogLimits;
 pub(crate) use memory::Memory;
 pub(crate) use pins::{Epoch, Pin};
 pub(crate) use view::Selected;
@@ -85,6 +88,7 @@ pub(crate) struct Settings {
     pub(crate) durable: Durable,
     pub(crate) future_skew_ms: Option<i64>,
     pub(crate) max_active_series: u64,
+    pub(crate) metadata: CatalogLimits,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -201,14 +205,14 @@ impl Head {
 
     /// All that is known of metrics, in order of name.
     pub(crate) fn metadata(&self) -> Vec<(String, Metadata)> {
-        let known = self.memory.metadata.read();
-        known.iter().map(|(metric, metadata)| (metric.clone(), metadata.clone())).collect()
+        self.memory.metadata.read().to_vec()
     }
 
     /// Fills in the numbers of the head.
     pub(crate) fn report(&self, stats: &mut Stats) {
         self.counters.report(stats);
         stats.active_series = self.memory.active();
+        stats.metadata_metrics = self.memory.metadata.read().len() as u64;
         stats.head_range = self.memory.range();
         stats.head_bytes = self.memory_bytes();
         stats.wal_bytes = self.log.wal().stats().bytes;
@@ -261,8 +265,14 @@ impl Head {
         }
         let mut known = self.memory.metadata.write();
         for (metric, metadata) in news.drain(..) {
-            self.log.add_metadata(&metric, &metadata);
-            known.insert(metric, metadata);
+            if known.has(&metric, &metadata) {
+                continue;
+            }
+            if known.insert(&metric, metadata.clone()) {
+                self.log.add_metadata(&metric, &metadata);
+            } else {
+                add(&self.counters.metadata_refused, 1);
+            }
         }
     }
 

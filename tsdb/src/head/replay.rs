@@ -32,7 +32,7 @@ impl Head {
         sweep(&place)?;
         let checkpoint = Checkpoint::list(&place)?.pop();
         let bound = checkpoint.as_ref().map_or(min_time, |found| found.min_time.max(min_time));
-        let memory = Memory::new(bound);
+        let memory = Memory::new(bound, settings.metadata);
         let mut replay = Replay::new(&memory);
         let mut warnings = Vec::new();
         if let Some(checkpoint) = &checkpoint {
@@ -181,6 +181,6 @@ impl RecordSink for Replay<'_> {
     }
 
     fn metadata(&mut self, metric: &str, metadata: Metadata) {
-        self.memory.metadata.write().insert(metric.to_owned(), metadata);
+        self.memory.metadata.write().insert(metric, metadata);
     }
 }

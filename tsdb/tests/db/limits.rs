@@ -153,3 +153,36 @@ fn metadata_survives_restarts_and_checkpoints() {
     drop(db);
     assert_eq!(open(&fs).unwrap().metadata(), expected);
 }
+
+#[test]
+fn metadata_beyond_a_limit_is_ignored_and_counted() {
+    let fs = SimFs::new();
+    let limited = || Options { max_metadata_metrics: 3, max_metadata_bytes: 6000, ..options() };
+    let db = open_with(&fs, limited());
+    let help = |help: String| Metadata { help, ..Metadata::default() };
+    let say = |metric: &str, text: String| {
+        let mut appender = db.appender();
+        appender.set_metadata(metric, help(text));
+        appender.commit().unwrap();
+    };
+    say("long", "\u{e9}".repeat(5000));
+    say("too_much", "x".repeat(3000));
+    ["a", "b", "one_too_many"].into_iter().for_each(|metric| say(metric, "Short.".into()));
+    say("a", "Other.".into());
+    let known = db.metadata();
+    let names: Vec<_> = known.iter().map(|(metric, _)| metric.as_str()).collect();
+    assert_eq!((names, known[2].1.help.len()), (vec!["a", "b", "long"], 4096));
+    assert_eq!(known[0].1.help, "Other.");
+    assert_eq!((db.stats().metadata_metrics, db.stats().metadata_refused), (3, 2));
+    drop(db);
+    assert_eq!(open_with(&fs, limited()).metadata(), known);
+}
+
+#[test]
+fn series_that_never_get_a_sample_make_room_in_time() {
+    let db = open_with(&SimFs::new(), Options { max_active_series: Some(1), ..options() });
+    db.appender().series(&labels(0)).unwrap();
+    assert!(db.appender().series(&labels(1)).is_err());
+    (0..16).for_each(|_| db.maintain().unwrap());
+    append_all(&db, &[(1, 1, 1.0)]);
+}

@@ -4,8 +4,9 @@ use super::fixture::*;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tsdb::fs::{DirEntry, File, FileBytes, FileLock, Fs, SimFs};
-use tsdb::{Appendable, Db, Error, ErrorKind, Options, Queryable, TimeRange};
+use tsdb::{Appendable, Db, Durability, Error, ErrorKind, Options, Queryable, TimeRange};
 use tsdb_core::read::ReadError;
 
 #[test]
@@ -98,6 +99,9 @@ fn options_that_make_no_sense_are_refused() {
         Options { block_range_ms: i64::MAX, ..options() },
         Options { retention_ms: Some(1), ..options() },
         Options { future_skew_ms: Some(-1), ..options() },
+        Options { durability: Durability::Interval(Duration::ZERO), ..options() },
+        Options { durability: Durability::Interval(Duration::MAX), ..options() },
+        Options { maintenance_interval: Duration::ZERO, ..options() },
     ];
     for options in wrong {
         let error = Db::open_on(Arc::new(SimFs::new()), Path::new(DIR), options).err().unwrap();
