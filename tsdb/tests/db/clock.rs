@@ -184,7 +184,7 @@ fn closing_waits_for_one_block_and_not_for_all() {
     let seen = Arc::clone(&is_cutting);
     fs.before_sync(move || {
         seen.store(true, Ordering::SeqCst);
-        thread::sleep(Duration::from_millis(2));
+        thread::park_timeout(Duration::from_millis(2));
     });
     thread::scope(|scope| {
         let flush = scope.spawn(|| db.flush());
