@@ -4,9 +4,11 @@
 //! an immutable array of series that threads share, each reading the series at its own positions into its own
 //! [`SampleColumns`]. Columns, not iterators: a series is read in one call, into buffers the caller reuses.
 
-use crate::{Labels, Matcher, TimeRange, Timestamp};
+use crate::histogram::FloatHistogram;
+use crate::{Labels, Matcher, STALE_NAN, TimeRange, Timestamp};
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::error::Error;
 
@@ -74,26 +76,51 @@ pub trait SeriesSet: Send + Sync {
     }
 }
 
-/// The samples of one series as two columns of equal length, timestamps strictly ascending.
+/// The samples of one series as columns of equal length, timestamps strictly ascending.
+///
+/// A sample is a number or a native histogram. Nearly all series hold numbers alone and pay nothing for the others:
+/// the column of histograms is there only if the series has one.
+///
+/// INVARIANT: [`histograms`](Self::histograms) is empty, or as long as the other columns. Where it holds a histogram,
+/// the value is the stale marker, so that a reader who knows numbers only sees no number there.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SampleColumns {
     /// Timestamps in ms.
     pub timestamps: Vec<Timestamp>,
     /// Values.
     pub values: Vec<f64>,
+    /// Histograms; empty if there are none.
+    pub histograms: Vec<Option<Arc<FloatHistogram>>>,
 }
 
 impl SampleColumns {
     /// Columns without samples.
     pub const fn new() -> Self {
-        Self { timestamps: Vec::new(), values: Vec::new() }
+        Self { timestamps: Vec::new(), values: Vec::new(), histograms: Vec::new() }
     }
 
-    /// Adds a sample behind the others.
+    /// Adds a number behind the others.
     #[inline]
     pub fn push(&mut self, timestamp: Timestamp, value: f64) {
         self.timestamps.push(timestamp);
         self.values.push(value);
+        if !self.histograms.is_empty() {
+            self.histograms.push(None);
+        }
+    }
+
+    /// Adds a histogram behind the others.
+    pub fn push_histogram(&mut self, timestamp: Timestamp, histogram: Arc<FloatHistogram>) {
+        self.histograms.resize(self.timestamps.len(), None);
+        self.timestamps.push(timestamp);
+        self.values.push(STALE_NAN);
+        self.histograms.push(Some(histogram));
+    }
+
+    /// The histogram at `index`, if there is one.
+    #[inline]
+    pub fn histogram(&self, index: usize) -> Option<&Arc<FloatHistogram>> {
+        self.histograms.get(index)?.as_ref()
     }
 
     /// Number of samples.
@@ -110,6 +137,7 @@ impl SampleColumns {
     pub fn clear(&mut self) {
         self.timestamps.clear();
         self.values.clear();
+        self.histograms.clear();
     }
 
     /// Drops the samples outside `range`.
@@ -117,9 +145,14 @@ impl SampleColumns {
         let end = self.timestamps.partition_point(|t| *t <= range.end());
         self.timestamps.truncate(end);
         self.values.truncate(end);
+        self.histograms.truncate(end);
         let start = self.timestamps.partition_point(|t| *t < range.start());
         self.timestamps.drain(..start);
         self.values.drain(..start);
+        self.histograms.drain(..start.min(self.histograms.len()));
+        if self.histograms.iter().all(Option::is_none) {
+            self.histograms.clear();
+        }
     }
 }
 

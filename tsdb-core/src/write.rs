@@ -3,6 +3,7 @@
 //! An [`Appender`] is one batch: name the series, append samples to them, commit. A sample that breaks a rule is
 //! left out and reported; the rest of the batch is written.
 
+use crate::histogram::FloatHistogram;
 use crate::{Labels, SeriesRef, Timestamp, metadata::Metadata};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -30,6 +31,22 @@ pub trait Appender {
     /// Adds a sample to the batch; `series` must come from this appender. Whether it can be stored shows at [`commit`](Self::commit), which reports
     /// refusals by the position of the sample in the batch: the number of calls of this method before this one.
     fn append(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64);
+
+    /// Adds a native histogram to the batch, under the same rules as [`append`](Self::append) and counted in the same
+    /// positions.
+    ///
+    /// # Errors
+    /// [`SampleError::HistogramsUnsupported`] from a store that keeps numbers alone, which is what this does unless a
+    /// store says otherwise: the histogram is left out whole and has no position.
+    fn append_histogram(
+        &mut self,
+        series: SeriesRef,
+        timestamp: Timestamp,
+        histogram: FloatHistogram,
+    ) -> Result<(), SampleError> {
+        let _ = (series, histogram);
+        Err(SampleError::HistogramsUnsupported { timestamp })
+    }
 
     /// Says what a metric is.
     fn set_metadata(&mut self, metric: &str, metadata: Metadata);
@@ -93,6 +110,12 @@ pub enum SampleError {
         timestamp: Timestamp,
         /// The newest time accepted, ms.
         newest: Timestamp,
+    },
+    /// A native histogram, and the store keeps numbers alone.
+    #[error("native histogram at {timestamp} ms: this store keeps numbers alone")]
+    HistogramsUnsupported {
+        /// Its timestamp, ms.
+        timestamp: Timestamp,
     },
     /// The reference names no series of this store.
     #[error("series reference {series} is unknown", series = series.0)]

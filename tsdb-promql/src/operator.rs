@@ -136,6 +136,11 @@ impl BinaryOp {
         )
     }
 
+    /// Does it trim native histograms?
+    pub const fn is_trim(self) -> bool {
+        matches!(self, Self::TrimUpper | Self::TrimLower)
+    }
+
     /// Is it one of `and`, `or`, `unless`?
     pub const fn is_set(self) -> bool {
         matches!(self, Self::And | Self::Or | Self::Unless)

@@ -1,10 +1,12 @@
 //! What a query answers: values, and what the answer cost.
 //!
-//! Vectors and matrices hold float samples. The structs are non-exhaustive because histogram samples will stand
-//! beside the float columns, not inside them.
+//! A point of a vector or a matrix is a number or a native histogram. Histograms stand beside the columns of numbers,
+//! not inside them.
 
 use crate::annotation::Annotations;
-use tsdb_core::{Labels, Timestamp};
+use std::sync::Arc;
+use tsdb_core::histogram::FloatHistogram;
+use tsdb_core::{Labels, STALE_NAN, Timestamp};
 
 /// The answer of a query.
 #[derive(Debug, Clone)]
@@ -58,11 +60,23 @@ pub struct VectorSample {
     pub labels: Labels,
     /// Time of the evaluation in ms.
     pub timestamp: Timestamp,
-    /// Value.
+    /// Value; the stale marker if the element is a histogram.
     pub value: f64,
+    /// The histogram, if the element is one.
+    pub histogram: Option<Arc<FloatHistogram>>,
 }
 
-/// One series of a matrix: two columns of equal length, timestamps ascending.
+/// A histogram at a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistogramPoint {
+    /// When, in ms.
+    pub timestamp: Timestamp,
+    /// The histogram.
+    pub histogram: Arc<FloatHistogram>,
+}
+
+/// One series of a matrix: its numbers in two columns of equal length, and its histograms, timestamps ascending. No
+/// time has both a number and a histogram.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SeriesPoints {
@@ -72,6 +86,8 @@ pub struct SeriesPoints {
     pub timestamps: Vec<Timestamp>,
     /// Values.
     pub values: Vec<f64>,
+    /// Histograms; mostly none.
+    pub histograms: Vec<HistogramPoint>,
 }
 
 impl SeriesPoints {
@@ -80,14 +96,19 @@ impl SeriesPoints {
         let len = timestamps.len().min(values.len());
         timestamps.truncate(len);
         values.truncate(len);
-        Self { labels, timestamps, values }
+        Self { labels, timestamps, values, histograms: Vec::new() }
     }
 }
 
 impl VectorSample {
     /// A sample of the series `labels`.
     pub fn new(labels: Labels, timestamp: Timestamp, value: f64) -> Self {
-        Self { labels, timestamp, value }
+        Self { labels, timestamp, value, histogram: None }
+    }
+
+    /// A sample of the series `labels` that is a histogram.
+    pub fn of_histogram(labels: Labels, timestamp: Timestamp, histogram: Arc<FloatHistogram>) -> Self {
+        Self { labels, timestamp, value: STALE_NAN, histogram: Some(histogram) }
     }
 }
 
@@ -115,6 +136,7 @@ impl PartialEq for VectorSample {
         self.labels == other.labels
             && self.timestamp == other.timestamp
             && self.value.to_bits() == other.value.to_bits()
+            && self.histogram == other.histogram
     }
 }
 
@@ -123,6 +145,7 @@ impl PartialEq for SeriesPoints {
         self.labels == other.labels
             && self.timestamps == other.timestamps
             && self.values.iter().map(|v| v.to_bits()).eq(other.values.iter().map(|v| v.to_bits()))
+            && self.histograms == other.histograms
     }
 }
 

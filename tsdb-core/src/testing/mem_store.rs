@@ -1,5 +1,6 @@
 //! The naive model of a store: a map from labels to samples behind the read and write traits.
 
+use crate::histogram::{FloatHistogram, ResetHint};
 use crate::metadata::Metadata;
 use crate::read::{Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesSet};
 use crate::write::{
@@ -13,7 +14,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-type Samples = BTreeMap<Timestamp, u64>;
+type Samples = BTreeMap<Timestamp, Stored>;
+
+/// One sample; numbers are compared bit by bit.
+#[derive(Debug, Clone, PartialEq)]
+enum Stored {
+    Bits(u64),
+    Histogram(Arc<FloatHistogram>),
+}
 
 /// An in-memory store. Keeps samples in any order; the same timestamp with another value is refused.
 #[derive(Debug, Default)]
@@ -39,7 +47,7 @@ impl MemStore {
         let mut state = self.lock();
         let series = state.register(labels);
         if let Some((_, samples)) = state.series.get_mut(series.index()) {
-            samples.insert(timestamp, value.to_bits());
+            samples.insert(timestamp, Stored::Bits(value.to_bits()));
         }
     }
 
@@ -75,7 +83,7 @@ impl Appendable for MemStore {
 
 struct MemAppender<'a> {
     store: &'a MemStore,
-    batch: Vec<(SeriesRef, Timestamp, f64)>,
+    batch: Vec<(SeriesRef, Timestamp, Stored)>,
 }
 
 impl Appender for MemAppender<'_> {
@@ -91,7 +99,17 @@ impl Appender for MemAppender<'_> {
     }
 
     fn append(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
-        self.batch.push((series, timestamp, value));
+        self.batch.push((series, timestamp, Stored::Bits(value.to_bits())));
+    }
+
+    fn append_histogram(
+        &mut self,
+        series: SeriesRef,
+        timestamp: Timestamp,
+        histogram: FloatHistogram,
+    ) -> Result<(), SampleError> {
+        self.batch.push((series, timestamp, Stored::Histogram(Arc::new(histogram))));
+        Ok(())
     }
 
     fn set_metadata(&mut self, metric: &str, metadata: Metadata) {
@@ -104,8 +122,8 @@ impl Appender for MemAppender<'_> {
         for (position, (series, timestamp, value)) in self.batch.into_iter().enumerate() {
             let outcome = match state.series.get_mut(series.index()) {
                 None => Err(SampleError::UnknownSeries { series }),
-                Some((_, samples)) => match *samples.entry(timestamp).or_insert(value.to_bits()) {
-                    stored if stored == value.to_bits() => Ok(()),
+                Some((_, samples)) => match samples.entry(timestamp).or_insert_with(|| value.clone()) {
+                    stored if *stored == value => Ok(()),
                     _ => Err(SampleError::Duplicate { timestamp }),
                 },
             };
@@ -138,12 +156,9 @@ impl MemView {
 
 impl Querier for MemView {
     fn select(&self, matchers: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, ReadError> {
-        let range = hints.range.start()..=hints.range.end();
         let series = self.matching(matchers).map(|(labels, samples)| {
-            let mut columns = SampleColumns::new();
-            for (timestamp, bits) in samples.range(range.clone()) {
-                columns.push(*timestamp, f64::from_bits(*bits));
-            }
+            let mut columns = columns(samples);
+            columns.retain_range(hints.range);
             (labels.clone(), columns)
         });
         Ok(Box::new(MemSet { series: series.filter(|(_, columns)| !columns.is_empty()).collect() }))
@@ -159,6 +174,54 @@ impl Querier for MemView {
         let values: BTreeSet<_> =
             self.matching(matchers).filter_map(|(labels, _)| labels.get(name)).collect();
         Ok(values.into_iter().map(String::from).collect())
+    }
+}
+
+/// All samples of a series. What histograms say about counter resets is found anew, as storage does that cuts its
+/// samples into chunks: only the histogram that begins a chunk can come with a reset, and of the first one of all, or
+/// after a number, nothing is known unless it said so itself.
+fn columns(samples: &Samples) -> SampleColumns {
+    let mut columns = SampleColumns::new();
+    let mut previous: Option<&FloatHistogram> = None;
+    for (timestamp, sample) in samples {
+        match sample {
+            Stored::Bits(bits) => {
+                columns.push(*timestamp, f64::from_bits(*bits));
+                previous = None;
+            }
+            Stored::Histogram(histogram) => {
+                let hint = reset_hint(previous, histogram);
+                let mut histogram = histogram.clone();
+                if histogram.reset_hint() != hint {
+                    Arc::make_mut(&mut histogram).set_reset_hint(hint);
+                }
+                columns.push_histogram(*timestamp, histogram);
+            }
+        }
+        if let Stored::Histogram(histogram) = sample {
+            previous = Some(histogram);
+        }
+    }
+    columns
+}
+
+fn reset_hint(previous: Option<&FloatHistogram>, histogram: &FloatHistogram) -> ResetHint {
+    let gauge = |histogram: &FloatHistogram| histogram.reset_hint() == ResetHint::Gauge;
+    match (histogram.reset_hint(), previous) {
+        (hint @ (ResetHint::Gauge | ResetHint::Reset), _) => hint,
+        (_, None) => ResetHint::Unknown,
+        (_, Some(previous)) if gauge(previous) => ResetHint::Unknown,
+        (_, Some(previous)) => {
+            let mut unhinted = histogram.clone();
+            unhinted.set_reset_hint(ResetHint::Unknown);
+            let same_chunk = previous.schema() == histogram.schema()
+                && previous.zero_threshold() == histogram.zero_threshold();
+            match unhinted.detect_reset(previous) {
+                true => ResetHint::Reset,
+                false if same_chunk => ResetHint::NotReset,
+                false => ResetHint::Unknown,
+            }
+        }
     }
 }
 

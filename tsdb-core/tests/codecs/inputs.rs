@@ -46,7 +46,7 @@ pub(crate) fn bits(columns: &SampleColumns) -> Vec<(Timestamp, u64)> {
 
 fn input(name: &'static str, timestamps: Vec<Timestamp>, values: Vec<f64>) -> Input {
     assert_eq!(timestamps.len(), values.len(), "{name}");
-    Input { name, columns: SampleColumns { timestamps, values } }
+    Input { name, columns: SampleColumns { timestamps, values, ..SampleColumns::new() } }
 }
 
 fn regular(count: i64) -> Vec<Timestamp> {

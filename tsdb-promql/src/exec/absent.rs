@@ -4,6 +4,7 @@ use super::build::build_vector;
 use super::context::Context;
 use super::grid::Grid;
 use super::operator::{ABSENT, Identity, Operator, Stored, VectorOp, is_absent};
+use super::points::{Histograms, Rows};
 use crate::failure::QueryError;
 use crate::plan::VectorNode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,13 +31,23 @@ impl Presence {
     ) -> Result<Self, QueryError> {
         let present = Self::new(steps);
         context.parallel(operator.rows().len(), steps, |row, scratch| {
-            let mut slots = scratch.take_row(steps);
-            let result = operator.eval(row, scratch, &mut slots);
-            present.note_where(slots.iter().map(|slot| !is_absent(*slot)));
+            let (mut slots, mut histograms) = (scratch.take_row(steps), Histograms::new());
+            let result = operator.eval(row, scratch, &mut slots, &mut histograms);
+            present.note(&slots, &histograms);
             scratch.give_row(slots);
             result
         })?;
         Ok(present)
+    }
+
+    /// Notes the steps at which a row has a point.
+    pub(super) fn note(&self, slots: &[f64], histograms: &Histograms) {
+        self.note_where(slots.iter().map(|slot| !is_absent(*slot)));
+        for (step, _) in histograms.iter() {
+            if let Some(place) = self.0.get(step) {
+                place.store(true, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Notes the steps at which `found` is true.
@@ -70,5 +81,5 @@ pub(super) fn absent<'c>(
     let vector = build_vector(context, vector, grid)?;
     let slots = Presence::of(context, &*vector, grid.steps())?.ones_elsewhere();
     let identity = Identity::new(labels.clone());
-    Ok(Box::new(Stored::new(context, vec![identity], slots, grid.steps())?))
+    Ok(Box::new(Stored::new(context, vec![identity], Rows::of_numbers(slots), grid.steps())?))
 }

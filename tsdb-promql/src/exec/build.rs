@@ -83,7 +83,7 @@ fn build_changed<'c>(
         VectorNode::VectorScalar(node) => {
             let scalar = eval_scalar(context, &node.scalar, grid)?;
             let vector = build_vector(context, &node.vector, grid)?;
-            Box::new(VectorScalarOp::new(node, vector, scalar))
+            Box::new(VectorScalarOp::new(context, node, vector, scalar))
         }
         VectorNode::LabelReplace(node) => {
             label_replace(context, build_vector(context, &node.vector, grid)?, node)

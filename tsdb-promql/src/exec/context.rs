@@ -2,6 +2,7 @@
 
 use super::budget::Budget;
 use super::operator::{Scratch, Stored, VectorOp};
+use super::points::{Histograms, Rows};
 use crate::annotation::{Annotation, Annotations};
 use crate::failure::QueryError;
 use crate::options::EngineOptions;
@@ -143,8 +144,8 @@ impl<'q> Context<'q> {
     /// Those of the rows, and more slots than the budget has left.
     pub(super) fn store(&self, operator: &dyn VectorOp, steps: usize) -> Result<Stored<'_>, QueryError> {
         let rows: Vec<usize> = (0..operator.rows().len()).collect();
-        let slots = self.compute(operator, &rows, steps)?;
-        let stored = Stored::new(self, operator.rows().to_vec(), slots, steps)?;
+        let computed = self.compute(operator, &rows, steps)?;
+        let stored = Stored::new(self, operator.rows().to_vec(), computed, steps)?;
         Ok(if operator.is_ordered() { stored.ordered() } else { stored })
     }
 
@@ -157,17 +158,20 @@ impl<'q> Context<'q> {
         operator: &dyn VectorOp,
         rows: &[usize],
         steps: usize,
-    ) -> Result<Vec<f64>, QueryError> {
+    ) -> Result<Rows, QueryError> {
         let total = rows.len().saturating_mul(steps);
         let _held = self.budget.hold(total)?;
         let mut slots = vec![super::operator::ABSENT; total];
         let places: Vec<Mutex<&mut [f64]>> = slots.chunks_mut(steps.max(1)).map(Mutex::new).collect();
-        self.parallel(rows.len(), steps, |item, scratch| match (rows.get(item), places.get(item)) {
-            (Some(row), Some(place)) => operator.eval(*row, scratch, &mut locked(place)),
-            _ => Ok(()),
+        let histograms = self.parallel(rows.len(), steps, |item, scratch| {
+            let mut histograms = Histograms::new();
+            if let (Some(row), Some(place)) = (rows.get(item), places.get(item)) {
+                operator.eval(*row, scratch, &mut locked(place), &mut histograms)?;
+            }
+            Ok(histograms)
         })?;
         drop(places);
-        Ok(slots)
+        Ok(Rows::new(slots, histograms))
     }
 }
 

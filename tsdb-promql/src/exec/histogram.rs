@@ -1,16 +1,19 @@
-//! Functions of classic histograms: series that differ only in the label `le` are the buckets of one.
+//! Functions of histograms: a native one is a point of its own; of classic ones, series that differ only in the label
+//! `le` are the buckets of one.
 
 use super::build::build_vector;
 use super::context::Context;
 use super::grid::Grid;
 use super::groups::{Chosen, Groups, Sight, members_of};
 use super::operator::{ABSENT, Identity, Operator, Scratch, VectorOp, as_point, is_absent};
+use super::points::Histograms;
 use super::scalar::{Steps, eval_scalar};
 use crate::annotation::{Annotation, ForcedMonotonicity};
 use crate::failure::QueryError;
 use crate::num::{Bucket, MonotonicityFix, bucket_fraction, bucket_quantile};
 use crate::plan::{HistogramFn, HistogramNode, ScalarNode};
 use crate::span::Span;
+use tsdb_core::histogram::{FloatHistogram, NanObservations};
 use tsdb_core::{Labels, LabelsBuilder};
 
 /// The label that holds the upper bound of a bucket.
@@ -29,9 +32,12 @@ struct HistogramOp<'c> {
     identities: Vec<Identity>,
     /// For each histogram its buckets: upper bound and row, in order of bounds.
     histograms: Vec<Vec<(f64, usize)>>,
+    /// For each histogram the rows that are no buckets.
+    others: Vec<Vec<usize>>,
     questions: Vec<Question>,
     grid: Grid,
     span: Span,
+    first_arg: Span,
 }
 
 /// The operator of `node`.
@@ -49,14 +55,14 @@ pub(super) fn histogram<'c>(
     let sight = Sight { chosen: Chosen::Except(&bound_label), dropped_names: context.sees_dropped_names() };
     let (groups, numbers) = Groups::of(vector.rows(), sight);
     let bounds: Vec<_> = vector.rows().iter().map(|row| parse_bound(&row.labels)).collect();
-    warn_of_bad_bounds(context, &*vector, &bounds, grid, node.vector_span)?;
-    let histograms = members_of(&numbers, groups.len()).into_iter().map(|members| {
-        let bound = |row: usize| bounds.get(row).copied().flatten().map(|bound| (bound, row));
-        let mut buckets: Vec<_> = members.into_iter().filter_map(bound).collect();
+    let (mut histograms, mut others) = (Vec::new(), Vec::new());
+    for members in members_of(&numbers, groups.len()) {
+        let bound = |row: &usize| bounds.get(*row).copied().flatten().map(|bound| (bound, *row));
+        let mut buckets: Vec<_> = members.iter().filter_map(bound).collect();
         buckets.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-        buckets
-    });
-    let histograms: Vec<_> = histograms.collect();
+        histograms.push(buckets);
+        others.push(members.into_iter().filter(|row| bound(row).is_none()).collect());
+    }
     let mut identities = Vec::with_capacity(groups.len().saturating_mul(questions.len()));
     for extra in &extra_labels {
         for founder in groups.founders() {
@@ -64,8 +70,10 @@ pub(super) fn histogram<'c>(
             identities.push(Identity { labels, drop_name: true });
         }
     }
-    let span = node.vector_span;
-    Ok(Box::new(HistogramOp { context, vector, identities, histograms, questions, grid, span }))
+    let (span, first_arg) = (node.vector_span, node.first_arg);
+    let operator =
+        HistogramOp { context, vector, identities, histograms, others, questions, grid, span, first_arg };
+    Ok(Box::new(operator))
 }
 
 type ExtraLabel = Option<(String, String)>;
@@ -128,27 +136,6 @@ fn parse_bound(labels: &Labels) -> Option<f64> {
     labels.get(BOUND_LABEL)?.parse().ok()
 }
 
-/// Series without a bound are no buckets. They are worth a warning only where they have points.
-fn warn_of_bad_bounds(
-    context: &Context<'_>,
-    vector: &dyn VectorOp,
-    bounds: &[Option<f64>],
-    grid: Grid,
-    span: Span,
-) -> Result<(), QueryError> {
-    let rows = vector.rows().iter().zip(bounds).enumerate();
-    for (row, (identity, _)) in rows.filter(|(_, (_, bound))| bound.is_none()) {
-        let slots = context.compute(vector, &[row], grid.steps())?;
-        if slots.iter().any(|slot| !is_absent(*slot)) {
-            let seen = context.sees_dropped_names();
-            let metric = if seen { identity.labels.metric_name().to_owned() } else { String::new() };
-            let label = identity.labels.get(BOUND_LABEL).unwrap_or("").to_owned();
-            context.annotate(Annotation::BadBucketLabel { metric, label }, span);
-        }
-    }
-    Ok(())
-}
-
 impl HistogramOp<'_> {
     fn answer(
         &self,
@@ -156,6 +143,7 @@ impl HistogramOp<'_> {
         question: &Question,
         slots: &[f64],
         bounds: &[(f64, usize)],
+        natives: &Histograms,
         out: &mut [f64],
     ) {
         let steps = self.grid.steps();
@@ -166,6 +154,10 @@ impl HistogramOp<'_> {
             let counts = slots.iter().skip(step).step_by(steps.max(1));
             let pairs = bounds.iter().zip(counts).filter(|(_, count)| !is_absent(**count));
             buckets.extend(pairs.map(|((bound, _), count)| Bucket { upper_bound: *bound, count: *count }));
+            if let Some(native) = natives.at(step) {
+                *slot = self.of_native(row, question, native, !buckets.is_empty(), step);
+                continue;
+            }
             if buckets.is_empty() {
                 *slot = ABSENT;
                 continue;
@@ -192,6 +184,82 @@ impl HistogramOp<'_> {
     }
 }
 
+impl HistogramOp<'_> {
+    /// The answer for a native histogram.
+    fn of_native(
+        &self,
+        row: usize,
+        question: &Question,
+        native: &FloatHistogram,
+        has_buckets: bool,
+        step: usize,
+    ) -> f64 {
+        let name = self.identities.get(row).map_or("", |identity| identity.labels.metric_name());
+        if has_buckets {
+            let metric = name.to_owned();
+            self.context.annotate(Annotation::MixedClassicNativeHistograms { metric }, self.span);
+            return ABSENT;
+        }
+        let metric = if self.context.sees_dropped_names() { name.to_owned() } else { String::new() };
+        let (estimate, annotation) = match question {
+            Question::Quantile(quantile) => {
+                let estimate = native.quantile(quantile.at(step));
+                let annotation = match estimate.nan {
+                    NanObservations::None => None,
+                    NanObservations::Skew => Some(Annotation::QuantileNanSkew { metric }),
+                    NanObservations::Hit => Some(Annotation::QuantileNanResult { metric }),
+                };
+                (estimate, annotation)
+            }
+            Question::Fraction(lower, upper) => {
+                let estimate = native.fraction(lower.at(step), upper.at(step));
+                let skewed = estimate.nan != NanObservations::None;
+                (estimate, skewed.then_some(Annotation::FractionNan { metric }))
+            }
+        };
+        if let Some(annotation) = annotation {
+            self.context.annotate(annotation, self.first_arg);
+        }
+        as_point(estimate.value)
+    }
+
+    /// Reads the rows that are no buckets: native histograms are taken, numbers are worth a warning.
+    fn read_others(
+        &self,
+        others: &[usize],
+        natives: &mut Histograms,
+        scratch: &mut Scratch,
+    ) -> Result<(), QueryError> {
+        let steps = self.grid.steps();
+        let (mut slots, mut more) = (scratch.take_row(steps), Histograms::new());
+        for row in others {
+            self.vector.eval(*row, scratch, &mut slots, &mut more)?;
+            take_natives(natives, &mut more, steps);
+            if slots.iter().all(|slot| is_absent(*slot)) {
+                continue;
+            }
+            let Some(identity) = self.vector.rows().get(*row) else { continue };
+            let seen = self.context.sees_dropped_names();
+            let metric = if seen { identity.labels.metric_name().to_owned() } else { String::new() };
+            let label = identity.labels.get(BOUND_LABEL).unwrap_or("").to_owned();
+            self.context.annotate(Annotation::BadBucketLabel { metric, label }, self.span);
+        }
+        scratch.give_row(slots);
+        Ok(())
+    }
+}
+
+fn take_natives(natives: &mut Histograms, more: &mut Histograms, steps: usize) {
+    if more.is_empty() {
+        return;
+    }
+    for step in 0..steps {
+        if let (None, Some(histogram)) = (natives.at(step), more.take(step)) {
+            natives.set(step, steps, histogram);
+        }
+    }
+}
+
 fn note_fix(found: &mut Option<ForcedMonotonicity>, fix: &MonotonicityFix, time: i64) {
     let so_far = found.get_or_insert_with(|| ForcedMonotonicity {
         metric: String::new(),
@@ -214,21 +282,35 @@ impl VectorOp for HistogramOp<'_> {
         &self.identities
     }
 
-    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
-        let histograms = self.histograms.len().max(1);
-        let buckets = self.histograms.get(row % histograms);
-        let (Some(bounds), Some(question)) = (buckets, self.questions.get(row / histograms)) else {
+    fn eval(
+        &self,
+        row: usize,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
+        histograms.clear();
+        let count = self.histograms.len().max(1);
+        let members = self.histograms.get(row % count).zip(self.others.get(row % count));
+        let (Some((bounds, others)), Some(question)) = (members, self.questions.get(row / count)) else {
             out.fill(ABSENT);
             return Ok(());
         };
         let steps = self.grid.steps();
         let total = bounds.len().saturating_mul(steps);
         let _held = self.context.budget.hold(total)?;
+        let mut natives = Histograms::new();
+        self.read_others(others, &mut natives, scratch)?;
         let mut slots = scratch.take_row(total);
         let mut rows = bounds.iter().zip(slots.chunks_mut(steps.max(1)));
-        let result = rows.try_for_each(|((_, row), slots)| self.vector.eval(*row, scratch, slots));
+        let result = rows.try_for_each(|((_, row), slots)| {
+            let mut more = Histograms::new();
+            self.vector.eval(*row, scratch, slots, &mut more)?;
+            take_natives(&mut natives, &mut more, steps);
+            Ok(())
+        });
         if result.is_ok() {
-            self.answer(row, question, &slots, bounds, out);
+            self.answer(row, question, &slots, bounds, &natives, out);
         }
         scratch.give_row(slots);
         result

@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::operator::{Identity, Operator, Scratch, VectorOp, is_metadata};
+use super::points::Histograms;
 use crate::failure::QueryError;
 use crate::plan::{LabelJoinNode, LabelReplaceNode};
 use tsdb_core::{Labels, LabelsBuilder, METRIC_NAME};
@@ -17,8 +18,14 @@ impl VectorOp for RelabelOp<'_> {
         &self.identities
     }
 
-    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
-        self.operator.eval(row, scratch, out)
+    fn eval(
+        &self,
+        row: usize,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
+        self.operator.eval(row, scratch, out, histograms)
     }
 
     fn is_ordered(&self) -> bool {

@@ -3,11 +3,14 @@
 use super::calendar::calendar_field;
 use super::context::Context;
 use super::grid::Grid;
+use super::native::scaled;
 use super::operator::{ABSENT, Identity, Operator, Scratch, VectorOp, as_point, is_absent};
+use super::points::{Histograms, Rows};
 use super::scalar::{Steps, larger, smaller};
 use crate::failure::QueryError;
-use crate::plan::{MapFn, TrigFn};
+use crate::plan::{MapFn, MomentFn, TrigFn};
 use std::f64::consts::PI;
+use tsdb_core::histogram::FloatHistogram;
 
 /// What is done to each value.
 #[derive(Debug)]
@@ -60,7 +63,14 @@ impl<'c> MapOp<'c> {
             MapFn::ClampMax => each(out, |step, v| clamp(v, f64::NEG_INFINITY, param(0, step))),
             MapFn::Timestamp => each(out, |step, _| self.grid.time(step) as f64 / 1000.0),
             MapFn::Calendar(field) => each(out, |_, v| calendar_field(field, v)),
+            MapFn::OfHistogram(_) => {}
         }
+    }
+}
+
+fn set(out: &mut [f64], step: usize, value: f64) {
+    if let Some(slot) = out.get_mut(step) {
+        *slot = value;
     }
 }
 
@@ -88,6 +98,16 @@ fn clamp(value: f64, min: f64, max: f64) -> f64 {
     if max < min { ABSENT } else { larger(min, smaller(max, value)) }
 }
 
+fn moment(question: MomentFn, histogram: &FloatHistogram) -> f64 {
+    match question {
+        MomentFn::Mean => histogram.mean(),
+        MomentFn::Count => histogram.count(),
+        MomentFn::Sum => histogram.sum(),
+        MomentFn::Stddev => histogram.standard_deviation(),
+        MomentFn::Stdvar => histogram.variance(),
+    }
+}
+
 fn trigonometric(function: TrigFn, out: &mut [f64]) {
     match function {
         TrigFn::Sin => each(out, |_, v| v.sin()),
@@ -110,11 +130,31 @@ impl VectorOp for MapOp<'_> {
         &self.identities
     }
 
-    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
-        self.vector.eval(row, scratch, out)?;
+    fn eval(
+        &self,
+        row: usize,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
+        self.vector.eval(row, scratch, out, histograms)?;
         match &self.change {
-            Change::Function(function, params) => self.apply(*function, params, out),
-            Change::Negate => each(out, |_, v| as_point(-v)),
+            Change::Function(function, params) => {
+                if *function == MapFn::Timestamp {
+                    // What the point is does not matter.
+                    histograms.iter().for_each(|(step, _)| set(out, step, 0.0));
+                }
+                if let MapFn::OfHistogram(question) = function {
+                    out.fill(ABSENT);
+                    histograms.iter().for_each(|(step, h)| set(out, step, as_point(moment(*question, h))));
+                }
+                histograms.clear();
+                self.apply(*function, params, out);
+            }
+            Change::Negate => {
+                each(out, |_, v| as_point(-v));
+                histograms.change(|_, histogram| Some(scaled(&histogram, -1.0)));
+            }
         }
         Ok(())
     }
@@ -135,6 +175,6 @@ impl VectorOp for MapOp<'_> {
 pub(super) fn single<'c>(context: &'c Context<'c>, slots: Vec<f64>) -> Result<Operator<'c>, QueryError> {
     let steps = slots.len();
     let identity = Identity::new(tsdb_core::Labels::empty());
-    let slots = slots.into_iter().map(as_point).collect();
+    let slots = Rows::of_numbers(slots.into_iter().map(as_point).collect());
     Ok(Box::new(super::operator::Stored::new(context, vec![identity], slots, steps)?))
 }

@@ -6,6 +6,7 @@
 use super::context::Context;
 use super::groups::{Chosen, Groups, Sight, members_of};
 use super::operator::{ABSENT, Identity, Operator, Scratch, VectorOp, is_absent};
+use super::points::Histograms;
 use crate::failure::QueryError;
 
 /// When equal series are an error.
@@ -51,18 +52,33 @@ fn merge_seen(operator: Operator<'_>, clash: Clash, dropped_names: bool) -> Oper
 }
 
 impl MergeOp<'_> {
-    fn add(&self, part: &[f64], out: &mut [f64]) -> Result<(), QueryError> {
+    fn add(
+        &self,
+        (part, mut more): (&[f64], Histograms),
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
+        let steps = out.len();
         if self.clash == Clash::Ever {
-            let points = |slots: &[f64]| slots.iter().any(|slot| !is_absent(*slot));
-            if points(part) && points(out) {
+            let points = |slots: &[f64], histograms: &Histograms| {
+                histograms.iter().next().is_some() || slots.iter().any(|slot| !is_absent(*slot))
+            };
+            if points(part, &more) && points(out, histograms) {
                 return Err(QueryError::same_labelset());
             }
         }
-        for (slot, new) in out.iter_mut().zip(part).filter(|(_, new)| !is_absent(**new)) {
-            if !is_absent(*slot) {
+        for (step, (slot, new)) in out.iter_mut().zip(part).enumerate() {
+            let histogram = more.take(step);
+            if is_absent(*new) && histogram.is_none() {
+                continue;
+            }
+            if !is_absent(*slot) || histograms.at(step).is_some() {
                 return Err(QueryError::same_labelset());
             }
             *slot = *new;
+            if let Some(histogram) = histogram {
+                histograms.set(step, steps, histogram);
+            }
         }
         Ok(())
     }
@@ -73,16 +89,24 @@ impl VectorOp for MergeOp<'_> {
         &self.identities
     }
 
-    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+    fn eval(
+        &self,
+        row: usize,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
         out.fill(ABSENT);
+        histograms.clear();
         match self.members.get(row).map_or(&[][..], Vec::as_slice) {
-            [only] => self.operator.eval(*only, scratch, out),
+            [only] => self.operator.eval(*only, scratch, out, histograms),
             several => {
                 let mut part = scratch.take_row(out.len());
                 let mut all = several.iter();
                 let result = all.try_for_each(|member| {
-                    self.operator.eval(*member, scratch, &mut part)?;
-                    self.add(&part, out)
+                    let mut more = Histograms::new();
+                    self.operator.eval(*member, scratch, &mut part, &mut more)?;
+                    self.add((&part, more), out, histograms)
                 });
                 scratch.give_row(part);
                 result

@@ -6,6 +6,7 @@
 //! (aggregations, the one side of a join) computes its rows when it is built.
 
 use super::context::Context;
+use super::points::{Histogram, Histograms, Rows};
 use crate::failure::QueryError;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -66,13 +67,20 @@ pub(super) trait VectorOp: Send + Sync {
     /// The series. Several may have the same labels; of those, at most one has a point at any step.
     fn rows(&self) -> &[Identity];
 
-    /// Writes the series number `row` to `out`, which has a slot for each step. Every slot is written.
+    /// Writes the series number `row`: its numbers to `out`, which has a slot for each step, and its histograms to
+    /// `histograms`. Every slot is written, and what `histograms` held before is removed.
     ///
     /// `row` is below the number of rows; of others, the result is absent. After an error, `out` holds anything.
     ///
     /// # Errors
     /// Every error of an evaluation.
-    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError>;
+    fn eval(
+        &self,
+        row: usize,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError>;
 
     /// Are the labels of all rows different even without metric names?
     fn unique_without_name(&self) -> bool {
@@ -138,8 +146,15 @@ impl VectorOp for NoSeries {
         &[]
     }
 
-    fn eval(&self, _row: usize, _scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+    fn eval(
+        &self,
+        _row: usize,
+        _scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
         out.fill(ABSENT);
+        histograms.clear();
         Ok(())
     }
 }
@@ -148,25 +163,25 @@ impl VectorOp for NoSeries {
 #[derive(Debug)]
 pub(super) struct Stored<'c> {
     identities: Vec<Identity>,
-    slots: Vec<f64>,
+    rows: Rows,
     steps: usize,
     ordered: bool,
     _held: super::budget::Held<'c>,
 }
 
 impl<'c> Stored<'c> {
-    /// Rows of `steps` slots, one behind the other in `slots`.
+    /// Rows of `steps` slots.
     ///
     /// # Errors
     /// More slots than the budget of `context` has left.
     pub(super) fn new(
         context: &'c Context<'_>,
         identities: Vec<Identity>,
-        slots: Vec<f64>,
+        rows: Rows,
         steps: usize,
     ) -> Result<Self, QueryError> {
-        let held = context.budget.hold(slots.len())?;
-        Ok(Self { identities, slots, steps, ordered: false, _held: held })
+        let held = context.budget.hold(rows.slots.len())?;
+        Ok(Self { identities, rows, steps, ordered: false, _held: held })
     }
 
     /// The same rows, their order being part of the result.
@@ -177,7 +192,12 @@ impl<'c> Stored<'c> {
     /// The slots of `row`; empty if there is no such row.
     pub(super) fn row(&self, row: usize) -> &[f64] {
         let start = row.saturating_mul(self.steps);
-        self.slots.get(start..start.saturating_add(self.steps)).unwrap_or(&[])
+        self.rows.slots.get(start..start.saturating_add(self.steps)).unwrap_or(&[])
+    }
+
+    /// The histogram of `row` at `step`.
+    pub(super) fn histogram(&self, row: usize, step: usize) -> Option<&Histogram> {
+        self.rows.histogram(row, step)
     }
 }
 
@@ -186,7 +206,17 @@ impl VectorOp for Stored<'_> {
         &self.identities
     }
 
-    fn eval(&self, row: usize, _scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+    fn eval(
+        &self,
+        row: usize,
+        _scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
+        match self.rows.histograms.get(row) {
+            Some(stored) => histograms.clone_from(stored),
+            None => histograms.clear(),
+        }
         let slots = self.row(row);
         if slots.len() == out.len() {
             out.copy_from_slice(slots);
@@ -210,8 +240,15 @@ impl VectorOp for Repeated<'_> {
         self.0.rows()
     }
 
-    fn eval(&self, row: usize, _scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+    fn eval(
+        &self,
+        row: usize,
+        _scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
         out.fill(self.0.row(row).first().copied().unwrap_or(ABSENT));
+        histograms.repeat(out.len(), self.0.histogram(row, 0));
         Ok(())
     }
 

@@ -4,13 +4,14 @@ use super::context::Context;
 use super::grid::{Grid, View};
 use super::merge::{Clash, merge_shown};
 use super::operator::{Operator, Scratch, is_absent};
+use super::points::{Histogram, Histograms};
 use super::scalar::Steps;
 use super::select::RangeSource;
 use crate::failure::QueryError;
 use crate::plan::{RangeNode, Window};
-use crate::value::{SeriesPoints, Value, VectorSample};
-use tsdb_core::Labels;
+use crate::value::{HistogramPoint, SeriesPoints, Value, VectorSample};
 use tsdb_core::read::SampleColumns;
+use tsdb_core::{Labels, TimeRange};
 
 /// The points of an instant query.
 ///
@@ -23,15 +24,20 @@ pub(super) fn instant_vector(
 ) -> Result<Value, QueryError> {
     let operator = merge_shown(operator, Clash::SameStep);
     let points = context.parallel(operator.rows().len(), 1, |row, scratch| {
-        let mut slot = [super::operator::ABSENT];
-        operator.eval(row, scratch, &mut slot)?;
+        let (mut slot, mut histograms) = ([super::operator::ABSENT], Histograms::new());
+        operator.eval(row, scratch, &mut slot, &mut histograms)?;
         let [value] = slot;
-        Ok((!is_absent(value)).then_some(value))
+        let histogram = histograms.take(0);
+        Ok((histogram.is_some() || !is_absent(value)).then_some((value, histogram)))
     })?;
     let rows = operator.rows().iter().zip(points);
     let mut samples: Vec<_> = rows
-        .filter_map(|(identity, value)| {
-            Some(VectorSample::new(identity.shown().into_owned(), grid.first(), value?))
+        .filter_map(|(identity, point)| {
+            let labels = identity.shown().into_owned();
+            Some(match point? {
+                (_, Some(histogram)) => VectorSample::of_histogram(labels, grid.first(), histogram),
+                (value, None) => VectorSample::new(labels, grid.first(), value),
+            })
         })
         .collect();
     if !operator.is_ordered() {
@@ -52,19 +58,21 @@ pub(super) fn range_vector(
 ) -> Result<Value, QueryError> {
     let operator = merge_shown(operator, Clash::SameStep);
     let rows = context.parallel(operator.rows().len(), grid.steps(), |row, scratch| {
-        let mut slots = scratch.take_row(grid.steps());
-        let result = operator.eval(row, scratch, &mut slots);
+        let (mut slots, mut histograms) = (scratch.take_row(grid.steps()), Histograms::new());
+        let result = operator.eval(row, scratch, &mut slots, &mut histograms);
         let series = points(grid, &slots);
         scratch.give_row(slots);
         result?;
-        let held = context.budget.hold(series.0.len())?;
-        Ok((series, held))
+        let histograms = histogram_points(grid, &histograms);
+        let held = context.budget.hold(series.0.len().saturating_add(histograms.len()))?;
+        Ok((series, histograms, held))
     })?;
     let labelled = operator.rows().iter().zip(rows);
     let (series, _held): (Vec<_>, Vec<_>) = labelled
-        .filter(|(_, ((times, _), _))| !times.is_empty())
-        .map(|(identity, ((times, values), held))| {
-            (SeriesPoints::new(identity.shown().into_owned(), times, values), held)
+        .filter(|(_, ((times, _), histograms, _))| !(times.is_empty() && histograms.is_empty()))
+        .map(|(identity, ((times, values), histograms, held))| {
+            let series = SeriesPoints::new(identity.shown().into_owned(), times, values);
+            (SeriesPoints { histograms, ..series }, held)
         })
         .unzip();
     Ok(Value::Matrix(by_labels(series)))
@@ -80,6 +88,14 @@ fn points(grid: Grid, slots: &[f64]) -> (Vec<i64>, Vec<f64>) {
         }
     }
     (times, values)
+}
+
+fn histogram_points(grid: Grid, histograms: &Histograms) -> Vec<HistogramPoint> {
+    let point = |(step, histogram): (usize, &Histogram)| HistogramPoint {
+        timestamp: grid.time(step),
+        histogram: histogram.clone(),
+    };
+    histograms.iter().map(point).collect()
 }
 
 fn by_labels(mut series: Vec<SeriesPoints>) -> Vec<SeriesPoints> {
@@ -131,13 +147,10 @@ pub(super) fn window(
     let read = |row: usize, scratch: &mut Scratch| {
         let mut samples = SampleColumns::new();
         source.read(context, row, scratch, &mut samples)?;
-        let start = samples.timestamps.partition_point(|t| *t <= before);
-        let end = samples.timestamps.partition_point(|t| *t <= last);
-        samples.timestamps.truncate(end);
-        samples.values.truncate(end);
-        let start = start.min(end);
-        samples.timestamps.drain(..start);
-        samples.values.drain(..start);
+        match TimeRange::new(before.saturating_add(1), last) {
+            Some(range) => samples.retain_range(range),
+            None => samples.clear(),
+        }
         let held = context.budget.hold(samples.len())?;
         Ok((samples, held))
     };
@@ -147,10 +160,29 @@ pub(super) fn window(
         .filter(|(_, (samples, _))| !samples.is_empty())
         .map(|(identity, (samples, held))| {
             let labels = identity.shown().into_owned();
-            (SeriesPoints::new(labels, samples.timestamps, samples.values), held)
+            (series_of(labels, samples), held)
         })
         .unzip();
     Ok(Value::Matrix(by_labels(series)))
+}
+
+fn series_of(labels: Labels, samples: SampleColumns) -> SeriesPoints {
+    if samples.histograms.is_empty() {
+        return SeriesPoints::new(labels, samples.timestamps, samples.values);
+    }
+    let mut series = SeriesPoints::new(labels, Vec::new(), Vec::new());
+    for ((timestamp, value), histogram) in
+        samples.timestamps.into_iter().zip(samples.values).zip(samples.histograms)
+    {
+        match histogram {
+            Some(histogram) => series.histograms.push(HistogramPoint { timestamp, histogram }),
+            None => {
+                series.timestamps.push(timestamp);
+                series.values.push(value);
+            }
+        }
+    }
+    series
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::build::build_vector;
 use super::context::Context;
 use super::grid::Grid;
 use super::operator::{VectorOp, is_absent};
+use super::points::Histograms;
 use crate::failure::QueryError;
 use crate::plan::{PairFn, ScalarNode};
 
@@ -107,10 +108,11 @@ pub(super) fn smaller(a: f64, b: f64) -> f64 {
 fn only_elements(context: &Context<'_>, vector: &dyn VectorOp, steps: usize) -> Result<Vec<f64>, QueryError> {
     let mut found = vec![(0u8, f64::NAN); steps];
     context.with_scratch(|scratch| {
-        let mut slots = scratch.take_row(steps);
+        // Histograms are no numbers: they do not count.
+        let (mut slots, mut histograms) = (scratch.take_row(steps), Histograms::new());
         for row in 0..vector.rows().len() {
             context.budget.check()?;
-            vector.eval(row, scratch, &mut slots)?;
+            vector.eval(row, scratch, &mut slots, &mut histograms)?;
             for ((count, only), slot) in found.iter_mut().zip(&slots) {
                 if !is_absent(*slot) {
                     *count = count.saturating_add(1);

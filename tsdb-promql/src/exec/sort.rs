@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::groups::{Chosen, Sight};
 use super::operator::{Identity, Operator, Stored, VectorOp, is_absent};
+use super::points::{Histogram, Histograms, Rows};
 use crate::failure::QueryError;
 use crate::num::{ascending_nan_last, compare_natural, descending_nan_last};
 use crate::plan::{SortKey, SortNode};
@@ -13,6 +14,7 @@ struct Element {
     identity: Identity,
     labels: Labels,
     value: f64,
+    histogram: Option<Histogram>,
 }
 
 /// The points of the one step of `operator`, in order.
@@ -29,13 +31,29 @@ pub(super) fn sort<'c>(
     let rows = stored.rows().iter().enumerate();
     let mut elements: Vec<_> = rows
         .filter_map(|(row, identity)| {
-            let value = stored.row(row).first().copied().filter(|slot| !is_absent(*slot))?;
-            Some(Element { identity: identity.clone(), labels: sight.labels(identity), value })
+            let value = stored.row(row).first().copied()?;
+            let histogram = stored.histogram(row, 0).cloned();
+            // Histograms have no order by value: they are left out of it.
+            let kept = match (&node.key, &histogram) {
+                (SortKey::Labels(_), Some(_)) => true,
+                _ => !is_absent(value),
+            };
+            let (identity, labels) = (identity.clone(), sight.labels(identity));
+            kept.then_some(Element { identity, labels, value, histogram })
         })
         .collect();
     elements.sort_by(|a, b| compare(node, a, b));
-    let (identities, values) = elements.into_iter().map(|e| (e.identity, e.value)).unzip();
-    Ok(Box::new(Stored::new(context, identities, values, 1)?.ordered()))
+    let mut histograms = Vec::with_capacity(elements.len());
+    let (identities, values) = elements
+        .into_iter()
+        .map(|element| {
+            let mut row = Histograms::new();
+            row.repeat(1, element.histogram.as_ref());
+            histograms.push(row);
+            (element.identity, element.value)
+        })
+        .unzip();
+    Ok(Box::new(Stored::new(context, identities, Rows::new(values, histograms), 1)?.ordered()))
 }
 
 fn compare(node: &SortNode, a: &Element, b: &Element) -> Ordering {

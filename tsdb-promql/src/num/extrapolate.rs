@@ -37,6 +37,11 @@ impl Extrapolation {
     /// The change of `window`, stretched to the borders of the window where the samples suggest that the series
     /// goes on to them.
     pub(crate) fn apply(self, window: &RateWindow) -> f64 {
+        window.change * self.factor(window)
+    }
+
+    /// What the change of `window` is multiplied with to stretch it.
+    pub(crate) fn factor(self, window: &RateWindow) -> f64 {
         let seconds = |from: Timestamp, to: Timestamp| to.wrapping_sub(from) as f64 / 1000.0;
         let sampled = seconds(window.first_time, window.last_time);
         let average_gap = sampled / (window.samples.saturating_sub(1)) as f64;
@@ -57,7 +62,7 @@ impl Extrapolation {
         if self.per_second {
             factor /= seconds(window.start, window.end);
         }
-        window.change * factor
+        factor
     }
 
     /// A counter is never negative: it started no earlier than where its slope crosses zero.

@@ -173,7 +173,6 @@ impl Builder {
     }
 
     fn vector_binary(&self, binary: &Binary, scope: Scope) -> Result<Lowered<VectorNode>, QueryError> {
-        refuse_trimming(binary)?;
         let scalar_left = value_type(&binary.lhs) == ValueType::Scalar;
         if scalar_left || value_type(&binary.rhs) == ValueType::Scalar {
             let (vector, scalar) =
@@ -187,6 +186,7 @@ impl Builder {
                 scalar: Box::new(scalar.under(invariant)),
                 scalar_left,
                 return_bool: binary.return_bool,
+                span: binary.span,
             };
             return Ok(Lowered::new(VectorNode::VectorScalar(node), invariant));
         }
@@ -199,6 +199,7 @@ impl Builder {
             rhs: rhs.under(invariant),
             matching: binary.matching.clone().unwrap_or_default(),
             return_bool: binary.return_bool,
+            span: binary.span,
         };
         Ok(Lowered::new(VectorNode::Binary(Box::new(node)), invariant))
     }
@@ -227,6 +228,8 @@ impl Builder {
             param: param.map(|p| p.under(invariant)),
             value_label,
             param_span,
+            vector_span: aggregate.expr.span(),
+            span: aggregate.span,
         };
         Ok(Lowered::new(VectorNode::Aggregate(Box::new(node)), invariant))
     }

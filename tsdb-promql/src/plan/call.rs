@@ -92,9 +92,8 @@ impl Builder {
             "histogram_quantile" | "histogram_fraction" | "histogram_quantiles" => {
                 self.histogram(call, scope)
             }
-            // These look at native histograms and start timestamps alone, and floats have neither.
-            "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev"
-            | "histogram_stdvar" | "start_timestamp" => {
+            // Storage keeps no start timestamps.
+            "start_timestamp" => {
                 let vector = self.vector(argument(call, 0)?, scope)?;
                 Ok(Lowered::new(VectorNode::Nothing, vector.invariant))
             }
@@ -212,7 +211,12 @@ impl Builder {
             "histogram_fraction" => HistogramFn::Fraction(next()?.0, next()?.0),
             _ => HistogramFn::Quantiles(text(argument(call, 1)?)?.to_string_lossy(), scalars.collect()),
         };
-        let node = HistogramNode { function, vector: vector.under(invariant), vector_span };
+        let node = HistogramNode {
+            function,
+            vector: vector.under(invariant),
+            vector_span,
+            first_arg: argument(call, 0)?.span(),
+        };
         Ok(Lowered::new(VectorNode::Histogram(Box::new(node)), invariant))
     }
 }

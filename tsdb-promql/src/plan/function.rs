@@ -39,6 +39,8 @@ pub(crate) enum MapFn {
     Timestamp,
     /// `hour(v)` and its kin
     Calendar(CalendarField),
+    /// `histogram_avg(v)` and its kin
+    OfHistogram(MomentFn),
 }
 
 /// A part of a date or time of day.
@@ -89,6 +91,21 @@ pub(crate) enum TrigFn {
     Acosh,
     /// `atanh`
     Atanh,
+}
+
+/// What is asked of a native histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MomentFn {
+    /// `histogram_avg`
+    Mean,
+    /// `histogram_count`
+    Count,
+    /// `histogram_sum`
+    Sum,
+    /// `histogram_stddev`
+    Stddev,
+    /// `histogram_stdvar`
+    Stdvar,
 }
 
 /// A function of two scalars.
@@ -249,6 +266,11 @@ impl MapFn {
             "clamp_min" => Self::ClampMin,
             "clamp_max" => Self::ClampMax,
             "timestamp" => Self::Timestamp,
+            "histogram_avg" => Self::OfHistogram(MomentFn::Mean),
+            "histogram_count" => Self::OfHistogram(MomentFn::Count),
+            "histogram_sum" => Self::OfHistogram(MomentFn::Sum),
+            "histogram_stddev" => Self::OfHistogram(MomentFn::Stddev),
+            "histogram_stdvar" => Self::OfHistogram(MomentFn::Stdvar),
             _ => return TrigFn::by_name(name).map(Self::Trig),
         })
     }

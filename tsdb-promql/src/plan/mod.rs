@@ -11,7 +11,7 @@ mod function;
 mod node;
 
 pub(crate) use build::{QueryTimes, plan};
-pub(crate) use function::{CalendarField, MapFn, PairFn, RangeFn, TrigFn};
+pub(crate) use function::{CalendarField, MapFn, MomentFn, PairFn, RangeFn, TrigFn};
 pub(crate) use node::{
     AggregateNode, BinaryNode, HistogramFn, HistogramNode, LabelJoinNode, LabelReplaceNode, Plan, RangeCall,
     RangeNode, ScalarNode, Selector, SortKey, SortNode, SubqueryNode, VectorNode, VectorScalarNode, Window,

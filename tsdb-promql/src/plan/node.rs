@@ -189,6 +189,8 @@ pub(crate) struct VectorScalarNode {
     pub(crate) scalar_left: bool,
     /// Does a comparison yield 0 and 1 instead of filtering?
     pub(crate) return_bool: bool,
+    /// The text.
+    pub(crate) span: Span,
 }
 
 /// Two vectors with an operator between.
@@ -204,6 +206,8 @@ pub(crate) struct BinaryNode {
     pub(crate) matching: VectorMatching,
     /// Does a comparison yield 0 and 1 instead of filtering?
     pub(crate) return_bool: bool,
+    /// The text.
+    pub(crate) span: Span,
 }
 
 /// An aggregation.
@@ -221,6 +225,10 @@ pub(crate) struct AggregateNode {
     pub(crate) value_label: String,
     /// The text of the parameter.
     pub(crate) param_span: Span,
+    /// The text of the vector.
+    pub(crate) vector_span: Span,
+    /// The text of all.
+    pub(crate) span: Span,
 }
 
 /// `label_replace(vector, destination, template, source, pattern)`.
@@ -273,7 +281,7 @@ pub(crate) enum SortKey {
     Labels(Vec<String>),
 }
 
-/// A function of classic histograms.
+/// A function of histograms, classic or native.
 #[derive(Debug)]
 pub(crate) struct HistogramNode {
     /// Which one.
@@ -282,6 +290,8 @@ pub(crate) struct HistogramNode {
     pub(crate) vector: VectorNode,
     /// The text of the buckets.
     pub(crate) vector_span: Span,
+    /// The text of the first argument.
+    pub(crate) first_arg: Span,
 }
 
 /// Which function of classic histograms, with its scalars.

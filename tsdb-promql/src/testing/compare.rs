@@ -1,7 +1,8 @@
 //! Comparing values with expectations.
 
-use super::{Expected, ExpectedSeries, SequenceValue};
+use super::{Expected, ExpectedSeries, HistogramValue, SequenceValue};
 use crate::value::{SeriesPoints, Value, VectorSample};
+use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::{Labels, Timestamp, is_stale_nan};
 
 /// The largest relative difference of numbers that count as equal.
@@ -71,7 +72,8 @@ fn compare_matrix(matrix: &[SeriesPoints], expected: &[ExpectedSeries], steps: S
     for series in matrix {
         let wanted = expected.iter().rfind(|wanted| wanted.labels == series.labels);
         let Some(wanted) = wanted else {
-            return Err(format!("unexpected metric {} in result, has {:?}", series.labels, series.values));
+            let SeriesPoints { labels, values, histograms, .. } = series;
+            return Err(format!("unexpected metric {labels} in result, has {values:?} {histograms:?}"));
         };
         compare_points(series, &wanted.values, steps)?;
     }
@@ -79,7 +81,7 @@ fn compare_matrix(matrix: &[SeriesPoints], expected: &[ExpectedSeries], steps: S
 }
 
 fn compare_points(series: &SeriesPoints, wanted: &[SequenceValue], steps: Steps) -> Result<(), String> {
-    let mut points = Vec::new();
+    let (mut points, mut histograms) = (Vec::new(), Vec::new());
     for (index, value) in wanted.iter().enumerate() {
         let index = i64::try_from(index).unwrap_or(i64::MAX);
         let at = steps.start.saturating_add(steps.step_ms.saturating_mul(index));
@@ -90,13 +92,43 @@ fn compare_points(series: &SeriesPoints, wanted: &[SequenceValue], steps: Steps)
         match value {
             SequenceValue::Missing => {}
             SequenceValue::Float(value) => points.push((at, *value)),
-            SequenceValue::Histogram(_) => return Err("expected a histogram".into()),
+            SequenceValue::Histogram(value) => histograms.push((at, value)),
         }
     }
+    compare_histograms(series, &histograms)?;
     let actual: Vec<_> = series.timestamps.iter().copied().zip(series.values.iter().copied()).collect();
     let equal = actual.len() == points.len()
         && actual.iter().zip(&points).all(|(a, b)| a.0 == b.0 && almost_equal(a.1, b.1));
     check(equal, || format!("expected points {points:?} for {}, but got {actual:?}", series.labels))
+}
+
+fn compare_histograms(
+    series: &SeriesPoints,
+    wanted: &[(Timestamp, &Box<HistogramValue>)],
+) -> Result<(), String> {
+    let times = |points: &mut dyn Iterator<Item = Timestamp>| points.collect::<Vec<_>>();
+    let actual = times(&mut series.histograms.iter().map(|point| point.timestamp));
+    let expected = times(&mut wanted.iter().map(|(at, _)| *at));
+    check(actual == expected, || {
+        format!("expected histograms of {} at {expected:?}, but got them at {actual:?}", series.labels)
+    })?;
+    let pairs = series.histograms.iter().zip(wanted);
+    pairs
+        .map(|(point, (_, wanted))| compare_histogram(&point.histogram, wanted, &series.labels))
+        .collect::<Result<Vec<_>, _>>()
+        .map(drop)
+}
+
+/// Compares a histogram with what is expected: as data, and the reset hint only if that is given.
+fn compare_histogram(actual: &FloatHistogram, wanted: &HistogramValue, labels: &Labels) -> Result<(), String> {
+    let expected = wanted.histogram().map_err(|error| error.to_string())?;
+    let same_hint = !wanted.checks_hint() || expected.reset_hint() == actual.reset_hint();
+    check(same_hint && actual.nearly_equals(&expected, EPSILON), || {
+        let hint = if same_hint { "" } else { " (the hints differ)" };
+        format!(
+            "expected histogram {expected:?} for {labels} but got {actual:?}{hint}",
+        )
+    })
 }
 
 fn compare_vector(vector: &[VectorSample], expected: &[ExpectedSeries], ordered: bool) -> Result<(), String> {
@@ -110,9 +142,18 @@ fn compare_vector(vector: &[VectorSample], expected: &[ExpectedSeries], ordered:
         })?;
         let wanted = match expected.get(place).and_then(|wanted| wanted.values.first()) {
             Some(SequenceValue::Float(value)) => *value,
-            Some(SequenceValue::Histogram(_)) => return Err("expected a histogram".into()),
+            Some(SequenceValue::Histogram(wanted)) => {
+                let Some(actual) = &sample.histogram else {
+                    return Err(format!("expected a histogram for {labels}, but got {}", sample.value));
+                };
+                compare_histogram(actual, wanted, labels)?;
+                continue;
+            }
             Some(SequenceValue::Missing) | None => 0.0,
         };
+        if let Some(actual) = &sample.histogram {
+            return Err(format!("expected {wanted} for {labels}, but got the histogram {actual}"));
+        }
         check(almost_equal(sample.value, wanted), || {
             format!("expected {wanted} for {labels} but got {}", sample.value)
         })?;

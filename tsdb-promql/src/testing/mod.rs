@@ -5,6 +5,7 @@
 //! returns a [`Report`]: one [`Outcome`] for each evaluation. Loads go through the write traits of `tsdb-core`, so
 //! that the same scripts test every storage.
 
+mod classic;
 mod compare;
 mod evaluator;
 mod report;
@@ -20,7 +21,7 @@ pub use script::{
     Command, Eval, Expectation, Expected, ExpectedSeries, Load, LoadedSeries, Script, ScriptError, TextMatch,
     Times,
 };
-pub use series::{HistogramLiteral, HistogramValue, ResetHint, SequenceValue, parse_series};
+pub use series::{HistogramLiteral, HistogramValue, SequenceValue, parse_series};
 
 #[cfg(test)]
 mod tests;

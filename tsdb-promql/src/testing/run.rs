@@ -1,10 +1,11 @@
 //! Running a script.
 
+use super::classic::custom_histograms;
 use super::compare::{Steps, check_sorted, compare};
 use super::report::{CaseReport, Outcome, Report};
 use super::rewrite::{other_times, pinned};
 use super::script::{
-    Command, Eval, Expectation, Expected, Load, LoadedSeries, Script, ScriptError, TextMatch, Times,
+    Command, Eval, Expectation, Expected, Load, Script, ScriptError, TextMatch, Times,
 };
 use super::{Evaluator, SequenceValue};
 use crate::annotation::Annotations;
@@ -13,8 +14,9 @@ use crate::failure::{QueryError, QueryErrorKind};
 use crate::parse::ParseOptions;
 use crate::value::{ScalarPoint, Value, VectorSample};
 use tsdb_core::read::Queryable;
-use tsdb_core::write::Appendable;
-use tsdb_core::{Labels, METRIC_NAME, Matcher, Timestamp};
+use tsdb_core::histogram::FloatHistogram;
+use tsdb_core::write::{Appendable, Appender};
+use tsdb_core::{Labels, Matcher, SeriesRef, Timestamp};
 
 /// Storage that scripts load into and query.
 pub trait ScriptStorage: Queryable + Appendable {
@@ -36,13 +38,13 @@ pub fn test_options() -> ParseOptions {
 /// Runs `script`: loads into storages that `open` makes, one at the beginning and one for each `clear`, and
 /// evaluates with `evaluator`.
 pub fn run(script: &Script, evaluator: &dyn Evaluator, open: &dyn Fn() -> Box<dyn ScriptStorage>) -> Report {
-    let mut runner = Runner { evaluator, storage: open(), beyond_floats: Vec::new() };
+    let mut runner = Runner { evaluator, storage: open(), beyond_traits: Vec::new() };
     let mut report = Report::default();
     for command in &script.commands {
         match command {
             Command::Clear => {
                 runner.storage = open();
-                runner.beyond_floats.clear();
+                runner.beyond_traits.clear();
             }
             Command::Load(load) => {
                 if let Err(error) = runner.load(load) {
@@ -59,7 +61,6 @@ pub fn run(script: &Script, evaluator: &dyn Evaluator, open: &dyn Fn() -> Box<dy
     report
 }
 
-const HISTOGRAMS: &str = "native histograms";
 const START_TIMESTAMPS: &str = "start timestamps";
 
 /// Why an evaluation did not pass.
@@ -77,20 +78,21 @@ impl From<String> for Fault {
 struct Runner<'a> {
     evaluator: &'a dyn Evaluator,
     storage: Box<dyn ScriptStorage>,
-    /// Series whose samples are more than the traits of core can carry so far, and what they are.
-    beyond_floats: Vec<(Labels, &'static str)>,
+    /// Series with start timestamps, which the traits of core do not carry.
+    beyond_traits: Vec<Labels>,
 }
 
 impl Runner<'_> {
     fn load(&mut self, load: &Load) -> Result<(), ScriptError> {
-        for series in &load.series {
-            self.note_beyond_floats(series, load.with_nhcb)?;
-        }
+        let started = load.series.iter().filter(|series| series.start_offsets.is_some());
+        self.beyond_traits.extend(started.map(|series| series.labels.clone()));
         let mut appender = self.storage.appender();
         for series in &load.series {
             let mut reference = None;
             for (index, value) in series.values.iter().enumerate() {
-                let SequenceValue::Float(value) = value else { continue };
+                if matches!(value, SequenceValue::Missing) {
+                    continue;
+                }
                 let at = load.step_ms.saturating_mul(i64::try_from(index).unwrap_or(i64::MAX));
                 let reference = match reference {
                     Some(reference) => reference,
@@ -99,7 +101,20 @@ impl Runner<'_> {
                         *reference.insert(named.map_err(|error| ScriptError::new(error.to_string()))?)
                     }
                 };
-                appender.append(reference, at, *value);
+                match value {
+                    SequenceValue::Missing => {}
+                    SequenceValue::Float(value) => appender.append(reference, at, *value),
+                    SequenceValue::Histogram(value) => append_histogram(&mut *appender, reference, at, value.histogram()?)?,
+                }
+            }
+        }
+        if load.with_nhcb {
+            for (labels, samples) in custom_histograms(load)? {
+                let named = appender.series(&labels);
+                let reference = named.map_err(|error| ScriptError::new(error.to_string()))?;
+                for (at, histogram) in samples {
+                    append_histogram(&mut *appender, reference, at, histogram)?;
+                }
             }
         }
         let report = appender.commit().map_err(|error| ScriptError::new(error.to_string()))?;
@@ -109,27 +124,6 @@ impl Runner<'_> {
             }
             None => Ok(()),
         }
-    }
-
-    fn note_beyond_floats(&mut self, series: &LoadedSeries, with_nhcb: bool) -> Result<(), ScriptError> {
-        let labels = &series.labels;
-        if series.values.iter().any(|value| matches!(value, SequenceValue::Histogram(_))) {
-            self.beyond_floats.push((labels.clone(), HISTOGRAMS));
-        }
-        if series.start_offsets.is_some() {
-            self.beyond_floats.push((labels.clone(), START_TIMESTAMPS));
-        }
-        if with_nhcb {
-            let suffixes = ["_bucket", "_sum", "_count"];
-            let base = suffixes.iter().find_map(|suffix| labels.metric_name().strip_suffix(suffix));
-            if let Some(base) = base {
-                let others = labels.iter().filter(|(name, _)| *name != METRIC_NAME && *name != "le");
-                let converted = Labels::from_pairs(others.chain([(METRIC_NAME, base)]))
-                    .map_err(|error| ScriptError::new(error.to_string()))?;
-                self.beyond_floats.push((converted, HISTOGRAMS));
-            }
-        }
-        Ok(())
     }
 
     fn eval(&self, eval: &Eval) -> Outcome {
@@ -142,7 +136,7 @@ impl Runner<'_> {
 
     fn try_eval(&self, eval: &Eval) -> Result<(), Fault> {
         let expr = crate::parse(&eval.expr, &test_options()).map_err(|error| error.to_string())?;
-        if let Some(what) = self.needs(&expr, &eval.expectation) {
+        if let Some(what) = self.needs(&expr) {
             return Err(Fault::Unsupported(what.into()));
         }
         match eval.times {
@@ -163,24 +157,15 @@ impl Runner<'_> {
         }
     }
 
-    /// Something beyond floats that the case is about.
-    fn needs(&self, expr: &Expr, expectation: &Expectation) -> Option<&'static str> {
-        let expects_histogram = match &expectation.value {
-            Expected::Series(series) => series
-                .iter()
-                .any(|series| series.values.iter().any(|v| matches!(v, SequenceValue::Histogram(_)))),
-            _ => false,
-        };
-        if expects_histogram {
-            return Some(HISTOGRAMS);
-        }
+    /// Something that is missing and that the case is about.
+    fn needs(&self, expr: &Expr) -> Option<&'static str> {
         let mut selectors = Selectors(Vec::new());
         walk(expr, &mut selectors);
         let selected = |labels: &Labels| {
             let accepts = |matcher: &Matcher| matcher.matches(labels.get(matcher.name()).unwrap_or(""));
             selectors.0.iter().any(|matchers| matchers.iter().all(accepts))
         };
-        self.beyond_floats.iter().find(|(labels, _)| selected(labels)).map(|(_, what)| *what)
+        self.beyond_traits.iter().any(selected).then_some(START_TIMESTAMPS)
     }
 
     /// Evaluates once, and once more as the middle step of a range query.
@@ -221,6 +206,9 @@ impl Runner<'_> {
         };
         check_sorted(&matrix)?;
         let middle = matrix.into_iter().filter_map(|series| {
+            if let Some(point) = series.histograms.iter().find(|point| point.timestamp == at) {
+                return Some(VectorSample::of_histogram(series.labels, at, point.histogram.clone()));
+            }
             let index = series.timestamps.iter().position(|t| *t == at)?;
             Some(VectorSample::new(series.labels, at, *series.values.get(index)?))
         });
@@ -262,6 +250,16 @@ impl Runner<'_> {
             }
         }
     }
+}
+
+fn append_histogram(
+    appender: &mut dyn Appender,
+    series: SeriesRef,
+    at: Timestamp,
+    histogram: FloatHistogram,
+) -> Result<(), ScriptError> {
+    let added = appender.append_histogram(series, at, histogram);
+    added.map_err(|error| ScriptError::new(error.to_string()))
 }
 
 fn fault_of(error: QueryError) -> Fault {

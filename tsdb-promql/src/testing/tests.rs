@@ -97,18 +97,29 @@ fn every_wrong_expectation_fails() {
 }
 
 #[test]
-fn what_needs_more_than_floats_is_unsupported_and_says_so() {
-    for (eval, reason) in [
-        ("eval instant at 1m h", "native histograms"),
-        ("eval instant at 1m {__name__=~\"h|foo\"}", "native histograms"),
-        ("eval instant at 1m foo\n    foo {{count:1}}", "native histograms"),
-        ("eval instant at 3m rate(s[3m])", "start timestamps"),
-    ] {
-        let report = outcomes(eval);
-        let unsupported = Outcome::Unsupported { reason: reason.into() };
-        assert_eq!(report.cases[0].outcome, unsupported, "{eval}");
+fn what_needs_start_timestamps_is_unsupported_and_says_so() {
+    let report = outcomes("eval instant at 3m rate(s[3m])");
+    let unsupported = Outcome::Unsupported { reason: "start timestamps".into() };
+    assert_eq!(report.cases[0].outcome, unsupported);
+    assert_eq!(outcomes("clear\neval instant at 1m s").passed(), 1);
+}
+
+#[test]
+fn histograms_and_numbers_are_told_apart() {
+    let cases = [
+        ("h", "h {{schema:0 count:1 sum:1 buckets:[1]}}", true),
+        ("h", "h {{schema:0 count:1 sum:1.000000001 buckets:[1]}}", true),
+        ("h", "h {{schema:0 count:1 sum:2 buckets:[1]}}", false),
+        ("h", "h 1", false),
+        ("foo{a=\"1\"}", "foo{a=\"1\"} {{count:1}}", false),
+        ("h", "h {{schema:0 count:1 sum:1 buckets:[1] counter_reset_hint:gauge}}", false),
+    ];
+    for (query, expectation, right) in cases {
+        for times in ["instant at 1m", "range from 1m to 1m step 1m"] {
+            let report = outcomes(&format!("eval {times} {query}\n    {expectation}\n"));
+            assert_eq!(report.passed() == 1, right, "{times} {query} {expectation}: {report}");
+        }
     }
-    assert_eq!(outcomes("clear\neval instant at 1m h").passed(), 1);
 }
 
 #[test]

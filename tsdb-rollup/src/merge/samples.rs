@@ -6,7 +6,9 @@
 use std::borrow::Borrow;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 use tsdb_core::Timestamp;
+use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::read::SampleColumns;
 
 /// Replaces `into` by the samples of all `sources`, in order of time, one per timestamp: that of the last source
@@ -55,6 +57,8 @@ struct Cursor<'a> {
     source: usize,
     timestamps: &'a [Timestamp],
     values: &'a [f64],
+    /// Empty if there are none.
+    histograms: &'a [Option<Arc<FloatHistogram>>],
 }
 
 impl<'a> Cursor<'a> {
@@ -62,7 +66,7 @@ impl<'a> Cursor<'a> {
         let length = columns.timestamps.len().min(columns.values.len());
         let timestamps = columns.timestamps.get(..length)?;
         let values = columns.values.get(..length)?;
-        Some(Self { head: *timestamps.first()?, source, timestamps, values })
+        Some(Self { head: *timestamps.first()?, source, timestamps, values, histograms: &columns.histograms })
     }
 
     fn last(&self) -> Timestamp {
@@ -81,14 +85,22 @@ impl<'a> Cursor<'a> {
     }
 
     fn copy(&self, count: usize, into: &mut SampleColumns) {
+        if !(self.histograms.is_empty() && into.histograms.is_empty()) {
+            into.histograms.resize(into.timestamps.len(), None);
+            into.histograms.extend(self.histograms.iter().take(count).cloned());
+        }
         into.timestamps.extend(self.timestamps.iter().take(count));
         into.values.extend(self.values.iter().take(count));
+        if !into.histograms.is_empty() {
+            into.histograms.resize(into.timestamps.len(), None);
+        }
     }
 
     fn advance(self, count: usize) -> Option<Self> {
         let timestamps = self.timestamps.get(count..)?;
         let values = self.values.get(count..)?;
-        Some(Self { head: *timestamps.first()?, source: self.source, timestamps, values })
+        let histograms = self.histograms.get(count..).unwrap_or(&[]);
+        Some(Self { head: *timestamps.first()?, source: self.source, timestamps, values, histograms })
     }
 }
 

@@ -336,7 +336,9 @@ fn assert_found(file: &str, change: &dyn Fn(&mut Vec<u8>), what: &str) {
         let (_, timestamps, values) = series.iter().find(|(labels, ..)| *labels == found.labels).unwrap();
         columns.clear();
         if block.read(&found.chunks, TimeRange::ALL, &mut columns).is_ok() {
-            let wanted = SampleColumns { timestamps: timestamps.clone(), values: values.clone() };
+            let mut wanted = SampleColumns::new();
+            wanted.timestamps.clone_from(timestamps);
+            wanted.values.clone_from(values);
             assert_eq!(bits(&columns), bits(&wanted), "{file}: {what} is served");
         }
     }

@@ -2,6 +2,7 @@
 
 use super::super::context::Context;
 use super::super::operator::{ABSENT, Identity, Operator, Stored, VectorOp, is_absent};
+use super::super::points::Rows;
 use super::Grouped;
 use crate::ast::Grouping;
 use crate::failure::QueryError;
@@ -31,33 +32,52 @@ pub(super) fn count_values<'c>(
     let groups = Grouped::new(context, operator.rows(), &grouping);
     let mut counts = Counts { rows: HashMap::new(), labels: Vec::new(), slots: Vec::new(), steps };
     for (identity, members) in groups.identities.iter().zip(&groups.members) {
-        let slots = context.compute(operator, members, steps)?;
-        let _held = context.budget.hold(slots.len())?;
-        for row in slots.chunks(steps.max(1)) {
-            for (step, value) in row.iter().enumerate().filter(|(_, slot)| !is_absent(**slot)) {
-                let key = if hides_value { 0 } else { canonical_bits(*value) };
-                let slot = counts.slot(context, step, key, || match hides_value {
-                    true => identity.labels.clone(),
-                    false => with_value(identity, node, *value),
-                })?;
+        let computed = context.compute(operator, members, steps)?;
+        let _held = context.budget.hold(computed.slots.len())?;
+        for (row, slots) in computed.slots.chunks(steps.max(1)).enumerate() {
+            for (step, value) in slots.iter().enumerate() {
+                let histogram = computed.histogram(row, step);
+                let key = match histogram {
+                    None if is_absent(*value) => continue,
+                    _ if hides_value => Key::Hidden,
+                    None => Key::Number(canonical_bits(*value)),
+                    Some(histogram) => Key::Text(histogram.to_string()),
+                };
+                let labels = || match (hides_value, histogram) {
+                    (true, _) => identity.labels.clone(),
+                    (false, None) => with_value(identity, node, &go_decimal(*value)),
+                    (false, Some(histogram)) => with_value(identity, node, &histogram.to_string()),
+                };
+                let slot = counts.slot(context, step, key, labels)?;
                 *slot = if is_absent(*slot) { 1.0 } else { *slot + 1.0 };
             }
         }
         counts.rows.clear();
     }
     let identities = counts.labels.into_iter().map(Identity::new).collect();
-    Ok(Box::new(Stored::new(context, identities, counts.slots, steps)?))
+    Ok(Box::new(Stored::new(context, identities, Rows::of_numbers(counts.slots), steps)?))
 }
 
-fn with_value(group: &Identity, node: &AggregateNode, value: f64) -> Labels {
+fn with_value(group: &Identity, node: &AggregateNode, value: &str) -> Labels {
     let mut builder = LabelsBuilder::from_labels(&group.labels);
-    builder.set(&node.value_label, &go_decimal(value));
+    builder.set(&node.value_label, value);
     builder.build().unwrap_or_else(|_| group.labels.clone())
+}
+
+/// What tells values apart.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Key {
+    /// Nothing: the label of the value does not show.
+    Hidden,
+    /// The bits of a number.
+    Number(u64),
+    /// A histogram as it is written.
+    Text(String),
 }
 
 struct Counts {
     /// The row of each value of the group at hand.
-    rows: HashMap<u64, usize>,
+    rows: HashMap<Key, usize>,
     labels: Vec<Labels>,
     slots: Vec<f64>,
     steps: usize,
@@ -69,7 +89,7 @@ impl Counts {
         &mut self,
         context: &Context<'_>,
         step: usize,
-        value: u64,
+        value: Key,
         labels: impl Fn() -> Labels,
     ) -> Result<&mut f64, QueryError> {
         let row = match self.rows.entry(value) {

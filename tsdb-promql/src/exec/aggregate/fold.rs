@@ -4,7 +4,9 @@
 //! parallel, each in the order of its series, and joined in order. So a result is the same on any machine.
 
 use super::super::operator::{ABSENT, Scratch, as_point, is_absent};
+use super::super::points::{Histograms, Rows};
 use super::Input;
+use super::histograms::{Member, with_histograms};
 use crate::failure::QueryError;
 use crate::num::{KahanSum, MeanAccumulator, VarianceAccumulator};
 use std::sync::{Mutex, PoisonError};
@@ -23,7 +25,7 @@ pub(super) trait Accumulator: Copy + Default + Send {
 const CHUNK: usize = 64;
 
 /// The results of all groups, one row behind the other.
-pub(super) fn fold<A: Accumulator>(input: &Input<'_, '_>) -> Result<Vec<f64>, QueryError> {
+pub(super) fn fold<A: Accumulator>(input: &Input<'_, '_>) -> Result<Rows, QueryError> {
     let steps = input.steps;
     let chunks: Vec<(usize, &[usize])> = input
         .groups
@@ -37,9 +39,13 @@ pub(super) fn fold<A: Accumulator>(input: &Input<'_, '_>) -> Result<Vec<f64>, Qu
     let places: Vec<Mutex<&mut [f64]>> = slots.chunks_mut(steps.max(1)).map(Mutex::new).collect();
     let largest = chunks.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0);
     // Most groups are one chunk: those are finished at once, and what they have taken in is forgotten.
+    let met = Mutex::new(Vec::new());
     let open = input.context.parallel(chunks.len(), steps.saturating_mul(largest), |index, scratch| {
         let Some((group, rows)) = chunks.get(index) else { return Ok(None) };
-        let totals = accumulate::<A>(input, rows, scratch)?;
+        let (totals, histograms) = accumulate::<A>(input, rows, scratch)?;
+        if !histograms.is_empty() {
+            met.lock().unwrap_or_else(PoisonError::into_inner).push((index, *group, histograms));
+        }
         let members = input.groups.members.get(*group).map_or(0, Vec::len);
         if members > rows.len() {
             return Ok(Some((*group, totals)));
@@ -57,7 +63,8 @@ pub(super) fn fold<A: Accumulator>(input: &Input<'_, '_>) -> Result<Vec<f64>, Qu
         finish(&places, group, &totals);
     }
     drop(places);
-    Ok(slots)
+    let met = met.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if met.is_empty() { Ok(Rows::of_numbers(slots)) } else { with_histograms(input, slots, met) }
 }
 
 fn finish<A: Accumulator>(places: &[Mutex<&mut [f64]>], group: usize, totals: &[A]) {
@@ -72,12 +79,16 @@ fn accumulate<A: Accumulator>(
     input: &Input<'_, '_>,
     rows: &[usize],
     scratch: &mut Scratch,
-) -> Result<Vec<A>, QueryError> {
+) -> Result<(Vec<A>, Vec<Member>), QueryError> {
     let mut accumulators = vec![A::default(); input.steps];
     let mut slots = scratch.take_row(input.steps);
+    let (mut histograms, mut members) = (Histograms::new(), Vec::new());
     for row in rows {
         input.context.budget.check()?;
-        input.operator.eval(*row, scratch, &mut slots)?;
+        input.operator.eval(*row, scratch, &mut slots, &mut histograms)?;
+        if !histograms.is_empty() {
+            members.push(Member { row: *row, histograms: std::mem::take(&mut histograms) });
+        }
         for (accumulator, slot) in accumulators.iter_mut().zip(&slots) {
             if !is_absent(*slot) {
                 accumulator.add(*slot);
@@ -85,7 +96,7 @@ fn accumulate<A: Accumulator>(
         }
     }
     scratch.give_row(slots);
-    Ok(accumulators)
+    Ok((accumulators, members))
 }
 
 /// `sum`.

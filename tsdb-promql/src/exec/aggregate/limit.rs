@@ -2,6 +2,7 @@
 
 use super::super::groups::{Chosen, Sight};
 use super::super::operator::{ABSENT, Identity, Operator, Scratch, VectorOp, is_absent};
+use super::super::points::Histograms;
 use super::super::scalar::Steps;
 use super::Input;
 use super::top::{chosen_rows, counts};
@@ -12,19 +13,23 @@ use crate::span::Span;
 /// At each step the first points of each group.
 pub(super) fn limit_k<'c>(input: &Input<'_, 'c>, param: &Steps) -> Result<Operator<'c>, QueryError> {
     let counts = counts(param, input.steps)?;
-    let mut groups = Vec::new();
+    let (mut groups, mut chosen_histograms) = (Vec::new(), Vec::new());
     for members in &input.groups.members {
         let mut chosen: Vec<Vec<(usize, f64)>> = vec![Vec::new(); input.steps];
         input.context.with_scratch(|scratch| {
-            let mut slots = scratch.take_row(input.steps);
+            let (mut slots, mut histograms) = (scratch.take_row(input.steps), Histograms::new());
             for row in members {
                 input.context.budget.check()?;
                 if chosen.iter().zip(&counts).all(|(chosen, count)| chosen.len() >= *count) {
                     break;
                 }
-                input.operator.eval(*row, scratch, &mut slots)?;
-                for ((chosen, count), slot) in chosen.iter_mut().zip(&counts).zip(&slots) {
-                    if !is_absent(*slot) && chosen.len() < *count {
+                input.operator.eval(*row, scratch, &mut slots, &mut histograms)?;
+                let places = chosen.iter_mut().zip(&counts).zip(&slots).enumerate();
+                for (step, ((chosen, count), slot)) in places.filter(|(_, ((c, count), _))| c.len() < **count) {
+                    if let Some(histogram) = histograms.take(step) {
+                        chosen.push((*row, ABSENT));
+                        chosen_histograms.push((*row, step, histogram));
+                    } else if !is_absent(*slot) && chosen.len() < *count {
                         chosen.push((*row, *slot));
                     }
                 }
@@ -34,7 +39,7 @@ pub(super) fn limit_k<'c>(input: &Input<'_, 'c>, param: &Steps) -> Result<Operat
         })?;
         groups.push(chosen);
     }
-    chosen_rows(input, groups)
+    chosen_rows(input, groups, chosen_histograms)
 }
 
 /// Series whose hash lies in the part of all hashes that the parameter asks for: from below if it is positive, from
@@ -73,14 +78,21 @@ impl VectorOp for Sampled<'_, '_, '_> {
         self.input.operator.rows()
     }
 
-    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+    fn eval(
+        &self,
+        row: usize,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
         let offset = self.offsets.get(row).copied().unwrap_or(0.0);
-        self.input.operator.eval(row, scratch, out)?;
+        self.input.operator.eval(row, scratch, out, histograms)?;
         for (step, slot) in out.iter_mut().enumerate() {
             let ratio = self.ratios.at(step).clamp(-1.0, 1.0);
             let chosen = if ratio >= 0.0 { offset < ratio } else { offset >= 1.0 + ratio };
             if !chosen {
                 *slot = ABSENT;
+                histograms.take(step);
             }
         }
         Ok(())

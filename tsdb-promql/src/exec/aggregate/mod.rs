@@ -6,6 +6,7 @@
 
 mod count_values;
 mod fold;
+mod histograms;
 mod limit;
 mod quantile;
 mod top;
@@ -16,10 +17,13 @@ use super::grid::Grid;
 use super::groups::{Chosen, Groups, Sight, members_of};
 use super::operator::{Identity, NoSeries, Operator, Stored, VectorOp};
 use super::scalar::{Steps, eval_scalar};
+use super::points::Rows;
+use crate::annotation::Annotation;
 use crate::ast::{AggregateOp, Grouping};
 use crate::failure::QueryError;
 use crate::num::{MeanAccumulator, VarianceAccumulator};
 use crate::plan::AggregateNode;
+use crate::span::Span;
 use fold::{Counted, Largest, One, Smallest, Summed, fold};
 
 /// Which series form a group.
@@ -61,6 +65,16 @@ pub(super) struct Input<'a, 'c> {
     pub(super) groups: Grouped,
     /// Number of steps.
     pub(super) steps: usize,
+    /// The aggregation.
+    pub(super) node: &'a AggregateNode,
+}
+
+impl Input<'_, '_> {
+    /// Notes that histograms are left out.
+    fn ignore_histograms(&self, span: Span) {
+        let aggregation = self.node.op.name();
+        self.context.annotate(Annotation::HistogramIgnoredInAggregation { aggregation }, span);
+    }
 }
 
 /// The operator of `node`.
@@ -80,7 +94,7 @@ pub(super) fn aggregate<'c>(
         return count_values::count_values(context, &*operator, node, steps);
     }
     let groups = Grouped::new(context, operator.rows(), &node.grouping);
-    let input = Input { context, operator: &*operator, groups, steps };
+    let input = Input { context, operator: &*operator, groups, steps, node };
     let slots = match node.op {
         AggregateOp::Sum => fold::<Summed>(&input)?,
         AggregateOp::Avg => fold::<MeanAccumulator>(&input)?,
@@ -90,10 +104,11 @@ pub(super) fn aggregate<'c>(
         AggregateOp::Group => fold::<One>(&input)?,
         AggregateOp::Stdvar => fold::<VarianceAccumulator>(&input)?,
         AggregateOp::Stddev => {
-            let variances = fold::<VarianceAccumulator>(&input)?;
-            variances.into_iter().map(square_root).collect()
+            let mut variances = fold::<VarianceAccumulator>(&input)?;
+            variances.slots.iter_mut().for_each(|slot| *slot = square_root(*slot));
+            variances
         }
-        AggregateOp::Quantile => quantile::quantiles(&input, &param, node.param_span)?,
+        AggregateOp::Quantile => Rows::of_numbers(quantile::quantiles(&input, &param, node.param_span)?),
         AggregateOp::TopK | AggregateOp::BottomK => {
             return top::top(&input, &param, node.op == AggregateOp::TopK);
         }

@@ -18,7 +18,11 @@ pub(super) fn quantiles(
     let mut result = Vec::with_capacity(input.groups.members.len().saturating_mul(input.steps));
     let mut values = Vec::new();
     for members in &input.groups.members {
-        let slots = input.context.compute(input.operator, members, input.steps)?;
+        let computed = input.context.compute(input.operator, members, input.steps)?;
+        if computed.has_histograms() {
+            input.ignore_histograms(input.node.vector_span);
+        }
+        let slots = computed.slots;
         let _held = input.context.budget.hold(slots.len())?;
         for step in 0..input.steps {
             values.clear();

@@ -1,6 +1,7 @@
 //! `topk` and `bottomk`: the largest or smallest points of each group and step, under their own labels.
 
 use super::super::operator::{ABSENT, Identity, NoSeries, Operator, Stored, is_absent};
+use super::super::points::{Histogram, Histograms, Rows};
 use super::super::scalar::Steps;
 use super::Input;
 use crate::failure::QueryError;
@@ -26,17 +27,20 @@ pub(super) fn top<'c>(
         |group, scratch| {
             let members = input.groups.members.get(group).map_or(&[][..], Vec::as_slice);
             let mut best = Best::new(input, members.len(), &counts, order)?;
-            let mut slots = scratch.take_row(input.steps);
+            let (mut slots, mut histograms) = (scratch.take_row(input.steps), Histograms::new());
             for row in members {
                 input.context.budget.check()?;
-                input.operator.eval(*row, scratch, &mut slots)?;
+                input.operator.eval(*row, scratch, &mut slots, &mut histograms)?;
+                if histograms.iter().next().is_some() {
+                    input.ignore_histograms(input.node.span);
+                }
                 best.offer(*row, &slots);
             }
             scratch.give_row(slots);
             Ok(best.steps)
         },
     )?;
-    chosen_rows(input, parts)
+    chosen_rows(input, parts, Vec::new())
 }
 
 /// How many points are wanted at each step.
@@ -106,10 +110,12 @@ impl<'a> Best<'a> {
     }
 }
 
-/// The rows that were chosen at any step, with the points of those steps.
+/// The rows that were chosen at any step, with the points of those steps. A histogram, given with its row and step, is
+/// chosen as an absent slot.
 pub(super) fn chosen_rows<'c>(
     input: &Input<'_, 'c>,
     groups: Vec<Vec<Vec<(usize, f64)>>>,
+    chosen_histograms: Vec<(usize, usize, Histogram)>,
 ) -> Result<Operator<'c>, QueryError> {
     let mut places = BTreeMap::new();
     let mut identities: Vec<Identity> = Vec::new();
@@ -132,6 +138,12 @@ pub(super) fn chosen_rows<'c>(
             }
         }
     }
-    let stored = Stored::new(input.context, identities, slots, input.steps)?;
+    let mut histograms = vec![Histograms::new(); identities.len()];
+    for (row, step, histogram) in chosen_histograms {
+        if let Some(row) = places.get(&row).and_then(|place| histograms.get_mut(*place)) {
+            row.set(step, input.steps, histogram);
+        }
+    }
+    let stored = Stored::new(input.context, identities, Rows::new(slots, histograms), input.steps)?;
     Ok(Box::new(if input.steps == 1 { stored.ordered() } else { stored }))
 }

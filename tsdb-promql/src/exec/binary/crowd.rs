@@ -5,7 +5,8 @@
 
 use super::super::absent::Presence;
 use super::super::context::Context;
-use super::super::operator::{ABSENT, Identity, VectorOp, is_absent};
+use super::super::operator::{ABSENT, Identity, VectorOp};
+use super::super::points::{Histograms, Point};
 use super::join::Rules;
 use crate::ast::quote;
 use crate::failure::QueryError;
@@ -28,7 +29,8 @@ pub(super) struct CrowdRules<'a, 'n> {
 }
 
 type Members = (Vec<usize>, Vec<usize>);
-type Rows = Vec<(Identity, Vec<f64>)>;
+type Rows = Vec<(Identity, Vec<f64>, Histograms)>;
+type Row<'a> = (&'a Identity, Vec<f64>, Histograms);
 
 /// The rows of all crowds, each given by its members on the many and on the one side.
 ///
@@ -56,17 +58,19 @@ pub(super) fn evaluate_crowd(crowd: &CrowdRules<'_, '_>, crowds: &[Members]) -> 
 /// The points of one match group.
 struct Group<'a, 'n> {
     crowd: &'a CrowdRules<'a, 'n>,
-    many: Vec<(&'a Identity, Vec<f64>)>,
-    one: Vec<(&'a Identity, Vec<f64>)>,
+    many: Vec<Row<'a>>,
+    one: Vec<Row<'a>>,
 }
 
 impl<'a, 'n> Group<'a, 'n> {
     fn load(crowd: &'a CrowdRules<'a, 'n>, members: &Members) -> Result<Self, QueryError> {
         let load = |operator: &'a dyn VectorOp, rows: &[usize]| {
-            let slots = crowd.context.compute(operator, rows, crowd.steps)?;
+            let computed = crowd.context.compute(operator, rows, crowd.steps)?;
             let identities = rows.iter().filter_map(|row| operator.rows().get(*row));
-            let rows = slots.chunks(crowd.steps.max(1)).map(<[f64]>::to_vec);
-            Ok::<_, QueryError>(identities.zip(rows).collect::<Vec<_>>())
+            let rows = computed.slots.chunks(crowd.steps.max(1)).map(<[f64]>::to_vec);
+            let histograms = computed.histograms.into_iter().chain(std::iter::repeat(Histograms::new()));
+            let rows = identities.zip(rows).zip(histograms);
+            Ok::<_, QueryError>(rows.map(|((identity, slots), h)| (identity, slots, h)).collect::<Vec<_>>())
         };
         Ok(Self { crowd, many: load(crowd.many, &members.0)?, one: load(crowd.one, &members.1)? })
     }
@@ -118,13 +122,14 @@ impl<'a, 'n> Group<'a, 'n> {
             let mut pairs = Vec::new();
             let one = points_at(&self.one, step).next();
             for (many, value) in points_at(&self.many, step) {
-                let filled = || rules.one_fill.map(|fill| (self.stand_in(many), fill));
-                if let Some((one, one_value)) = one.map(|(i, v)| (i.clone(), v)).or_else(filled) {
+                let filled = || rules.one_fill.map(|fill| (self.stand_in(many), Point::Number(fill)));
+                let found = one.as_ref().map(|(identity, point)| ((*identity).clone(), point.clone()));
+                if let Some((one, one_value)) = found.or_else(filled) {
                     pairs.push((many.clone(), value, one, one_value));
                 }
             }
             if let (true, Some((one, one_value)), Some(fill)) = (pairs.is_empty(), one, rules.many_fill) {
-                pairs.push((self.stand_in(one), fill, one.clone(), one_value));
+                pairs.push((self.stand_in(one), Point::Number(fill), one.clone(), one_value));
             }
             if rules.is_one_to_one() && pairs.len() > 1 {
                 return Err(QueryError::execution(
@@ -132,7 +137,8 @@ impl<'a, 'n> Group<'a, 'n> {
                 ));
             }
             for (many, value, one, one_value) in pairs {
-                results.put(step, rules.result(&many, &one), rules.slot(value, one_value))?;
+                let point = rules.point(self.crowd.context, &value, &one_value);
+                results.put(step, rules.result(&many, &one), point)?;
             }
         }
         Ok(results.rows)
@@ -158,12 +164,9 @@ fn format_labels(labels: &Labels) -> String {
 }
 
 /// The series that have a point at `step`, with the point.
-fn points_at<'a>(
-    rows: &'a [(&'a Identity, Vec<f64>)],
-    step: usize,
-) -> impl Iterator<Item = (&'a Identity, f64)> {
-    rows.iter().filter_map(move |(identity, slots)| {
-        slots.get(step).filter(|slot| !is_absent(**slot)).map(|slot| (*identity, *slot))
+fn points_at<'a>(rows: &'a [Row<'a>], step: usize) -> impl Iterator<Item = (&'a Identity, Point)> {
+    rows.iter().filter_map(move |(identity, slots, histograms)| {
+        Point::at(slots, histograms, step).map(|point| (*identity, point))
     })
 }
 
@@ -177,7 +180,7 @@ struct Results {
 
 impl Results {
     /// A result counts as one even if a comparison has filtered it out.
-    fn put(&mut self, step: usize, identity: Identity, slot: f64) -> Result<(), QueryError> {
+    fn put(&mut self, step: usize, identity: Identity, point: Option<Point>) -> Result<(), QueryError> {
         let row = match self.known.get_mut(&identity.labels) {
             Some((_, last)) if *last == step => {
                 return Err(QueryError::execution(
@@ -190,12 +193,12 @@ impl Results {
             }
             None => {
                 self.known.insert(identity.labels.clone(), (self.rows.len(), step));
-                self.rows.push((identity, vec![ABSENT; self.steps]));
+                self.rows.push((identity, vec![ABSENT; self.steps], Histograms::new()));
                 self.rows.len() - 1
             }
         };
-        if let Some(place) = self.rows.get_mut(row).and_then(|(_, slots)| slots.get_mut(step)) {
-            *place = slot;
+        if let Some((_, slots, histograms)) = self.rows.get_mut(row) {
+            Point::put(point, slots, histograms, step);
         }
         Ok(())
     }

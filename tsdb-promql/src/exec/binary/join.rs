@@ -6,12 +6,15 @@
 use super::super::context::Context;
 use super::super::groups::{Groups, Sight, members_of};
 use super::super::operator::{ABSENT, Identity, Operator, Scratch, Stored, VectorOp, is_absent, is_metadata};
+use super::super::points::{Histograms, Point, Rows};
 use super::crowd::{CrowdRules, evaluate_crowd};
+use super::element::ElementRules;
 use super::operation::Operation;
 use super::set::match_sight;
 use crate::ast::{Cardinality, VectorMatching};
 use crate::failure::QueryError;
 use crate::plan::BinaryNode;
+use crate::span::Span;
 use std::collections::HashSet;
 use tsdb_core::{Labels, LabelsBuilder};
 
@@ -29,6 +32,8 @@ pub(super) struct Rules<'n> {
     pub(super) many_fill: Option<f64>,
     /// Value that stands in for a missing series of the one side.
     pub(super) one_fill: Option<f64>,
+    /// The text of the expression.
+    pub(super) span: Span,
 }
 
 impl Rules<'_> {
@@ -46,6 +51,13 @@ impl Rules<'_> {
     pub(super) fn slot(&self, many: f64, one: f64) -> f64 {
         let (left, right) = if self.swapped { (one, many) } else { (many, one) };
         self.operation.slot(left, right, left)
+    }
+
+    /// The point for one of the many side and one of the one side, whatever they are.
+    pub(super) fn point(&self, context: &Context<'_>, many: &Point, one: &Point) -> Option<Point> {
+        let (left, right) = if self.swapped { (one, many) } else { (many, one) };
+        let rules = ElementRules { context, operation: self.operation, span: self.span };
+        rules.combine(left, right, left)
     }
 
     /// The labels of the result of two series.
@@ -83,6 +95,7 @@ enum Row {
 
 /// Pairs of series, combined.
 struct JoinOp<'c, 'n> {
+    context: &'c Context<'c>,
     many: Operator<'c>,
     one: Operator<'c>,
     identities: Vec<Identity>,
@@ -113,6 +126,7 @@ pub(in super::super) fn join<'c>(
         // Prometheus turns the sides round for `group_right`, but not the values that fill them.
         many_fill: matching.fill_left,
         one_fill: matching.fill_right,
+        span: node.span,
     };
     // A series of the one side meets many of the other: it is computed once.
     let one: Operator<'c> = if rules.is_one_to_one() { one } else { Box::new(context.store(&*one, steps)?) };
@@ -147,14 +161,15 @@ impl<'c, 'n> JoinOp<'c, 'n> {
             }
         }
         let crowd_rules = CrowdRules { context, rules: &rules, many: &*many, one: &*one, steps };
-        let mut slots = Vec::new();
-        for (ready, (identity, row)) in evaluate_crowd(&crowd_rules, &crowds)?.into_iter().enumerate() {
+        let (mut slots, mut histograms) = (Vec::new(), Vec::new());
+        for (ready, (identity, row, more)) in evaluate_crowd(&crowd_rules, &crowds)?.into_iter().enumerate() {
             rows.push(Row::Ready(ready));
             identities.push(identity);
             slots.extend_from_slice(&row);
+            histograms.push(more);
         }
-        let ready = Stored::new(context, Vec::new(), slots, steps)?;
-        Ok(Self { many, one, identities, rows, ready, rules })
+        let ready = Stored::new(context, Vec::new(), Rows::new(slots, histograms), steps)?;
+        Ok(Self { context, many, one, identities, rows, ready, rules })
     }
 }
 
@@ -192,25 +207,49 @@ fn pair_up(
     Some(results)
 }
 
+impl JoinOp<'_, '_> {
+    fn combine_numbers(&self, out: &mut [f64], ones: &[f64]) {
+        for (slot, one) in out.iter_mut().zip(ones) {
+            *slot =
+                if is_absent(*slot) || is_absent(*one) { ABSENT } else { self.rules.slot(*slot, *one) };
+        }
+    }
+
+    fn combine(&self, out: &mut [f64], histograms: &mut Histograms, ones: &[f64], more: &Histograms) {
+        for step in 0..out.len() {
+            let pair = Point::at(out, histograms, step).zip(Point::at(ones, more, step));
+            let result = pair.and_then(|(many, one)| self.rules.point(self.context, &many, &one));
+            Point::put(result, out, histograms, step);
+        }
+    }
+}
+
 impl VectorOp for JoinOp<'_, '_> {
     fn rows(&self) -> &[Identity] {
         &self.identities
     }
 
-    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+    fn eval(
+        &self,
+        row: usize,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
         match self.rows.get(row) {
-            None => out.fill(ABSENT),
-            Some(Row::Ready(ready)) => self.ready.eval(*ready, scratch, out)?,
+            None => {
+                out.fill(ABSENT);
+                histograms.clear();
+            }
+            Some(Row::Ready(ready)) => self.ready.eval(*ready, scratch, out, histograms)?,
             Some(Row::Pair(many, one)) => {
-                self.many.eval(*many, scratch, out)?;
-                let mut ones = scratch.take_row(out.len());
-                let result = self.one.eval(*one, scratch, &mut ones);
-                for (slot, one) in out.iter_mut().zip(&ones) {
-                    *slot = if is_absent(*slot) || is_absent(*one) {
-                        ABSENT
-                    } else {
-                        self.rules.slot(*slot, *one)
-                    };
+                self.many.eval(*many, scratch, out, histograms)?;
+                let (mut ones, mut more) = (scratch.take_row(out.len()), Histograms::new());
+                let result = self.one.eval(*one, scratch, &mut ones, &mut more);
+                if histograms.is_empty() && more.is_empty() && !self.rules.operation.op.is_trim() {
+                    self.combine_numbers(out, &ones);
+                } else {
+                    self.combine(out, histograms, &ones, &more);
                 }
                 scratch.give_row(ones);
                 result?;

@@ -3,7 +3,8 @@
 use super::super::absent::Presence;
 use super::super::context::Context;
 use super::super::groups::{Chosen, Groups, Sight};
-use super::super::operator::{ABSENT, Identity, Operator, Scratch, VectorOp, is_absent};
+use super::super::operator::{ABSENT, Identity, Operator, Scratch, VectorOp};
+use super::super::points::Histograms;
 use crate::ast::{BinaryOp, VectorMatching};
 use crate::failure::QueryError;
 
@@ -70,10 +71,10 @@ impl<'c> FilterOp<'c> {
         let _held = context.budget.hold(known.saturating_mul(steps).div_ceil(8))?;
         let presence: Vec<_> = (0..known).map(|_| Presence::new(steps)).collect();
         context.parallel(numbers.len(), steps, |row, scratch| {
-            let mut slots = scratch.take_row(steps);
-            let result = other.eval(row, scratch, &mut slots);
+            let (mut slots, mut histograms) = (scratch.take_row(steps), Histograms::new());
+            let result = other.eval(row, scratch, &mut slots, &mut histograms);
             if let Some(presence) = numbers.get(row).and_then(|group| presence.get(*group)) {
-                presence.note_where(slots.iter().map(|slot| !is_absent(*slot)));
+                presence.note(&slots, &histograms);
             }
             scratch.give_row(slots);
             result
@@ -87,16 +88,26 @@ impl VectorOp for FilterOp<'_> {
         self.operator.rows()
     }
 
-    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+    fn eval(
+        &self,
+        row: usize,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
         let group = self.groups.get(row).copied().flatten();
         match group.and_then(|group| self.presence.get(group)) {
-            None if self.keep_present => out.fill(ABSENT),
-            None => self.operator.eval(row, scratch, out)?,
+            None if self.keep_present => {
+                out.fill(ABSENT);
+                histograms.clear();
+            }
+            None => self.operator.eval(row, scratch, out, histograms)?,
             Some(presence) => {
-                self.operator.eval(row, scratch, out)?;
+                self.operator.eval(row, scratch, out, histograms)?;
                 for (step, slot) in out.iter_mut().enumerate() {
                     if presence.at(step) != self.keep_present {
                         *slot = ABSENT;
+                        histograms.take(step);
                     }
                 }
             }
@@ -118,10 +129,16 @@ impl VectorOp for ChainOp<'_> {
         &self.identities
     }
 
-    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+    fn eval(
+        &self,
+        row: usize,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
         match row.checked_sub(self.first.rows().len()) {
-            None => self.first.eval(row, scratch, out),
-            Some(row) => self.second.eval(row, scratch, out),
+            None => self.first.eval(row, scratch, out, histograms),
+            Some(row) => self.second.eval(row, scratch, out, histograms),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! A vector and a scalar.
 
+use super::super::context::Context;
 use super::super::operator::{Identity, Operator, Scratch, VectorOp, is_absent};
+use super::super::points::{Histograms, Point};
 use super::super::scalar::Steps;
+use super::element::ElementRules;
 use super::operation::Operation;
 use crate::failure::QueryError;
 use crate::plan::VectorScalarNode;
+use crate::span::Span;
 
 /// Each element of a vector combined with the scalar of its step.
 pub(in super::super) struct VectorScalarOp<'c> {
@@ -13,17 +17,40 @@ pub(in super::super) struct VectorScalarOp<'c> {
     identities: Vec<Identity>,
     operation: Operation,
     scalar_left: bool,
+    context: &'c Context<'c>,
+    span: Span,
 }
 
 impl<'c> VectorScalarOp<'c> {
     /// The operator of `node` over its evaluated operands.
-    pub(in super::super) fn new(node: &VectorScalarNode, vector: Operator<'c>, scalar: Steps) -> Self {
+    pub(in super::super) fn new(
+        context: &'c Context<'c>,
+        node: &VectorScalarNode,
+        vector: Operator<'c>,
+        scalar: Steps,
+    ) -> Self {
         let operation = Operation { op: node.op, return_bool: node.return_bool };
         let mut identities = vector.rows().to_vec();
         if operation.changes_meaning() || node.return_bool {
             identities.iter_mut().for_each(|identity| identity.drop_name = true);
         }
-        Self { vector, scalar, identities, operation, scalar_left: node.scalar_left }
+        let scalar_left = node.scalar_left;
+        Self { vector, scalar, identities, operation, scalar_left, context, span: node.span }
+    }
+
+    /// The row where it may hold histograms, or the operator knows nothing else.
+    fn combine(&self, out: &mut [f64], histograms: &mut Histograms) {
+        let rules = ElementRules { context: self.context, operation: self.operation, span: self.span };
+        for step in 0..out.len() {
+            let Some(point) = Point::at(out, histograms, step) else { continue };
+            let scalar = Point::Number(self.scalar.at(step));
+            let result = if self.scalar_left {
+                rules.combine(&scalar, &point, &point)
+            } else {
+                rules.combine(&point, &scalar, &point)
+            };
+            Point::put(result, out, histograms, step);
+        }
     }
 }
 
@@ -32,8 +59,18 @@ impl VectorOp for VectorScalarOp<'_> {
         &self.identities
     }
 
-    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
-        self.vector.eval(row, scratch, out)?;
+    fn eval(
+        &self,
+        row: usize,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
+        self.vector.eval(row, scratch, out, histograms)?;
+        if !histograms.is_empty() || self.operation.op.is_trim() {
+            self.combine(out, histograms);
+            return Ok(());
+        }
         for (step, slot) in out.iter_mut().enumerate() {
             if is_absent(*slot) {
                 continue;

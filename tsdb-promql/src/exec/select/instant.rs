@@ -3,6 +3,7 @@
 use super::super::context::Context;
 use super::super::grid::{Grid, View};
 use super::super::operator::{ABSENT, Identity, Scratch, VectorOp, is_absent};
+use super::super::points::Histograms;
 use super::range::{Source, select};
 use crate::failure::QueryError;
 use crate::plan::Selector;
@@ -46,13 +47,50 @@ impl<'c> InstantOp<'c> {
         Ok(Self { context, source, view, reading })
     }
 
-    fn read(&self, row: usize, samples: &mut SampleColumns, out: &mut [f64]) -> Result<(), QueryError> {
+    fn read(
+        &self,
+        row: usize,
+        samples: &mut SampleColumns,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
+        histograms.clear();
         self.source.set.read(row, samples)?;
         self.context.budget.note_read(samples.len());
         let _held = self.context.budget.hold(samples.len())?;
-        let SampleColumns { timestamps, values } = samples;
-        newest_at_steps(timestamps, values, self.view, self.context.lookback_ms, self.reading, out);
+        let SampleColumns { timestamps, values, .. } = &*samples;
+        let lookback_ms = self.context.lookback_ms;
+        if samples.histograms.is_empty() {
+            newest_at_steps(timestamps, values, self.view, lookback_ms, self.reading, out);
+        } else {
+            let indexes: Vec<f64> = (0..samples.len()).map(|index| index as f64).collect();
+            newest_at_steps(timestamps, &indexes, self.view, lookback_ms, Reading::Value, out);
+            self.pick(samples, out, histograms);
+        }
         Ok(())
+    }
+}
+
+impl InstantOp<'_> {
+    /// Replaces positions of samples by what is asked of them.
+    fn pick(&self, samples: &SampleColumns, out: &mut [f64], histograms: &mut Histograms) {
+        let steps = out.len();
+        for (step, slot) in out.iter_mut().enumerate().filter(|(_, slot)| !is_absent(**slot)) {
+            let index = *slot as usize;
+            let histogram = samples.histogram(index);
+            let value = samples.values.get(index).copied().unwrap_or(ABSENT);
+            let time = samples.timestamps.get(index).map_or(ABSENT, |t| *t as f64 / 1000.0);
+            *slot = match (self.reading, histogram) {
+                (_, Some(histogram)) if histogram.is_stale() => ABSENT,
+                (Reading::Value, Some(histogram)) => {
+                    histograms.set(step, steps, histogram.clone());
+                    ABSENT
+                }
+                (Reading::Value, None) => value,
+                (Reading::Time, None) if is_absent(value) => ABSENT,
+                (Reading::Time, _) => time,
+            };
+        }
     }
 }
 
@@ -61,9 +99,15 @@ impl VectorOp for InstantOp<'_> {
         &self.source.identities
     }
 
-    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+    fn eval(
+        &self,
+        row: usize,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
         let mut samples = scratch.take_columns();
-        let result = self.read(row, &mut samples, out);
+        let result = self.read(row, &mut samples, out, histograms);
         scratch.give_columns(samples);
         result
     }

@@ -6,6 +6,7 @@
 
 mod instant;
 mod kernel;
+mod mixed;
 mod range;
 mod slide;
 mod window;

@@ -5,8 +5,10 @@ use super::super::build::build_vector;
 use super::super::context::Context;
 use super::super::grid::{Grid, View};
 use super::super::operator::{ABSENT, Identity, Operator, Scratch, Stored, VectorOp, is_absent, is_metadata};
+use super::super::points::{Histograms, Rows, slots_of};
 use super::super::scalar::{Steps, eval_scalar};
 use super::kernel::{KernelInput, apply};
+use super::mixed::{MixedRange, split, with_histograms};
 use super::window::find_windows;
 use crate::annotation::Annotation;
 use crate::failure::QueryError;
@@ -127,10 +129,12 @@ impl<'c> RangeSource<'c> {
             }
             Self::Subquery(None) => {}
             Self::Subquery(Some((operator, grid))) => {
-                let mut points = scratch.take_row(grid.steps());
-                let result = operator.eval(row, scratch, &mut points);
-                for (time, point) in grid.times().zip(&points) {
-                    if !is_absent(*point) {
+                let (mut points, mut histograms) = (scratch.take_row(grid.steps()), Histograms::new());
+                let result = operator.eval(row, scratch, &mut points, &mut histograms);
+                for (step, (time, point)) in grid.times().zip(&points).enumerate() {
+                    if let Some(histogram) = histograms.take(step) {
+                        samples.push_histogram(time, histogram);
+                    } else if !is_absent(*point) {
                         samples.push(time, *point);
                     }
                 }
@@ -156,7 +160,18 @@ fn drop_stale_markers(samples: &mut SampleColumns) {
     if !samples.values.iter().any(|value| is_absent(*value)) {
         return;
     }
-    let SampleColumns { timestamps, values } = samples;
+    if !samples.histograms.is_empty() {
+        let all = std::mem::take(samples);
+        for ((time, value), histogram) in all.timestamps.into_iter().zip(all.values).zip(all.histograms) {
+            match histogram {
+                Some(histogram) if !histogram.is_stale() => samples.push_histogram(time, histogram),
+                None if !is_absent(value) => samples.push(time, value),
+                _ => {}
+            }
+        }
+        return;
+    }
+    let SampleColumns { timestamps, values, .. } = samples;
     let mut kept = values.iter();
     timestamps.retain(|_| kept.next().is_some_and(|value| !is_absent(*value)));
     values.retain(|value| !is_absent(*value));
@@ -206,7 +221,46 @@ impl<'c> OverRangeOp<'c> {
         })
     }
 
+    /// Computes a row, whatever its samples are.
     fn compute(
+        &self,
+        row: usize,
+        samples: &SampleColumns,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
+        histograms.clear();
+        if samples.histograms.is_empty() {
+            return self.compute_numbers(samples, scratch, out);
+        }
+        let (numbers, column) = split(samples);
+        let _held = self.context.budget.hold(column.histograms.iter().map(|h| slots_of(h)).sum())?;
+        self.compute_numbers(&numbers, scratch, out)?;
+        let view = View::of_window(self.grid, &self.window);
+        let (mut number_windows, mut windows) = (Vec::new(), Vec::new());
+        find_windows(&numbers.timestamps, view, self.window.range_ms, &mut number_windows);
+        find_windows(&column.timestamps, view, self.window.range_ms, &mut windows);
+        let range = MixedRange {
+            context: self.context,
+            function: self.function,
+            view,
+            range_ms: self.window.range_ms,
+            metric: self.seen_metric(row),
+            span: self.first_arg,
+        };
+        with_histograms(&range, (&numbers, &number_windows), (&column, &windows), out, histograms);
+        Ok(())
+    }
+
+    /// The metric name of a row as the function sees it.
+    fn seen_metric(&self, row: usize) -> &str {
+        let Some(source) = self.source.rows().get(row) else { return "" };
+        let hidden = source.drop_name && !self.context.sees_dropped_names();
+        if hidden { "" } else { source.labels.metric_name() }
+    }
+
+    fn compute_numbers(
         &self,
         samples: &SampleColumns,
         scratch: &mut Scratch,
@@ -248,9 +302,7 @@ impl<'c> OverRangeOp<'c> {
 
     /// Rates are for counters, and counters are told by their names.
     fn note_suspect_name(&self, row: usize, out: &[f64]) {
-        let Some(source) = self.source.rows().get(row) else { return };
-        let hidden = source.drop_name && !self.context.sees_dropped_names();
-        let metric = if hidden { "" } else { source.labels.metric_name() };
+        let metric = self.seen_metric(row);
         let usual = ["_total", "_sum", "_count", "_bucket"].iter().any(|end| metric.ends_with(end));
         if metric.is_empty() || usual || out.iter().all(|slot| is_absent(*slot)) {
             return;
@@ -273,12 +325,18 @@ impl VectorOp for OverRangeOp<'_> {
         &self.identities
     }
 
-    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+    fn eval(
+        &self,
+        row: usize,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
         let mut samples = scratch.take_columns();
         let result = self
             .source
             .read(self.context, row, scratch, &mut samples)
-            .and_then(|()| self.compute(&samples, scratch, out));
+            .and_then(|()| self.compute(row, &samples, scratch, out, histograms));
         scratch.give_columns(samples);
         result?;
         if matches!(self.function, RangeFn::Rate | RangeFn::Increase) {
@@ -316,5 +374,5 @@ pub(in super::super) fn absent_over_time<'c>(
     })?;
     let slots = present.ones_elsewhere();
     let identity = Identity { labels: labels.clone(), drop_name: true };
-    Ok(Box::new(Stored::new(context, vec![identity], slots, grid.steps())?))
+    Ok(Box::new(Stored::new(context, vec![identity], Rows::of_numbers(slots), grid.steps())?))
 }

@@ -2,6 +2,7 @@
 
 use super::values::signed_number;
 use crate::testing::ScriptError;
+use tsdb_core::histogram::{FloatHistogram, FloatParts, ResetHint, Span};
 
 /// A native histogram as it is written. What is not written is zero or empty.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -30,19 +31,6 @@ pub struct HistogramLiteral {
     pub reset_hint: Option<ResetHint>,
 }
 
-/// What is known about a counter reset before a histogram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResetHint {
-    /// Nothing.
-    Unknown,
-    /// There was one.
-    Reset,
-    /// There was none.
-    NotReset,
-    /// The histogram is a gauge.
-    Gauge,
-}
-
 /// One histogram of a sequence such as `{{A}}+{{D}}x3`: the base, and how often a step is added to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistogramValue {
@@ -52,6 +40,56 @@ pub struct HistogramValue {
     pub step: Option<(HistogramLiteral, i32)>,
     /// How many repetitions came before.
     pub times: usize,
+}
+
+impl HistogramLiteral {
+    /// The histogram that is written.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn histogram(&self) -> Result<FloatHistogram, ScriptError> {
+        let spans = |offset: i32, counts: &[f64]| {
+            let length = u32::try_from(counts.len()).unwrap_or(u32::MAX);
+            if length == 0 { Vec::new() } else { vec![Span { offset, length }] }
+        };
+        let parts = FloatParts {
+            reset_hint: self.reset_hint.unwrap_or_default(),
+            schema: self.schema,
+            zero_threshold: self.zero_threshold,
+            zero_count: self.zero_count,
+            count: self.count,
+            sum: self.sum,
+            positive_spans: spans(self.offset, &self.buckets),
+            positive_counts: self.buckets.clone(),
+            negative_spans: spans(self.negative_offset, &self.negative_buckets),
+            negative_counts: self.negative_buckets.clone(),
+            bounds: self.custom_values.clone().into(),
+        };
+        FloatHistogram::for_evaluation(parts).map_err(|error| ScriptError::new(error.to_string()))
+    }
+}
+
+impl HistogramValue {
+    /// The histogram of this place in the sequence.
+    ///
+    /// # Errors
+    /// It is none, or the step does not fit the base.
+    pub fn histogram(&self) -> Result<FloatHistogram, ScriptError> {
+        let mut value = self.base.histogram()?;
+        let Some((step, sign)) = &self.step else { return Ok(value) };
+        let step = step.histogram()?;
+        for _ in 0..self.times {
+            let done = if *sign < 0 { value.sub(&step) } else { value.add(&step) };
+            done.map(drop).map_err(|error| ScriptError::new(error.to_string()))?;
+        }
+        value.compact(0);
+        Ok(value)
+    }
+
+    /// Is the reset hint part of what is expected?
+    pub fn checks_hint(&self) -> bool {
+        self.step.as_ref().map_or(&self.base, |(step, _)| step).reset_hint.is_some()
+    }
 }
 
 /// Parses the histogram at the beginning of `text`, braces included, and returns what follows it.

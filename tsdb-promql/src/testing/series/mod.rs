@@ -4,7 +4,7 @@ mod histogram;
 mod start;
 mod values;
 
-pub use histogram::{HistogramLiteral, HistogramValue, ResetHint};
+pub use histogram::{HistogramLiteral, HistogramValue};
 pub(super) use start::parse_start_offsets;
 pub(super) use values::parse_scalar;
 

@@ -1,0 +1,311 @@
+//! Functions of windows that hold native histograms, alone or among numbers.
+//!
+//! The numbers of such a series go through the same kernels as those of any other, in windows of their own; what is
+//! here looks at the histograms of each window and decides what becomes of both.
+
+use super::super::context::Context;
+use super::super::grid::View;
+use super::super::native::{Findings, Misfit, mean, sum};
+use super::super::operator::{ABSENT, is_absent};
+use super::super::points::{Histogram, Histograms, Point};
+use crate::annotation::Annotation;
+use crate::num::{Extrapolation, RateWindow};
+use crate::plan::RangeFn;
+use crate::span::Span;
+use std::sync::Arc;
+use tsdb_core::Timestamp;
+use tsdb_core::histogram::{FloatHistogram, IncompatibleSchemas, ResetHint};
+use tsdb_core::read::SampleColumns;
+
+/// A function of the windows of one series.
+pub(super) struct MixedRange<'a> {
+    /// The query.
+    pub(super) context: &'a Context<'a>,
+    /// The function.
+    pub(super) function: RangeFn,
+    /// Where the windows end.
+    pub(super) view: View,
+    /// Length of the windows, ms.
+    pub(super) range_ms: i64,
+    /// Name of the metric.
+    pub(super) metric: &'a str,
+    /// The text of the range vector.
+    pub(super) span: Span,
+}
+
+/// The histograms of a series, one behind the other.
+#[derive(Debug, Default)]
+pub(super) struct HistogramColumn {
+    /// Their times, ms.
+    pub(super) timestamps: Vec<Timestamp>,
+    /// The histograms.
+    pub(super) histograms: Vec<Histogram>,
+}
+
+/// Cuts a series into its numbers and its histograms.
+pub(super) fn split(samples: &SampleColumns) -> (SampleColumns, HistogramColumn) {
+    let (mut numbers, mut column) = (SampleColumns::new(), HistogramColumn::default());
+    for (index, (time, value)) in samples.timestamps.iter().zip(&samples.values).enumerate() {
+        match samples.histogram(index) {
+            Some(histogram) => {
+                column.timestamps.push(*time);
+                column.histograms.push(histogram.clone());
+            }
+            None => numbers.push(*time, *value),
+        }
+    }
+    (numbers, column)
+}
+
+/// The samples of one window.
+#[derive(Clone, Copy)]
+pub(super) struct MixedWindow<'a> {
+    /// Times of the numbers.
+    pub(super) times: &'a [Timestamp],
+    /// The numbers.
+    pub(super) values: &'a [f64],
+    /// Times of the histograms.
+    pub(super) histogram_times: &'a [Timestamp],
+    /// The histograms; not empty.
+    pub(super) histograms: &'a [Histogram],
+}
+
+impl MixedWindow<'_> {
+    /// All samples in order of time.
+    fn merged(&self) -> Vec<(Timestamp, Point)> {
+        let numbers = self.times.iter().zip(self.values).map(|(time, value)| (*time, Point::Number(*value)));
+        let histograms = self.histogram_times.iter().zip(self.histograms);
+        let histograms = histograms.map(|(time, histogram)| (*time, Point::Histogram(histogram.clone())));
+        let mut all: Vec<_> = numbers.chain(histograms).collect();
+        all.sort_by_key(|(time, _)| *time);
+        all
+    }
+}
+
+impl MixedRange<'_> {
+    fn warn(&self, annotation: impl FnOnce(String) -> Annotation) {
+        self.context.annotate(annotation(self.metric.to_owned()), self.span);
+    }
+
+    /// The point of a window; `of_numbers` is what the kernel made of its numbers.
+    pub(super) fn point(&self, step: usize, window: MixedWindow<'_>, of_numbers: f64) -> Option<Point> {
+        let number = |value: f64| Some(Point::Number(value));
+        let seconds = |time: Timestamp| number(time as f64 / 1000.0);
+        let mixed = !window.values.is_empty();
+        match self.function {
+            RangeFn::Rate | RangeFn::Increase | RangeFn::Delta | RangeFn::Sum | RangeFn::Avg if mixed => {
+                self.warn(|metric| Annotation::MixedFloatsHistograms { metric });
+                None
+            }
+            RangeFn::Rate | RangeFn::Increase | RangeFn::Delta => self.extrapolated(step, window),
+            RangeFn::Sum | RangeFn::Avg => self.total(window.histograms),
+            RangeFn::Irate | RangeFn::Idelta => self.last_change(&window.merged()),
+            RangeFn::Count => number((window.values.len() + window.histograms.len()) as f64),
+            RangeFn::Present => number(1.0),
+            RangeFn::First => window.merged().into_iter().next().map(|(_, point)| point),
+            RangeFn::Last => window.merged().into_iter().next_back().map(|(_, point)| point),
+            RangeFn::FirstTime => window.merged().first().and_then(|(time, _)| seconds(*time)),
+            RangeFn::LastTime => window.merged().last().and_then(|(time, _)| seconds(*time)),
+            RangeFn::Changes => number(count_pairs(&window.merged(), changed)),
+            RangeFn::Resets => number(count_pairs(&window.merged(), was_reset)),
+            _ => {
+                if mixed {
+                    self.warn(|metric| Annotation::HistogramIgnoredInMixedRange { metric });
+                }
+                Point::of_slot(of_numbers)
+            }
+        }
+    }
+
+    fn total(&self, histograms: &[Histogram]) -> Option<Point> {
+        let mut findings = Findings::default();
+        let all = histograms.iter().map(AsRef::as_ref);
+        let total = match self.function {
+            RangeFn::Avg => mean(all, &mut findings),
+            _ => sum(all, &mut findings),
+        };
+        match total {
+            Err(Misfit(_)) => {
+                self.warn(|metric| Annotation::MixedExponentialCustomHistograms { metric });
+                None
+            }
+            Ok(total) => {
+                findings.annotate(self.context, self.span);
+                total.map(|total| Point::Histogram(Arc::new(total)))
+            }
+        }
+    }
+
+    fn last_change(&self, samples: &[(Timestamp, Point)]) -> Option<Point> {
+        let [.., (before, old), (after, new)] = samples else { return None };
+        let rate = self.function == RangeFn::Irate;
+        let seconds = after.wrapping_sub(*before) as f64 / 1000.0;
+        match (old, new) {
+            (Point::Histogram(old), Point::Histogram(new)) => {
+                let change = self.histogram_change(old, new, rate)?;
+                let mut change = change;
+                if rate {
+                    change.div(seconds);
+                }
+                Some(Point::Histogram(Arc::new(change)))
+            }
+            (Point::Number(old), Point::Number(new)) => {
+                let change = if rate && new < old { *new } else { new - old };
+                Some(Point::Number(if rate { change / seconds } else { change }))
+            }
+            _ => {
+                self.warn(|metric| Annotation::MixedFloatsHistograms { metric });
+                None
+            }
+        }
+    }
+
+    fn histogram_change(&self, old: &Histogram, new: &Histogram, rate: bool) -> Option<FloatHistogram> {
+        let gauges = [old, new].map(|histogram| histogram.reset_hint() == ResetHint::Gauge);
+        if rate && gauges.contains(&true) {
+            self.warn(|metric| Annotation::NativeHistogramNotCounter { metric });
+        }
+        if !rate && gauges.contains(&false) {
+            self.warn(|metric| Annotation::NativeHistogramNotGauge { metric });
+        }
+        let mut change = FloatHistogram::clone(new);
+        if !rate || !new.detect_reset(old) {
+            self.subtract(&mut change, old)?;
+        }
+        change.set_reset_hint(ResetHint::Gauge);
+        change.compact(0);
+        Some(change)
+    }
+
+    fn subtract(&self, from: &mut FloatHistogram, other: &FloatHistogram) -> Option<()> {
+        let done = from.sub(other);
+        self.reconciled("subtraction", done)
+    }
+
+    /// Notes what had to be reconciled; `None` if that was not possible. Conflicting hints are expected here.
+    fn reconciled(
+        &self,
+        operation: &'static str,
+        done: Result<tsdb_core::histogram::Reconciled, IncompatibleSchemas>,
+    ) -> Option<()> {
+        let Ok(reconciled) = done else {
+            self.warn(|metric| Annotation::MixedExponentialCustomHistograms { metric });
+            return None;
+        };
+        if reconciled.bounds {
+            self.context.annotate(Annotation::MismatchedCustomBuckets { operation }, self.span);
+        }
+        Some(())
+    }
+
+    fn extrapolated(&self, step: usize, window: MixedWindow<'_>) -> Option<Point> {
+        let counter = self.function != RangeFn::Delta;
+        let ([first_time, .., last_time], [first, ..]) = (window.histogram_times, window.histograms) else {
+            return None;
+        };
+        let mut change = self.change(window.histograms, counter)?;
+        let end = self.view.time(step);
+        let rate_window = RateWindow {
+            start: end.saturating_sub(self.range_ms),
+            end,
+            first_time: *first_time,
+            last_time: *last_time,
+            first_value: first.count(),
+            change: change.count(),
+            samples: window.histograms.len(),
+        };
+        let extrapolation = Extrapolation { counter, per_second: self.function == RangeFn::Rate };
+        change.mul(extrapolation.factor(&rate_window));
+        change.set_reset_hint(ResetHint::Gauge);
+        Some(Point::Histogram(Arc::new(change)))
+    }
+
+    /// The last histogram minus the first, what was lost in resets added back if it is a counter.
+    fn change(&self, histograms: &[Histogram], counter: bool) -> Option<FloatHistogram> {
+        let [first, second, ..] = histograms else { return None };
+        let last = histograms.last()?;
+        self.check_kind(histograms, first, last, counter);
+        // What lies before a reset is not looked at, so its buckets need not fit.
+        let begins_anew = counter && second.detect_reset(first);
+        let start = if begins_anew { Arc::new(second.empty_like()) } else { first.clone() };
+        let relevant = || {
+            let inner = histograms.get(1..histograms.len().saturating_sub(1)).unwrap_or(&[]);
+            let inner = if counter { inner } else { &[] };
+            inner.iter().chain([&start, last])
+        };
+        if relevant().any(|histogram| histogram.is_custom() != last.is_custom()) {
+            self.warn(|metric| Annotation::MixedExponentialCustomHistograms { metric });
+            return None;
+        }
+        let coarsest = relevant().map(|histogram| histogram.schema()).min()?;
+        let mut change = last.copy_to_schema(coarsest)?;
+        self.subtract(&mut change, &start)?;
+        if counter {
+            let mut previous = &start;
+            for histogram in histograms.get(1..).unwrap_or(&[]) {
+                if histogram.detect_reset(previous) {
+                    let done = change.add(previous);
+                    self.reconciled("addition", done)?;
+                }
+                previous = histogram;
+            }
+        }
+        change.compact(0);
+        Some(change)
+    }
+
+    fn check_kind(&self, all: &[Histogram], first: &Histogram, last: &Histogram, counter: bool) {
+        let gauge = |histogram: &Histogram| histogram.reset_hint() == ResetHint::Gauge;
+        if counter && all.iter().any(gauge) {
+            self.warn(|metric| Annotation::NativeHistogramNotCounter { metric });
+        }
+        if !counter && !(gauge(first) && gauge(last)) {
+            self.warn(|metric| Annotation::NativeHistogramNotGauge { metric });
+        }
+    }
+}
+
+fn count_pairs(samples: &[(Timestamp, Point)], holds: impl Fn(&Point, &Point) -> bool) -> f64 {
+    let pairs = samples.windows(2);
+    pairs.filter(|pair| matches!(pair, [(_, a), (_, b)] if holds(a, b))).count() as f64
+}
+
+fn changed(before: &Point, after: &Point) -> bool {
+    match (before, after) {
+        (Point::Number(a), Point::Number(b)) => a != b && !(a.is_nan() && b.is_nan()),
+        (Point::Histogram(a), Point::Histogram(b)) => !a.same_data(b),
+        _ => true,
+    }
+}
+
+fn was_reset(before: &Point, after: &Point) -> bool {
+    match (before, after) {
+        (Point::Number(a), Point::Number(b)) => b < a,
+        (Point::Histogram(a), Point::Histogram(b)) => b.detect_reset(a),
+        _ => true,
+    }
+}
+
+/// Puts the points of `windows` that hold histograms into a row whose numbers are computed.
+pub(super) fn with_histograms<'a>(
+    range: &MixedRange<'_>,
+    (numbers, number_windows): (&'a SampleColumns, &[(usize, usize)]),
+    (column, windows): (&'a HistogramColumn, &[(usize, usize)]),
+    out: &mut [f64],
+    histograms: &mut Histograms,
+) {
+    for (step, ((start, end), (first, last))) in windows.iter().zip(number_windows).enumerate() {
+        let window = MixedWindow {
+            times: numbers.timestamps.get(*first..*last).unwrap_or(&[]),
+            values: numbers.values.get(*first..*last).unwrap_or(&[]),
+            histogram_times: column.timestamps.get(*start..*end).unwrap_or(&[]),
+            histograms: column.histograms.get(*start..*end).unwrap_or(&[]),
+        };
+        if window.histograms.is_empty() {
+            continue;
+        }
+        let of_numbers = out.get(step).copied().unwrap_or(ABSENT);
+        let point = range.point(step, window, if is_absent(of_numbers) { ABSENT } else { of_numbers });
+        Point::put(point, out, histograms, step);
+    }
+}
