@@ -44,7 +44,8 @@ pub trait Appender {
         timestamp: Timestamp,
         histogram: FloatHistogram,
     ) -> Result<(), SampleError> {
-        let _ = (series, histogram);
+        drop(histogram);
+        let _: SeriesRef = series;
         Err(SampleError::HistogramsUnsupported { timestamp })
     }
 

@@ -37,4 +37,6 @@ pub use failure::{QueryError, QueryErrorKind};
 pub use options::{EngineOptions, Executor, QueryParams, ScopedThreads};
 pub use parse::ParseOptions;
 pub use span::{Position, Span};
-pub use value::{HistogramPoint, QueryResult, QueryStats, ScalarPoint, SeriesPoints, StringPoint, Value, VectorSample};
+pub use value::{
+    HistogramPoint, QueryResult, QueryStats, ScalarPoint, SeriesPoints, StringPoint, Value, VectorSample,
+};

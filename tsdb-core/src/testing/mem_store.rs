@@ -177,9 +177,8 @@ impl Querier for MemView {
     }
 }
 
-/// All samples of a series. What histograms say about counter resets is found anew, as storage does that cuts its
-/// samples into chunks: only the histogram that begins a chunk can come with a reset, and of the first one of all, or
-/// after a number, nothing is known unless it said so itself.
+/// All samples of a series. What histograms say about counter resets is found anew, as Prometheus does that cuts
+/// samples into chunks: within a chunk there is no reset, and nothing is known of the histogram that begins one.
 fn columns(samples: &Samples) -> SampleColumns {
     let mut columns = SampleColumns::new();
     let mut previous: Option<&FloatHistogram> = None;
@@ -210,17 +209,14 @@ fn reset_hint(previous: Option<&FloatHistogram>, histogram: &FloatHistogram) -> 
     match (histogram.reset_hint(), previous) {
         (hint @ (ResetHint::Gauge | ResetHint::Reset), _) => hint,
         (_, None) => ResetHint::Unknown,
-        (_, Some(previous)) if gauge(previous) => ResetHint::Unknown,
         (_, Some(previous)) => {
             let mut unhinted = histogram.clone();
             unhinted.set_reset_hint(ResetHint::Unknown);
-            let same_chunk = previous.schema() == histogram.schema()
-                && previous.zero_threshold() == histogram.zero_threshold();
-            match unhinted.detect_reset(previous) {
-                true => ResetHint::Reset,
-                false if same_chunk => ResetHint::NotReset,
-                false => ResetHint::Unknown,
-            }
+            let same_chunk = !gauge(previous)
+                && previous.schema() == histogram.schema()
+                && previous.zero_threshold() == histogram.zero_threshold()
+                && !unhinted.detect_reset(previous);
+            if same_chunk { ResetHint::NotReset } else { ResetHint::Unknown }
         }
     }
 }

@@ -37,7 +37,6 @@ struct HistogramOp<'c> {
     questions: Vec<Question>,
     grid: Grid,
     span: Span,
-    first_arg: Span,
 }
 
 /// The operator of `node`.
@@ -70,9 +69,8 @@ pub(super) fn histogram<'c>(
             identities.push(Identity { labels, drop_name: true });
         }
     }
-    let (span, first_arg) = (node.vector_span, node.first_arg);
-    let operator =
-        HistogramOp { context, vector, identities, histograms, others, questions, grid, span, first_arg };
+    let span = node.vector_span;
+    let operator = HistogramOp { context, vector, identities, histograms, others, questions, grid, span };
     Ok(Box::new(operator))
 }
 
@@ -218,7 +216,7 @@ impl HistogramOp<'_> {
             }
         };
         if let Some(annotation) = annotation {
-            self.context.annotate(annotation, self.first_arg);
+            self.context.annotate(annotation, self.span);
         }
         as_point(estimate.value)
     }

@@ -211,12 +211,7 @@ impl Builder {
             "histogram_fraction" => HistogramFn::Fraction(next()?.0, next()?.0),
             _ => HistogramFn::Quantiles(text(argument(call, 1)?)?.to_string_lossy(), scalars.collect()),
         };
-        let node = HistogramNode {
-            function,
-            vector: vector.under(invariant),
-            vector_span,
-            first_arg: argument(call, 0)?.span(),
-        };
+        let node = HistogramNode { function, vector: vector.under(invariant), vector_span };
         Ok(Lowered::new(VectorNode::Histogram(Box::new(node)), invariant))
     }
 }

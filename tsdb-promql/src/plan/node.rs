@@ -290,8 +290,6 @@ pub(crate) struct HistogramNode {
     pub(crate) vector: VectorNode,
     /// The text of the buckets.
     pub(crate) vector_span: Span,
-    /// The text of the first argument.
-    pub(crate) first_arg: Span,
 }
 
 /// Which function of classic histograms, with its scalars.

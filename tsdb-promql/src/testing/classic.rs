@@ -15,20 +15,22 @@ struct Classic {
     count: Option<f64>,
 }
 
+/// A series of native histograms.
+pub(super) type ConvertedSeries = (Labels, Vec<(Timestamp, FloatHistogram)>);
+
 type Samples = BTreeMap<Timestamp, Classic>;
 
 /// The native histograms of the classic ones that `load` holds, under their base names.
 ///
 /// # Errors
 /// Counts that are negative, not cumulative or in contradiction to each other.
-pub(super) fn custom_histograms(
-    load: &Load,
-) -> Result<Vec<(Labels, Vec<(Timestamp, FloatHistogram)>)>, ScriptError> {
+pub(super) fn custom_histograms(load: &Load) -> Result<Vec<ConvertedSeries>, ScriptError> {
     let mut groups: BTreeMap<Labels, Samples> = BTreeMap::new();
     for series in &load.series {
         let name = series.labels.metric_name();
         let suffix = ["_bucket", "_sum", "_count"].into_iter().find(|suffix| name.ends_with(suffix));
-        let Some((suffix, base)) = suffix.and_then(|suffix| Some((suffix, name.strip_suffix(suffix)?))) else {
+        let Some((suffix, base)) = suffix.and_then(|suffix| Some((suffix, name.strip_suffix(suffix)?)))
+        else {
             continue;
         };
         let bound = series.labels.get("le").and_then(|le| le.parse::<f64>().ok()).filter(|le| !le.is_nan());
@@ -68,7 +70,9 @@ impl Classic {
         match self.buckets.last() {
             Some((bound, held)) if *bound == f64::INFINITY => {
                 if *held != count {
-                    return Err(ScriptError::new(format!("the count is {count}, the +Inf bucket holds {held}")));
+                    return Err(ScriptError::new(format!(
+                        "the count is {count}, the +Inf bucket holds {held}"
+                    )));
                 }
             }
             _ => self.buckets.push((f64::INFINITY, count)),

@@ -92,7 +92,7 @@ fn compare_points(series: &SeriesPoints, wanted: &[SequenceValue], steps: Steps)
         match value {
             SequenceValue::Missing => {}
             SequenceValue::Float(value) => points.push((at, *value)),
-            SequenceValue::Histogram(value) => histograms.push((at, value)),
+            SequenceValue::Histogram(value) => histograms.push((at, &**value)),
         }
     }
     compare_histograms(series, &histograms)?;
@@ -102,10 +102,7 @@ fn compare_points(series: &SeriesPoints, wanted: &[SequenceValue], steps: Steps)
     check(equal, || format!("expected points {points:?} for {}, but got {actual:?}", series.labels))
 }
 
-fn compare_histograms(
-    series: &SeriesPoints,
-    wanted: &[(Timestamp, &Box<HistogramValue>)],
-) -> Result<(), String> {
+fn compare_histograms(series: &SeriesPoints, wanted: &[(Timestamp, &HistogramValue)]) -> Result<(), String> {
     let times = |points: &mut dyn Iterator<Item = Timestamp>| points.collect::<Vec<_>>();
     let actual = times(&mut series.histograms.iter().map(|point| point.timestamp));
     let expected = times(&mut wanted.iter().map(|(at, _)| *at));
@@ -120,14 +117,16 @@ fn compare_histograms(
 }
 
 /// Compares a histogram with what is expected: as data, and the reset hint only if that is given.
-fn compare_histogram(actual: &FloatHistogram, wanted: &HistogramValue, labels: &Labels) -> Result<(), String> {
+fn compare_histogram(
+    actual: &FloatHistogram,
+    wanted: &HistogramValue,
+    labels: &Labels,
+) -> Result<(), String> {
     let expected = wanted.histogram().map_err(|error| error.to_string())?;
     let same_hint = !wanted.checks_hint() || expected.reset_hint() == actual.reset_hint();
     check(same_hint && actual.nearly_equals(&expected, EPSILON), || {
         let hint = if same_hint { "" } else { " (the hints differ)" };
-        format!(
-            "expected histogram {expected:?} for {labels} but got {actual:?}{hint}",
-        )
+        format!("expected histogram {expected:?} for {labels} but got {actual:?}{hint}",)
     })
 }
 

@@ -4,17 +4,15 @@ use super::classic::custom_histograms;
 use super::compare::{Steps, check_sorted, compare};
 use super::report::{CaseReport, Outcome, Report};
 use super::rewrite::{other_times, pinned};
-use super::script::{
-    Command, Eval, Expectation, Expected, Load, Script, ScriptError, TextMatch, Times,
-};
+use super::script::{Command, Eval, Expectation, Expected, Load, Script, ScriptError, TextMatch, Times};
 use super::{Evaluator, SequenceValue};
 use crate::annotation::Annotations;
 use crate::ast::{Expr, Visitor, walk};
 use crate::failure::{QueryError, QueryErrorKind};
 use crate::parse::ParseOptions;
 use crate::value::{ScalarPoint, Value, VectorSample};
-use tsdb_core::read::Queryable;
 use tsdb_core::histogram::FloatHistogram;
+use tsdb_core::read::Queryable;
 use tsdb_core::write::{Appendable, Appender};
 use tsdb_core::{Labels, Matcher, SeriesRef, Timestamp};
 
@@ -104,7 +102,9 @@ impl Runner<'_> {
                 match value {
                     SequenceValue::Missing => {}
                     SequenceValue::Float(value) => appender.append(reference, at, *value),
-                    SequenceValue::Histogram(value) => append_histogram(&mut *appender, reference, at, value.histogram()?)?,
+                    SequenceValue::Histogram(value) => {
+                        append_histogram(&mut *appender, reference, at, value.histogram()?)?
+                    }
                 }
             }
         }

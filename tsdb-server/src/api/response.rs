@@ -7,6 +7,7 @@ use super::number::{write_decimal, write_scalar_timestamp, write_timestamp, writ
 use crate::error::ApiError;
 use crate::limits::Limit;
 use tsdb_core::Labels;
+use tsdb_core::histogram::FloatHistogram;
 use tsdb_promql::{QueryResult, ScalarPoint, SeriesPoints, Value, VectorSample};
 
 /// A successful answer: `data` writes its value; the sentences follow it.
@@ -109,22 +110,70 @@ fn write_scalar(point: &ScalarPoint, out: &mut Vec<u8>) {
 fn write_sample(sample: &VectorSample, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"metric\":");
     write_labels(&sample.labels, out);
-    out.extend_from_slice(b",\"value\":");
-    write_point(sample.timestamp, sample.value, out);
+    match &sample.histogram {
+        Some(histogram) => {
+            out.extend_from_slice(b",\"histogram\":");
+            write_histogram_point(sample.timestamp, histogram, out);
+        }
+        None => {
+            out.extend_from_slice(b",\"value\":");
+            write_point(sample.timestamp, sample.value, out);
+        }
+    }
     out.push(b'}');
 }
 
 fn write_series(series: &SeriesPoints, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"metric\":");
     write_labels(&series.labels, out);
-    out.extend_from_slice(b",\"values\":[");
-    for (index, (timestamp, value)) in series.timestamps.iter().zip(&series.values).enumerate() {
-        if index > 0 {
-            out.push(b',');
+    // A series of histograms alone has no values, not even an empty list of them.
+    if !series.timestamps.is_empty() || series.histograms.is_empty() {
+        out.extend_from_slice(b",\"values\":[");
+        for (index, (timestamp, value)) in series.timestamps.iter().zip(&series.values).enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write_point(*timestamp, *value, out);
         }
-        write_point(*timestamp, *value, out);
+        out.push(b']');
     }
-    out.extend_from_slice(b"]}");
+    if !series.histograms.is_empty() {
+        out.extend_from_slice(b",\"histograms\":[");
+        for (index, point) in series.histograms.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write_histogram_point(point.timestamp, &point.histogram, out);
+        }
+        out.push(b']');
+    }
+    out.push(b'}');
+}
+
+/// Writes `[time,{count,sum,buckets}]`, each bucket as `[rule,lower,upper,count]`. Buckets that hold nothing are left
+/// out, and so is the list if no bucket is left.
+fn write_histogram_point(timestamp: i64, histogram: &FloatHistogram, out: &mut Vec<u8>) {
+    out.push(b'[');
+    write_timestamp(timestamp, out);
+    out.extend_from_slice(b",{\"count\":\"");
+    write_value(histogram.count(), out);
+    out.extend_from_slice(b"\",\"sum\":\"");
+    write_value(histogram.sum(), out);
+    out.push(b'"');
+    for (index, bucket) in histogram.buckets().filter(|bucket| bucket.count != 0.0).enumerate() {
+        out.extend_from_slice(if index == 0 { b",\"buckets\":[[" } else { b",[" });
+        out.push(b'0'.saturating_add(bucket.boundary_rule()));
+        for number in [bucket.lower, bucket.upper, bucket.count] {
+            out.extend_from_slice(b",\"");
+            write_value(number, out);
+            out.push(b'"');
+        }
+        out.push(b']');
+    }
+    if histogram.buckets().any(|bucket| bucket.count != 0.0) {
+        out.push(b']');
+    }
+    out.extend_from_slice(b"}]");
 }
 
 fn write_point(timestamp: i64, value: f64, out: &mut Vec<u8>) {
@@ -190,6 +239,7 @@ pub(crate) fn write_json_string(text: &str, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tsdb_core::histogram::{FloatParts, Span};
 
     #[test]
     fn strings_escape_what_prometheus_escapes() {
@@ -206,6 +256,32 @@ mod tests {
             write_json_string(text, &mut out);
             assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn histograms_show_count_sum_and_the_buckets_that_hold_something() {
+        let parts = FloatParts {
+            count: 12.5,
+            sum: 18.5,
+            zero_count: 2.0,
+            zero_threshold: 0.25,
+            positive_spans: vec![Span { offset: 1, length: 3 }],
+            positive_counts: vec![4.0, 0.0, 1.5],
+            negative_spans: vec![Span { offset: 0, length: 1 }],
+            negative_counts: vec![5.0],
+            ..FloatParts::default()
+        };
+        let written = |parts| {
+            let mut out = Vec::new();
+            write_histogram_point(1_500, &FloatHistogram::new(parts).unwrap(), &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            written(parts),
+            "[1.500,{\"count\":\"12.5\",\"sum\":\"18.5\",\"buckets\":[[1,\"-1\",\"-0.5\",\"5\"],\
+             [3,\"-0.25\",\"0.25\",\"2\"],[0,\"1\",\"2\",\"4\"],[0,\"4\",\"8\",\"1.5\"]]}]"
+        );
+        assert_eq!(written(FloatParts::default()), "[1.500,{\"count\":\"0\",\"sum\":\"0\"}]");
     }
 
     #[test]

@@ -36,10 +36,8 @@ pub(super) fn with_histograms(
         input.context.budget.check()?;
         let mut histograms = Histograms::new();
         for step in 0..slots.len() {
-            let found: Vec<_> = members
-                .iter()
-                .filter_map(|member| Some((member.row, member.histograms.at(step)?)))
-                .collect();
+            let found: Vec<_> =
+                members.iter().filter_map(|member| Some((member.row, member.histograms.at(step)?))).collect();
             if !found.is_empty() {
                 aggregate_step(input, &found, slots, &mut histograms, step);
             }

@@ -25,7 +25,8 @@ pub(super) fn limit_k<'c>(input: &Input<'_, 'c>, param: &Steps) -> Result<Operat
                 }
                 input.operator.eval(*row, scratch, &mut slots, &mut histograms)?;
                 let places = chosen.iter_mut().zip(&counts).zip(&slots).enumerate();
-                for (step, ((chosen, count), slot)) in places.filter(|(_, ((c, count), _))| c.len() < **count) {
+                for (step, ((chosen, count), slot)) in places.filter(|(_, ((c, count), _))| c.len() < **count)
+                {
                     if let Some(histogram) = histograms.take(step) {
                         chosen.push((*row, ABSENT));
                         chosen_histograms.push((*row, step, histogram));

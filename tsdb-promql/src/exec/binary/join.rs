@@ -210,8 +210,7 @@ fn pair_up(
 impl JoinOp<'_, '_> {
     fn combine_numbers(&self, out: &mut [f64], ones: &[f64]) {
         for (slot, one) in out.iter_mut().zip(ones) {
-            *slot =
-                if is_absent(*slot) || is_absent(*one) { ABSENT } else { self.rules.slot(*slot, *one) };
+            *slot = if is_absent(*slot) || is_absent(*one) { ABSENT } else { self.rules.slot(*slot, *one) };
         }
     }
 

@@ -51,7 +51,7 @@ pub(super) struct Operation {
 impl Operation {
     /// Does the result stand for something else than the operands, so that their name goes?
     pub(super) fn changes_meaning(self) -> bool {
-        !self.op.is_comparison()
+        !(self.op.is_comparison() || self.op.is_trim())
     }
 
     /// The slot for `a op b`; `kept` is what a comparison that holds passes on.

@@ -259,7 +259,7 @@ impl MixedRange<'_> {
         if counter && all.iter().any(gauge) {
             self.warn(|metric| Annotation::NativeHistogramNotCounter { metric });
         }
-        if !counter && !(gauge(first) && gauge(last)) {
+        if !counter && [first, last].into_iter().any(|histogram| !gauge(histogram)) {
             self.warn(|metric| Annotation::NativeHistogramNotGauge { metric });
         }
     }

@@ -5,7 +5,7 @@ use super::super::build::build_vector;
 use super::super::context::Context;
 use super::super::grid::{Grid, View};
 use super::super::operator::{ABSENT, Identity, Operator, Scratch, Stored, VectorOp, is_absent, is_metadata};
-use super::super::points::{Histograms, Rows, slots_of};
+use super::super::points::{Histogram, Histograms, Rows, slots_of};
 use super::super::scalar::{Steps, eval_scalar};
 use super::kernel::{KernelInput, apply};
 use super::mixed::{MixedRange, split, with_histograms};
@@ -15,6 +15,7 @@ use crate::failure::QueryError;
 use crate::plan::{RangeCall, RangeFn, RangeNode, Selector, SubqueryNode, Window};
 use crate::span::Span;
 use std::sync::{Arc, OnceLock};
+use tsdb_core::histogram::ResetHint;
 use tsdb_core::read::{Projection, SampleColumns, SelectHints, SeriesSet};
 use tsdb_core::{Labels, METRIC_NAME, MatchOp, TimeRange};
 
@@ -133,7 +134,7 @@ impl<'c> RangeSource<'c> {
                 let result = operator.eval(row, scratch, &mut points, &mut histograms);
                 for (step, (time, point)) in grid.times().zip(&points).enumerate() {
                     if let Some(histogram) = histograms.take(step) {
-                        samples.push_histogram(time, histogram);
+                        samples.push_histogram(time, without_hint(histogram));
                     } else if !is_absent(*point) {
                         samples.push(time, *point);
                     }
@@ -154,6 +155,14 @@ fn subquery_grid(node: &SubqueryNode, outer: Grid, limit: u64) -> Result<Option<
     let aligned = before.div_euclid(node.step_ms).saturating_mul(node.step_ms);
     let start = aligned.saturating_add(node.step_ms);
     Grid::range(start, end, node.step_ms, limit)
+}
+
+/// What a histogram says of a reset is meant for the one stored before it, which the steps may have passed over.
+fn without_hint(mut histogram: Histogram) -> Histogram {
+    if matches!(histogram.reset_hint(), ResetHint::Reset | ResetHint::NotReset) {
+        Arc::make_mut(&mut histogram).set_reset_hint(ResetHint::Unknown);
+    }
+    histogram
 }
 
 fn drop_stale_markers(samples: &mut SampleColumns) {

@@ -59,7 +59,7 @@ fn histograms_become_values_of_their_own() {
     let SequenceValue::Histogram(first) = &values[0] else { panic!() };
     assert_eq!(first.base.buckets, [5.1, 10.0, 7.0]);
     assert_eq!((first.base.schema, first.base.offset, first.base.negative_offset), (1, -3, -5));
-    assert_eq!(first.base.reset_hint, Some(ResetHint::Gauge));
+    assert_eq!(first.base.reset_hint, Some(tsdb_core::histogram::ResetHint::Gauge));
     assert_eq!(values.len(), 4);
     let SequenceValue::Histogram(last) = &values[3] else { panic!() };
     assert_eq!(last.step.as_ref().map(|(step, sign)| (step.sum, *sign)), Some((1.0, -1)));
