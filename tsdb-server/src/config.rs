@@ -27,6 +27,8 @@ pub struct Config {
     pub max_tenants: usize,
     /// How often the server stores its own metrics; `0s` for never.
     pub self_ingest_interval: Period,
+    /// Are requests taken that administer a store, such as `POST /internal/force_flush`?
+    pub admin_api: bool,
     /// How samples are kept.
     pub storage: StorageConfig,
     /// Connections and shutdown.
@@ -86,6 +88,7 @@ impl Default for Config {
             default_tenant: "default".to_owned(),
             max_tenants: 1_000,
             self_ingest_interval: Period::from_secs(5),
+            admin_api: false,
             storage: StorageConfig {
                 retention: Period::from_secs(14 * 86_400),
                 durability: DurabilityConfig::Interval,
@@ -166,10 +169,11 @@ impl Config {
         Ok(toml::to_string(self)?)
     }
 
-    /// Lifts every limit on admission and queries: for benchmarks and trusted use.
+    /// Lifts every limit on admission and queries and opens the admin API: for benchmarks and trusted use.
     #[must_use]
     pub fn without_limits(mut self) -> Self {
         self.limits = Limits::lifted();
+        self.admin_api = true;
         self.storage.max_active_series = crate::Limit::NONE;
         self
     }

@@ -75,6 +75,11 @@ pub struct IngestLimits {
     pub max_decoded_bytes: Limit,
     /// Samples in one request.
     pub max_samples_per_request: Limit,
+    /// Descriptions of metrics in one request. Each counts as a sample towards the rate.
+    pub max_metadata_per_request: Limit,
+    /// Bytes of a metric's name, unit or help text in a description. A longer help or unit is cut, a description with
+    /// a longer name dropped.
+    pub max_metadata_bytes: Limit,
     /// Samples a second, over time.
     pub samples_per_second: Limit,
     /// Samples that may come at once after a pause.
@@ -95,6 +100,8 @@ impl Default for IngestLimits {
             max_body_bytes: Limit::at(32 << 20),
             max_decoded_bytes: Limit::at(64 << 20),
             max_samples_per_request: Limit::at(500_000),
+            max_metadata_per_request: Limit::at(20_000),
+            max_metadata_bytes: Limit::at(1_024),
             samples_per_second: Limit::at(50_000),
             burst_samples: Limit::at(500_000),
             max_future: Period::from_secs(600),
@@ -111,6 +118,8 @@ impl IngestLimits {
             max_body_bytes: Limit::NONE,
             max_decoded_bytes: Limit::NONE,
             max_samples_per_request: Limit::NONE,
+            max_metadata_per_request: Limit::NONE,
+            max_metadata_bytes: Limit::NONE,
             samples_per_second: Limit::NONE,
             burst_samples: Limit::NONE,
             max_future: Period::from_ms(0),

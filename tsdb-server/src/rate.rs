@@ -9,16 +9,26 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tsdb_core::TenantId;
 
-/// The buckets of all tenants. There are no more than there are tenants with a store.
+/// The buckets of all tenants that wrote lately. A full bucket is as good as none and is let go when there are many.
 #[derive(Debug, Default)]
 pub(crate) struct RateLimiter {
     buckets: Mutex<HashMap<TenantId, Bucket>>,
 }
 
+/// Buckets beyond this number are looked through for full ones.
+const MANY_BUCKETS: usize = 1_024;
+
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     tokens: f64,
     filled: Instant,
+}
+
+impl Bucket {
+    /// What the bucket would hold at `now` if it could not overflow.
+    fn refilled(&self, rate: f64, now: Instant) -> f64 {
+        now.saturating_duration_since(self.filled).as_secs_f64().mul_add(rate, self.tokens)
+    }
 }
 
 impl RateLimiter {
@@ -36,9 +46,11 @@ impl RateLimiter {
         let Some(rate) = limits.samples_per_second.get().map(float) else { return Ok(()) };
         let burst = limits.burst_samples.get().map_or(rate, float).max(rate);
         let mut buckets = self.buckets.lock();
+        if buckets.len() >= MANY_BUCKETS && !buckets.contains_key(tenant) {
+            buckets.retain(|_, bucket| bucket.refilled(rate, now) < burst);
+        }
         let bucket = buckets.entry(tenant.clone()).or_insert(Bucket { tokens: burst, filled: now });
-        let elapsed = now.saturating_duration_since(bucket.filled).as_secs_f64();
-        bucket.tokens = elapsed.mul_add(rate, bucket.tokens).min(burst);
+        bucket.tokens = bucket.refilled(rate, now).min(burst);
         bucket.filled = now;
         if bucket.tokens < 0.0 {
             return Err(Duration::from_secs_f64(-bucket.tokens / rate));
@@ -80,6 +92,17 @@ mod tests {
         );
         assert_eq!(limiter.take(&tenant, 1, &limits, after(39)), Err(Duration::from_secs(1)));
         assert_eq!(limiter.take(&tenant, 1, &limits, after(40)), Ok(()));
+    }
+
+    #[test]
+    fn invented_tenants_leave_no_buckets_behind() {
+        let limits = IngestLimits { samples_per_second: Limit::at(100), ..IngestLimits::default() };
+        let (limiter, start) = (RateLimiter::default(), Instant::now());
+        for number in 0..5_000 {
+            let tenant = TenantId::new(&format!("t{number}")).unwrap();
+            assert_eq!(limiter.take(&tenant, 1, &limits, start + Duration::from_secs(number)), Ok(()));
+        }
+        assert!(limiter.buckets.lock().len() <= MANY_BUCKETS);
     }
 
     #[test]

@@ -39,7 +39,7 @@ struct Inner {
     telemetry: Telemetry,
     rates: RateLimiter,
     buffers: Buffers,
-    ingest_slots: Semaphore,
+    ingest_slots: Arc<Semaphore>,
     query_slots: Arc<Semaphore>,
     workers: Workers,
     stopping: AtomicBool,
@@ -96,7 +96,7 @@ impl Server {
             telemetry: Telemetry::default(),
             rates: RateLimiter::default(),
             buffers: Buffers::default(),
-            ingest_slots: slots(config.limits.ingest.concurrency),
+            ingest_slots: Arc::new(slots(config.limits.ingest.concurrency)),
             query_slots: Arc::new(Semaphore::new(queries)),
             workers: Workers::start(queries).map_err(|source| OpenError::Threads { source })?,
             stopping: AtomicBool::new(false),
@@ -134,13 +134,15 @@ impl Server {
         Ok(())
     }
 
-    /// Writes everything that is only in memory and the log into blocks, of all tenants.
+    /// Writes what `tenant` has only in memory and the log into blocks.
     ///
     /// # Errors
-    /// The first store that could not be flushed; the others are flushed all the same.
-    pub(crate) fn flush(&self) -> Result<(), ApiError> {
-        let outcomes: Vec<_> = self.inner.stores.list().iter().map(|(_, store)| store.flush()).collect();
-        outcomes.into_iter().collect::<Result<_, _>>().map_err(|error| store_fault(&error))
+    /// The store cannot be opened or flushed.
+    pub(crate) fn flush(&self, tenant: &TenantId) -> Result<(), ApiError> {
+        match self.existing_store(tenant)? {
+            Some(store) => store.flush().map_err(|error| store_fault(&error)),
+            None => Ok(()),
+        }
     }
 
     /// Makes everything durable and closes all stores. Requests fail from now on.
@@ -195,12 +197,12 @@ impl Server {
 
     /// The store of `tenant`, created if there is none.
     pub(crate) fn open_store(&self, tenant: &TenantId) -> Result<Arc<dyn Store>, ApiError> {
-        self.inner.stores.open(tenant).map_err(|error| store_fault(&error))
+        self.inner.stores.open(tenant).map_err(|error| not_open(tenant, &error))
     }
 
     /// The store of `tenant` if there is one.
-    pub(crate) fn existing_store(&self, tenant: &TenantId) -> Option<Arc<dyn Store>> {
-        self.inner.stores.existing(tenant)
+    pub(crate) fn existing_store(&self, tenant: &TenantId) -> Result<Option<Arc<dyn Store>>, ApiError> {
+        self.inner.stores.existing(tenant).map_err(|error| not_open(tenant, &error))
     }
 
     /// May `tenant` write `samples` now?
@@ -219,8 +221,14 @@ impl Server {
         &self,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let _slot = self.inner.ingest_slots.acquire().await.map_err(closed)?;
-        blocking(work).await
+        let slot = Arc::clone(&self.inner.ingest_slots).acquire_owned().await.map_err(closed)?;
+        // The slot goes with the work, which runs on when the client leaves.
+        blocking(move || {
+            let outcome = work();
+            drop(slot);
+            outcome
+        })
+        .await
     }
 
     /// Runs the work of a query on a thread for queries when it is its turn.
@@ -272,6 +280,21 @@ fn closed(_: AcquireError) -> ApiError {
 fn slots(limit: Limit) -> Semaphore {
     Semaphore::new(limit.as_len().min(Semaphore::MAX_PERMITS))
 }
+
+/// A store that cannot be opened comes back when somebody repairs it: a sender keeps its samples until then.
+fn not_open(tenant: &TenantId, error: &tsdb::Error) -> ApiError {
+    match error {
+        tsdb::Error::TooManyTenants { .. } | tsdb::Error::Closed => store_fault(error),
+        other => {
+            let message = format!("the store of tenant {tenant} cannot be opened: {other}");
+            log::error!("{message}");
+            ApiError::new(ErrorKind::Unavailable, message).retry_after(REOPEN_RETRY)
+        }
+    }
+}
+
+/// When a client should come back to a store that could not be opened.
+const REOPEN_RETRY: Duration = Duration::from_secs(30);
 
 fn store_fault(error: &tsdb::Error) -> ApiError {
     let kind = match error {

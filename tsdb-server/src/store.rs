@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tsdb::{Db, Stats, Tenants};
 use tsdb_core::metadata::Metadata;
 use tsdb_core::read::{Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesSet};
-use tsdb_core::write::Appendable;
-use tsdb_core::{Labels, Matcher, TenantId, TimeRange};
+use tsdb_core::write::{AppendReport, Appendable, Appender, CommitError, SeriesError};
+use tsdb_core::{Labels, Matcher, SeriesRef, TenantId, TimeRange, Timestamp};
 
 /// A store that is written and read.
 pub trait Store: Queryable + Appendable {
@@ -37,7 +37,10 @@ pub trait Stores: Send + Sync {
     fn open(&self, tenant: &TenantId) -> Result<Arc<dyn Store>, tsdb::Error>;
 
     /// The store of `tenant` if there is one. Reading never creates a tenant.
-    fn existing(&self, tenant: &TenantId) -> Option<Arc<dyn Store>>;
+    ///
+    /// # Errors
+    /// There is one, and it cannot be opened.
+    fn existing(&self, tenant: &TenantId) -> Result<Option<Arc<dyn Store>>, tsdb::Error>;
 
     /// All stores, in order of tenants.
     fn list(&self) -> Vec<(TenantId, Arc<dyn Store>)>;
@@ -68,8 +71,8 @@ impl Stores for Tenants {
         Ok(self.tenant(tenant)?)
     }
 
-    fn existing(&self, tenant: &TenantId) -> Option<Arc<dyn Store>> {
-        Some(Self::existing(self, tenant)?)
+    fn existing(&self, tenant: &TenantId) -> Result<Option<Arc<dyn Store>>, tsdb::Error> {
+        Ok(Self::existing(self, tenant)?.map(|db| db as Arc<dyn Store>))
     }
 
     fn list(&self) -> Vec<(TenantId, Arc<dyn Store>)> {
@@ -82,7 +85,7 @@ impl Stores for Tenants {
     }
 }
 
-/// The store of a tenant that has none: everything is empty.
+/// The store of a tenant that has none: it reads as empty, and what is appended to it is forgotten.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NoStore;
 
@@ -103,6 +106,30 @@ impl Querier for NoStore {
 
     fn label_values(&self, _name: &str, _matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
         Ok(Vec::new())
+    }
+}
+
+impl Appendable for NoStore {
+    fn appender(&self) -> Box<dyn Appender + '_> {
+        Box::new(*self)
+    }
+}
+
+impl Appender for NoStore {
+    fn lookup(&mut self, _wire: &[u8]) -> Option<SeriesRef> {
+        None
+    }
+
+    fn series(&mut self, _labels: &Labels) -> Result<SeriesRef, SeriesError> {
+        Ok(SeriesRef(0))
+    }
+
+    fn append(&mut self, _series: SeriesRef, _timestamp: Timestamp, _value: f64) {}
+
+    fn set_metadata(&mut self, _metric: &str, _metadata: Metadata) {}
+
+    fn commit(self: Box<Self>) -> Result<AppendReport, CommitError> {
+        Ok(AppendReport::default())
     }
 }
 

@@ -100,9 +100,19 @@ impl Tenants {
         Ok(Arc::clone(slot.db.get_or_init(|| db)))
     }
 
-    /// The database of `tenant` if it is open.
-    pub fn existing(&self, tenant: &TenantId) -> Option<Arc<Db>> {
-        self.slots.read().get(tenant)?.db.get().cloned()
+    /// The database of `tenant` if there is one. Asking creates none.
+    ///
+    /// # Errors
+    /// The tenant has a database that cannot be opened.
+    pub fn existing(&self, tenant: &TenantId) -> Result<Option<Arc<Db>>, Error> {
+        let slot = self.slots.read().get(tenant).cloned();
+        match slot {
+            None => Ok(None),
+            Some(slot) => match slot.db.get() {
+                Some(db) => Ok(Some(Arc::clone(db))),
+                None => self.tenant(tenant).map(Some),
+            },
+        }
     }
 
     /// All tenants whose database is open, in order of their names.

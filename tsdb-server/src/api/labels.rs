@@ -46,7 +46,7 @@ async fn list(
     let asked = server.clone();
     let work = move || {
         let mut found = BTreeSet::new();
-        if let (Some(range), Some(store)) = (range, asked.existing_store(&tenant)) {
+        if let (Some(range), Some(store)) = (range, asked.existing_store(&tenant)?) {
             let querier = store.querier(range)?;
             for matchers in &selectors {
                 found.extend(read(querier.as_ref(), matchers)?);

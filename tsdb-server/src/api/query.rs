@@ -118,7 +118,7 @@ async fn evaluate(
     query.cancel = Some(Arc::clone(&cancel.flag));
     let asked = server.clone();
     let work = move || {
-        let store = asked.existing_store(&tenant);
+        let store = asked.existing_store(&tenant)?;
         let source: &dyn Queryable = match &store {
             Some(store) => store.as_ref(),
             None => &crate::store::NoStore,

@@ -24,7 +24,7 @@ pub(super) async fn series(State(server): State<Server>, request: Request) -> Re
     let (range, limit) = (time_range(&params)?, params.limit("limit")?);
     let asked = server.clone();
     let work = move || {
-        let (Some(range), Some(store)) = (range, asked.existing_store(&tenant)) else {
+        let (Some(range), Some(store)) = (range, asked.existing_store(&tenant)?) else {
             return write_series(BTreeSet::new(), limit, &[]);
         };
         let querier = store.querier(range)?;
@@ -68,7 +68,7 @@ pub(super) async fn metadata(State(server): State<Server>, request: Request) -> 
     let wanted = params.get("metric").map(str::to_owned);
     let asked = server.clone();
     let work = move || {
-        let mut known = asked.existing_store(&tenant).map(|store| store.metadata()).unwrap_or_default();
+        let mut known = asked.existing_store(&tenant)?.map(|store| store.metadata()).unwrap_or_default();
         known.retain(|(metric, _)| wanted.as_ref().is_none_or(|wanted| wanted == metric));
         known.truncate(limit);
         let write = |out: &mut Vec<u8>| {

@@ -2,12 +2,12 @@
 
 use super::json;
 use super::response::{self, write_json_string};
-use crate::error::ApiError;
+use crate::error::{ApiError, ErrorKind};
 use crate::rfc3339;
 use crate::state::Server;
 use crate::telemetry;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 /// The Prometheus release whose API this one follows. Clients such as Grafana choose features by it.
@@ -60,11 +60,19 @@ pub(super) async fn metrics(State(server): State<Server>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
-/// `/internal/force_flush`: writes the heads into blocks. A POST, since it has an effect: what is older than the
-/// newest sample of a head can no longer be written afterwards.
-pub(super) async fn force_flush(State(server): State<Server>) -> Result<Response, ApiError> {
+/// `/internal/force_flush`: writes the head of the tenant into blocks. A POST, since it has an effect: what is older
+/// than the newest sample of the head can no longer be written afterwards.
+pub(super) async fn force_flush(
+    State(server): State<Server>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    if !server.config().admin_api {
+        let message = "the admin API is off: the setting admin_api turns it on";
+        return Err(ApiError::new(ErrorKind::Forbidden, message));
+    }
+    let tenant = server.tenant(&headers)?;
     let work = server.clone();
-    server.run_ingest(move || work.flush()).await?;
+    server.run_ingest(move || work.flush(&tenant)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -1,11 +1,16 @@
 //! One request's samples on their way into a store, whatever format they came in.
 //!
-//! A [`Batch`] wraps an [`Appender`] with what all formats share: the window of time, the cap on samples, and the
-//! record of what was refused and why. Refusing one sample never refuses another.
+//! A [`Batch`] wraps an [`Appender`] with what all formats share: the window of time, the caps on samples and
+//! descriptions, and the record of what was refused and why. Refusing one sample never refuses another.
+//!
+//! A request is read twice if it names an unknown series. The first reading appends up to the first unknown series and
+//! from there on only counts; once the whole request is known to be well formed and admitted, the second reading takes
+//! up where the first stopped, and registers. So a request that is refused leaves no series behind, and no tenant; the
+//! usual request, of known series alone, is read once.
 
 use crate::error::ApiError;
 use crate::error::ErrorKind;
-use crate::limits::IngestLimits;
+use crate::limits::{IngestLimits, Limit};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use tsdb_core::metadata::Metadata;
@@ -19,7 +24,17 @@ pub(crate) struct Batch<'a> {
     max_samples: usize,
     allowed_samples: u64,
     appended: usize,
+    /// Samples that a first reading counted and left to the second.
+    left: usize,
+    metadata: MetadataCap,
     pub(crate) refusals: Refusals,
+}
+
+/// The bounds on descriptions of metrics.
+struct MetadataCap {
+    max_bytes: usize,
+    limit: Limit,
+    seen: usize,
 }
 
 /// What became of a batch.
@@ -45,8 +60,45 @@ impl<'a> Batch<'a> {
             max_samples: limits.max_samples_per_request.as_len(),
             allowed_samples: limits.max_samples_per_request.get().unwrap_or(u64::MAX),
             appended: 0,
+            left: 0,
+            metadata: MetadataCap {
+                max_bytes: limits.max_metadata_bytes.as_len(),
+                limit: limits.max_metadata_per_request,
+                seen: 0,
+            },
             refusals: Refusals::default(),
         }
+    }
+
+    /// May a sample have this time?
+    #[inline]
+    pub(crate) fn admits(&self, timestamp: Timestamp) -> bool {
+        self.window.contains(&timestamp)
+    }
+
+    /// Counts a sample that a second reading will append.
+    ///
+    /// # Errors
+    /// More samples than a request may hold.
+    #[inline]
+    pub(crate) fn leave(&mut self, timestamp: Timestamp) -> Result<(), ApiError> {
+        if self.admits(timestamp) {
+            if self.appended.saturating_add(self.left) >= self.max_samples {
+                return Err(self.too_many());
+            }
+            self.left += 1;
+        }
+        Ok(())
+    }
+
+    /// What the request costs: its samples, counted or appended, and its descriptions of metrics.
+    pub(crate) const fn cost(&self) -> usize {
+        self.appended.saturating_add(self.left).saturating_add(self.metadata.seen)
+    }
+
+    /// Starts the second reading.
+    pub(crate) const fn resume(&mut self) {
+        self.left = 0;
     }
 
     /// The series with this wire form if the store holds it.
@@ -84,8 +136,22 @@ impl<'a> Batch<'a> {
     }
 
     /// Says what a metric is.
-    pub(crate) fn set_metadata(&mut self, metric: &str, metadata: Metadata) {
-        self.appender.set_metadata(metric, metadata);
+    ///
+    /// # Errors
+    /// More descriptions than a request may hold.
+    pub(crate) fn set_metadata(&mut self, metric: &str, mut metadata: Metadata) -> Result<(), ApiError> {
+        self.metadata.seen = self.metadata.seen.saturating_add(1);
+        if let Some(allowed) = self.metadata.limit.exceeded_by(self.metadata.seen) {
+            return Err(ApiError::too_large(format!(
+                "the request describes more than {allowed} metrics, which max_metadata_per_request allows"
+            )));
+        }
+        if metric.len() <= self.metadata.max_bytes {
+            cut(&mut metadata.help, self.metadata.max_bytes);
+            cut(&mut metadata.unit, self.metadata.max_bytes);
+            self.appender.set_metadata(metric, metadata);
+        }
+        Ok(())
     }
 
     /// Samples added so far.
@@ -112,8 +178,9 @@ impl<'a> Batch<'a> {
         Ok(Outcome { accepted: report.accepted, refusals: self.refusals, refused_positions })
     }
 
+    /// Records that a sample lies outside the window of time.
     #[cold]
-    fn refuse_time(&mut self, timestamp: Timestamp, index: usize) {
+    pub(crate) fn refuse_time(&mut self, timestamp: Timestamp, index: usize) {
         let (oldest, newest) = (*self.window.start(), *self.window.end());
         let (reason, message) = if timestamp > newest {
             ("too_far_in_future", SampleError::TooFarInFuture { timestamp, newest })
@@ -129,6 +196,14 @@ impl<'a> Batch<'a> {
         ApiError::too_large(format!(
             "the request has more than {allowed} samples, which max_samples_per_request allows"
         ))
+    }
+}
+
+/// Cuts `text` to `max_bytes`, between two characters.
+fn cut(text: &mut String, max_bytes: usize) {
+    if text.len() > max_bytes {
+        text.truncate(text.floor_char_boundary(max_bytes));
+        text.shrink_to_fit();
     }
 }
 

@@ -6,17 +6,17 @@
 //! JSON has no NaN and no infinities: the strings `"NaN"`, `"+Inf"` and `"-Inf"` stand for them.
 
 use super::batch::{Batch, Outcome, Refusals, sample_reason, series_reason};
+use super::intake::Intake;
 use super::loose::{Loose, LooseLabels, LooseSample};
 use crate::error::{ApiError, ErrorKind};
-use crate::limits::{Limits, SeriesRules};
+use crate::limits::SeriesRules;
 use crate::rfc3339;
 use crate::validation::{self, LabelFault};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 use tsdb_core::labels::write_wire_pair;
-use tsdb_core::write::Appendable;
-use tsdb_core::{Labels, METRIC_NAME, Sample, SeriesRef, TenantId, Timestamp};
+use tsdb_core::{Labels, METRIC_NAME, Sample, SeriesRef, Timestamp};
 
 /// What became of a push.
 #[derive(Debug)]
@@ -25,38 +25,38 @@ pub(crate) struct Pushed {
     pub(crate) refusals: Refusals,
 }
 
-/// Reads `body` and writes its samples to `store`, which is that of `tenant`.
-pub(crate) fn push(
-    store: &(impl Appendable + ?Sized),
-    body: &[u8],
-    tenant: &TenantId,
-    limits: &Limits,
-    now: Timestamp,
-    admit: impl FnOnce(usize) -> Result<(), ApiError>,
-) -> Result<Pushed, ApiError> {
+/// Reads `body` and writes its samples to the store of the tenant.
+pub(crate) fn push(intake: &Intake<'_>, body: &[u8]) -> Result<Pushed, ApiError> {
     check_depth(body)?;
+    let known = intake.existing_store()?;
+    let opened;
     let mut sink = PushSink {
-        batch: Batch::new(store, &limits.ingest, now),
-        rules: &limits.push.0,
+        batch: intake.batch(known.as_deref()),
+        rules: &intake.limits.push.0,
         indices: Vec::new(),
         next_index: 0,
         wire: Vec::new(),
+        first_unknown: None,
+        resumed_at: None,
+        storable: known.is_some(),
         stop: None,
     };
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let parsed = Document { sink: &mut sink }.deserialize(&mut reader).and_then(|claimed| {
-        reader.end()?;
-        Ok(claimed)
-    });
-    if let Some(stop) = sink.stop {
-        return Err(stop);
-    }
-    let claimed = parsed.map_err(|e| ApiError::bad_data(format!("the body is no push request: {e}")))?;
-    if claimed.is_some_and(|claimed| claimed != tenant.as_str()) {
+    let claimed = sink.read(body)?;
+    if claimed.is_some_and(|claimed| claimed != intake.tenant.as_str()) {
         let message = "tenantId in the body is not the tenant of the request";
         return Err(ApiError::new(ErrorKind::Forbidden, message));
     }
-    admit(sink.batch.appended())?;
+    intake.admit(sink.batch.cost())?;
+    if let Some(first_unknown) = sink.first_unknown {
+        if known.is_none() {
+            opened = if sink.storable { Some(intake.open_store()?) } else { None };
+            let refusals = std::mem::take(&mut sink.batch.refusals);
+            sink.batch = intake.batch(opened.as_deref());
+            sink.batch.refusals = refusals;
+        }
+        sink.resume(first_unknown);
+        sink.read(body)?;
+    }
     let indices = sink.indices;
     let outcome = sink.batch.commit()?;
     Ok(report(outcome, &indices))
@@ -92,6 +92,7 @@ fn check_depth(body: &[u8]) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// The two readings of a request, see [`batch`](super::batch).
 struct PushSink<'a> {
     batch: Batch<'a>,
     rules: &'a SeriesRules,
@@ -99,28 +100,99 @@ struct PushSink<'a> {
     indices: Vec<usize>,
     next_index: usize,
     wire: Vec<u8>,
+    /// The sample where the first reading stopped appending.
+    first_unknown: Option<usize>,
+    /// Set in the second reading: the samples before this one are done.
+    resumed_at: Option<usize>,
+    /// Does the request hold a sample that a new store would take? Known without looking if there is a store.
+    storable: bool,
     /// Set when the request breaks a limit as a whole.
     stop: Option<ApiError>,
 }
 
 impl PushSink<'_> {
+    /// Reads the whole of `body`; answers the `tenantId` that it claims.
+    fn read(&mut self, body: &[u8]) -> Result<Option<String>, ApiError> {
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let parsed = Document { sink: self }.deserialize(&mut reader).and_then(|claimed| {
+            reader.end()?;
+            Ok(claimed)
+        });
+        match self.stop.take() {
+            Some(stop) => Err(stop),
+            None => parsed.map_err(|e| ApiError::bad_data(format!("the body is no push request: {e}"))),
+        }
+    }
+
+    /// Prepares for the second reading, which begins at the sample `first`.
+    const fn resume(&mut self, first: usize) {
+        self.resumed_at = Some(first);
+        self.next_index = 0;
+        self.batch.resume();
+    }
+
     fn take(&mut self, sample: LooseSample<'_>) -> Result<(), ApiError> {
         let index = self.next_index;
         self.next_index += 1;
-        let (series, sample) = match self.resolve(sample) {
-            Ok(resolved) => resolved,
+        if self.resumed_at.is_some_and(|first| index < first) {
+            return Ok(());
+        }
+        let is_first = self.resumed_at.is_none();
+        if is_first && self.first_unknown.is_some() && self.storable {
+            // The second reading judges the sample; here it only counts.
+            return self.leave(&sample);
+        }
+        match self.resolve(sample) {
+            Ok((Found::Known(series), sample)) if is_first && self.first_unknown.is_none() => {
+                self.append(series, sample, index)
+            }
+            Ok((_, sample)) if is_first => {
+                self.first_unknown.get_or_insert(index);
+                self.storable |= self.batch.admits(sample.timestamp);
+                self.batch.leave(sample.timestamp)
+            }
+            Ok((Found::Known(series), sample)) => self.append(series, sample, index),
+            Ok((Found::New(labels), sample)) => self.register(&labels, sample, index),
+            Err(_) if is_first && self.first_unknown.is_some() => Ok(()),
             Err(fault) => {
                 self.batch.refusals.add(index, fault.reason, || fault.message);
-                return Ok(());
+                Ok(())
             }
-        };
+        }
+    }
+
+    fn append(&mut self, series: SeriesRef, sample: Sample, index: usize) -> Result<(), ApiError> {
         if self.batch.append(series, sample, index)? {
             self.indices.push(index);
         }
         Ok(())
     }
 
-    fn resolve(&mut self, sample: LooseSample<'_>) -> Result<(SeriesRef, Sample), SampleFault> {
+    fn leave(&mut self, sample: &LooseSample<'_>) -> Result<(), ApiError> {
+        match sample {
+            LooseSample::Object { timestamp, .. } => {
+                time_of(timestamp).map_or(Ok(()), |time| self.batch.leave(time))
+            }
+            LooseSample::Other => Ok(()),
+        }
+    }
+
+    /// Registers a series for a sample that the window of time admits.
+    fn register(&mut self, labels: &Labels, sample: Sample, index: usize) -> Result<(), ApiError> {
+        if !self.batch.admits(sample.timestamp) {
+            self.batch.refuse_time(sample.timestamp, index);
+            return Ok(());
+        }
+        match self.batch.series(labels) {
+            Ok(series) => self.append(series, sample, index),
+            Err(error) => {
+                self.batch.refusals.add(index, series_reason(&error), || error.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    fn resolve(&mut self, sample: LooseSample<'_>) -> Result<(Found, Sample), SampleFault> {
         let LooseSample::Object { metric, labels, timestamp, value, repeated } = sample else {
             return Err(SampleFault::new("invalid_sample", "a sample must be an object"));
         };
@@ -163,21 +235,25 @@ impl PushSink<'_> {
         Ok(pairs)
     }
 
-    /// The series with these sorted pairs: recognised by its wire form, checked and registered if it is new.
-    fn series(&mut self, pairs: &[(&str, &str)]) -> Result<SeriesRef, SampleFault> {
+    /// The series with these sorted pairs: recognised by its wire form, its labels checked if it is new.
+    fn series(&mut self, pairs: &[(&str, &str)]) -> Result<Found, SampleFault> {
         self.wire.clear();
         for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
             write_wire_pair(name, value, &mut self.wire);
         }
         if let Some(known) = self.batch.lookup(&self.wire) {
-            return Ok(known);
+            return Ok(Found::Known(known));
         }
         let labels = Labels::from_pairs(pairs.iter().copied()).map_err(LabelFault::from)?;
         validation::check(&labels, self.rules)?;
-        self.batch
-            .series(&labels)
-            .map_err(|error| SampleFault { reason: series_reason(&error), message: error.to_string() })
+        Ok(Found::New(labels))
     }
+}
+
+/// A series of the store, or the labels of one that is not there.
+enum Found {
+    Known(SeriesRef),
+    New(Labels),
 }
 
 fn time_of(timestamp: &Loose<'_>) -> Result<Timestamp, SampleFault> {

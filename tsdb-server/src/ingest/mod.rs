@@ -5,6 +5,7 @@
 
 mod batch;
 mod encoding;
+mod intake;
 mod json;
 mod loose;
 mod protobuf;
@@ -27,6 +28,7 @@ use axum::response::{IntoResponse, Response};
 use batch::Refusals;
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use intake::Intake;
 use std::sync::atomic::Ordering;
 
 /// `POST /api/v1/write`
@@ -41,12 +43,11 @@ async fn write_request(server: Server, request: Request) -> Result<Response, Api
     let work = server.clone();
     let written = server
         .run_ingest(move || {
-            let store = work.open_store(&tenant)?;
-            let limits = work.limits();
+            let intake = Intake::new(&work, &tenant);
             let mut buffer = work.buffers().take();
-            let decoded = encoding::decode(encoding, &body, limits.ingest.max_decoded_bytes, &mut buffer)?;
-            let admit = |samples| work.admit(&tenant, samples);
-            let written = write::write(store.as_ref(), decoded, limits, work.now(), admit);
+            let max_bytes = intake.limits.ingest.max_decoded_bytes;
+            let decoded = encoding::decode(encoding, &body, max_bytes, &mut buffer)?;
+            let written = write::write(&intake, decoded);
             work.buffers().give_back(buffer);
             written
         })
@@ -105,17 +106,14 @@ pub(crate) async fn push(State(server): State<Server>, request: Request) -> Resu
     let work = server.clone();
     let pushed = server
         .run_ingest(move || {
-            let store = work.open_store(&tenant)?;
-            let limits = work.limits();
+            let intake = Intake::new(&work, &tenant);
             let mut buffer = work.buffers().take();
-            let decoded = encoding::decode(encoding, &body, limits.ingest.max_decoded_bytes, &mut buffer)?;
-            let admit = |samples| work.admit(&tenant, samples);
-            let now = work.now();
+            let max_bytes = intake.limits.ingest.max_decoded_bytes;
+            let decoded = encoding::decode(encoding, &body, max_bytes, &mut buffer)?;
             let pushed = if is_protobuf {
-                write::write(store.as_ref(), decoded, limits, now, admit).map(|w| (w.accepted, w.refusals))
+                write::write(&intake, decoded).map(|w| (w.accepted, w.refusals))
             } else {
-                json::push(store.as_ref(), decoded, &tenant, limits, now, admit)
-                    .map(|p| (p.accepted, p.refusals))
+                json::push(&intake, decoded).map(|p| (p.accepted, p.refusals))
             };
             work.buffers().give_back(buffer);
             pushed

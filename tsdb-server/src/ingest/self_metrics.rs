@@ -24,7 +24,7 @@ pub(crate) fn store_own_metrics(
     for family in families {
         let metadata =
             Metadata { metric_type: family.kind, unit: String::new(), help: family.help.to_owned() };
-        batch.set_metadata(family.name, metadata);
+        batch.set_metadata(family.name, metadata)?;
         for point in &family.points {
             let name = format!("{}{}", family.name, point.suffix);
             let mut pairs = vec![(METRIC_NAME, name.as_str()), ("job", JOB), ("instance", instance)];

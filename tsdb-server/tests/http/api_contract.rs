@@ -105,8 +105,8 @@ async fn build_info_tells_clients_which_api_this_is() {
 async fn metadata_comes_back_with_type_help_and_unit() {
     let server = start(config()).await;
     let body = [&[0x1a, 13, 0x08, 1, 0x12, 2, b'u', b'p', 0x22, 2, b'H', b'.', 0x2a, 1, b's'][..]].concat();
-    assert_eq!(send(server.write(&body)).await.0, 204);
     server.stores.of("default").0.put(&Labels::from_pairs([("__name__", "up")]).unwrap(), NOW, 1.0);
+    assert_eq!(send(server.write(&body)).await.0, 204);
     let expected = r#"{"status":"success","data":{"up":[{"type":"counter","unit":"s","help":"H."}]}}"#;
     for path in ["/api/v1/metadata", "/api/v1/metadata?metric=up", "/api/v1/metadata?limit=1"] {
         assert_eq!(send(server.get(path)).await, (200.try_into().unwrap(), expected.to_owned()), "{path}");

@@ -3,11 +3,13 @@
 use reqwest::{Client, RequestBuilder, StatusCode};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tsdb_core::labels::write_wire;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::read::{Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesSet};
 use tsdb_core::testing::{ManualClock, MemStore};
@@ -20,7 +22,33 @@ pub(crate) const NOW: i64 = 1_775_643_330_000;
 
 /// A store in memory that also answers for the metadata of the metrics it holds.
 #[derive(Debug, Default)]
-pub(crate) struct Memory(pub(crate) MemStore);
+pub(crate) struct Memory(pub(crate) MemStore, Flushes);
+
+/// Counts flushes, and holds them while a test wants it.
+#[derive(Debug, Default)]
+struct Flushes {
+    count: AtomicUsize,
+    held: AtomicBool,
+}
+
+impl Memory {
+    /// Flushes begun so far.
+    pub(crate) fn flushes(&self) -> usize {
+        self.1.count.load(Ordering::SeqCst)
+    }
+
+    /// Lets flushes end, or holds them.
+    pub(crate) fn hold_flushes(&self, held: bool) {
+        self.1.held.store(held, Ordering::SeqCst);
+    }
+
+    /// Is there a series with these labels, with or without samples?
+    pub(crate) fn knows(&self, pairs: &[(&str, &str)]) -> bool {
+        let mut wire = Vec::new();
+        write_wire(&Labels::from_pairs(pairs.iter().copied()).unwrap(), &mut wire);
+        self.0.appender().lookup(&wire).is_some()
+    }
+}
 
 impl Queryable for Memory {
     fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, ReadError> {
@@ -84,6 +112,14 @@ impl Store for Memory {
         let names = self.querier(TimeRange::ALL).unwrap().label_values(METRIC_NAME, &[]).unwrap();
         names.into_iter().filter_map(|name| Some((name.clone(), self.0.metadata(&name)?))).collect()
     }
+
+    fn flush(&self) -> Result<(), tsdb::Error> {
+        self.1.count.fetch_add(1, Ordering::SeqCst);
+        while self.1.held.load(Ordering::SeqCst) {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        Ok(())
+    }
 }
 
 /// One store in memory per tenant.
@@ -97,13 +133,20 @@ impl Memories {
     }
 }
 
+impl Memories {
+    /// The tenants that have a store.
+    pub(crate) fn tenants(&self) -> Vec<String> {
+        self.0.lock().unwrap().keys().map(|tenant| tenant.as_str().to_owned()).collect()
+    }
+}
+
 impl Stores for Memories {
     fn open(&self, tenant: &TenantId) -> Result<Arc<dyn Store>, tsdb::Error> {
         Ok(self.of(tenant.as_str()))
     }
 
-    fn existing(&self, tenant: &TenantId) -> Option<Arc<dyn Store>> {
-        Some(Arc::<Memory>::clone(self.0.lock().unwrap().get(tenant)?))
+    fn existing(&self, tenant: &TenantId) -> Result<Option<Arc<dyn Store>>, tsdb::Error> {
+        Ok(self.0.lock().unwrap().get(tenant).map(|store| Arc::<Memory>::clone(store) as Arc<dyn Store>))
     }
 
     fn list(&self) -> Vec<(TenantId, Arc<dyn Store>)> {
@@ -134,6 +177,11 @@ pub(crate) async fn start(config: Config) -> Running {
     let stores = Arc::new(Memories::default());
     let server =
         Server::new(config, Arc::<Memories>::clone(&stores), Arc::new(ManualClock::at(NOW))).unwrap();
+    run(server, stores).await
+}
+
+/// Serves `server` on a free port.
+pub(crate) async fn run(server: Server, stores: Arc<Memories>) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();

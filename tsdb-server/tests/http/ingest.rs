@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use tsdb_core::labels::write_wire_pair;
 use tsdb_server::{Limit, Limits};
 
-fn varint(mut value: u64) -> Vec<u8> {
+pub(crate) fn varint(mut value: u64) -> Vec<u8> {
     let mut out = Vec::new();
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -15,11 +15,11 @@ fn varint(mut value: u64) -> Vec<u8> {
     out
 }
 
-fn field(number: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn field(number: u8, content: &[u8]) -> Vec<u8> {
     [vec![number << 3 | 2], varint(content.len() as u64), content.to_vec()].concat()
 }
 
-fn series(pairs: &[(&str, &str)], samples: &[(i64, f64)]) -> Vec<u8> {
+pub(crate) fn series(pairs: &[(&str, &str)], samples: &[(i64, f64)]) -> Vec<u8> {
     let mut message = Vec::new();
     for (name, value) in pairs {
         write_wire_pair(name, value, &mut message);
@@ -32,7 +32,7 @@ fn series(pairs: &[(&str, &str)], samples: &[(i64, f64)]) -> Vec<u8> {
     field(1, &message)
 }
 
-const UP: &[(&str, &str)] = &[("__name__", "up"), ("job", "x")];
+pub(crate) const UP: &[(&str, &str)] = &[("__name__", "up"), ("job", "x")];
 
 #[tokio::test]
 async fn remote_write_stores_samples_bit_for_bit() {

@@ -6,3 +6,4 @@ mod api_contract;
 mod harness;
 #[cfg(test)]
 mod ingest;
+mod refused;

@@ -20,7 +20,7 @@ fn tenants_do_not_see_each_other_and_are_found_again() {
     let tenants = open_root(&fs).unwrap();
     append_all(&tenants.tenant(&id("a")).unwrap(), &[(0, 1, 1.0)]);
     append_all(&tenants.tenant(&id("b")).unwrap(), &[(1, 1, 1.0)]);
-    assert!(tenants.existing(&id("c")).is_none());
+    assert!(tenants.existing(&id("c")).unwrap().is_none());
     assert!(matches!(open_root(&fs), Err(Error::Locked { .. })));
     tenants.close().unwrap();
     assert!(matches!(tenants.tenant(&id("a")), Err(Error::Closed)));
