@@ -7,14 +7,16 @@ use super::calendar::calendar_field;
 use super::context::Context;
 use super::grid::Grid;
 use super::histogram::histogram;
+use super::info::info;
 use super::label::{label_join, label_replace};
 use super::map::{Change, MapOp, single};
 use super::merge::{Clash, merge_equal};
 use super::operator::{NoSeries, Operator, Repeated};
 use super::scalar::eval_scalar;
-use super::select::{InstantOp, OverRangeOp, Reading, absent_over_time};
+use super::select::{InstantOp, OverRangeOp, Reading, SmoothedOp, absent_over_time};
 use super::sort::sort;
 use crate::annotation::Annotation;
+use crate::ast::RangeExtension;
 use crate::failure::QueryError;
 use crate::plan::{BinaryNode, SortNode, VectorNode};
 
@@ -29,6 +31,9 @@ pub(super) fn build_vector<'c>(
 ) -> Result<Operator<'c>, QueryError> {
     context.budget.check()?;
     match node {
+        VectorNode::Select(selector) if selector.extension == Some(RangeExtension::Smoothed) => {
+            Ok(Box::new(SmoothedOp::new(context, selector, grid)?))
+        }
         VectorNode::Select(selector) => {
             Ok(Box::new(InstantOp::new(context, selector, grid, Reading::Value)?))
         }
@@ -59,6 +64,10 @@ pub(super) fn build_vector<'c>(
         VectorNode::StepInvariant(inner) => {
             let once = build_vector(context, inner, grid.first_only())?;
             Ok(Box::new(Repeated(context.store(&*once, 1)?)))
+        }
+        VectorNode::Info(node) => {
+            let base = build_vector(context, &node.vector, grid)?;
+            Ok(merge_equal(context, info(context, node, &*base, grid)?, Clash::SameStep))
         }
         VectorNode::Sort(node) => sorted(context, node, grid),
         of_values => build_changed(context, of_values, grid),

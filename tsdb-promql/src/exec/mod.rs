@@ -17,6 +17,7 @@ mod context;
 mod grid;
 mod groups;
 mod histogram;
+mod info;
 mod label;
 mod map;
 mod merge;

@@ -1,14 +1,14 @@
 //! From the operator of a whole query to its value.
 
 use super::context::Context;
-use super::grid::{Grid, View};
+use super::grid::Grid;
 use super::merge::{Clash, merge_shown};
 use super::operator::{Operator, Scratch, is_absent};
 use super::points::{Histogram, Histograms};
 use super::scalar::Steps;
-use super::select::RangeSource;
+use super::select::{RangeSource, cut_to_window};
 use crate::failure::QueryError;
-use crate::plan::{RangeNode, Window};
+use crate::plan::RangeNode;
 use crate::value::{HistogramPoint, SeriesPoints, Value, VectorSample};
 use tsdb_core::read::SampleColumns;
 use tsdb_core::{Labels, TimeRange};
@@ -141,16 +141,10 @@ pub(super) fn window(
     source: &RangeSource<'_>,
     grid: Grid,
 ) -> Result<Value, QueryError> {
-    let Window { range_ms, .. } = node.window();
-    let last = View::of_window(grid, &node.window()).time(0);
-    let before = last.saturating_sub(range_ms);
     let read = |row: usize, scratch: &mut Scratch| {
         let mut samples = SampleColumns::new();
         source.read(context, row, scratch, &mut samples)?;
-        match TimeRange::new(before.saturating_add(1), last) {
-            Some(range) => samples.retain_range(range),
-            None => samples.clear(),
-        }
+        cut_to_window(context, node, grid, &mut samples);
         let held = context.budget.hold(samples.len())?;
         Ok((samples, held))
     };

@@ -6,6 +6,7 @@
 mod buckets;
 mod compare;
 mod extrapolate;
+mod interpolate;
 mod kahan;
 mod mean;
 mod natural;
@@ -16,6 +17,7 @@ mod smoothing;
 pub(crate) use buckets::{Bucket, MonotonicityFix, bucket_fraction, bucket_quantile};
 pub(crate) use compare::{ascending_nan_first, ascending_nan_last, descending_nan_last};
 pub(crate) use extrapolate::{Extrapolation, RateWindow};
+pub(crate) use interpolate::interpolate;
 pub(crate) use kahan::{KahanSum, sums_side_by_side};
 pub(crate) use mean::{MeanAccumulator, VarianceAccumulator, windowed_variance};
 pub(crate) use natural::compare_natural;

@@ -10,7 +10,7 @@ use super::node::{
 };
 use crate::ast::{
     Aggregate, AggregateOp, At, Binary, BinaryOp, DurationValue, Expr, Grouping, MatrixSelector, Modifiers,
-    Subquery, Text, UnaryOp, ValueType, VectorSelector,
+    RangeExtension, Subquery, Text, UnaryOp, ValueType, VectorSelector,
 };
 use crate::check::value_type;
 use crate::failure::QueryError;
@@ -58,13 +58,13 @@ pub(crate) fn plan(expr: &Expr, times: QueryTimes) -> Result<Planned, QueryError
 /// The times at which an expression is evaluated.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scope {
-    first: Timestamp,
-    last: Timestamp,
+    pub(super) first: Timestamp,
+    pub(super) last: Timestamp,
 }
 
 impl Scope {
     /// The scope seen through `@ at` and `offset`.
-    fn moved(self, at: Option<Timestamp>, offset_ms: i64) -> Self {
+    pub(super) fn moved(self, at: Option<Timestamp>, offset_ms: i64) -> Self {
         let Self { first, last } = at.map_or(self, |at| Self { first: at, last: at });
         Self { first: first.saturating_sub(offset_ms), last: last.saturating_sub(offset_ms) }
     }
@@ -245,7 +245,9 @@ impl Builder {
 
     fn matrix(&self, matrix: &MatrixSelector, scope: Scope) -> Result<Lowered<RangeNode>, QueryError> {
         let range_ms = self.window(&matrix.range)?;
-        let selector = self.selector(&matrix.selector, matrix.span, scope, range_ms)?;
+        let beyond_ms = if matrix.selector.extension.is_some() { self.times.lookback_ms } else { 0 };
+        let reach_ms = range_ms.saturating_add(beyond_ms);
+        let selector = self.selector(&matrix.selector, matrix.span, scope, reach_ms)?;
         let window = Window { range_ms, at: selector.at, offset_ms: selector.offset_ms };
         let invariant = window.at.is_some();
         Ok(Lowered::new(RangeNode::Select { selector, window }, invariant))
@@ -277,17 +279,19 @@ impl Builder {
         scope: Scope,
         reach_ms: i64,
     ) -> Result<Selector, QueryError> {
-        if selector.extension.is_some() {
-            let feature = "the modifier anchored or smoothed of a selector".to_owned();
-            return Err(QueryError::Unsupported { feature, span });
-        }
         let (at, offset_ms) = self.modifiers(&selector.modifiers)?;
         let seen = scope.moved(at, offset_ms);
-        self.touch(seen.first.saturating_sub(reach_ms).saturating_add(1), seen.last);
-        Ok(Selector { matchers: selector.matchers.clone(), at, offset_ms, span })
+        let reach_ahead_ms = match selector.extension {
+            Some(RangeExtension::Smoothed) => self.times.lookback_ms,
+            _ => 0,
+        };
+        let first = seen.first.saturating_sub(reach_ms).saturating_add(1);
+        self.touch(first, seen.last.saturating_add(reach_ahead_ms));
+        let extension = selector.extension;
+        Ok(Selector { matchers: selector.matchers.clone(), at, offset_ms, extension, span })
     }
 
-    fn modifiers(&self, modifiers: &Modifiers) -> Result<(Option<Timestamp>, i64), QueryError> {
+    pub(super) fn modifiers(&self, modifiers: &Modifiers) -> Result<(Option<Timestamp>, i64), QueryError> {
         let at = modifiers.at.map(|at| match at {
             At::Time(time) => time,
             At::Start => self.times.start,
@@ -308,7 +312,7 @@ impl Builder {
         length_ms.map_err(|e| QueryError::execution(e.to_string()))
     }
 
-    fn touch(&self, from: Timestamp, to: Timestamp) {
+    pub(super) fn touch(&self, from: Timestamp, to: Timestamp) {
         if let Some(range) = TimeRange::new(from.min(to), to) {
             self.touched.set(Some(self.touched.get().map_or(range, |known| known.union(&range))));
         }

@@ -1,6 +1,7 @@
 //! From function calls to the plan.
 
 use super::build::{Builder, Lowered, Scope, label_name, mistyped, text};
+use super::extended::check_extension;
 use super::function::{MapFn, PairFn, RangeFn, calendar_by_name};
 use super::node::{
     HistogramFn, HistogramNode, LabelJoinNode, LabelReplaceNode, MapNode, RangeCall, ScalarNode, SortKey,
@@ -12,7 +13,7 @@ use crate::failure::QueryError;
 use tsdb_core::matcher::Pattern;
 use tsdb_core::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher};
 
-type LoweredVector = Result<Lowered<VectorNode>, QueryError>;
+pub(super) type LoweredVector = Result<Lowered<VectorNode>, QueryError>;
 
 impl Builder {
     pub(super) fn scalar_call(&self, call: &Call, scope: Scope) -> Result<Lowered<ScalarNode>, QueryError> {
@@ -83,9 +84,11 @@ impl Builder {
             "absent_over_time" => {
                 let arg = argument(call, 0)?;
                 let range = self.range(arg, scope)?;
+                check_extension(&range.node, &call.function)?;
                 let node = VectorNode::AbsentOverTime { range: range.node, labels: absent_labels(arg) };
                 Ok(Lowered::new(node, range.invariant))
             }
+            "info" => self.info(call, scope),
             "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => self.sort(call, scope),
             "label_replace" => self.label_replace(call, scope),
             "label_join" => self.label_join(call, scope),
@@ -113,6 +116,7 @@ impl Builder {
         }
         let first = argument(call, 0)?;
         let range = range.ok_or_else(|| mistyped(first, "range vector"))?;
+        check_extension(&range.node, &call.function)?;
         // A prediction counts from the time of the step, whatever its samples are.
         let invariant = function != RangeFn::PredictLinear
             && range.invariant
@@ -216,7 +220,7 @@ impl Builder {
     }
 }
 
-fn argument(call: &Call, index: usize) -> Result<&Expr, QueryError> {
+pub(super) fn argument(call: &Call, index: usize) -> Result<&Expr, QueryError> {
     call.args.get(index).ok_or_else(|| {
         QueryError::execution(format!("{} lacks its argument number {}", call.function, index + 1))
     })

@@ -7,12 +7,15 @@
 
 mod build;
 mod call;
+mod extended;
 mod function;
+mod info;
 mod node;
 
 pub(crate) use build::{QueryTimes, plan};
 pub(crate) use function::{CalendarField, MapFn, MomentFn, PairFn, RangeFn, TrigFn};
 pub(crate) use node::{
-    AggregateNode, BinaryNode, HistogramFn, HistogramNode, LabelJoinNode, LabelReplaceNode, Plan, RangeCall,
-    RangeNode, ScalarNode, Selector, SortKey, SortNode, SubqueryNode, VectorNode, VectorScalarNode, Window,
+    AggregateNode, BinaryNode, HistogramFn, HistogramNode, InfoNode, LabelJoinNode, LabelReplaceNode, Plan,
+    RangeCall, RangeNode, ScalarNode, Selector, SortKey, SortNode, SubqueryNode, VectorNode,
+    VectorScalarNode, Window,
 };

@@ -1,7 +1,7 @@
 //! The nodes of a plan.
 
 use super::function::{CalendarField, MapFn, PairFn, RangeFn};
-use crate::ast::{AggregateOp, BinaryOp, Grouping, VectorMatching};
+use crate::ast::{AggregateOp, BinaryOp, Grouping, RangeExtension, VectorMatching};
 use crate::span::Span;
 use tsdb_core::matcher::Pattern;
 use tsdb_core::{Labels, Matcher, Timestamp};
@@ -95,6 +95,8 @@ pub(crate) enum VectorNode {
     LabelJoin(Box<LabelJoinNode>),
     /// The sorting functions.
     Sort(SortNode),
+    /// `info`.
+    Info(Box<InfoNode>),
     /// Functions of classic histograms.
     Histogram(Box<HistogramNode>),
     /// A vector that is always empty.
@@ -112,6 +114,8 @@ pub(crate) struct Selector {
     pub(crate) at: Option<Timestamp>,
     /// How far before that time, ms.
     pub(crate) offset_ms: i64,
+    /// `anchored` or `smoothed`. An instant selector that is anchored is like any other.
+    pub(crate) extension: Option<RangeExtension>,
     /// The text.
     pub(crate) span: Span,
 }
@@ -259,6 +263,23 @@ pub(crate) struct LabelJoinNode {
     pub(crate) sources: Vec<String>,
 }
 
+/// `info(vector, selector)`.
+#[derive(Debug)]
+pub(crate) struct InfoNode {
+    /// The series that get labels.
+    pub(crate) vector: VectorNode,
+    /// Conditions on the names of the info metrics; at least one.
+    pub(crate) names: Vec<Matcher>,
+    /// Conditions on the other labels of info series. If there are any, only labels that they name are added.
+    pub(crate) data: Vec<Matcher>,
+    /// The time to look for info series at instead of the time of the step, ms.
+    pub(crate) at: Option<Timestamp>,
+    /// How far before that time, ms.
+    pub(crate) offset_ms: i64,
+    /// The text of the call.
+    pub(crate) span: Span,
+}
+
 /// A sorting function.
 #[derive(Debug)]
 pub(crate) struct SortNode {
@@ -304,6 +325,14 @@ pub(crate) enum HistogramFn {
 }
 
 impl RangeNode {
+    /// How the windows reach beyond their borders.
+    pub(crate) fn extension(&self) -> Option<RangeExtension> {
+        match self {
+            Self::Select { selector, .. } => selector.extension,
+            Self::Subquery(_) => None,
+        }
+    }
+
     /// Where the windows lie.
     pub(crate) fn window(&self) -> Window {
         match self {

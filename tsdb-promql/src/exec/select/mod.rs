@@ -4,12 +4,16 @@
 //! sample of each step in one pass, [`window`] the bounds of all windows in another, and [`kernel`] computes over
 //! the slices between bounds.
 
+mod extended;
 mod instant;
 mod kernel;
 mod mixed;
 mod range;
 mod slide;
+mod smoothed;
 mod window;
 
+pub(super) use extended::cut_to_window;
 pub(super) use instant::{InstantOp, Reading};
 pub(super) use range::{OverRangeOp, RangeSource, absent_over_time};
+pub(super) use smoothed::SmoothedOp;

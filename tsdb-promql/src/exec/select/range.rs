@@ -7,6 +7,7 @@ use super::super::grid::{Grid, View};
 use super::super::operator::{ABSENT, Identity, Operator, Scratch, Stored, VectorOp, is_absent, is_metadata};
 use super::super::points::{Histogram, Histograms, Rows, slots_of};
 use super::super::scalar::{Steps, eval_scalar};
+use super::extended::Extension;
 use super::kernel::{KernelInput, apply};
 use super::mixed::{MixedRange, split, with_histograms};
 use super::window::find_windows;
@@ -80,7 +81,11 @@ impl<'c> RangeSource<'c> {
     ) -> Result<Self, QueryError> {
         match range {
             RangeNode::Select { selector, window } => {
-                let touched = View::of_window(grid, window).touched(window.range_ms);
+                let view = View::of_window(grid, window);
+                let (touched, function) = match Extension::of(context, range) {
+                    Some(extension) => (extension.touched(view, window.range_ms), None),
+                    None => (view.touched(window.range_ms), function),
+                };
                 let source = select(context, selector, touched, grid.step_ms(), window.range_ms, function)?;
                 Ok(Self::Series(source))
             }
@@ -165,7 +170,8 @@ fn without_hint(mut histogram: Histogram) -> Histogram {
     histogram
 }
 
-fn drop_stale_markers(samples: &mut SampleColumns) {
+/// Removes the stale markers.
+pub(super) fn drop_stale_markers(samples: &mut SampleColumns) {
     if !samples.values.iter().any(|value| is_absent(*value)) {
         return;
     }
@@ -193,6 +199,7 @@ pub(in super::super) struct OverRangeOp<'c> {
     identities: Vec<Identity>,
     grid: Grid,
     window: Window,
+    extension: Option<Extension>,
     function: RangeFn,
     params: Vec<Steps>,
     first_arg: Span,
@@ -223,6 +230,7 @@ impl<'c> OverRangeOp<'c> {
             identities,
             grid,
             window: call.range.window(),
+            extension: Extension::of(context, &call.range),
             function: call.function,
             params,
             first_arg: call.first_arg,
@@ -293,7 +301,10 @@ impl<'c> OverRangeOp<'c> {
             range_ms: self.window.range_ms,
             params: &self.params,
         };
-        apply(self.function, &input, scratch, out)
+        match self.extension {
+            Some(extension) => extension.apply(self.function, &input, scratch, out),
+            None => apply(self.function, &input, scratch, out),
+        }
     }
 
     fn warn_of_bad_quantiles(&self, windows: &[(usize, usize)]) {
