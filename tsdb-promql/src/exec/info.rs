@@ -19,7 +19,7 @@ use super::operator::{ABSENT, Identity, Operator, Scratch, Stored, VectorOp, is_
 use super::select::{InstantOp, Reading};
 use crate::failure::QueryError;
 use crate::plan::{InfoNode, Selector};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use tsdb_core::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher};
 
@@ -81,8 +81,8 @@ pub(super) fn info<'c>(
             *place = true;
         }
     }
-    let mut rows: Vec<_> =
-        passed.iter().map(|row| Row { base: *row, steps: vec![0..grid.steps()] }).collect();
+    let whole = |row: &usize| Row { base: *row, steps: std::iter::once(0..grid.steps()).collect() };
+    let mut rows: Vec<_> = passed.iter().map(whole).collect();
     let mut identities: Vec<_> = passed.iter().filter_map(|row| seen.get(*row).cloned()).collect();
     let mut sources = Sources::find(context, node, enriched.iter().filter_map(|row| seen.get(*row)), grid)?;
     let newest = sources.newest_of_families(&occupied)?;
@@ -119,19 +119,20 @@ fn points<'b>(base: &'b Stored<'_>, row: usize) -> impl Iterator<Item = usize> +
 type Choice = Vec<Option<usize>>;
 
 /// The different choices that are made at `steps`, each with the steps it is made at.
+///
+/// A run of steps may reach over steps without a point, which are not among `steps`: there is nothing at them.
 fn choices(
     families: &[usize],
     newest: &[Choice],
     steps: impl Iterator<Item = usize>,
 ) -> Vec<(Choice, Vec<Range<usize>>)> {
     let mut found: Vec<(Choice, Vec<Range<usize>>)> = Vec::new();
+    let mut numbers: HashMap<Choice, usize> = HashMap::new();
     let mut current = usize::MAX;
     for step in steps {
         let of_family = |family: &usize| newest.get(*family)?.get(step).copied().flatten();
         let chosen = || families.iter().map(of_family);
-        let same = |(choice, _): &(Choice, Vec<Range<usize>>)| choice.iter().copied().eq(chosen());
         let end = step.saturating_add(1);
-        // The runs of one choice may reach over steps without a point: there is nothing at them.
         if let Some((choice, runs)) = found.get_mut(current)
             && choice.iter().copied().eq(chosen())
             && let Some(run) = runs.last_mut()
@@ -139,10 +140,13 @@ fn choices(
             run.end = end;
             continue;
         }
-        current = found.iter().position(same).unwrap_or(found.len());
-        match found.get_mut(current) {
-            Some((_, runs)) => runs.push(step..end),
-            None => found.push((chosen().collect(), vec![step..end])),
+        let choice: Choice = chosen().collect();
+        current = *numbers.entry(choice).or_insert_with_key(|choice| {
+            found.push((choice.clone(), Vec::new()));
+            found.len().saturating_sub(1)
+        });
+        if let Some((_, runs)) = found.get_mut(current) {
+            runs.push(step..end);
         }
     }
     found
