@@ -16,6 +16,7 @@ use super::context::Context;
 use super::grid::Grid;
 use super::groups::{Chosen, Groups, Sight};
 use super::operator::{ABSENT, Identity, Operator, Scratch, Stored, VectorOp, is_absent};
+use super::points::{Histograms, Rows};
 use super::select::{InstantOp, Reading};
 use crate::failure::QueryError;
 use crate::plan::{InfoNode, Selector};
@@ -44,13 +45,25 @@ impl VectorOp for InfoOp<'_> {
         &self.identities
     }
 
-    fn eval(&self, row: usize, _scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+    fn eval(
+        &self,
+        row: usize,
+        _scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
         out.fill(ABSENT);
+        histograms.clear();
         let Some(row) = self.rows.get(row) else { return Ok(()) };
         let slots = self.base.row(row.base);
         for steps in &row.steps {
             if let (Some(to), Some(from)) = (out.get_mut(steps.clone()), slots.get(steps.clone())) {
                 to.copy_from_slice(from);
+            }
+            for step in steps.clone() {
+                if let Some(histogram) = self.base.histogram(row.base, step) {
+                    histograms.set(step, out.len(), histogram.clone());
+                }
             }
         }
         Ok(())
@@ -334,7 +347,7 @@ fn times_of_info_series<'c>(
     grid: Grid,
 ) -> Result<Stored<'c>, QueryError> {
     if wanted.is_empty() {
-        return Stored::new(context, Vec::new(), Vec::new(), grid.steps());
+        return Stored::new(context, Vec::new(), Rows::default(), grid.steps());
     }
     let mut matchers = Vec::new();
     for (name, values) in wanted {

@@ -10,8 +10,8 @@ use super::select::{RangeSource, cut_to_window};
 use crate::failure::QueryError;
 use crate::plan::RangeNode;
 use crate::value::{HistogramPoint, SeriesPoints, Value, VectorSample};
+use tsdb_core::Labels;
 use tsdb_core::read::SampleColumns;
-use tsdb_core::{Labels, TimeRange};
 
 /// The points of an instant query.
 ///
@@ -144,7 +144,7 @@ pub(super) fn window(
     let read = |row: usize, scratch: &mut Scratch| {
         let mut samples = SampleColumns::new();
         source.read(context, row, scratch, &mut samples)?;
-        cut_to_window(context, node, grid, &mut samples);
+        cut_to_window(context, node, grid, &mut samples)?;
         let held = context.budget.hold(samples.len())?;
         Ok((samples, held))
     };

@@ -24,22 +24,42 @@ use crate::ast::RangeExtension;
 use crate::failure::QueryError;
 use crate::num::interpolate;
 use crate::plan::{RangeFn, RangeNode};
+use crate::span::Span;
 use tsdb_core::read::SampleColumns;
 use tsdb_core::{TimeRange, Timestamp};
 
 /// Reduces `samples`, read for the only step of `grid`, to those of the window of `range`.
+///
+/// # Errors
+/// Histograms in an extended window.
 pub(in super::super) fn cut_to_window(
     context: &Context<'_>,
     range: &RangeNode,
     grid: Grid,
     samples: &mut SampleColumns,
-) {
+) -> Result<(), QueryError> {
     let window = range.window();
     let view = View::of_window(grid, &window);
-    match Extension::of(context, range) {
-        Some(extension) => *samples = extension.window(samples, view, window.range_ms),
-        None => samples.retain_range(view.touched(window.range_ms)),
+    match (Extension::of(context, range), range) {
+        (Some(extension), RangeNode::Select { selector, .. }) => {
+            refuse_histograms(samples, selector.span)?;
+            *samples = extension.window(samples, view, window.range_ms);
+        }
+        _ => samples.retain_range(view.touched(window.range_ms)),
     }
+    Ok(())
+}
+
+/// Extended selectors are evaluated over numbers alone.
+///
+/// # Errors
+/// `samples`, selected at `span`, hold a histogram.
+pub(super) fn refuse_histograms(samples: &SampleColumns, span: Span) -> Result<(), QueryError> {
+    if samples.histograms.is_empty() {
+        return Ok(());
+    }
+    let feature = "a selector with anchored or smoothed over native histograms".to_owned();
+    Err(QueryError::Unsupported { feature, span })
 }
 
 /// How windows reach beyond their borders.
@@ -167,7 +187,7 @@ impl Extension {
     /// The samples of the window of `range_ms` at the only step of `view` with the values at its borders, both as
     /// samples: the value of a whole query `x[5m] anchored`.
     fn window(self, samples: &SampleColumns, view: View, range_ms: i64) -> SampleColumns {
-        let SampleColumns { timestamps, values } = samples;
+        let SampleColumns { timestamps, values, .. } = samples;
         let input = KernelInput {
             timestamps,
             values,

@@ -7,7 +7,7 @@ use super::super::grid::{Grid, View};
 use super::super::operator::{ABSENT, Identity, Operator, Scratch, Stored, VectorOp, is_absent, is_metadata};
 use super::super::points::{Histogram, Histograms, Rows, slots_of};
 use super::super::scalar::{Steps, eval_scalar};
-use super::extended::Extension;
+use super::extended::{Extension, refuse_histograms};
 use super::kernel::{KernelInput, apply};
 use super::mixed::{MixedRange, split, with_histograms};
 use super::window::find_windows;
@@ -250,6 +250,9 @@ impl<'c> OverRangeOp<'c> {
         histograms.clear();
         if samples.histograms.is_empty() {
             return self.compute_numbers(samples, scratch, out);
+        }
+        if self.extension.is_some() {
+            refuse_histograms(samples, self.first_arg)?;
         }
         let (numbers, column) = split(samples);
         let _held = self.context.budget.hold(column.histograms.iter().map(|h| slots_of(h)).sum())?;

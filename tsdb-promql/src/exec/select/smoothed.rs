@@ -10,12 +10,14 @@
 use super::super::context::Context;
 use super::super::grid::{Grid, View};
 use super::super::operator::{ABSENT, Identity, Scratch, VectorOp, as_point};
-use super::extended::Extension;
+use super::super::points::Histograms;
+use super::extended::{Extension, refuse_histograms};
 use super::range::{Source, drop_stale_markers, select};
 use crate::ast::RangeExtension;
 use crate::failure::QueryError;
 use crate::num::interpolate;
 use crate::plan::Selector;
+use crate::span::Span;
 use tsdb_core::Timestamp;
 use tsdb_core::read::SampleColumns;
 
@@ -24,6 +26,7 @@ pub(in super::super) struct SmoothedOp<'c> {
     context: &'c Context<'c>,
     source: Source,
     view: View,
+    span: Span,
 }
 
 impl<'c> SmoothedOp<'c> {
@@ -39,13 +42,14 @@ impl<'c> SmoothedOp<'c> {
         let view = grid.seen_through(selector.at, selector.offset_ms);
         let extension = Extension { kind: RangeExtension::Smoothed, lookback_ms: context.lookback_ms };
         let source = select(context, selector, extension.touched(view, 0), grid.step_ms(), 0, None)?;
-        Ok(Self { context, source, view })
+        Ok(Self { context, source, view, span: selector.span })
     }
 
     fn read(&self, row: usize, samples: &mut SampleColumns, out: &mut [f64]) -> Result<(), QueryError> {
         self.source.set.read(row, samples)?;
         self.context.budget.note_read(samples.len());
         let _held = self.context.budget.hold(samples.len())?;
+        refuse_histograms(samples, self.span)?;
         drop_stale_markers(samples);
         between_samples(&samples.timestamps, &samples.values, self.view, self.context.lookback_ms, out);
         Ok(())
@@ -57,7 +61,14 @@ impl VectorOp for SmoothedOp<'_> {
         &self.source.identities
     }
 
-    fn eval(&self, row: usize, scratch: &mut Scratch, out: &mut [f64]) -> Result<(), QueryError> {
+    fn eval(
+        &self,
+        row: usize,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
+        histograms.clear();
         let mut samples = scratch.take_columns();
         let result = self.read(row, &mut samples, out);
         scratch.give_columns(samples);

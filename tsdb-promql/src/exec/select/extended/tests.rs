@@ -18,7 +18,7 @@ type Point = (Timestamp, f64);
 impl Case {
     fn run(&self, function: RangeFn) -> Vec<Option<f64>> {
         let view = self.grid.seen_through(self.at, 0);
-        let SampleColumns { timestamps, values } = &self.samples;
+        let SampleColumns { timestamps, values, .. } = &self.samples;
         let mut scratch = Scratch::default();
         find_windows(timestamps, view, self.range_ms, &mut scratch.windows);
         let input = KernelInput {
@@ -157,8 +157,11 @@ proptest! {
 
 #[test]
 fn a_whole_window_begins_and_ends_with_its_borders() {
-    let samples =
-        SampleColumns { timestamps: vec![5, 10, 20, 30, 50], values: vec![0.0, 1.0, 2.0, 4.0, 8.0] };
+    let samples = SampleColumns {
+        timestamps: vec![5, 10, 20, 30, 50],
+        values: vec![0.0, 1.0, 2.0, 4.0, 8.0],
+        ..SampleColumns::new()
+    };
     let window = |kind, end, range_ms| {
         let extension = Extension { kind, lookback_ms: 100 };
         let result = extension.window(&samples, Grid::instant(end).seen_through(None, 0), range_ms);
