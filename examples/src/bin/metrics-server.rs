@@ -30,7 +30,7 @@ struct Arguments {
     /// Settings in TOML; a file names only what it changes
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Lift every limit on writes and queries: for benchmarks and trusted use
+    /// Lift every limit on writes and queries and open the admin API: for benchmarks and trusted use
     #[arg(long)]
     no_limits: bool,
     /// Print the settings in force and stop
@@ -59,7 +59,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind(config.listen).await?;
+        let address = config.listen;
+        let listener =
+            TcpListener::bind(address).await.map_err(|e| format!("cannot listen on {address}: {e}"))?;
         config.listen = listener.local_addr()?;
         let server = Server::open(config)?;
         print(&welcome(server.config()));

@@ -61,3 +61,15 @@ async fn a_wrong_setting_stops_the_server_with_its_name() {
     assert!(!Process::start(&mut command).ended().await.success());
     assert!(std::fs::read_to_string(&errors).unwrap().contains("max_point"));
 }
+
+#[tokio::test]
+async fn an_address_in_use_is_refused_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_metrics-server"));
+    command.args(["--listen", &address, "--data-dir"]).arg(folder.path());
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&address), "{output:?}");
+}
