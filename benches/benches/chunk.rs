@@ -16,7 +16,7 @@ use std::hint::black_box;
 use std::io::Write;
 use tsdb_core::chunk::xor::{self, XorChunk};
 use tsdb_core::pack::{RAW_TARGET_BYTES, Times, TimesWriter, Values, ValuesWriter};
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 
 /// Targets of the fleet, and scrapes of each: two hours of one every 15 s.
 const TARGETS: u32 = 20;

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use tsdb_core::TimeRange;
 use tsdb_core::chunk::xor::{self, XorChunk};
 use tsdb_core::pack::{Frame, FrameWriter};
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 use tsdb_fuzz::{Input, is_ordered, same, samples};
 
 /// How many series of a hostile frame are read.

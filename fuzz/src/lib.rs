@@ -4,7 +4,7 @@
 //! that what lies behind the checksums is reached. The layouts repeat those of the format documents.
 
 use tsdb_core::bytes::checksum;
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 
 /// Cuts pieces off the front of an input; beyond its end everything is zero or empty.
 #[derive(Debug, Clone, Copy)]

@@ -4,13 +4,13 @@
 //! an immutable array of series that threads share, each reading the series at its own positions into its own
 //! [`SampleColumns`]. Columns, not iterators: a series is read in one call, into buffers the caller reuses.
 
-use crate::histogram::FloatHistogram;
-use crate::{Labels, Matcher, STALE_NAN, TimeRange, Timestamp};
+use crate::{Exemplar, Labels, Matcher, TimeRange};
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::error::Error;
+
+pub use crate::sample::SampleColumns;
 
 /// Something that can be queried.
 pub trait Queryable: Send + Sync {
@@ -76,84 +76,27 @@ pub trait SeriesSet: Send + Sync {
     }
 }
 
-/// The samples of one series as columns of equal length, timestamps strictly ascending.
-///
-/// A sample is a number or a native histogram. Nearly all series hold numbers alone and pay nothing for the others:
-/// the column of histograms is there only if the series has one.
-///
-/// INVARIANT: [`histograms`](Self::histograms) is empty, or as long as the other columns. Where it holds a histogram,
-/// the value is the stale marker, so that a reader who knows numbers only sees no number there.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct SampleColumns {
-    /// Timestamps in ms.
-    pub timestamps: Vec<Timestamp>,
-    /// Values.
-    pub values: Vec<f64>,
-    /// Histograms; empty if there are none.
-    pub histograms: Vec<Option<Arc<FloatHistogram>>>,
+/// Something that keeps exemplars and can be asked for them.
+pub trait ExemplarQueryable: Send + Sync {
+    /// The exemplars within `range` of the series that satisfy all matchers of at least one of `selectors`, ordered by
+    /// labels, and by time within a series. Series without exemplars are left out.
+    ///
+    /// # Errors
+    /// As for [`Querier::select`].
+    fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<SeriesExemplars>, ReadError>;
 }
 
-impl SampleColumns {
-    /// Columns without samples.
-    pub const fn new() -> Self {
-        Self { timestamps: Vec::new(), values: Vec::new(), histograms: Vec::new() }
-    }
-
-    /// Adds a number behind the others.
-    #[inline]
-    pub fn push(&mut self, timestamp: Timestamp, value: f64) {
-        self.timestamps.push(timestamp);
-        self.values.push(value);
-        if !self.histograms.is_empty() {
-            self.histograms.push(None);
-        }
-    }
-
-    /// Adds a histogram behind the others.
-    pub fn push_histogram(&mut self, timestamp: Timestamp, histogram: Arc<FloatHistogram>) {
-        self.histograms.resize(self.timestamps.len(), None);
-        self.timestamps.push(timestamp);
-        self.values.push(STALE_NAN);
-        self.histograms.push(Some(histogram));
-    }
-
-    /// The histogram at `index`, if there is one.
-    #[inline]
-    pub fn histogram(&self, index: usize) -> Option<&Arc<FloatHistogram>> {
-        self.histograms.get(index)?.as_ref()
-    }
-
-    /// Number of samples.
-    pub fn len(&self) -> usize {
-        self.timestamps.len()
-    }
-
-    /// Are there no samples?
-    pub fn is_empty(&self) -> bool {
-        self.timestamps.is_empty()
-    }
-
-    /// Removes all samples and keeps the memory.
-    pub fn clear(&mut self) {
-        self.timestamps.clear();
-        self.values.clear();
-        self.histograms.clear();
-    }
-
-    /// Drops the samples outside `range`.
-    pub fn retain_range(&mut self, range: TimeRange) {
-        let end = self.timestamps.partition_point(|t| *t <= range.end());
-        self.timestamps.truncate(end);
-        self.values.truncate(end);
-        self.histograms.truncate(end);
-        let start = self.timestamps.partition_point(|t| *t < range.start());
-        self.timestamps.drain(..start);
-        self.values.drain(..start);
-        self.histograms.drain(..start.min(self.histograms.len()));
-        if self.histograms.iter().all(Option::is_none) {
-            self.histograms.clear();
-        }
-    }
+/// The exemplars of one series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesExemplars {
+    /// Labels of the series.
+    pub labels: Labels,
+    /// Its exemplars in order of time.
+    pub exemplars: Vec<Exemplar>,
 }
 
 /// What the reader knows of its use of a selection. All but the range are advice: a store may ignore them.

@@ -4,7 +4,7 @@
 //! left out and reported; the rest of the batch is written.
 
 use crate::histogram::FloatHistogram;
-use crate::{Labels, SeriesRef, Timestamp, metadata::Metadata};
+use crate::{Exemplar, Labels, SeriesRef, Timestamp, metadata::Metadata};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -47,6 +47,18 @@ pub trait Appender {
         drop(histogram);
         let _: SeriesRef = series;
         Err(SampleError::HistogramsUnsupported { timestamp })
+    }
+
+    /// Says when the counting began that the sample added last is the result of (ms). A store that keeps no start
+    /// timestamps ignores it, which is what this does unless a store says otherwise.
+    fn set_start(&mut self, start: Timestamp) {
+        let _: Timestamp = start;
+    }
+
+    /// Adds an exemplar of `series` to the batch. Exemplars have no position and are never reported: a store keeps as
+    /// many as it has room for, or none, which is what this does unless a store says otherwise.
+    fn append_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar) {
+        drop((series, exemplar));
     }
 
     /// Says what a metric is.

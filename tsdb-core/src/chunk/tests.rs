@@ -3,7 +3,7 @@
 
 use super::PushError;
 use super::xor::{MAX_SAMPLES, XorChunk, count, decode, decode_range, max_chunk_bytes};
-use crate::read::SampleColumns;
+use crate::sample::SampleColumns;
 use crate::{STALE_NAN, TimeRange, Timestamp};
 use alloc::vec;
 use alloc::vec::Vec;

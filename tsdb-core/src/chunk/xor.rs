@@ -5,7 +5,7 @@ use super::{Encoding, PushError};
 use crate::bits::{BitReader, BitWriter};
 use crate::bytes::Reader;
 use crate::error::CorruptionKind;
-use crate::read::SampleColumns;
+use crate::sample::SampleColumns;
 use crate::{Corruption, TimeRange, Timestamp};
 use alloc::vec::Vec;
 

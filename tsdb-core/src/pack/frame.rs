@@ -5,7 +5,7 @@ use super::values::{Values, ValuesWriter};
 use super::{PackError, RAW_TARGET_BYTES, SECTION, Tag};
 use crate::bytes::{Reader, Writer};
 use crate::error::CorruptionKind;
-use crate::read::SampleColumns;
+use crate::sample::SampleColumns;
 use crate::{Corruption, TimeRange, Timestamp};
 use alloc::vec::Vec;
 

@@ -6,7 +6,7 @@
 )]
 
 use super::*;
-use crate::read::SampleColumns;
+use crate::sample::SampleColumns;
 use crate::{STALE_NAN, Timestamp};
 use alloc::vec;
 use alloc::vec::Vec;

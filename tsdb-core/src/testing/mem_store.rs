@@ -6,7 +6,7 @@ use crate::read::{Querier, Queryable, ReadError, SampleColumns, SelectHints, Ser
 use crate::write::{
     AppendReport, Appendable, Appender, CommitError, RefusedSample, SampleError, SeriesError,
 };
-use crate::{Labels, Matcher, SeriesRef, TimeRange, Timestamp};
+use crate::{Labels, Matcher, NO_START, SeriesRef, TimeRange, Timestamp};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -14,7 +14,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-type Samples = BTreeMap<Timestamp, Stored>;
+type Samples = BTreeMap<Timestamp, (Stored, Start)>;
+/// A start timestamp in ms, or `NO_START`.
+type Start = Timestamp;
 
 /// One sample; numbers are compared bit by bit.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +49,7 @@ impl MemStore {
         let mut state = self.lock();
         let series = state.register(labels);
         if let Some((_, samples)) = state.series.get_mut(series.index()) {
-            samples.insert(timestamp, Stored::Bits(value.to_bits()));
+            samples.insert(timestamp, (Stored::Bits(value.to_bits()), NO_START));
         }
     }
 
@@ -83,7 +85,7 @@ impl Appendable for MemStore {
 
 struct MemAppender<'a> {
     store: &'a MemStore,
-    batch: Vec<(SeriesRef, Timestamp, Stored)>,
+    batch: Vec<(SeriesRef, Timestamp, Stored, Start)>,
 }
 
 impl Appender for MemAppender<'_> {
@@ -99,7 +101,7 @@ impl Appender for MemAppender<'_> {
     }
 
     fn append(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
-        self.batch.push((series, timestamp, Stored::Bits(value.to_bits())));
+        self.batch.push((series, timestamp, Stored::Bits(value.to_bits()), NO_START));
     }
 
     fn append_histogram(
@@ -108,8 +110,14 @@ impl Appender for MemAppender<'_> {
         timestamp: Timestamp,
         histogram: FloatHistogram,
     ) -> Result<(), SampleError> {
-        self.batch.push((series, timestamp, Stored::Histogram(Arc::new(histogram))));
+        self.batch.push((series, timestamp, Stored::Histogram(Arc::new(histogram)), NO_START));
         Ok(())
+    }
+
+    fn set_start(&mut self, start: Timestamp) {
+        if let Some((.., last)) = self.batch.last_mut() {
+            *last = start;
+        }
     }
 
     fn set_metadata(&mut self, metric: &str, metadata: Metadata) {
@@ -119,13 +127,15 @@ impl Appender for MemAppender<'_> {
     fn commit(self: Box<Self>) -> Result<AppendReport, CommitError> {
         let mut state = self.store.lock();
         let mut report = AppendReport::default();
-        for (position, (series, timestamp, value)) in self.batch.into_iter().enumerate() {
+        for (position, (series, timestamp, value, start)) in self.batch.into_iter().enumerate() {
             let outcome = match state.series.get_mut(series.index()) {
                 None => Err(SampleError::UnknownSeries { series }),
-                Some((_, samples)) => match samples.entry(timestamp).or_insert_with(|| value.clone()) {
-                    stored if *stored == value => Ok(()),
-                    _ => Err(SampleError::Duplicate { timestamp }),
-                },
+                Some((_, samples)) => {
+                    match samples.entry(timestamp).or_insert_with(|| (value.clone(), start)) {
+                        (stored, _) if *stored == value => Ok(()),
+                        _ => Err(SampleError::Duplicate { timestamp }),
+                    }
+                }
             };
             match outcome {
                 Ok(()) => report.accepted += 1,
@@ -182,7 +192,7 @@ impl Querier for MemView {
 fn columns(samples: &Samples) -> SampleColumns {
     let mut columns = SampleColumns::new();
     let mut previous: Option<&FloatHistogram> = None;
-    for (timestamp, sample) in samples {
+    for (timestamp, (sample, start)) in samples {
         match sample {
             Stored::Bits(bits) => {
                 columns.push(*timestamp, f64::from_bits(*bits));
@@ -200,6 +210,7 @@ fn columns(samples: &Samples) -> SampleColumns {
         if let Stored::Histogram(histogram) = sample {
             previous = Some(histogram);
         }
+        columns.set_start(*start);
     }
     columns
 }

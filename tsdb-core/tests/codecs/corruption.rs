@@ -5,7 +5,7 @@ use crate::golden::stored;
 use crate::inputs::inputs;
 use tsdb_core::chunk::xor;
 use tsdb_core::pack::{Frame, MAX_SAMPLES, Times, Values};
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 
 /// All copies of `bytes` with one bit flipped.
 fn flips(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {

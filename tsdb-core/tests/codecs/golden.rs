@@ -7,7 +7,7 @@ use crate::inputs::{Input, bits, inputs};
 use std::path::{Path, PathBuf};
 use tsdb_core::chunk::xor::{self, XorChunk};
 use tsdb_core::pack::{Frame, FrameWriter, Times, TimesWriter, Values, ValuesWriter};
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 
 /// The golden file `name`; `encode` makes it where that was asked for.
 fn golden(name: &str, encode: impl FnOnce() -> Vec<u8>) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! Series for the tests of the codecs: drawn once from a fixed generator, so that golden files stay what they are.
 
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 use tsdb_core::{STALE_NAN, Timestamp};
 
 /// A series and what it is like.

@@ -10,7 +10,7 @@ use super::points::{Histogram, Histograms, Rows};
 use crate::failure::QueryError;
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 use tsdb_core::sample::STALE_NAN_BITS;
 use tsdb_core::{Labels, METRIC_NAME, STALE_NAN};
 

@@ -11,7 +11,7 @@ use crate::failure::QueryError;
 use crate::plan::RangeNode;
 use crate::value::{HistogramPoint, SeriesPoints, Value, VectorSample};
 use tsdb_core::Labels;
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 
 /// The points of an instant query.
 ///

@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use tsdb_core::Timestamp;
 use tsdb_core::histogram::FloatHistogram;
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 
 /// Replaces `into` by the samples of all `sources`, in order of time, one per timestamp: that of the last source
 /// which has one.

@@ -7,7 +7,7 @@ use crate::names;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tsdb_core::block::BlockId;
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 use tsdb_core::{Labels, MatchOp, Matcher, STALE_NAN, TimeRange, Timestamp};
 
 const ID: BlockId = BlockId(0x019a_0000_0000_1234_5678_9abc_def0_1234);

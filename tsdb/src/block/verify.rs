@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tsdb_core::block::BlockMeta;
 use tsdb_core::error::CorruptionKind;
 use tsdb_core::pack::{Times, Values};
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 use tsdb_core::{Corruption, TimeRange};
 use tsdb_index::{ChunkRef, IndexReader};
 use zstd::bulk::Decompressor;

@@ -6,7 +6,7 @@ use crate::blocks::{BlockPlace, OpenBlock};
 use crate::head::Head;
 use std::hash::{BuildHasher, RandomState};
 use tsdb_core::block::BlockId;
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 use tsdb_core::{TimeRange, Timestamp};
 use ulid::Ulid;
 

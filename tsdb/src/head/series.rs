@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use tsdb_core::chunk::xor::{self, XorChunk};
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 use tsdb_core::write::SampleError;
 use tsdb_core::{Corruption, TimeRange, Timestamp};
 

@@ -7,7 +7,7 @@ use super::memory::Memory;
 use super::pages::{Page, page_number, slot};
 use super::series::Series;
 use parking_lot::MutexGuard;
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 use tsdb_core::{Corruption, Labels, Matcher, SeriesRef, TimeRange};
 use tsdb_index::RoaringBitmap;
 

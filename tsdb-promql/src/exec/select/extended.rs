@@ -25,7 +25,7 @@ use crate::failure::QueryError;
 use crate::num::interpolate;
 use crate::plan::{RangeFn, RangeNode};
 use crate::span::Span;
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 use tsdb_core::{TimeRange, Timestamp};
 
 /// Reduces `samples`, read for the only step of `grid`, to those of the window of `range`.

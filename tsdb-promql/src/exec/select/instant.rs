@@ -8,7 +8,7 @@ use super::range::{Source, select};
 use crate::failure::QueryError;
 use crate::plan::Selector;
 use tsdb_core::Timestamp;
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 
 /// What of the newest sample is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

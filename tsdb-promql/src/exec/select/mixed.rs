@@ -15,7 +15,7 @@ use crate::span::Span;
 use std::sync::Arc;
 use tsdb_core::Timestamp;
 use tsdb_core::histogram::{FloatHistogram, IncompatibleSchemas, ResetHint};
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 
 /// A function of the windows of one series.
 pub(super) struct MixedRange<'a> {

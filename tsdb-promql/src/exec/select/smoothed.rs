@@ -19,7 +19,7 @@ use crate::num::interpolate;
 use crate::plan::Selector;
 use crate::span::Span;
 use tsdb_core::Timestamp;
-use tsdb_core::read::SampleColumns;
+use tsdb_core::sample::SampleColumns;
 
 /// The interpolated value of each series at each step.
 pub(in super::super) struct SmoothedOp<'c> {

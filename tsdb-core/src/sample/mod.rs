@@ -1,6 +1,13 @@
-//! Samples and the stale marker.
+//! Samples, their columns, the stale marker.
+
+mod columns;
+
+pub use columns::SampleColumns;
 
 use crate::Timestamp;
+
+/// Where a start timestamp would stand: it is not known. Source: Prometheus, remote write 2.0.
+pub const NO_START: Timestamp = 0;
 
 /// The bit pattern that says "this series has ended": a NaN that no arithmetic produces.
 ///

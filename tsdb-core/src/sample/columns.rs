@@ -1,0 +1,164 @@
+//! The samples of one series, as columns.
+
+use super::{NO_START, STALE_NAN};
+use crate::histogram::FloatHistogram;
+use crate::{TimeRange, Timestamp};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// The samples of one series as columns of equal length, timestamps strictly ascending.
+///
+/// A sample is a number or a native histogram. Nearly all series hold numbers alone and pay nothing for the others:
+/// the column of histograms is there only if the series has one.
+///
+/// The same holds for start timestamps.
+///
+/// INVARIANT: [`histograms`](Self::histograms) is empty, or as long as the other columns. Where it holds a histogram,
+/// the value is the stale marker, so that a reader who knows numbers only sees no number there.
+/// [`starts`](Self::starts) is empty, or as long as the other columns.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SampleColumns {
+    /// Timestamps in ms.
+    pub timestamps: Vec<Timestamp>,
+    /// Values.
+    pub values: Vec<f64>,
+    /// Histograms; empty if there are none.
+    pub histograms: Vec<Option<Arc<FloatHistogram>>>,
+    /// Start timestamps in ms: when the counting began that the sample is the result of; [`NO_START`] where that is
+    /// unknown. Empty if no sample has one.
+    pub starts: Vec<Timestamp>,
+}
+
+impl SampleColumns {
+    /// Columns without samples.
+    pub const fn new() -> Self {
+        Self { timestamps: Vec::new(), values: Vec::new(), histograms: Vec::new(), starts: Vec::new() }
+    }
+
+    /// Adds a number behind the others.
+    #[inline]
+    pub fn push(&mut self, timestamp: Timestamp, value: f64) {
+        self.timestamps.push(timestamp);
+        self.values.push(value);
+        if !self.histograms.is_empty() {
+            self.histograms.push(None);
+        }
+        self.push_unknown_start();
+    }
+
+    /// Adds a histogram behind the others.
+    pub fn push_histogram(&mut self, timestamp: Timestamp, histogram: Arc<FloatHistogram>) {
+        self.histograms.resize(self.timestamps.len(), None);
+        self.timestamps.push(timestamp);
+        self.values.push(STALE_NAN);
+        self.histograms.push(Some(histogram));
+        self.push_unknown_start();
+    }
+
+    #[inline]
+    fn push_unknown_start(&mut self) {
+        if !self.starts.is_empty() {
+            self.starts.push(NO_START);
+        }
+    }
+
+    /// Says when the counting behind the last sample began. Nothing happens if there is no sample, or if `start` is
+    /// [`NO_START`].
+    pub fn set_start(&mut self, start: Timestamp) {
+        if start != NO_START && !self.timestamps.is_empty() {
+            self.starts.resize(self.timestamps.len() - 1, NO_START);
+            self.starts.push(start);
+        }
+    }
+
+    /// The start timestamp of the sample at `index` in ms, [`NO_START`] if it is unknown.
+    #[inline]
+    pub fn start(&self, index: usize) -> Timestamp {
+        self.starts.get(index).copied().unwrap_or(NO_START)
+    }
+
+    /// The histogram at `index`, if there is one.
+    #[inline]
+    pub fn histogram(&self, index: usize) -> Option<&Arc<FloatHistogram>> {
+        self.histograms.get(index)?.as_ref()
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    /// Are there no samples?
+    pub fn is_empty(&self) -> bool {
+        self.timestamps.is_empty()
+    }
+
+    /// Removes all samples and keeps the memory.
+    pub fn clear(&mut self) {
+        self.timestamps.clear();
+        self.values.clear();
+        self.histograms.clear();
+        self.starts.clear();
+    }
+
+    /// Drops the samples outside `range`.
+    pub fn retain_range(&mut self, range: TimeRange) {
+        let end = self.timestamps.partition_point(|t| *t <= range.end());
+        self.timestamps.truncate(end);
+        self.values.truncate(end);
+        self.histograms.truncate(end);
+        self.starts.truncate(end);
+        let start = self.timestamps.partition_point(|t| *t < range.start());
+        self.timestamps.drain(..start);
+        self.values.drain(..start);
+        self.histograms.drain(..start.min(self.histograms.len()));
+        if self.histograms.iter().all(Option::is_none) {
+            self.histograms.clear();
+        }
+        self.starts.drain(..start.min(self.starts.len()));
+        if self.starts.iter().all(|start| *start == NO_START) {
+            self.starts.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::histogram::FloatParts;
+    use alloc::vec;
+
+    #[test]
+    fn the_column_of_starts_is_there_only_if_a_start_is_known() {
+        let mut columns = SampleColumns::new();
+        columns.push(10, 1.0);
+        columns.set_start(NO_START);
+        assert!(columns.starts.is_empty());
+        columns.push(20, 2.0);
+        columns.set_start(5);
+        columns.push(30, 3.0);
+        assert_eq!(columns.starts, vec![NO_START, 5, NO_START]);
+        assert_eq!((columns.start(1), columns.start(2), columns.start(9)), (5, NO_START, NO_START));
+    }
+
+    #[test]
+    fn columns_that_hold_nothing_within_a_range_vanish() {
+        let mut columns = SampleColumns::new();
+        columns.push(10, 1.0);
+        columns.set_start(5);
+        columns.push_histogram(20, Arc::new(FloatHistogram::new(FloatParts::default()).unwrap()));
+        columns.push(30, 3.0);
+        columns.push(40, 4.0);
+        columns.retain_range(TimeRange::new(30, 35).unwrap());
+        let mut expected = SampleColumns::new();
+        expected.push(30, 3.0);
+        assert_eq!(columns, expected);
+    }
+
+    #[test]
+    fn setting_the_start_of_nothing_changes_nothing() {
+        let mut columns = SampleColumns::new();
+        columns.set_start(5);
+        assert_eq!(columns, SampleColumns::new());
+    }
+}
