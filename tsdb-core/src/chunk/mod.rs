@@ -7,12 +7,16 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 mod adaptive;
+mod header;
+pub mod histogram;
+pub mod starts;
 mod state;
 mod time;
 mod value;
 pub mod xor;
 
 use crate::Timestamp;
+use header::{HEADER_BYTES, Header, begin, first_timestamp, set_count, stored_count};
 
 /// A sample that an open chunk does not take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +44,8 @@ pub enum PushError {
 enum Encoding {
     /// [`xor`], version 1.
     Xor = 1,
+    /// [`histogram`], version 1.
+    Histogram = 2,
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! The open chunk: a stream that takes a sample in some ten nanoseconds and a few bytes.
 
 use super::state::State;
-use super::{Encoding, PushError};
+use super::{Encoding, HEADER_BYTES, Header, PushError, set_count, stored_count};
 use crate::bits::{BitReader, BitWriter};
-use crate::bytes::Reader;
 use crate::error::CorruptionKind;
 use crate::sample::SampleColumns;
 use crate::{Corruption, TimeRange, Timestamp};
@@ -11,11 +10,6 @@ use alloc::vec::Vec;
 
 /// The largest number of samples in a chunk.
 pub const MAX_SAMPLES: usize = u16::MAX as usize;
-
-/// Tag, number of samples, first timestamp, first value.
-const HEADER_BYTES: usize = 1 + COUNT_BYTES + 8 + 8;
-const COUNT_AT: usize = 1;
-const COUNT_BYTES: usize = 2;
 
 /// The name of the structure in errors.
 const SECTION: &str = "xor chunk";
@@ -53,7 +47,7 @@ impl XorChunk {
     /// The timestamp is not later than the last, or the chunk is full; the chunk is unchanged.
     #[inline]
     pub fn push(&mut self, timestamp: Timestamp, value: f64) -> Result<(), PushError> {
-        let count = self.stored_count();
+        let count = stored_count(self.as_bytes());
         let Some(more) = count.checked_add(1) else { return Err(PushError::Full { limit: MAX_SAMPLES }) };
         if count == 0 {
             self.begin(timestamp, value);
@@ -64,23 +58,19 @@ impl XorChunk {
         }
         self.state.write_time(timestamp, &mut self.bits);
         self.state.write_value(value, &mut self.bits);
-        if let Some(place) = self.bits.as_mut_bytes().get_mut(COUNT_AT..).and_then(<[u8]>::first_chunk_mut) {
-            *place = more.to_le_bytes();
-        }
+        set_count(more, &mut self.bits);
         Ok(())
     }
 
     #[cold]
     fn begin(&mut self, timestamp: Timestamp, value: f64) {
-        self.bits.write(u64::from(Encoding::Xor as u8) | 1 << 8, 24);
-        self.bits.write(timestamp.cast_unsigned(), 64);
-        self.bits.write(value.to_bits(), 64);
+        super::begin(Encoding::Xor, timestamp, value, &mut self.bits);
         self.state = State::new(timestamp, value);
     }
 
     /// Number of samples.
     pub fn len(&self) -> usize {
-        usize::from(self.stored_count())
+        usize::from(stored_count(self.as_bytes()))
     }
 
     /// Are there no samples?
@@ -90,8 +80,7 @@ impl XorChunk {
 
     /// Timestamp of the first sample, ms.
     pub fn first_timestamp(&self) -> Option<Timestamp> {
-        let first = self.bits.as_bytes().get(COUNT_AT.saturating_add(COUNT_BYTES)..)?;
-        first.first_chunk().map(|bytes| Timestamp::from_le_bytes(*bytes))
+        super::first_timestamp(self.as_bytes())
     }
 
     /// Timestamp of the last sample, ms.
@@ -120,12 +109,6 @@ impl XorChunk {
     pub fn heap_bytes(&self) -> usize {
         self.bits.capacity()
     }
-
-    #[inline]
-    fn stored_count(&self) -> u16 {
-        let count = self.bits.as_bytes().get(COUNT_AT..).and_then(<[u8]>::first_chunk);
-        count.map_or(0, |bytes| u16::from_le_bytes(*bytes))
-    }
 }
 
 /// Number of samples in the chunk, from its header.
@@ -135,7 +118,7 @@ impl XorChunk {
 pub fn count(bytes: &[u8]) -> Result<usize, Corruption> {
     match bytes {
         [] => Ok(0),
-        _ => Header::read(bytes).map(|header| header.count),
+        _ => Header::read(SECTION, Encoding::Xor, bytes).map(|header| header.count),
     }
 }
 
@@ -156,39 +139,8 @@ pub fn decode_range(bytes: &[u8], range: TimeRange, into: &mut SampleColumns) ->
         return Ok(());
     }
     let before = into.len();
-    let result = decode_samples(&Header::read(bytes)?, range, into);
-    if result.is_err() {
-        into.timestamps.truncate(before);
-        into.values.truncate(before);
-    }
-    result
-}
-
-struct Header<'a> {
-    count: usize,
-    timestamp: Timestamp,
-    value: f64,
-    stream: &'a [u8],
-}
-
-impl<'a> Header<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Self, Corruption> {
-        let mut reader = Reader::new(SECTION, bytes);
-        let tag = reader.u8("encoding")?;
-        if tag != Encoding::Xor as u8 {
-            let kind = CorruptionKind::Unknown { field: "encoding", value: u64::from(tag) };
-            return Err(Corruption::new(SECTION, 0, kind));
-        }
-        let count = reader.u16("number of samples")?;
-        let (timestamp, value) = (reader.i64("first timestamp")?, reader.f64("first value")?);
-        let stream = reader.unread();
-        // Every sample but the first takes at least two bits.
-        let possible = stream.len().saturating_mul(4).saturating_add(1);
-        match usize::from(count) {
-            count if (1..=possible).contains(&count) => Ok(Self { count, timestamp, value, stream }),
-            count => Err(reader.invalid("number of samples", count as u64)),
-        }
-    }
+    let result = decode_samples(&Header::read(SECTION, Encoding::Xor, bytes)?, range, into);
+    result.inspect_err(|_| into.truncate(before))
 }
 
 fn decode_samples(header: &Header<'_>, range: TimeRange, into: &mut SampleColumns) -> Result<(), Corruption> {

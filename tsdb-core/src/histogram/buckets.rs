@@ -48,6 +48,11 @@ impl<C: Count> Buckets<C> {
         &self.runs
     }
 
+    /// The runs, shared.
+    pub(super) fn shared_runs(&self) -> Runs {
+        self.runs.clone()
+    }
+
     pub(super) fn counts(&self) -> &[C] {
         &self.counts
     }

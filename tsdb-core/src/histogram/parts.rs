@@ -207,7 +207,7 @@ fn known_schema(number: i32) -> Result<(Schema, u32), HistogramError> {
 }
 
 /// Custom buckets have no zero bucket and no negative buckets, increasing bounds, and a bound for every bucket.
-fn check_custom(parts: &FloatParts, positive: &Runs) -> Result<(), HistogramError> {
+pub(super) fn check_custom(parts: &FloatParts, positive: &Runs) -> Result<(), HistogramError> {
     if parts.zero_count != 0.0 || parts.zero_threshold != 0.0 {
         return Err(HistogramError::CustomWithZeroBucket);
     }

@@ -23,6 +23,29 @@ impl FloatHistogram {
             ResetHint::Unknown | ResetHint::Gauge => self.0.lost_counts(&previous.0),
         }
     }
+
+    /// What a store says about a counter reset before this histogram if it keeps it behind `previous`, which is the
+    /// sample before it in the series if that is a histogram.
+    ///
+    /// What a sender said of gauges and resets stays. All else is found anew: a sender's word that there was no reset
+    /// is about the histogram *he* sent before, which the store may not have. Nothing is known if there is no histogram
+    /// before, if that is a gauge, or if schema or zero threshold changed; nor if there seems to have been a reset,
+    /// because later the counts may be compared with those of another histogram. This is what Prometheus answers that
+    /// keeps each such run of histograms in a chunk of its own. Source: Prometheus, `tsdb/chunkenc`.
+    pub fn hint_after(&self, previous: Option<&Self>) -> ResetHint {
+        let gauge = |histogram: &Self| histogram.reset_hint() == ResetHint::Gauge;
+        match (self.reset_hint(), previous) {
+            (hint @ (ResetHint::Gauge | ResetHint::Reset), _) => hint,
+            (_, None) => ResetHint::Unknown,
+            (_, Some(previous)) => {
+                let continued = !gauge(previous)
+                    && previous.schema() == self.schema()
+                    && previous.zero_threshold() == self.zero_threshold()
+                    && !self.0.lost_counts(&previous.0);
+                if continued { ResetHint::NotReset } else { ResetHint::Unknown }
+            }
+        }
+    }
 }
 
 impl Model<f64> {

@@ -18,16 +18,16 @@ pub struct Span {
 
 /// A run of consecutive buckets at absolute indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Run {
+pub(crate) struct Run {
     /// Index of the first bucket.
-    pub(super) start: i32,
+    pub(crate) start: i32,
     /// How many there are. Never 0.
-    pub(super) length: u32,
+    pub(crate) length: u32,
 }
 
 impl Run {
     /// The index after the last bucket.
-    pub(super) fn end(self) -> i32 {
+    pub(crate) fn end(self) -> i32 {
         self.start.saturating_add_unsigned(self.length)
     }
 }

@@ -101,6 +101,36 @@ impl SampleColumns {
         self.starts.clear();
     }
 
+    /// Drops all but the first `len` samples.
+    pub fn truncate(&mut self, len: usize) {
+        self.timestamps.truncate(len);
+        self.values.truncate(len);
+        self.histograms.truncate(len);
+        if self.histograms.iter().all(Option::is_none) {
+            self.histograms.clear();
+        }
+        self.starts.truncate(len);
+        if self.starts.iter().all(|start| *start == NO_START) {
+            self.starts.clear();
+        }
+    }
+
+    /// Finds anew what the histograms say about counter resets, from the one before each: see
+    /// [`FloatHistogram::hint_after`]. A number between two histograms, and the beginning, leave nothing known.
+    pub fn renew_reset_hints(&mut self) {
+        let mut previous: Option<Arc<FloatHistogram>> = None;
+        for place in &mut self.histograms {
+            if let Some(histogram) = place {
+                let hint = histogram.hint_after(previous.as_deref());
+                if histogram.reset_hint() != hint {
+                    Arc::make_mut(histogram).set_reset_hint(hint);
+                }
+            }
+            // Its new hint serves as well: gauges stay gauges, and nothing becomes one.
+            previous.clone_from(place);
+        }
+    }
+
     /// Drops the samples outside `range`.
     pub fn retain_range(&mut self, range: TimeRange) {
         let end = self.timestamps.partition_point(|t| *t <= range.end());
@@ -125,7 +155,7 @@ impl SampleColumns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::histogram::FloatParts;
+    use crate::histogram::{FloatParts, ResetHint};
     use alloc::vec;
 
     #[test]
@@ -152,6 +182,42 @@ mod tests {
         columns.retain_range(TimeRange::new(30, 35).unwrap());
         let mut expected = SampleColumns::new();
         expected.push(30, 3.0);
+        assert_eq!(columns, expected);
+    }
+
+    #[test]
+    fn reset_hints_are_found_from_the_histogram_before() {
+        let histogram = |count: f64, hint| {
+            let parts = FloatParts { count, reset_hint: hint, ..FloatParts::default() };
+            Arc::new(FloatHistogram::new(parts).unwrap())
+        };
+        let mut columns = SampleColumns::new();
+        columns.push_histogram(10, histogram(5.0, ResetHint::NotReset));
+        columns.push_histogram(20, histogram(7.0, ResetHint::Unknown));
+        columns.push_histogram(30, histogram(6.0, ResetHint::NotReset));
+        columns.push_histogram(40, histogram(8.0, ResetHint::Reset));
+        columns.push_histogram(50, histogram(9.0, ResetHint::Gauge));
+        columns.push_histogram(60, histogram(10.0, ResetHint::Unknown));
+        columns.push(70, 1.0);
+        columns.push_histogram(80, histogram(11.0, ResetHint::Unknown));
+        columns.renew_reset_hints();
+        let hints: Vec<_> =
+            columns.histograms.iter().map(|histogram| histogram.as_ref().map(|h| h.reset_hint())).collect();
+        let (unknown, continued) = (Some(ResetHint::Unknown), Some(ResetHint::NotReset));
+        let (reset, gauge) = (Some(ResetHint::Reset), Some(ResetHint::Gauge));
+        assert_eq!(hints, vec![unknown, continued, unknown, reset, gauge, unknown, None, unknown]);
+    }
+
+    #[test]
+    fn truncated_columns_are_as_long_as_each_other() {
+        let mut columns = SampleColumns::new();
+        columns.push(10, 1.0);
+        columns.set_start(5);
+        columns.push_histogram(20, Arc::new(FloatHistogram::new(FloatParts::default()).unwrap()));
+        columns.truncate(1);
+        let mut expected = SampleColumns::new();
+        expected.push(10, 1.0);
+        expected.set_start(5);
         assert_eq!(columns, expected);
     }
 

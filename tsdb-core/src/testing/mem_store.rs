@@ -1,6 +1,6 @@
 //! The naive model of a store: a map from labels to samples behind the read and write traits.
 
-use crate::histogram::{FloatHistogram, ResetHint};
+use crate::histogram::FloatHistogram;
 use crate::metadata::Metadata;
 use crate::read::{Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesSet};
 use crate::write::{
@@ -191,45 +191,15 @@ impl Querier for MemView {
 /// samples into chunks: within a chunk there is no reset, and nothing is known of the histogram that begins one.
 fn columns(samples: &Samples) -> SampleColumns {
     let mut columns = SampleColumns::new();
-    let mut previous: Option<&FloatHistogram> = None;
     for (timestamp, (sample, start)) in samples {
         match sample {
-            Stored::Bits(bits) => {
-                columns.push(*timestamp, f64::from_bits(*bits));
-                previous = None;
-            }
-            Stored::Histogram(histogram) => {
-                let hint = reset_hint(previous, histogram);
-                let mut histogram = histogram.clone();
-                if histogram.reset_hint() != hint {
-                    Arc::make_mut(&mut histogram).set_reset_hint(hint);
-                }
-                columns.push_histogram(*timestamp, histogram);
-            }
-        }
-        if let Stored::Histogram(histogram) = sample {
-            previous = Some(histogram);
+            Stored::Bits(bits) => columns.push(*timestamp, f64::from_bits(*bits)),
+            Stored::Histogram(histogram) => columns.push_histogram(*timestamp, Arc::clone(histogram)),
         }
         columns.set_start(*start);
     }
+    columns.renew_reset_hints();
     columns
-}
-
-fn reset_hint(previous: Option<&FloatHistogram>, histogram: &FloatHistogram) -> ResetHint {
-    let gauge = |histogram: &FloatHistogram| histogram.reset_hint() == ResetHint::Gauge;
-    match (histogram.reset_hint(), previous) {
-        (hint @ (ResetHint::Gauge | ResetHint::Reset), _) => hint,
-        (_, None) => ResetHint::Unknown,
-        (_, Some(previous)) => {
-            let mut unhinted = histogram.clone();
-            unhinted.set_reset_hint(ResetHint::Unknown);
-            let same_chunk = !gauge(previous)
-                && previous.schema() == histogram.schema()
-                && previous.zero_threshold() == histogram.zero_threshold()
-                && !unhinted.detect_reset(previous);
-            if same_chunk { ResetHint::NotReset } else { ResetHint::Unknown }
-        }
-    }
 }
 
 struct MemSet {
