@@ -75,6 +75,8 @@ pub struct HttpConfig {
     pub max_connections: usize,
     /// How long a client may take to send the head of a request, and how long a connection may idle between two.
     pub header_timeout: Period,
+    /// How long a client may leave an answer untaken before the connection is closed.
+    pub write_timeout: Period,
     /// How long requests may run on after a signal to stop.
     pub shutdown_grace: Period,
 }
@@ -99,6 +101,7 @@ impl Default for Config {
             http: HttpConfig {
                 max_connections: 1_024,
                 header_timeout: Period::from_secs(60),
+                write_timeout: Period::from_secs(60),
                 shutdown_grace: Period::from_secs(20),
             },
             limits: Limits::default(),

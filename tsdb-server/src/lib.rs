@@ -28,6 +28,7 @@ mod period;
 mod rate;
 mod rfc3339;
 mod serve;
+mod stall;
 mod state;
 mod store;
 mod telemetry;

@@ -1,8 +1,10 @@
 //! Connections: accepted up to a limit, with deadlines, and let finish when the server stops.
 //!
-//! HTTP/1.1 only. The head of a request has a deadline, which also ends idle connections; bodies have their own.
+//! HTTP/1.1 only. The head of a request has a deadline, which also ends idle connections; bodies have their own, and so
+//! has a client that takes nothing of its answer.
 
 use crate::config::HttpConfig;
+use crate::stall::StallGuard;
 use crate::state::Server;
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -104,6 +106,7 @@ fn connect(
     config: &HttpConfig,
     connections: &GracefulShutdown,
 ) {
+    let stream = StallGuard::new(stream, config.write_timeout.as_duration());
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout.as_duration())

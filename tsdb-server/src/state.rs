@@ -3,6 +3,7 @@
 //! A [`Server`] is a handle; clones share one state. It owns the stores of all tenants, the query engine, the limits
 //! and the server's own metrics, and hands work to blocking threads under limits on concurrency.
 
+use crate::api::{Outlet, Stop};
 use crate::config::{Config, ConfigError};
 use crate::error::{ApiError, ErrorKind};
 use crate::limits::{Limit, Limits};
@@ -13,6 +14,7 @@ use crate::workers::Workers;
 use crate::{TenantPolicy, api, ingest};
 use axum::Router;
 use axum::http::HeaderMap;
+use axum::response::Response;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -236,6 +238,28 @@ impl Server {
         &self,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
+        // If the client has left, nobody waits for the answer.
+        self.in_turn(move |answer| drop(answer.send(work()))).await
+    }
+
+    /// Runs the work of a query likewise; a large answer goes out while the work writes it, and the query's place is
+    /// taken until the client has it all: what waits to be written occupies memory.
+    pub(crate) async fn run_answer(
+        &self,
+        work: impl FnOnce(&mut Outlet) -> Result<(), Stop> + Send + 'static,
+    ) -> Result<Response, ApiError> {
+        let write = move |answer| {
+            let mut outlet = Outlet::new(answer);
+            let outcome = work(&mut outlet);
+            outlet.finish(outcome);
+        };
+        self.in_turn(write).await
+    }
+
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(oneshot::Sender<Result<T, ApiError>>) + Send + 'static,
+    ) -> Result<T, ApiError> {
         let wait = self.limits().query.max_queue_wait;
         let turn = Arc::clone(&self.inner.query_slots).acquire_owned();
         let slot = match tokio::time::timeout(wait.as_duration(), turn).await {
@@ -249,8 +273,7 @@ impl Server {
         };
         let (answer, answered) = oneshot::channel();
         self.inner.workers.run(move || {
-            // If the client has left, nobody waits for the answer.
-            drop(answer.send(work()));
+            work(answer);
             drop(slot);
         });
         answered.await.unwrap_or_else(|_| Err(failed_inside()))

@@ -1,8 +1,8 @@
 //! `/api/v1/labels` and `/api/v1/label/<name>/values`.
 
-use super::response::{self, write_strings};
+use super::response::{self, write_json_string};
 use super::series::{selectors, time_range, truncation};
-use super::{json, parameters};
+use super::{Outlet, Stop, parameters};
 use crate::error::ApiError;
 use crate::state::Server;
 use axum::extract::rejection::PathRejection;
@@ -44,7 +44,7 @@ async fn list(
     }
     let (range, limit) = (time_range(&params)?, params.limit("limit")?);
     let asked = server.clone();
-    let work = move || {
+    let work = move |out: &mut Outlet| {
         let mut found = BTreeSet::new();
         if let (Some(range), Some(store)) = (range, asked.existing_store(&tenant)?) {
             let querier = store.querier(range)?;
@@ -52,20 +52,16 @@ async fn list(
                 found.extend(read(querier.as_ref(), matchers)?);
             }
         }
-        write_list(found, limit)
+        write_list(found, limit, out)
     };
-    server.run_query(work).await.map(json)
+    server.run_answer(work).await
 }
 
-fn write_list(found: BTreeSet<String>, limit: Option<usize>) -> Result<Vec<u8>, ApiError> {
+fn write_list(found: BTreeSet<String>, limit: Option<usize>, out: &mut Outlet) -> Result<(), Stop> {
     let kept = limit.unwrap_or(found.len());
     let warnings = truncation(Vec::new(), kept < found.len());
-    let found: Vec<String> = found.into_iter().take(kept).collect();
-    let write = |out: &mut Vec<u8>| {
-        write_strings(&found, out);
-        Ok(())
-    };
-    response::success(write, &warnings, &[])
+    let write = |text: String, out: &mut Vec<u8>| write_json_string(&text, out);
+    response::success_list(found.into_iter().take(kept), write, &warnings, out)
 }
 
 /// The name behind Prometheus' escaping of names: `U__` before it, `__` for an underscore, `_<hex>_` for any other

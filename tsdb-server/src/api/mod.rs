@@ -1,10 +1,13 @@
 //! The Prometheus HTTP API: parameters in, JSON out.
 //!
 //! Handlers are thin: they read parameters, ask the engine or a store on a blocking thread, and write the answer by
-//! hand into bytes, so that it matches Prometheus' own byte for byte without bending any inner type.
+//! hand into bytes, so that it matches Prometheus' own byte for byte without bending any inner type. What may be large
+//! goes out in chunks while it is written.
 
+mod bound;
 mod labels;
 mod number;
+mod outlet;
 mod params;
 mod query;
 mod response;
@@ -12,6 +15,7 @@ mod series;
 mod status;
 
 pub(crate) use number::write_value;
+pub(crate) use outlet::{Outlet, Stop};
 pub(crate) use response::write_json_string;
 
 use crate::error::ApiError;

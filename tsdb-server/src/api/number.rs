@@ -26,7 +26,7 @@ pub(crate) fn write_decimal(value: f64, out: &mut Vec<u8>) {
     } else if let Some(whole) = small_integer(value) {
         write_integer(whole, out);
     } else {
-        write_display(value, out);
+        write_positional(value, out);
     }
 }
 
@@ -40,15 +40,20 @@ fn small_integer(value: f64) -> Option<i64> {
     None
 }
 
+/// Writes a whole number.
+pub(crate) fn write_integer(value: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Writes the shortest digits that read back as `value`, which is finite, with an exponent.
 fn write_exponent(value: f64, out: &mut Vec<u8>) {
-    let start = out.len();
-    let written = write!(out, "{value:e}");
-    debug_assert!(written.is_ok(), "a vector takes all bytes");
-    let Some(mark) = out.iter().skip(start).position(|b| *b == b'e').map(|at| at + start) else { return };
-    let exponent = out.split_off(mark + 1);
+    let mut buffer = zmij::Buffer::new();
+    let (mantissa, exponent) = split_exponent(buffer.format_finite(value).as_bytes());
+    out.extend_from_slice(mantissa.strip_suffix(b".0").unwrap_or(mantissa));
+    out.push(b'e');
     let (sign, digits) = match exponent.strip_prefix(b"-") {
         Some(digits) => (b'-', digits),
-        None => (b'+', exponent.as_slice()),
+        None => (b'+', exponent.strip_prefix(b"+").unwrap_or(exponent)),
     };
     out.push(sign);
     if digits.len() < 2 {
@@ -57,23 +62,23 @@ fn write_exponent(value: f64, out: &mut Vec<u8>) {
     out.extend_from_slice(digits);
 }
 
-/// Writes a whole number.
-pub(crate) fn write_integer(value: i64, out: &mut Vec<u8>) {
-    if value < 0 {
-        out.push(b'-');
+/// Writes the shortest digits that read back as `value`, which is finite, without an exponent.
+fn write_positional(value: f64, out: &mut Vec<u8>) {
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value).as_bytes();
+    if text.contains(&b'e') {
+        // Very large or very small; the standard library writes all digits.
+        let written = write!(out, "{value}");
+        debug_assert!(written.is_ok(), "a vector takes all bytes");
+    } else {
+        out.extend_from_slice(text.strip_suffix(b".0").unwrap_or(text));
     }
-    let mut digits = [0u8; 20];
-    let mut rest = value.unsigned_abs();
-    let mut used = 0;
-    for slot in digits.iter_mut().rev() {
-        *slot = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
-        used += 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(20 - used..).unwrap_or_default());
+}
+
+/// The digits before and behind the `e`.
+fn split_exponent(text: &[u8]) -> (&[u8], &[u8]) {
+    let mut sides = text.splitn(2, |byte| *byte == b'e');
+    (sides.next().unwrap_or_default(), sides.next().unwrap_or(b"0"))
 }
 
 /// Writes the time of a vector or matrix element: seconds, with three digits behind the point if any.
@@ -102,14 +107,10 @@ pub(crate) fn write_scalar_timestamp(at: Timestamp, out: &mut Vec<u8>) {
     }
 }
 
-fn write_display(value: f64, out: &mut Vec<u8>) {
-    let written = write!(out, "{value}");
-    debug_assert!(written.is_ok(), "a vector takes all bytes");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -167,6 +168,25 @@ mod tests {
     fn integers_of_every_size() {
         for value in [0, 7, -7, 10, 1_234_567_890, i64::MAX, i64::MIN] {
             assert_eq!(text(|out| write_integer(value, out)), value.to_string());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn digits_are_the_fewest_that_read_back(bits: u64, decimal in -1_000_000_000_000i64..1_000_000_000_000) {
+            for value in [f64::from_bits(bits), decimal as f64 / 1e5, decimal as f64 * 1e12, decimal as f64 / 1e17] {
+                if value.is_finite() {
+                    prop_assert_eq!(text(|out| write_decimal(value, out)), value.to_string());
+                    let exponent = text(|out| write_exponent(value, out));
+                    let (digits, power) = exponent.split_once('e').unwrap();
+                    let expected = format!("{value:e}");
+                    let (expected_digits, expected_power) = expected.split_once('e').unwrap();
+                    if value != 0.0 && !(1e-5..1e16).contains(&value.abs()) {
+                        prop_assert_eq!(digits, expected_digits);
+                        prop_assert_eq!(power.parse::<i32>().unwrap(), expected_power.parse::<i32>().unwrap());
+                    }
+                }
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `/api/v1/query`, `/api/v1/query_range`, `/api/v1/format_query`.
 
 use super::params::{Params, duration_ms};
-use super::{json, parameters, response};
+use super::{Outlet, json, parameters, response};
 use crate::error::ApiError;
 use crate::state::Server;
 use axum::extract::{Request, State};
@@ -117,7 +117,7 @@ async fn evaluate(
     let cancel = CancelOnDrop::default();
     query.cancel = Some(Arc::clone(&cancel.flag));
     let asked = server.clone();
-    let work = move || {
+    let work = move |out: &mut Outlet| {
         let store = asked.existing_store(&tenant)?;
         let source: &dyn Queryable = match &store {
             Some(store) => store.as_ref(),
@@ -125,11 +125,11 @@ async fn evaluate(
         };
         let result = asked.engine().query(source, &text, &query)?;
         asked.telemetry().samples_read.fetch_add(result.stats.samples_read, Ordering::Relaxed);
-        response::query_result(&result, &text, limit, asked.limits().query.max_response_bytes)
+        response::query_result(result, &text, limit, asked.limits().query.max_response_bytes, out)
     };
-    let answer = server.run_query(work).await;
+    let answer = server.run_answer(work).await;
     drop(cancel);
-    answer.map(json)
+    answer
 }
 
 fn lookback_ms(params: &Params) -> Result<Option<i64>, ApiError> {

@@ -1,11 +1,15 @@
 //! Answers in the JSON of the Prometheus API, written by hand.
 //!
 //! `{"status":"success","data":...}` with `warnings` and `infos` behind the data where there are any. Strings escape
-//! the quote, the backslash and control characters, nothing else.
+//! the quote, the backslash and control characters, nothing else. Rows of a query are written one by one through an
+//! [`Outlet`] and let go as they are written.
 
+use super::bound::bytes_at_most;
 use super::number::{write_decimal, write_scalar_timestamp, write_timestamp, write_value};
+use super::outlet::{Outlet, Stop};
 use crate::error::ApiError;
 use crate::limits::Limit;
+use std::borrow::Borrow;
 use tsdb_core::Labels;
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_promql::{QueryResult, ScalarPoint, SeriesPoints, Value, VectorSample};
@@ -17,85 +21,163 @@ pub(crate) fn success(
     infos: &[String],
 ) -> Result<Vec<u8>, ApiError> {
     let mut out = Vec::with_capacity(1 << 10);
-    out.extend_from_slice(b"{\"status\":\"success\",\"data\":");
+    open(&mut out);
     data(&mut out)?;
+    close(warnings, infos, &mut out);
+    Ok(out)
+}
+
+/// Writes what stands before the data of an answer.
+fn open(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"status\":\"success\",\"data\":");
+}
+
+/// Writes what stands behind the data of an answer.
+fn close(warnings: &[String], infos: &[String], out: &mut Vec<u8>) {
     for (name, sentences) in [("warnings", warnings), ("infos", infos)] {
         if !sentences.is_empty() {
             out.extend_from_slice(b",\"");
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b"\":");
-            write_strings(sentences, &mut out);
+            write_strings(sentences, out);
         }
     }
     out.push(b'}');
-    Ok(out)
 }
 
-/// The answer of a query, whose text is `query`, with at most `keep` series of at most `max_bytes` in all.
+/// Writes a successful answer whose data is a list, element by element.
+pub(crate) fn success_list<T>(
+    items: impl Iterator<Item = T>,
+    write: impl Fn(T, &mut Vec<u8>),
+    warnings: &[String],
+    out: &mut Outlet,
+) -> Result<(), Stop> {
+    open(out.buffer());
+    write_list(items, out, |item, out| {
+        write(item, out.buffer());
+        Ok(())
+    })?;
+    close(warnings, &[], out.buffer());
+    Ok(())
+}
+
+/// Writes the answer of a query, whose text is `query`, with at most `keep` series. Refuses one that has more than
+/// `max_bytes` before anything of it is sent.
 pub(crate) fn query_result(
-    result: &QueryResult,
+    mut result: QueryResult,
     query: &str,
     keep: Option<usize>,
     max_bytes: Limit,
-) -> Result<Vec<u8>, ApiError> {
+    out: &mut Outlet,
+) -> Result<(), Stop> {
     let mut warnings = result.annotations.warnings(query);
     let infos = result.annotations.infos(query);
-    let len = match &result.value {
+    if keep.is_some_and(|keep| truncate(&mut result.value, keep)) {
+        warnings.push("results truncated due to limit".to_owned());
+    }
+    // Measuring costs as much as writing, so it is left out where no measure could exceed the limit.
+    if max_bytes.exceeded_by(bytes_at_most(&result.value)).is_some() {
+        let bytes = out.measure(|out| write_value_of(&result.value, out))?;
+        if let Some(allowed) = max_bytes.exceeded_by(bytes) {
+            let message = format!("the answer has {bytes} bytes, max_response_bytes allows {allowed}");
+            return Err(ApiError::new(crate::ErrorKind::Execution, message).into());
+        }
+    }
+    open(out.buffer());
+    match result.value {
+        Value::Vector(samples) => write_vector(samples.into_iter(), out)?,
+        Value::Matrix(series) => write_matrix(series.into_iter(), out)?,
+        other => write_value_of(&other, out)?,
+    }
+    close(&warnings, &infos, out.buffer());
+    Ok(())
+}
+
+/// Drops all series behind the first `keep`. `false` if there are none.
+fn truncate(value: &mut Value, keep: usize) -> bool {
+    let len = match value {
         Value::Vector(samples) => samples.len(),
         Value::Matrix(series) => series.len(),
         _ => 0,
     };
-    let kept = keep.unwrap_or(len).min(len);
-    if kept < len {
-        warnings.push("results truncated due to limit".to_owned());
+    match value {
+        Value::Vector(samples) => samples.truncate(keep),
+        Value::Matrix(series) => series.truncate(keep),
+        _ => {}
     }
-    success(|out| write_data(&result.value, kept, max_bytes, out), &warnings, &infos)
+    keep < len
 }
 
-fn write_data(value: &Value, kept: usize, max_bytes: Limit, out: &mut Vec<u8>) -> Result<(), ApiError> {
-    out.extend_from_slice(b"{\"resultType\":\"");
-    out.extend_from_slice(value.type_name().as_bytes());
-    out.extend_from_slice(b"\",\"result\":");
+fn write_value_of(value: &Value, out: &mut Outlet) -> Result<(), Stop> {
     match value {
-        Value::Scalar(point) => write_scalar(point, out),
+        Value::Scalar(point) => {
+            open_result(value.type_name(), out);
+            write_scalar(point, out.buffer());
+        }
         Value::String(point) => {
+            open_result(value.type_name(), out);
+            let out = out.buffer();
             out.push(b'[');
             write_scalar_timestamp(point.timestamp, out);
             out.push(b',');
             write_json_string(&point.value, out);
             out.push(b']');
         }
-        Value::Vector(samples) => write_list(samples.iter().take(kept), max_bytes, out, write_sample)?,
-        Value::Matrix(series) => write_list(series.iter().take(kept), max_bytes, out, write_series)?,
+        Value::Vector(samples) => return write_vector(samples.iter(), out),
+        Value::Matrix(series) => return write_matrix(series.iter(), out),
         other => {
             let message = format!("results of type {} cannot be written", other.type_name());
-            return Err(ApiError::new(crate::ErrorKind::Internal, message));
+            return Err(ApiError::new(crate::ErrorKind::Internal, message).into());
         }
     }
-    out.push(b'}');
+    out.buffer().push(b'}');
     Ok(())
 }
 
-/// Writes a list, stopping with an error when the answer grows beyond `max_bytes`.
+fn open_result(type_name: &str, out: &mut Outlet) {
+    let out = out.buffer();
+    out.extend_from_slice(b"{\"resultType\":\"");
+    out.extend_from_slice(type_name.as_bytes());
+    out.extend_from_slice(b"\",\"result\":");
+}
+
+fn write_vector(
+    samples: impl Iterator<Item = impl Borrow<VectorSample>>,
+    out: &mut Outlet,
+) -> Result<(), Stop> {
+    open_result("vector", out);
+    write_list(samples, out, |sample, out| {
+        write_sample(sample.borrow(), out.buffer());
+        Ok(())
+    })?;
+    out.buffer().push(b'}');
+    Ok(())
+}
+
+fn write_matrix(
+    series: impl Iterator<Item = impl Borrow<SeriesPoints>>,
+    out: &mut Outlet,
+) -> Result<(), Stop> {
+    open_result("matrix", out);
+    write_list(series, out, |series, out| write_series(series.borrow(), out))?;
+    out.buffer().push(b'}');
+    Ok(())
+}
+
 fn write_list<T>(
     items: impl Iterator<Item = T>,
-    max_bytes: Limit,
-    out: &mut Vec<u8>,
-    write: impl Fn(T, &mut Vec<u8>),
-) -> Result<(), ApiError> {
-    out.push(b'[');
+    out: &mut Outlet,
+    write: impl Fn(T, &mut Outlet) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    out.buffer().push(b'[');
     for (index, item) in items.enumerate() {
         if index > 0 {
-            out.push(b',');
+            out.buffer().push(b',');
         }
-        write(item, out);
-        if let Some(allowed) = max_bytes.exceeded_by(out.len()) {
-            let message =
-                format!("the answer has more than {allowed} bytes, which max_response_bytes allows");
-            return Err(ApiError::new(crate::ErrorKind::Execution, message));
-        }
+        write(item, out)?;
+        out.pass()?;
     }
-    out.push(b']');
+    out.buffer().push(b']');
     Ok(())
 }
 
@@ -123,31 +205,27 @@ fn write_sample(sample: &VectorSample, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn write_series(series: &SeriesPoints, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"metric\":");
-    write_labels(&series.labels, out);
+fn write_series(series: &SeriesPoints, out: &mut Outlet) -> Result<(), Stop> {
+    out.buffer().extend_from_slice(b"{\"metric\":");
+    write_labels(&series.labels, out.buffer());
     // A series of histograms alone has no values, not even an empty list of them.
     if !series.timestamps.is_empty() || series.histograms.is_empty() {
-        out.extend_from_slice(b",\"values\":[");
-        for (index, (timestamp, value)) in series.timestamps.iter().zip(&series.values).enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            write_point(*timestamp, *value, out);
-        }
-        out.push(b']');
+        out.buffer().extend_from_slice(b",\"values\":");
+        let points = series.timestamps.iter().zip(&series.values);
+        write_list(points, out, |(timestamp, value), out| {
+            write_point(*timestamp, *value, out.buffer());
+            Ok(())
+        })?;
     }
     if !series.histograms.is_empty() {
-        out.extend_from_slice(b",\"histograms\":[");
-        for (index, point) in series.histograms.iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            write_histogram_point(point.timestamp, &point.histogram, out);
-        }
-        out.push(b']');
+        out.buffer().extend_from_slice(b",\"histograms\":");
+        write_list(series.histograms.iter(), out, |point, out| {
+            write_histogram_point(point.timestamp, &point.histogram, out.buffer());
+            Ok(())
+        })?;
     }
-    out.push(b'}');
+    out.buffer().push(b'}');
+    Ok(())
 }
 
 /// Writes `[time,{count,sum,buckets}]`, each bucket as `[rule,lower,upper,count]`. Buckets that hold nothing are left

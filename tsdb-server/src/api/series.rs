@@ -2,7 +2,7 @@
 
 use super::params::Params;
 use super::response::{self, write_json_string, write_labels};
-use super::{json, parameters};
+use super::{Outlet, Stop, json, parameters};
 use crate::error::ApiError;
 use crate::state::Server;
 use axum::extract::{Request, State};
@@ -23,9 +23,9 @@ pub(super) async fn series(State(server): State<Server>, request: Request) -> Re
     }
     let (range, limit) = (time_range(&params)?, params.limit("limit")?);
     let asked = server.clone();
-    let work = move || {
+    let work = move |out: &mut Outlet| {
         let (Some(range), Some(store)) = (range, asked.existing_store(&tenant)?) else {
-            return write_series(BTreeSet::new(), limit, &[]);
+            return write_series(BTreeSet::new(), limit, &[], out);
         };
         let querier = store.querier(range)?;
         let (mut found, mut warnings) = (BTreeSet::new(), Vec::new());
@@ -34,30 +34,21 @@ pub(super) async fn series(State(server): State<Server>, request: Request) -> Re
             found.extend((0..set.len()).map(|index| set.labels(index)));
             warnings.extend(set.warnings());
         }
-        write_series(found, limit, &warnings)
+        write_series(found, limit, &warnings, out)
     };
-    server.run_query(work).await.map(json)
+    server.run_answer(work).await
 }
 
 fn write_series(
     found: BTreeSet<Labels>,
     limit: Option<usize>,
     warnings: &[String],
-) -> Result<Vec<u8>, ApiError> {
+    out: &mut Outlet,
+) -> Result<(), Stop> {
     let kept = limit.unwrap_or(found.len());
     let warnings = truncation(warnings.to_vec(), kept < found.len());
-    let write = |out: &mut Vec<u8>| {
-        out.push(b'[');
-        for (index, labels) in found.iter().take(kept).enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            write_labels(labels, out);
-        }
-        out.push(b']');
-        Ok(())
-    };
-    response::success(write, &warnings, &[])
+    let write = |labels: Labels, out: &mut Vec<u8>| write_labels(&labels, out);
+    response::success_list(found.into_iter().take(kept), write, &warnings, out)
 }
 
 /// What the senders said of their metrics.

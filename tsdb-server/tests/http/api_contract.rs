@@ -206,6 +206,8 @@ async fn a_query_ends_when_its_client_leaves_or_its_time_is_over() {
     assert!(impatient.is_err_and(|error| error.is_timeout()));
     // The only place for a query is free again, minutes before the query could have ended.
     assert_eq!(send(server.get("/api/v1/query?query=1")).await.0, 200);
+    let reads = server.stores.of("default").slow_reads();
+    assert!(reads < 500, "{reads} of 5000 series were read for nobody");
     let (status, body) = send(server.get(&format!("{path}&timeout=200ms"))).await;
     assert_eq!(status, 503, "{body}");
     assert!(body.contains("\"errorType\":\"timeout\""), "{body}");

@@ -22,7 +22,7 @@ pub(crate) const NOW: i64 = 1_775_643_330_000;
 
 /// A store in memory that also answers for the metadata of the metrics it holds.
 #[derive(Debug, Default)]
-pub(crate) struct Memory(pub(crate) MemStore, Flushes);
+pub(crate) struct Memory(pub(crate) MemStore, Flushes, Arc<AtomicUsize>);
 
 /// Counts flushes, and holds them while a test wants it.
 #[derive(Debug, Default)]
@@ -35,6 +35,11 @@ impl Memory {
     /// Flushes begun so far.
     pub(crate) fn flushes(&self) -> usize {
         self.1.count.load(Ordering::SeqCst)
+    }
+
+    /// Slow series read so far.
+    pub(crate) fn slow_reads(&self) -> usize {
+        self.2.load(Ordering::SeqCst)
     }
 
     /// Lets flushes end, or holds them.
@@ -52,7 +57,7 @@ impl Memory {
 
 impl Queryable for Memory {
     fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, ReadError> {
-        Ok(Box::new(View(self.0.querier(range)?)))
+        Ok(Box::new(View(self.0.querier(range)?, Arc::clone(&self.2))))
     }
 }
 
@@ -62,13 +67,13 @@ pub(crate) const SLOW_PREFIX: &str = "slow_";
 /// How long one series of them takes.
 pub(crate) const SLOW_READ: Duration = Duration::from_millis(50);
 
-struct View(Box<dyn Querier>);
+struct View(Box<dyn Querier>, Arc<AtomicUsize>);
 
-struct Selection(Box<dyn SeriesSet>);
+struct Selection(Box<dyn SeriesSet>, Arc<AtomicUsize>);
 
 impl Querier for View {
     fn select(&self, matchers: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, ReadError> {
-        Ok(Box::new(Selection(self.0.select(matchers, hints)?)))
+        Ok(Box::new(Selection(self.0.select(matchers, hints)?, Arc::clone(&self.1))))
     }
 
     fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
@@ -91,6 +96,7 @@ impl SeriesSet for Selection {
 
     fn read(&self, index: usize, into: &mut SampleColumns) -> Result<(), ReadError> {
         if self.0.labels(index).metric_name().starts_with(SLOW_PREFIX) {
+            self.1.fetch_add(1, Ordering::SeqCst);
             std::thread::park_timeout(SLOW_READ);
         }
         self.0.read(index, into)

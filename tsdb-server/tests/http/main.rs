@@ -7,3 +7,5 @@ mod harness;
 #[cfg(test)]
 mod ingest;
 mod refused;
+#[cfg(test)]
+mod streaming;
