@@ -51,6 +51,14 @@ impl Target {
         self.series.iter().map(|series| &series.labels)
     }
 
+    /// A target that counts the requests of customers, one series a customer: labels with very many values. Customers
+    /// are numbered through all such targets.
+    pub fn of_customers(spec: Spec, number: u32) -> Self {
+        let mut random = Random::new(u64::from(number) << 32 | u64::from(u32::MAX));
+        let series = shape::customers_of_target(number, &mut random);
+        Self { spec, number, series, random, scrape: 0 }
+    }
+
     /// Scrapes the target once: the time (ms) and, in `values`, one value per series.
     pub fn scrape(&mut self, values: &mut Vec<f64>) -> i64 {
         let offset =
@@ -111,11 +119,13 @@ mod tests {
     fn every_series_of_the_fleet_is_unique() {
         let mut seen = HashSet::new();
         for number in 0..SPEC.targets {
-            for labels in Target::new(SPEC, number).labels() {
-                assert!(seen.insert(labels.clone()), "{labels} comes twice");
+            for target in [Target::new(SPEC, number), Target::of_customers(SPEC, number)] {
+                for labels in target.labels() {
+                    assert!(seen.insert(labels.clone()), "{labels} comes twice");
+                }
             }
         }
-        assert_eq!(seen.len(), (SPEC.targets * SERIES_PER_TARGET) as usize);
+        assert_eq!(seen.len(), 2 * (SPEC.targets * SERIES_PER_TARGET) as usize);
     }
 
     #[test]

@@ -62,7 +62,11 @@ impl Programs {
         };
         match kind {
             Kind::Ours => {
-                command.args(["--listen", address, "--no-limits", "--data-dir"]).arg(data);
+                // Its own metrics are of today: with them in the store, hours of the past could not follow.
+                let config = folder.join("server.toml");
+                std::fs::write(&config, "self_ingest_interval = \"0s\"\n")?;
+                command.args(["--listen", address, "--no-limits", "--config"]).arg(config);
+                command.arg("--data-dir").arg(data);
             }
             Kind::Prometheus => {
                 let config = folder.join("prometheus.yml");
@@ -124,6 +128,11 @@ impl Running {
 
     pub(crate) fn process(&self) -> Result<Reading> {
         Ok(process::read(self.child.id())?)
+    }
+
+    /// Begins to measure the peak of resident memory anew.
+    pub(crate) fn reset_peak(&self) -> Result<()> {
+        Ok(process::reset_peak(self.child.id())?)
     }
 
     /// Sends one snappy-compressed remote-write 1.0 body.

@@ -10,6 +10,8 @@ use tsdb_core::labels::write_wire;
 #[derive(Debug)]
 pub(crate) struct Plan {
     spec: Spec,
+    /// Targets of the fleet and targets that serve customers.
+    targets: u32,
     scrapes: u32,
     churn: u32,
     batch: usize,
@@ -20,15 +22,24 @@ impl Plan {
     /// A plan whose last scrape lies two minutes in the past.
     pub(crate) fn new(arguments: &crate::Arguments) -> Self {
         let interval_ms = 15_000;
-        let targets = (arguments.series / SERIES_PER_TARGET).max(1);
+        let fleet = arguments.series / SERIES_PER_TARGET;
+        let targets = (fleet + arguments.customers / SERIES_PER_TARGET).max(1);
         let span = i64::from(arguments.scrapes) * interval_ms;
         let start_ms = now_ms() - 120_000 - span;
         Self {
-            spec: Spec { targets, start_ms, interval_ms },
+            spec: Spec { targets: fleet, start_ms, interval_ms },
+            targets,
             scrapes: arguments.scrapes,
             churn: arguments.churn,
             batch: arguments.batch,
             senders: arguments.senders.clamp(1, targets),
+        }
+    }
+
+    fn target(&self, number: u32) -> Target {
+        match number.checked_sub(self.spec.targets) {
+            None => Target::new(self.spec, number),
+            Some(number) => Target::of_customers(self.spec, number),
         }
     }
 
@@ -60,6 +71,9 @@ pub(crate) struct Phase {
     pub(crate) wall: Duration,
 }
 
+/// Scrapes after which senders wait for each other, lest one gets hours ahead and the other is too late.
+const IN_STEP: u32 = 40;
+
 /// The fleet with its state, split among the senders.
 pub(crate) struct Fleet<'a> {
     plan: &'a Plan,
@@ -68,7 +82,7 @@ pub(crate) struct Fleet<'a> {
 
 impl<'a> Fleet<'a> {
     pub(crate) fn new(plan: &'a Plan) -> Self {
-        let share = |sender| (0..plan.spec.targets).filter(move |number| number % plan.senders == sender);
+        let share = |sender| (0..plan.targets).filter(move |number| number % plan.senders == sender);
         let senders = (0..plan.senders).map(|sender| Sender::new(plan, share(sender)));
         Self { plan, senders: senders.collect() }
     }
@@ -77,15 +91,20 @@ impl<'a> Fleet<'a> {
     pub(crate) fn send(&mut self, server: &Running, scrapes: u32) -> Result<Phase, Box<dyn Error>> {
         let before = server.process()?;
         let started = Instant::now();
-        std::thread::scope(|scope| {
-            let threads = self.senders.iter_mut().map(|sender| {
-                scope.spawn(move || sender.send(server, scrapes).map_err(|error| error.to_string()))
-            });
-            let threads: Vec<_> = threads.collect();
-            threads.into_iter().try_for_each(|t| t.join().map_err(|_| "a sender panicked".to_owned())?)
-        })?;
+        let mut left = scrapes;
+        while left > 0 {
+            let now = left.min(IN_STEP);
+            std::thread::scope(|scope| {
+                let threads = self.senders.iter_mut().map(|sender| {
+                    scope.spawn(move || sender.send(server, now).map_err(|error| error.to_string()))
+                });
+                let threads: Vec<_> = threads.collect();
+                threads.into_iter().try_for_each(|t| t.join().map_err(|_| "a sender panicked".to_owned())?)
+            })?;
+            left -= now;
+        }
         let wall = started.elapsed();
-        let samples = u64::from(scrapes) * u64::from(self.plan.spec.targets) * u64::from(SERIES_PER_TARGET);
+        let samples = u64::from(scrapes) * u64::from(self.plan.targets) * u64::from(SERIES_PER_TARGET);
         Ok(Phase { samples, wall, server_cpu: server.process()?.cpu.saturating_sub(before.cpu) })
     }
 }
@@ -118,7 +137,7 @@ impl Encoded {
 
 impl<'a> Sender<'a> {
     fn new(plan: &'a Plan, numbers: impl Iterator<Item = u32>) -> Self {
-        let targets = numbers.map(|number| Encoded::new(number, Target::new(plan.spec, number))).collect();
+        let targets = numbers.map(|number| Encoded::new(number, plan.target(number))).collect();
         Self { plan, targets, scraped: 0, body: Vec::new(), compressed: Vec::new() }
     }
 
@@ -155,7 +174,8 @@ impl<'a> Sender<'a> {
             start_ms: self.plan.spec.start_ms + i64::from(self.scraped) * self.plan.spec.interval_ms,
             ..self.plan.spec
         };
-        for encoded in &mut self.targets {
+        let fleet = self.plan.spec.targets;
+        for encoded in self.targets.iter_mut().filter(|encoded| encoded.number < fleet) {
             let target = Target::generation(spec, encoded.number, self.scraped / churn);
             *encoded = Encoded::new(encoded.number, target);
         }

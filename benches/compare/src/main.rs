@@ -23,6 +23,9 @@ struct Arguments {
     /// Active series; rounded down to whole targets of 500 series.
     #[arg(long, default_value_t = 50_000)]
     series: u32,
+    /// Further series, one a customer: a label with that many values.
+    #[arg(long, default_value_t = 0)]
+    customers: u32,
     /// Scrapes of every target, 15 s apart.
     #[arg(long, default_value_t = 480)]
     scrapes: u32,
@@ -38,6 +41,9 @@ struct Arguments {
     /// Repetitions of each query; 0 leaves the queries out.
     #[arg(long, default_value_t = 7)]
     repetitions: u32,
+    /// Ask only the queries whose name contains this.
+    #[arg(long, default_value = "")]
+    query: String,
     /// Folder of the peers' installation; their programs are in `usr/bin` below it.
     #[arg(long, env = "TSDB_PEERS_DIR")]
     peers_dir: Option<PathBuf>,
@@ -93,7 +99,7 @@ fn measure(kind: Kind, arguments: &Arguments) -> Result<Measured, Box<dyn Error>
     running = Running::start(kind, &programs, folder.path())?;
     running.wait_for_answer(plan.end_ms())?;
     let ready_after_kill = killed.elapsed();
-    let queries = queries::run(&running, &plan, arguments.repetitions)?;
+    let queries = queries::run(&running, &plan, arguments)?;
     let disk = running.flush_and_measure_disk()?;
     let settled_rss = running.process()?.rss_bytes;
     Ok(Measured {

@@ -25,6 +25,11 @@ pub(crate) fn read(pid: u32) -> io::Result<Reading> {
     })
 }
 
+/// Makes the peak of process `pid`'s resident memory what it is now.
+pub(crate) fn reset_peak(pid: u32) -> io::Result<()> {
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5")
+}
+
 /// Fields 14 and 15 of `/proc/PID/stat`, in clock ticks of 10 ms; counted behind the parenthesis that closes the
 /// command's name, which may itself hold spaces.
 fn cpu_time(stat: &str) -> Option<Duration> {

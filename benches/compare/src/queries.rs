@@ -1,72 +1,69 @@
-//! A set of queries as dashboards ask them, and how long each takes.
+//! Asks the set of queries and measures each.
 
+use crate::Arguments;
 use crate::engine::Running;
 use crate::load::Plan;
+use benches::queries::{Query, SET};
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-/// Name and text of every query of the set.
-const SET: [(&str, &str); 14] = [
-    ("rate, sum by", "sum by (job) (rate(http_requests_total[5m]))"),
-    (
-        "error share",
-        "sum by (job) (rate(http_requests_total{status=\"500\"}[5m])) / sum by (job) (rate(http_requests_total[5m]))",
-    ),
-    (
-        "histogram_quantile",
-        "histogram_quantile(0.99, sum by (le, job) (rate(http_request_duration_seconds_bucket[5m])))",
-    ),
-    ("topk of pods", "topk(5, sum by (pod) (rate(http_requests_total[5m])))"),
-    (
-        "busy CPUs",
-        "sum by (instance) (rate(node_cpu_seconds_total{mode!=\"idle\"}[5m])) / sum by (instance) (rate(node_cpu_seconds_total[5m]))",
-    ),
-    ("avg of a gauge", "avg by (region) (queue_memory_bytes)"),
-    ("max_over_time", "max by (job) (max_over_time(queue_depth[30m]))"),
-    ("regex", "sum by (status) (rate(http_requests_total{pod=~\"checkout-.*\",path=~\"/api/.+\"}[5m]))"),
-    ("one instance", "rate(http_requests_total{instance=\"10.0.0.1:9100\"}[5m])"),
-    ("one series", "queue_depth{instance=\"10.0.0.2:9100\",queue=\"queue-00\"}"),
-    ("subquery", "max_over_time(sum by (job) (rate(http_requests_total{status=\"200\"}[1m]))[10m:1m])"),
-    ("join", "sum by (job) (queue_depth * on (instance, pod, queue) group_left () queue_capacity)"),
-    ("quantile", "quantile by (job) (0.9, queue_utilisation_ratio)"),
-    ("count", "count by (zone) (node_cpu_seconds_total)"),
-];
-
-/// How long one query took.
+/// What one query took.
 #[derive(Debug, Clone)]
 pub(crate) struct Timing {
     pub(crate) name: &'static str,
     /// Median of the repetitions.
     pub(crate) median: Duration,
+    /// CPU time of the server, mean of the repetitions.
+    pub(crate) cpu: Duration,
+    /// The most resident memory of the server meanwhile, beyond what it had before; bytes.
+    pub(crate) memory: u64,
     /// Series in the answer, to see that the engines answer the same question.
     pub(crate) series: usize,
 }
 
-/// Asks every query `repetitions` times over the whole span, 240 steps, after one round that is not counted.
-pub(crate) fn run(server: &Running, plan: &Plan, repetitions: u32) -> Result<Vec<Timing>, Box<dyn Error>> {
-    if repetitions == 0 {
+/// Asks every query over the whole span, 240 steps, after one round that is not counted.
+pub(crate) fn run(
+    server: &Running,
+    plan: &Plan,
+    arguments: &Arguments,
+) -> Result<Vec<Timing>, Box<dyn Error>> {
+    if arguments.repetitions == 0 {
         return Ok(Vec::new());
     }
+    let asked = |query: &&Query| {
+        let has_series = match query.text.contains("customer") {
+            true => arguments.customers > 0,
+            false => arguments.series > 0,
+        };
+        has_series && query.name.contains(&arguments.query)
+    };
+    SET.iter().filter(asked).map(|query| measure(server, plan, *query, arguments.repetitions)).collect()
+}
+
+fn measure(server: &Running, plan: &Plan, query: Query, repetitions: u32) -> Result<Timing, Box<dyn Error>> {
     let (start, end) = (plan.start_ms() / 1000 + 30, plan.end_ms() / 1000);
     let step = ((end - start) / 240).max(15);
-    SET.iter()
-        .map(|(name, query)| {
-            let path = format!(
-                "/api/v1/query_range?query={}&start={start}&end={end}&step={step}",
-                percent_encode(query)
-            );
-            let answer: serde_json::Value = serde_json::from_str(&server.query(&path)?)?;
-            let series = answer["data"]["result"].as_array().map_or(0, Vec::len);
-            let mut times = Vec::new();
-            for _ in 0..repetitions {
-                let started = Instant::now();
-                server.query(&path)?;
-                times.push(started.elapsed());
-            }
-            times.sort_unstable();
-            Ok(Timing { name, median: times[times.len() / 2], series })
-        })
-        .collect()
+    let text = percent_encode(query.text);
+    let path = format!("/api/v1/query_range?query={text}&start={start}&end={end}&step={step}");
+    let answer: serde_json::Value = serde_json::from_str(&server.query(&path)?)?;
+    let series = answer["data"]["result"].as_array().map_or(0, Vec::len);
+    server.reset_peak()?;
+    let before = server.process()?;
+    let mut times = Vec::new();
+    for _ in 0..repetitions {
+        let started = Instant::now();
+        server.query(&path)?;
+        times.push(started.elapsed());
+    }
+    let after = server.process()?;
+    times.sort_unstable();
+    Ok(Timing {
+        name: query.name,
+        median: times[times.len() / 2],
+        cpu: after.cpu.saturating_sub(before.cpu) / repetitions,
+        memory: after.peak_rss_bytes.saturating_sub(before.rss_bytes),
+        series,
+    })
 }
 
 fn percent_encode(text: &str) -> String {

@@ -1,6 +1,7 @@
 //! The results as Markdown tables: a column per engine, and its ratio to the first engine.
 
 use crate::Measured;
+use crate::queries::Timing;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -23,18 +24,31 @@ pub(crate) fn markdown(results: &[Measured]) -> String {
     for (name, figure) in FIGURES {
         row(&mut out, name, &results.iter().map(figure).collect::<Vec<_>>(), 1);
     }
-    header(&mut out, "query, median ms (series in the answer)");
-    for index in 0..first.queries.len() {
-        let timings: Vec<_> = results.iter().map(|result| &result.queries[index]).collect();
-        let counts: Vec<_> = timings.iter().map(|timing| timing.series.to_string()).collect();
-        let name = format!("{} ({})", timings[0].name, counts.join(", "));
-        row(&mut out, &name, &timings.iter().map(|t| ms(t.median)).collect::<Vec<_>>(), 2);
+    if first.queries.is_empty() {
+        return out;
     }
-    if !first.queries.is_empty() {
-        row(&mut out, "geometric mean", &results.iter().map(geometric_mean).collect::<Vec<_>>(), 2);
+    for (what, measure) in MEASURES {
+        header(&mut out, &format!("query, {what} (series in the answer)"));
+        for (index, query) in first.queries.iter().enumerate() {
+            let timings: Vec<_> = results.iter().filter_map(|result| result.queries.get(index)).collect();
+            let counts: Vec<_> = timings.iter().map(|timing| timing.series.to_string()).collect();
+            let name = format!("{} ({})", query.name, counts.join(", "));
+            row(&mut out, &name, &timings.into_iter().map(measure).collect::<Vec<_>>(), 2);
+        }
+        let mean = |result: &Measured| geometric_mean(result.queries.iter().map(measure));
+        row(&mut out, "geometric mean", &results.iter().map(mean).collect::<Vec<_>>(), 2);
     }
     out
 }
+
+type Measure = fn(&Timing) -> f64;
+
+/// What is measured of queries. CPU time is counted in ticks of 10 ms, of memory no less than a page is seen.
+const MEASURES: [(&str, Measure); 3] = [
+    ("median ms", |timing| ms(timing.median)),
+    ("server CPU ms", |timing| ms(timing.cpu).max(0.1)),
+    ("memory beyond rest, MiB", |timing| timing.memory.max(4096) as f64 / 1048576.0),
+];
 
 type Figure = fn(&Measured) -> f64;
 
@@ -76,7 +90,7 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-fn geometric_mean(result: &Measured) -> f64 {
-    let logs: f64 = result.queries.iter().map(|timing| ms(timing.median).ln()).sum();
-    (logs / result.queries.len() as f64).exp()
+fn geometric_mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len() as f64;
+    (values.map(f64::ln).sum::<f64>() / count).exp()
 }

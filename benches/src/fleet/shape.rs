@@ -15,6 +15,8 @@ const MODES: [&str; 8] = ["idle", "iowait", "irq", "nice", "softirq", "steal", "
 const DEVICES: [&str; 3] = ["eth0", "eth1", "lo"];
 const REGIONS: [&str; 4] = ["eu-west-1", "eu-central-1", "us-east-1", "us-west-2"];
 const JOBS: [&str; 6] = ["checkout", "catalog", "search", "payments", "identity", "gateway"];
+const TRADES: [&str; 5] = ["bakery", "brewery", "foundry", "nursery", "printer"];
+const PLANS: [&str; 3] = ["free", "team", "enterprise"];
 
 pub(super) struct Series {
     pub(super) labels: Labels,
@@ -87,6 +89,26 @@ pub(super) fn series_of_target(number: u32, generation: u32, random: &mut Random
     machine(&target, random, &mut series);
     application(&target, random, &mut series);
     series
+}
+
+/// The series of the customers that target `number` serves.
+pub(super) fn customers_of_target(number: u32, random: &mut Random) -> Vec<Series> {
+    let target = TargetLabels::new(number, 0);
+    let first = number * SERIES_PER_TARGET;
+    let customers = first..first + SERIES_PER_TARGET;
+    customers
+        .map(|customer| {
+            let busy = customer.is_multiple_of(8);
+            let kind = Kind::Counter {
+                value: f64::from(random.below(1_000_000)),
+                step: if busy { 400 } else { 6 },
+                quiet: !busy,
+            };
+            let name = format!("{}-{customer:06}", pick(&TRADES, random.below(TRADES.len() as u32)));
+            let labels = [("customer", name.as_str()), ("plan", pick(&PLANS, random.below(3)))];
+            target.series("customer_requests_total", &labels, kind)
+        })
+        .collect()
 }
 
 struct TargetLabels {

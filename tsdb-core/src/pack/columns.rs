@@ -26,6 +26,11 @@ pub(super) struct ColumnsWriter {
 }
 
 impl ColumnsWriter {
+    /// A writer that takes plain deltas for every column.
+    pub(super) fn hasty() -> Self {
+        Self { chooser: Chooser::hasty(), ..Self::default() }
+    }
+
     /// Number of columns.
     pub(super) const fn len(&self) -> usize {
         self.len

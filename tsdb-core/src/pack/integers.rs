@@ -37,12 +37,19 @@ const COST_OF_STANDSTILL: u64 = (PROBES as u64) << 7;
 /// Working memory of the chooser, reused from column to column.
 #[derive(Debug, Default)]
 pub(super) struct Chooser {
+    /// Is the first model good enough?
+    hasty: bool,
     units: Vec<i64>,
     candidate: Vec<i64>,
     best: Vec<i64>,
 }
 
 impl Chooser {
+    /// A chooser that always takes plain deltas.
+    pub(super) fn hasty() -> Self {
+        Self { hasty: true, ..Self::default() }
+    }
+
     /// The cheapest model of `column` and its residuals. `sloped` columns may rise along a line, as times do.
     pub(super) fn choose(&mut self, column: &[i64], sloped: bool) -> (Model, &[i64]) {
         let first = column.first().copied().unwrap_or(0);
@@ -54,6 +61,9 @@ impl Chooser {
 
         let delta = Model { order: 1, first, factor, step: 0, middle: 0 };
         residuals(&delta, &self.units, &mut self.best);
+        if self.hasty {
+            return (delta, &self.best);
+        }
         let mut chosen = (cost(&self.best), delta);
         if !sloped && chosen.0 <= COST_OF_STANDSTILL {
             return (delta, &self.best);

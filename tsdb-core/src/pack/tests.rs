@@ -207,6 +207,16 @@ proptest! {
     }
 
     #[test]
+    fn a_hasty_writer_loses_nothing_either(series in series()) {
+        let mut writer = ValuesWriter::hasty();
+        writer.push(0, &series.1).unwrap();
+        let bytes = writer.finish();
+        let mut into = Vec::new();
+        Values::open(&bytes).unwrap().read(0, &mut into).unwrap();
+        prop_assert_eq!(bits(&into), bits(&series.1));
+    }
+
+    #[test]
     fn any_bytes_are_opened_and_read_without_panic(mut bytes: Vec<u8>, tag in 0_u8..4) {
         bytes.insert(0, tag);
         let mut into = SampleColumns::new();

@@ -29,6 +29,12 @@ impl ValuesWriter {
         Self::default()
     }
 
+    /// A writer that does not look for the shortest description of a column: it is several times faster, and its
+    /// columns are mostly as long. For what is not compressed afterwards.
+    pub fn hasty() -> Self {
+        Self { columns: ColumnsWriter::hasty(), ..Self::default() }
+    }
+
     /// Adds the values of a series whose timestamps are the column `time`; returns its slot: 0 for the first, then
     /// 1, 2 ...
     ///

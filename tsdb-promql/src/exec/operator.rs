@@ -10,8 +10,8 @@ use super::points::{Histogram, Histograms, Rows};
 use crate::failure::QueryError;
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use tsdb_core::sample::SampleColumns;
 use tsdb_core::sample::STALE_NAN_BITS;
+use tsdb_core::sample::SampleColumns;
 use tsdb_core::{Labels, METRIC_NAME, STALE_NAN};
 
 /// "No point here": the bit pattern of the stale marker, which no arithmetic produces.

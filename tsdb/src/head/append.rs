@@ -4,6 +4,7 @@ use super::catalog::trim;
 use super::log::Records;
 use super::pages::{page_number, slot};
 use super::pins::Pin;
+use super::sealed::Sealer;
 use super::series::{Appended, Series};
 use super::{Durable, Head};
 use crate::Error;
@@ -29,6 +30,7 @@ pub(crate) struct Buffers {
     wire: Vec<u8>,
     metadata: Vec<(String, Metadata)>,
     records: Records,
+    sealer: Sealer,
 }
 
 /// What applying a batch to memory came to.
@@ -67,7 +69,7 @@ impl<'a> HeadAppender<'a> {
                 _ if *timestamp > newest_allowed => {
                     Err(SampleError::TooFarInFuture { timestamp: *timestamp, newest: newest_allowed })
                 }
-                Some(page) => page.append(*series, *timestamp, *value),
+                Some(page) => page.append(*series, *timestamp, *value, &mut self.buffers.sealer),
                 None => Err(SampleError::UnknownSeries { series: *series }),
             };
             match outcome {
@@ -143,13 +145,14 @@ impl<'a> LockedPage<'a> {
         series: SeriesRef,
         timestamp: Timestamp,
         value: f64,
+        sealer: &mut Sealer,
     ) -> Result<Appended, SampleError> {
         match self.series.get_mut(slot(series)).filter(|state| state.is_live()) {
             None => Err(SampleError::UnknownSeries { series }),
             Some(_) if timestamp < self.min_time => {
                 Err(SampleError::TooOld { timestamp, oldest: self.min_time })
             }
-            Some(state) => state.append(timestamp, value),
+            Some(state) => state.append(timestamp, value, sealer),
         }
     }
 }

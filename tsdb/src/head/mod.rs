@@ -37,6 +37,7 @@ mod memory;
 mod pages;
 mod pins;
 mod replay;
+mod sealed;
 mod series;
 mod view;
 

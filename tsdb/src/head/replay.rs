@@ -8,6 +8,7 @@ use super::checkpoint::{Checkpoint, log_options};
 use super::log::Log;
 use super::memory::Memory;
 use super::pages::{MAX_SERIES, page_number, slot};
+use super::sealed::Sealer;
 use super::series::Series;
 use super::{Counters, Head, Place, Settings};
 use crate::Error;
@@ -99,6 +100,7 @@ struct Replay<'a> {
     damaged: u64,
     first_damage: Option<String>,
     unknown_tags: u64,
+    sealer: Sealer,
 }
 
 impl<'a> Replay<'a> {
@@ -114,6 +116,7 @@ impl<'a> Replay<'a> {
             damaged: 0,
             first_damage: None,
             unknown_tags: 0,
+            sealer: Sealer::default(),
         }
     }
 
@@ -173,7 +176,7 @@ impl RecordSink for Replay<'_> {
         let place = self.page.as_mut().and_then(|(_, all)| all.get_mut(slot(series)));
         match place.filter(|state| state.is_live()) {
             Some(state) => {
-                state.insert(timestamp, value);
+                state.insert(timestamp, value, &mut self.sealer);
                 self.memory.widen(timestamp, timestamp);
             }
             None => self.homeless += 1,

@@ -4,7 +4,7 @@
 //! them; of the open chunk they take a copy. A chunk that lies on both sides of a cut stays whole until its last
 //! sample is in a block: readers filter by time.
 
-use std::sync::Arc;
+use super::sealed::{Sealed, Sealer};
 use tsdb_core::chunk::xor::{self, XorChunk};
 use tsdb_core::sample::SampleColumns;
 use tsdb_core::write::SampleError;
@@ -22,13 +22,6 @@ pub(crate) struct Series {
     live: bool,
 }
 
-/// A chunk that is full.
-#[derive(Debug, Clone)]
-pub(crate) struct Sealed {
-    range: TimeRange,
-    bytes: Arc<[u8]>,
-}
-
 /// What became of an accepted sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Appended {
@@ -41,7 +34,7 @@ pub(crate) enum Appended {
 /// What a reader takes from a series under its lock, to decode without it.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
-    sealed: Vec<Arc<[u8]>>,
+    sealed: Vec<Sealed>,
     open: Vec<u8>,
 }
 
@@ -66,11 +59,16 @@ impl Series {
 
     /// Adds a sample behind the others, if it may be added.
     #[inline]
-    pub(crate) fn append(&mut self, timestamp: Timestamp, value: f64) -> Result<Appended, SampleError> {
+    pub(crate) fn append(
+        &mut self,
+        timestamp: Timestamp,
+        value: f64,
+        sealer: &mut Sealer,
+    ) -> Result<Appended, SampleError> {
         match self.last() {
             Some(newest) if timestamp <= newest => self.repeat(timestamp, value, newest),
             _ => {
-                self.push(timestamp, value);
+                self.push(timestamp, value, sealer);
                 Ok(Appended::Stored)
             }
         }
@@ -78,9 +76,9 @@ impl Series {
 
     /// Puts a sample where it belongs. For replay: the log holds only samples that were accepted, but those of
     /// batches that were written at the same time may stand in it in another order.
-    pub(crate) fn insert(&mut self, timestamp: Timestamp, value: f64) {
+    pub(crate) fn insert(&mut self, timestamp: Timestamp, value: f64, sealer: &mut Sealer) {
         if self.last().is_none_or(|newest| timestamp > newest) {
-            return self.push(timestamp, value);
+            return self.push(timestamp, value, sealer);
         }
         let mut all = SampleColumns::new();
         // The chunks were written by this process: they decode.
@@ -90,14 +88,14 @@ impl Series {
             all.values.insert(place, value);
             *self = Self::begun();
             for (timestamp, value) in all.timestamps.iter().zip(&all.values) {
-                self.push(*timestamp, *value);
+                self.push(*timestamp, *value, sealer);
             }
         }
     }
 
     /// Forgets the chunks that have no sample at or after `min_time`.
     pub(crate) fn truncate(&mut self, min_time: Timestamp) {
-        self.sealed.retain(|chunk| chunk.range.end() >= min_time);
+        self.sealed.retain(|chunk| chunk.reaches(min_time));
         self.sealed.shrink_to_fit();
         if self.open.last_timestamp().is_some_and(|last| last < min_time) {
             self.open = XorChunk::new();
@@ -106,7 +104,8 @@ impl Series {
 
     /// Times of the first and the last sample.
     pub(crate) fn range(&self) -> Option<TimeRange> {
-        let first = self.sealed.first().map(|chunk| chunk.range.start()).or(self.open.first_timestamp())?;
+        let sealed = self.sealed.first().and_then(Sealed::range);
+        let first = sealed.map(|range| range.start()).or(self.open.first_timestamp())?;
         TimeRange::new(first, self.last()?)
     }
 
@@ -124,8 +123,7 @@ impl Series {
 
     /// Takes the chunks that may have samples within `range`.
     pub(crate) fn snapshot(&self, range: TimeRange) -> Snapshot {
-        let within = |chunk: &&Sealed| chunk.range.overlaps(&range);
-        let sealed = self.sealed.iter().filter(within).map(|chunk| Arc::clone(&chunk.bytes)).collect();
+        let sealed = self.sealed.iter().filter(|chunk| chunk.overlaps(&range)).cloned().collect();
         let open_range = self.open.first_timestamp().zip(self.open.last_timestamp());
         let open = match open_range.and_then(|(first, last)| TimeRange::new(first, last)) {
             Some(times) if times.overlaps(&range) => self.open.as_bytes().to_vec(),
@@ -136,36 +134,36 @@ impl Series {
 
     /// An upper estimate of the samples within `range`.
     pub(crate) fn estimate(&self, range: TimeRange) -> usize {
-        let sealed = self.sealed.iter().filter(|chunk| chunk.range.overlaps(&range)).count() * CHUNK_SAMPLES;
+        let sealed = self.sealed.iter().filter(|chunk| chunk.overlaps(&range)).count() * CHUNK_SAMPLES;
         sealed + self.open.len()
     }
 
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let sealed: usize = self.sealed.iter().map(|chunk| chunk.bytes.len() + 2 * size_of::<usize>()).sum();
+        let sealed: usize = self.sealed.iter().map(Sealed::heap_bytes).sum();
         sealed + self.sealed.capacity() * size_of::<Sealed>() + self.open.heap_bytes()
     }
 
     #[inline]
     fn last(&self) -> Option<Timestamp> {
-        self.open.last_timestamp().or_else(|| self.sealed.last().map(|chunk| chunk.range.end()))
+        self.open.last_timestamp().or_else(|| self.sealed.last()?.range().map(|range| range.end()))
     }
 
     #[inline]
-    fn push(&mut self, timestamp: Timestamp, value: f64) {
+    fn push(&mut self, timestamp: Timestamp, value: f64, sealer: &mut Sealer) {
         if self.open.len() >= CHUNK_SAMPLES {
-            self.seal();
+            self.seal(sealer);
         }
         let pushed = self.open.push(timestamp, value);
         debug_assert!(pushed.is_ok(), "the caller checked the order, the chunk has room: {pushed:?}");
     }
 
+    /// Seals the open chunk. One that cannot be sealed stays open and grows on.
     #[cold]
-    fn seal(&mut self) {
-        let full = std::mem::take(&mut self.open);
-        let range = full.first_timestamp().zip(full.last_timestamp());
-        if let Some(range) = range.and_then(|(first, last)| TimeRange::new(first, last)) {
-            self.sealed.push(Sealed { range, bytes: full.into_bytes().into() });
+    fn seal(&mut self, sealer: &mut Sealer) {
+        if let Some(sealed) = sealer.seal(&self.open) {
+            self.sealed.push(sealed);
+            self.open = XorChunk::new();
         }
     }
 
@@ -194,8 +192,8 @@ impl Series {
 impl Snapshot {
     /// Appends the samples within `range` to `into`.
     pub(crate) fn decode(&self, range: TimeRange, into: &mut SampleColumns) -> Result<(), Corruption> {
-        for bytes in &self.sealed {
-            xor::decode_range(bytes, range, into)?;
+        for chunk in &self.sealed {
+            chunk.decode(range, into)?;
         }
         if !self.open.is_empty() {
             xor::decode_range(&self.open, range, into)?;
@@ -209,9 +207,9 @@ mod tests {
     use super::*;
 
     fn series(samples: &[(Timestamp, f64)]) -> Series {
-        let mut series = Series::begun();
+        let (mut series, mut sealer) = (Series::begun(), Sealer::default());
         for (timestamp, value) in samples {
-            assert_eq!(series.append(*timestamp, *value), Ok(Appended::Stored));
+            assert_eq!(series.append(*timestamp, *value, &mut sealer), Ok(Appended::Stored));
         }
         series
     }
@@ -238,20 +236,21 @@ mod tests {
         let nan = f64::from_bits(0x7ff8_0000_0000_0001);
         let all: Vec<_> = (0..200).map(|t| (t, f64::from(t as i32))).chain([(200, nan)]).collect();
         let mut series = series(&all);
-        assert_eq!(series.append(200, nan), Ok(Appended::Repeated));
-        assert_eq!(series.append(200, f64::NAN), Err(SampleError::Duplicate { timestamp: 200 }));
-        assert_eq!(series.append(3, 3.0), Ok(Appended::Repeated));
-        assert_eq!(series.append(0, -0.0), Err(SampleError::Duplicate { timestamp: 0 }));
-        assert_eq!(series.append(-1, 1.0), Err(SampleError::OutOfOrder { timestamp: -1, newest: 200 }));
+        let mut append = |timestamp, value| series.append(timestamp, value, &mut Sealer::default());
+        assert_eq!(append(200, nan), Ok(Appended::Repeated));
+        assert_eq!(append(200, f64::NAN), Err(SampleError::Duplicate { timestamp: 200 }));
+        assert_eq!(append(3, 3.0), Ok(Appended::Repeated));
+        assert_eq!(append(0, -0.0), Err(SampleError::Duplicate { timestamp: 0 }));
+        assert_eq!(append(-1, 1.0), Err(SampleError::OutOfOrder { timestamp: -1, newest: 200 }));
     }
 
     #[test]
     fn replayed_samples_go_where_they_belong() {
-        let mut shuffled = series(&[]);
+        let (mut shuffled, mut sealer) = (series(&[]), Sealer::default());
         for k in 0..300_i64 {
             let t = k * 7 % 300;
-            shuffled.insert(t, t as f64);
-            shuffled.insert(t, t as f64);
+            shuffled.insert(t, t as f64, &mut sealer);
+            shuffled.insert(t, t as f64, &mut sealer);
         }
         let expected: Vec<_> = (0..300_i64).map(|t| (t, (t as f64).to_bits())).collect();
         assert_eq!(samples(&shuffled, TimeRange::ALL), expected);

@@ -1,0 +1,129 @@
+//! Chunks that are full: columns, which decode some ten times faster than the stream that an open chunk is.
+//!
+//! Series of one scrape have the same timestamps, so sealed chunks share columns of them. Who seals looks only at the
+//! column used last: neighbouring series are sealed one after the other, and a column that is not found again costs
+//! memory, nothing else.
+
+use std::sync::Arc;
+use tsdb_core::chunk::xor::{self, XorChunk};
+use tsdb_core::error::CorruptionKind;
+use tsdb_core::pack::{Values, ValuesWriter};
+use tsdb_core::sample::SampleColumns;
+use tsdb_core::{Corruption, TimeRange, Timestamp};
+
+/// A chunk that never changes again. A clone shares it.
+#[derive(Debug, Clone)]
+pub(crate) struct Sealed {
+    /// Not empty.
+    times: Arc<[Timestamp]>,
+    /// One packed column of as many values.
+    values: Arc<[u8]>,
+}
+
+/// Seals chunks: working memory, and the column of timestamps that was used last.
+#[derive(Debug)]
+pub(crate) struct Sealer {
+    columns: SampleColumns,
+    values: ValuesWriter,
+    times: Arc<[Timestamp]>,
+}
+
+impl Default for Sealer {
+    fn default() -> Self {
+        Self { columns: SampleColumns::new(), values: ValuesWriter::hasty(), times: Arc::default() }
+    }
+}
+
+impl Sealer {
+    /// The samples of `chunk`; `None` if it has none or cannot be read, which no chunk written by this process is.
+    pub(crate) fn seal(&mut self, chunk: &XorChunk) -> Option<Sealed> {
+        self.columns.clear();
+        xor::decode(chunk.as_bytes(), &mut self.columns).ok()?;
+        self.values.push(0, &self.columns.values).ok()?;
+        let values = self.values.finish().into();
+        if *self.times != *self.columns.timestamps {
+            self.times = self.columns.timestamps.as_slice().into();
+        }
+        Some(Sealed { times: Arc::clone(&self.times), values })
+    }
+}
+
+impl Sealed {
+    /// Times of the first and the last sample.
+    pub(crate) fn range(&self) -> Option<TimeRange> {
+        TimeRange::new(*self.times.first()?, *self.times.last()?)
+    }
+
+    /// Has it samples as late as `time`?
+    pub(crate) fn reaches(&self, time: Timestamp) -> bool {
+        self.times.last().is_some_and(|last| *last >= time)
+    }
+
+    /// May it have samples within `range`?
+    pub(crate) fn overlaps(&self, range: &TimeRange) -> bool {
+        self.range().is_some_and(|times| times.overlaps(range))
+    }
+
+    /// Appends the samples within `range` to `into`.
+    pub(crate) fn decode(&self, range: TimeRange, into: &mut SampleColumns) -> Result<(), Corruption> {
+        let start = self.times.partition_point(|time| *time < range.start());
+        let end = self.times.partition_point(|time| *time <= range.end()).max(start);
+        let before = into.values.len();
+        let found = Values::open(&self.values)?.read(0, &mut into.values)?;
+        if found != self.times.len() {
+            into.values.truncate(before);
+            let rule = "a chunk has as many timestamps as values";
+            return Err(Corruption::new("sealed chunk", 0, CorruptionKind::Rule { rule }));
+        }
+        into.values.truncate(before + end);
+        into.values.drain(before..before + start);
+        into.timestamps.extend_from_slice(self.times.get(start..end).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Bytes on the heap; those of the timestamps by the part of this chunk.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let sharers = Arc::strong_count(&self.times).max(1);
+        let counts = 2 * size_of::<usize>();
+        self.values.len() + counts + (size_of_val(&*self.times) + counts) / sharers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(samples: &[(Timestamp, f64)]) -> XorChunk {
+        let mut chunk = XorChunk::new();
+        samples.iter().for_each(|(time, value)| chunk.push(*time, *value).unwrap());
+        chunk
+    }
+
+    #[test]
+    fn a_range_of_a_sealed_chunk_is_appended_bit_for_bit() {
+        let samples = [(1, 0.5), (2, f64::NAN), (3, -0.0), (5, 1e300), (9, 7.0)];
+        let sealed = Sealer::default().seal(&chunk(&samples)).unwrap();
+        assert_eq!(sealed.range(), TimeRange::new(1, 9));
+        let mut columns = SampleColumns::new();
+        columns.push(0, 4.0);
+        sealed.decode(TimeRange::new(2, 5).unwrap(), &mut columns).unwrap();
+        assert_eq!(columns.timestamps, [0, 2, 3, 5]);
+        let bits: Vec<_> = columns.values.iter().map(|value| value.to_bits()).collect();
+        assert_eq!(bits, [4.0, f64::NAN, -0.0, 1e300].map(f64::to_bits));
+    }
+
+    #[test]
+    fn chunks_with_the_same_timestamps_share_them() {
+        let mut sealer = Sealer::default();
+        let first = sealer.seal(&chunk(&[(1, 0.5), (2, 1.5)])).unwrap();
+        let second = sealer.seal(&chunk(&[(1, 7.0), (2, 7.0)])).unwrap();
+        let third = sealer.seal(&chunk(&[(1, 7.0), (3, 7.0)])).unwrap();
+        assert!(Arc::ptr_eq(&first.times, &second.times));
+        assert!(!Arc::ptr_eq(&first.times, &third.times));
+    }
+
+    #[test]
+    fn nothing_is_not_sealed() {
+        assert!(Sealer::default().seal(&XorChunk::new()).is_none());
+    }
+}
