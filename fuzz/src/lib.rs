@@ -4,6 +4,8 @@
 //! that what lies behind the checksums is reached. The layouts repeat those of the format documents.
 
 use tsdb_core::bytes::checksum;
+use std::sync::Arc;
+use tsdb_core::histogram::{FloatHistogram, FloatParts, ResetHint, Span};
 use tsdb_core::sample::SampleColumns;
 
 /// Cuts pieces off the front of an input; beyond its end everything is zero or empty.
@@ -71,6 +73,39 @@ pub fn samples(mut input: Input<'_>) -> SampleColumns {
         let Some(next) = timestamp.checked_add(step) else { break };
         timestamp = next;
         columns.push(timestamp, value);
+    }
+    columns
+}
+
+/// Samples as [`samples`] draws them, most of them with a histogram instead of the number, some with a start timestamp.
+pub fn histograms(mut input: Input<'_>) -> SampleColumns {
+    let mut columns = SampleColumns::new();
+    let mut parts = FloatParts::default();
+    let mut timestamp = 0;
+    while !input.is_empty() {
+        timestamp += i64::from(input.byte()) + 1;
+        match input.byte() % 8 {
+            0 => columns.push(timestamp, f64::from(input.byte())),
+            1 => {
+                let (offset, length) = (i32::from(input.byte()), u32::from(input.byte()) % 32);
+                parts.schema = i32::from(input.byte() % 13) - 4;
+                parts.positive_spans = vec![Span { offset: offset - 128, length }];
+                parts.positive_counts = vec![0.0; length as usize];
+                parts.reset_hint = [ResetHint::Unknown, ResetHint::Gauge][usize::from(input.byte() & 1)];
+            }
+            2 => parts.sum = f64::from_bits(input.long()),
+            3 => parts.zero_count = f64::from_bits(input.long() >> 1),
+            _ => parts.count += f64::from(input.byte()),
+        }
+        for count in &mut parts.positive_counts {
+            *count += f64::from(input.byte() >> 4);
+        }
+        if let Ok(histogram) = FloatHistogram::new(parts.clone())
+            && columns.timestamps.last() != Some(&timestamp)
+        {
+            columns.push_histogram(timestamp, Arc::new(histogram));
+        }
+        columns.set_start(i64::from(input.byte()));
     }
     columns
 }

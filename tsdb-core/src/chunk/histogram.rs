@@ -6,7 +6,9 @@ use super::{Encoding, PushError, stored_count};
 use crate::bits::{BitReader, BitWriter, mask, width};
 use crate::bytes::{Reader, Writer, unzigzag, zigzag};
 use crate::error::CorruptionKind;
-use crate::histogram::{FloatHistogram, Layout, ResetHint, Run, Totals, max_layout_bytes};
+use crate::histogram::{
+    FloatHistogram, Layout, ResetHint, Run, Totals, max_layout_bytes, to_whole, whole_or_zero,
+};
 use crate::sample::SampleColumns;
 use crate::{Corruption, TimeRange, Timestamp};
 use alloc::boxed::Box;
@@ -36,9 +38,6 @@ const MEANINGFUL_BITS: u32 = 6;
 const MAX_COUNT_BITS: usize = 83;
 /// The longest codes of a timestamp and of a sum, and the code of a change with the length of a layout.
 const MAX_OTHER_BITS: usize = 83 + 91 + 2 + 4 + 32;
-
-/// Integers up to this are the same as floats.
-const WHOLE: f64 = (1_u64 << 53) as f64;
 
 /// An upper bound for the length of a chunk of `samples` histograms of at most `buckets` buckets and `bounds` custom
 /// bounds, however hostile.
@@ -177,7 +176,7 @@ impl Last {
             out.write(COUNTS, 2);
         } else {
             out.write(CHANGE, 2);
-            out.write(hint_code(hint), HINT_BITS);
+            out.write(u64::from(hint.code()), HINT_BITS);
             out.write(u64::from(whole), 1);
             out.write(u64::from(!same_layout), 1);
             (self.hint, self.whole) = (hint, whole);
@@ -199,7 +198,7 @@ impl Last {
         }
         let code = bits.take(2);
         if code == CHANGE {
-            self.hint = hint_of(bits.take(HINT_BITS));
+            self.hint = ResetHint::from_code(bits.take(HINT_BITS));
             self.whole = bits.take(1) == 1;
             if bits.take(1) == 1 {
                 let layout = read_layout(bits)?;
@@ -324,35 +323,6 @@ fn carry(old: &[Run], counts: &[f64], new: &[Run], into: &mut Vec<f64>) {
     for index in new.iter().flat_map(|run| run.start..run.end()) {
         while known.next_if(|(at, _)| *at < index).is_some() {}
         into.push(known.next_if(|(at, _)| *at == index).map_or(0.0, |(_, count)| *count));
-    }
-}
-
-/// The integer that is the count, if there is one: negative zero and NaN are none.
-fn to_whole(count: f64) -> Option<i64> {
-    #[expect(clippy::cast_possible_truncation, reason = "checked by the way back")]
-    let whole = count as i64;
-    (count.abs() <= WHOLE && (whole as f64).to_bits() == count.to_bits()).then_some(whole)
-}
-
-fn whole_or_zero(count: f64) -> i64 {
-    to_whole(count).unwrap_or(0)
-}
-
-fn hint_code(hint: ResetHint) -> u64 {
-    match hint {
-        ResetHint::Unknown => 0,
-        ResetHint::Reset => 1,
-        ResetHint::NotReset => 2,
-        ResetHint::Gauge => 3,
-    }
-}
-
-fn hint_of(code: u64) -> ResetHint {
-    match code {
-        0 => ResetHint::Unknown,
-        1 => ResetHint::Reset,
-        2 => ResetHint::NotReset,
-        _ => ResetHint::Gauge,
     }
 }
 

@@ -51,6 +51,43 @@ pub(crate) const fn max_layout_bytes(buckets: usize, bounds: usize) -> usize {
     39_usize.saturating_add(runs).saturating_add(bounds.saturating_mul(8))
 }
 
+/// Integers up to this are the same as floats.
+const WHOLE: f64 = (1_u64 << 53) as f64;
+
+/// The integer that is the count, if there is one: negative zero and NaN are none.
+pub(crate) fn to_whole(count: f64) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "checked by the way back")]
+    let whole = count as i64;
+    (count.abs() <= WHOLE && (whole as f64).to_bits() == count.to_bits()).then_some(whole)
+}
+
+/// The integer that is the count, 0 if there is none.
+pub(crate) fn whole_or_zero(count: f64) -> i64 {
+    to_whole(count).unwrap_or(0)
+}
+
+impl ResetHint {
+    /// The hint in the two bits that formats have for it.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Reset => 1,
+            Self::NotReset => 2,
+            Self::Gauge => 3,
+        }
+    }
+
+    /// The hint of the lowest two bits of `code`.
+    pub(crate) const fn from_code(code: u64) -> Self {
+        match code & 3 {
+            0 => Self::Unknown,
+            1 => Self::Reset,
+            2 => Self::NotReset,
+            _ => Self::Gauge,
+        }
+    }
+}
+
 impl FloatHistogram {
     /// The histogram without its counts.
     pub(crate) fn layout(&self) -> Layout {

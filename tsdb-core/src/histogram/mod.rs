@@ -42,7 +42,7 @@ mod zero;
 pub use arithmetic::Reconciled;
 pub use error::{HistogramError, IncompatibleSchemas, Side};
 pub use iterate::Bucket;
-pub(crate) use layout::{Layout, Totals, max_layout_bytes};
+pub(crate) use layout::{Layout, Totals, max_layout_bytes, to_whole, whole_or_zero};
 pub use parts::{FloatParts, IntegerParts, MAX_BUCKETS};
 pub use quantile::{Estimate, NanObservations};
 pub use schema::Schema;

@@ -4,8 +4,7 @@ use super::times::{Times, TimesWriter};
 use super::values::{Values, ValuesWriter};
 use super::{PackError, RAW_TARGET_BYTES, SECTION, Tag};
 use crate::bytes::{Reader, Writer};
-use crate::error::CorruptionKind;
-use crate::sample::SampleColumns;
+use crate::sample::{SampleColumns, SampleSlices};
 use crate::{Corruption, TimeRange, Timestamp};
 use alloc::vec::Vec;
 
@@ -30,11 +29,19 @@ impl FrameWriter {
         if timestamps.len() != values.len() {
             return Err(PackError::UnequalColumns { timestamps: timestamps.len(), values: values.len() });
         }
+        self.push_samples(SampleSlices::of_numbers(timestamps, values))
+    }
+
+    /// As [`push`](Self::push), for samples of any kind: numbers, histograms, start timestamps.
+    ///
+    /// # Errors
+    /// As for `push`, or the histograms have too many buckets: see [`fitting`](super::fitting).
+    pub fn push_samples(&mut self, samples: SampleSlices<'_>) -> Result<u32, PackError> {
         if self.len() >= super::MAX_SERIES {
             return Err(PackError::Full { series: self.len(), raw_bytes: self.raw_len() });
         }
-        let time = self.times.intern(timestamps)?;
-        self.values.push(time, values)
+        let time = self.times.intern(samples.timestamps())?;
+        self.values.push_samples(time, samples)
     }
 
     /// Number of series so far.
@@ -137,22 +144,9 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// There is no such slot, or its columns are damaged; `into` is then as it was.
     pub fn read(&self, slot: u32, into: &mut SampleColumns) -> Result<(), Corruption> {
-        let (timestamps, values) = (into.timestamps.len(), into.values.len());
-        let result = self.read_columns(slot, into);
-        if result.is_err() {
-            into.timestamps.truncate(timestamps);
-            into.values.truncate(values);
-        }
-        result
-    }
-
-    fn read_columns(&self, slot: u32, into: &mut SampleColumns) -> Result<(), Corruption> {
-        let series = self.values.slot(slot)?;
-        let timestamps = self.times.read(series.time, &mut into.timestamps)?;
-        match series.read(&mut into.values)? {
-            values if values == timestamps => Ok(()),
-            _ => Err(Corruption::new(SECTION, 0, CorruptionKind::Rule { rule: "columns differ in length" })),
-        }
+        let mut timestamps = Vec::new();
+        self.times.read(self.values.slot(slot)?.time, &mut timestamps)?;
+        self.values.read_samples(slot, &timestamps, TimeRange::ALL, into)
     }
 
     /// Offsets in the frame where bytes of another nature begin, ascending. A compressor that starts a new block at

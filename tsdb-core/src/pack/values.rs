@@ -1,12 +1,16 @@
 //! Columns of values, each naming the column of timestamps it stands beside.
 
 use super::columns::{Columns, ColumnsWriter, write_exceptions};
+use super::histograms::{self, Parts};
 use super::scale::{MAX_SHIFT, Scale, Scaled};
 use super::times::read_count;
 use super::{MAX_SAMPLES, MAX_SERIES, PackError, SECTION, Tag};
-use crate::Corruption;
 use crate::bytes::{Reader, Writer};
+use crate::chunk::starts::{self, StartsWriter};
 use crate::decimal::MAX_EXPONENT;
+use crate::error::CorruptionKind;
+use crate::sample::{SampleColumns, SampleSlices};
+use crate::{Corruption, NO_START, TimeRange, Timestamp};
 use alloc::vec::Vec;
 
 /// Where a column's values come from: the tag of its record. 0 to [`MAX_EXPONENT`] are decimal exponents; the highest
@@ -14,6 +18,9 @@ use alloc::vec::Vec;
 const ORDINAL: u8 = 16;
 const BINARY: u8 = 17;
 const CONSTANT: u8 = 18;
+const HISTOGRAMS: u8 = 19;
+/// Start timestamps, before another tag.
+const STARTS: u8 = 20;
 const HAS_EXCEPTIONS: u8 = 0x80;
 
 /// Collects columns of values whose timestamps a [`TimesWriter`](super::TimesWriter) holds.
@@ -41,19 +48,30 @@ impl ValuesWriter {
     /// # Errors
     /// The values are too few or too many, or the writer holds [`MAX_SERIES`] columns.
     pub fn push(&mut self, time: u32, values: &[f64]) -> Result<u32, PackError> {
-        let full = PackError::Full { series: self.len(), raw_bytes: self.raw_len() };
-        let slot = u32::try_from(self.len()).ok().filter(|_| self.len() < MAX_SERIES).ok_or(full)?;
-        let Some(first) = values.first().filter(|_| values.len() <= MAX_SAMPLES) else {
-            return Err(PackError::SampleCount { count: values.len(), limit: MAX_SAMPLES });
-        };
-        let record = self.columns.begin();
-        record.varint(values.len() as u64);
-        record.varint(u64::from(time));
-        if values.iter().all(|value| value.to_bits() == first.to_bits()) {
-            record.u8(CONSTANT);
-            record.f64(*first);
-        } else {
-            self.push_scaled(values);
+        let slot = self.begin(time, values.len())?;
+        self.write_column(values);
+        self.columns.end();
+        Ok(slot)
+    }
+
+    /// As [`push`](Self::push), for samples of any kind: numbers, histograms, start timestamps. The timestamps are
+    /// those of the column `time`.
+    ///
+    /// # Errors
+    /// As for `push`, or the histograms have too many buckets: see [`fitting`](super::fitting).
+    pub fn push_samples(&mut self, time: u32, samples: SampleSlices<'_>) -> Result<u32, PackError> {
+        let parts = if samples.has_histograms() { Some(Parts::new(samples)?) } else { None };
+        let slot = self.begin(time, samples.len())?;
+        if samples.has_starts() {
+            self.columns.record().u8(STARTS);
+            self.write_starts(samples);
+        }
+        match parts {
+            None => self.write_column(samples.values()),
+            Some(parts) => {
+                self.columns.record().u8(HISTOGRAMS);
+                parts.write(samples, self);
+            }
         }
         self.columns.end();
         Ok(slot)
@@ -86,7 +104,39 @@ impl ValuesWriter {
         self.columns.drain_into(out);
     }
 
-    fn push_scaled(&mut self, values: &[f64]) {
+    fn begin(&mut self, time: u32, count: usize) -> Result<u32, PackError> {
+        let full = PackError::Full { series: self.len(), raw_bytes: self.raw_len() };
+        let slot = u32::try_from(self.len()).ok().filter(|_| self.len() < MAX_SERIES).ok_or(full)?;
+        if !(1..=MAX_SAMPLES).contains(&count) {
+            return Err(PackError::SampleCount { count, limit: MAX_SAMPLES });
+        }
+        let record = self.columns.begin();
+        record.varint(count as u64);
+        record.varint(u64::from(time));
+        Ok(slot)
+    }
+
+    fn write_starts(&mut self, samples: SampleSlices<'_>) {
+        let mut starts = StartsWriter::new();
+        for (index, timestamp) in samples.timestamps().iter().enumerate() {
+            starts.push(*timestamp, samples.start(index));
+        }
+        self.columns.record().blob(&starts.to_bytes());
+    }
+
+    /// The record that was begun.
+    pub(super) const fn record(&mut self) -> &mut Writer {
+        self.columns.record()
+    }
+
+    /// Writes a column of values, which is not empty, into the record that was begun.
+    pub(super) fn write_column(&mut self, values: &[f64]) {
+        let first = values.first().copied().unwrap_or(0.0);
+        if values.iter().all(|value| value.to_bits() == first.to_bits()) {
+            let record = self.columns.record();
+            record.u8(CONSTANT);
+            return record.f64(first);
+        }
         let scale = self.scaled.fill(values);
         let exceptions = &self.scaled.exceptions;
         let flag = if exceptions.is_empty() { 0 } else { HAS_EXCEPTIONS };
@@ -156,12 +206,28 @@ impl<'a> Values<'a> {
         self.slot(slot).map(|slot| slot.time)
     }
 
-    /// Appends the values at `slot` to `into`; returns how many they are.
+    /// Appends the values at `slot` to `into`, stale markers where there are histograms; returns how many they are.
     ///
     /// # Errors
     /// There is no such slot, or its column is damaged; `into` is then as it was.
     pub fn read(&self, slot: u32, into: &mut Vec<f64>) -> Result<usize, Corruption> {
         self.slot(slot)?.read(into)
+    }
+
+    /// Appends the samples at `slot` within `range` to `into`, of whatever kind; `timestamps` is the whole column that
+    /// belongs to the slot.
+    ///
+    /// # Errors
+    /// There is no such slot, its columns are damaged or not as long as the timestamps; `into` is then as it was.
+    pub fn read_samples(
+        &self,
+        slot: u32,
+        timestamps: &[Timestamp],
+        range: TimeRange,
+        into: &mut SampleColumns,
+    ) -> Result<(), Corruption> {
+        let before = into.len();
+        self.slot(slot)?.read_samples(timestamps, range, into).inspect_err(|_| into.truncate(before))
     }
 
     /// The record of a slot, its first fields read.
@@ -187,31 +253,88 @@ pub(super) struct Slot<'a> {
     pub(super) time: u32,
 }
 
-impl Slot<'_> {
+impl<'a> Slot<'a> {
     /// Appends the values to `into`, which is as it was after an error.
     pub(super) fn read(self, into: &mut Vec<f64>) -> Result<usize, Corruption> {
-        let Self { columns, mut record, count, .. } = self;
-        let tag = record.u8("scale")?;
-        if tag == CONSTANT {
-            let value = record.f64("constant")?;
-            record.finish()?;
-            into.resize(into.len().saturating_add(count), value);
-            return Ok(count);
-        }
-        let scale = read_scale(tag, &mut record)?;
-        let column = columns.integers(&mut record, count)?;
         let before = into.len();
-        into.reserve(count);
-        let decoded = column.decode(|integers| scale.restore(integers, into)).and_then(|()| {
-            let column = into.get_mut(before..).unwrap_or_default();
-            if tag & HAS_EXCEPTIONS != 0 { patch(&mut record, column) } else { Ok(()) }
-        });
-        let result = decoded.and_then(|()| record.finish());
-        if result.is_err() {
-            into.truncate(before);
-        }
-        result.map(|()| count)
+        let (mut columns, count) = (SampleColumns::new(), self.count);
+        core::mem::swap(&mut columns.values, into);
+        let result = self.read_kinds(&mut columns).map(|_| count);
+        core::mem::swap(&mut columns.values, into);
+        result.inspect_err(|_| into.truncate(before))
     }
+
+    /// Appends the samples within `range`; after an error, what was appended is left to the caller to remove.
+    fn read_samples(
+        self,
+        timestamps: &[Timestamp],
+        range: TimeRange,
+        into: &mut SampleColumns,
+    ) -> Result<(), Corruption> {
+        if timestamps.len() != self.count {
+            let kind = CorruptionKind::Rule { rule: "columns differ in length" };
+            return Err(Corruption::new(SECTION, 0, kind));
+        }
+        let start = timestamps.partition_point(|timestamp| *timestamp < range.start());
+        let end = timestamps.partition_point(|timestamp| *timestamp <= range.end());
+        let within = start..end.max(start);
+        let before = into.len();
+        let starts = self.read_kinds(into)?;
+        into.keep(before, within.clone(), timestamps);
+        if !starts.is_empty() {
+            let mut all = Vec::new();
+            starts::decode(starts, timestamps, &mut all)?;
+            let known = all.get(within).unwrap_or_default();
+            if known.iter().any(|start| *start != NO_START) {
+                into.starts.truncate(before);
+                into.starts.resize(before, NO_START);
+                into.starts.extend_from_slice(known);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends values and histograms; returns the bytes of start timestamps.
+    fn read_kinds(self, into: &mut SampleColumns) -> Result<&'a [u8], Corruption> {
+        let Self { columns, mut record, count, .. } = self;
+        let mut starts = &[][..];
+        if record.unread().first() == Some(&STARTS) {
+            record.u8("tag")?;
+            starts = record.blob("start timestamps")?;
+        }
+        if record.unread().first() == Some(&HISTOGRAMS) {
+            record.u8("tag")?;
+            histograms::read(columns, &mut record, count, into)?;
+        } else {
+            read_column(columns, &mut record, count, &mut into.values)?;
+        }
+        record.finish()?;
+        Ok(starts)
+    }
+}
+
+/// Appends a column of `count` values to `into`; after an error, what was appended is left to the caller to remove.
+pub(super) fn read_column<'a>(
+    columns: &Columns<'a>,
+    record: &mut Reader<'a>,
+    count: usize,
+    into: &mut Vec<f64>,
+) -> Result<(), Corruption> {
+    let tag = record.u8("scale")?;
+    if tag == CONSTANT {
+        let value = record.f64("constant")?;
+        into.resize(into.len().saturating_add(count), value);
+        return Ok(());
+    }
+    let scale = read_scale(tag, record)?;
+    let column = columns.integers(record, count)?;
+    let before = into.len();
+    into.reserve(count);
+    column.decode(|integers| scale.restore(integers, into))?;
+    if tag & HAS_EXCEPTIONS == 0 {
+        return Ok(());
+    }
+    patch(record, into.get_mut(before..).unwrap_or_default())
 }
 
 fn read_time(record: &mut Reader<'_>) -> Result<u32, Corruption> {
@@ -228,8 +351,9 @@ fn read_scale(tag: u8, record: &mut Reader<'_>) -> Result<Scale, Corruption> {
             let valid = u16::try_from(shift).ok().filter(|shift| *shift <= MAX_SHIFT);
             valid.map(Scale::Binary).ok_or_else(|| record.invalid("binary scale", shift))
         }
-        unknown => Err(record
-            .corruption(crate::error::CorruptionKind::Unknown { field: "scale", value: u64::from(unknown) })),
+        unknown => {
+            Err(record.corruption(CorruptionKind::Unknown { field: "scale", value: u64::from(unknown) }))
+        }
     }
 }
 

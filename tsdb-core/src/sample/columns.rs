@@ -5,6 +5,7 @@ use crate::histogram::FloatHistogram;
 use crate::{TimeRange, Timestamp};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// The samples of one series as columns of equal length, timestamps strictly ascending.
 ///
@@ -115,6 +116,22 @@ impl SampleColumns {
         }
     }
 
+    /// Of the values and histograms from `before` on, which have no timestamps yet, keeps those of `range`, an index
+    /// range counted from there, and appends their `timestamps`. For decoders that hold the timestamps already.
+    pub(crate) fn keep(&mut self, before: usize, range: Range<usize>, timestamps: &[Timestamp]) {
+        self.timestamps.extend_from_slice(timestamps.get(range.clone()).unwrap_or_default());
+        keep(&mut self.values, before, &range);
+        keep(&mut self.histograms, before, &range);
+        if self.histograms.iter().all(Option::is_none) {
+            self.histograms.clear();
+        } else {
+            self.histograms.resize(self.timestamps.len(), None);
+        }
+        if !self.starts.is_empty() {
+            self.starts.resize(self.timestamps.len(), NO_START);
+        }
+    }
+
     /// Finds anew what the histograms say about counter resets, from the one before each: see
     /// [`FloatHistogram::hint_after`]. A number between two histograms, and the beginning, leave nothing known.
     pub fn renew_reset_hints(&mut self) {
@@ -150,6 +167,11 @@ impl SampleColumns {
             self.starts.clear();
         }
     }
+}
+
+fn keep<T>(column: &mut Vec<T>, before: usize, range: &Range<usize>) {
+    column.truncate(before.saturating_add(range.end));
+    column.drain(before.min(column.len())..before.saturating_add(range.start).min(column.len()));
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Samples, their columns, the stale marker.
 
 mod columns;
+mod slices;
 
 pub use columns::SampleColumns;
+pub use slices::SampleSlices;
 
 use crate::Timestamp;
 

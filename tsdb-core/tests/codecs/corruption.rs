@@ -2,8 +2,8 @@
 //! panic and never more memory than the limits say.
 
 use crate::golden::stored;
-use crate::inputs::inputs;
-use tsdb_core::chunk::xor;
+use crate::inputs::{histogram_inputs, inputs};
+use tsdb_core::chunk::{histogram, starts, xor};
 use tsdb_core::pack::{Frame, MAX_SAMPLES, Times, Values};
 use tsdb_core::sample::SampleColumns;
 
@@ -54,6 +54,61 @@ fn a_flipped_bit_of_a_chunk_does_no_harm() {
             assert!(result.is_ok() || into.is_empty());
         }
     }
+}
+
+#[test]
+fn a_truncated_chunk_of_histograms_is_an_error_and_leaves_the_columns() {
+    for input in histogram_inputs() {
+        let bytes = stored(&format!("histograms-{}.bin", input.name));
+        for len in 1..bytes.len() {
+            let mut into = input.columns.clone();
+            assert!(histogram::decode(&bytes[..len], &mut into).is_err(), "{} cut to {len}", input.name);
+            assert_eq!(into.len(), input.columns.len());
+            assert!(into.histograms == input.columns.histograms && into.starts == input.columns.starts);
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_of_a_chunk_of_histograms_does_no_harm() {
+    for input in histogram_inputs() {
+        let bytes = stored(&format!("histograms-{}.bin", input.name));
+        for copy in flips(&bytes) {
+            let mut into = SampleColumns::new();
+            let result = histogram::decode(&copy, &mut into);
+            // Columns that grow double.
+            assert_bounded(&into, bytes.len() * 8);
+            assert!(into.timestamps.is_sorted_by(|a, b| a < b));
+            assert!(result.is_ok() || into.is_empty());
+            // Every bucket takes a bit at least.
+            let buckets = into.histograms.iter().flatten().map(|histogram| histogram.bucket_count());
+            assert!(buckets.max().unwrap_or(0) <= bytes.len() * 8);
+        }
+    }
+}
+
+#[test]
+fn damaged_start_timestamps_do_no_harm() {
+    for input in histogram_inputs() {
+        let bytes = stored(&format!("starts-{}.bin", input.name));
+        let cuts = (1..bytes.len()).map(|len| bytes[..len].to_vec());
+        for copy in flips(&bytes).chain(cuts) {
+            let mut into = Vec::new();
+            let result = starts::decode(&copy, &input.columns.timestamps, &mut into);
+            assert_eq!(into.len(), if result.is_ok() { input.columns.len() } else { 0 });
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_of_a_frame_of_histograms_does_no_harm() {
+    let bytes = stored("histograms-frame.bin");
+    for copy in flips(&bytes) {
+        if let Ok(frame) = Frame::open(&copy) {
+            read_all(&frame);
+        }
+    }
+    assert!((0..bytes.len()).all(|len| Frame::open(&bytes[..len]).is_err()));
 }
 
 /// Reads every slot there is and one more.

@@ -3,9 +3,13 @@
 //! A golden file is written once, with `UPDATE_GOLDEN=1` in the environment and only if it does not exist yet; a
 //! missing one fails the test. The writer may find better encodings; the files it wrote before stay readable.
 
-use crate::inputs::{Input, bits, inputs};
+use crate::inputs::{Input, bits, histogram_inputs, inputs};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tsdb_core::chunk::histogram::{self, HistogramChunk};
+use tsdb_core::chunk::starts::{self, StartsWriter};
 use tsdb_core::chunk::xor::{self, XorChunk};
+use tsdb_core::histogram::{FloatHistogram, FloatParts, Span};
 use tsdb_core::pack::{Frame, FrameWriter, Times, TimesWriter, Values, ValuesWriter};
 use tsdb_core::sample::SampleColumns;
 
@@ -82,6 +86,92 @@ fn times_and_values_of_version_1_are_read() {
         values.read(slot, &mut into.values).unwrap();
         assert_eq!(bits(&into), bits(&input.columns), "{}", input.name);
     }
+}
+
+/// The histograms of `input` alone.
+fn histograms(input: &Input) -> SampleColumns {
+    let mut columns = SampleColumns::new();
+    for (timestamp, histogram) in input.columns.timestamps.iter().zip(&input.columns.histograms) {
+        if let Some(histogram) = histogram {
+            columns.push_histogram(*timestamp, Arc::clone(histogram));
+        }
+    }
+    columns
+}
+
+fn histogram_chunk(columns: &SampleColumns) -> Vec<u8> {
+    let mut chunk = HistogramChunk::new();
+    for (timestamp, histogram) in columns.timestamps.iter().zip(columns.histograms.iter().flatten()) {
+        chunk.push(*timestamp, histogram).unwrap();
+    }
+    chunk.into_bytes()
+}
+
+fn starts_column(columns: &SampleColumns) -> Vec<u8> {
+    let mut starts = StartsWriter::new();
+    for (index, timestamp) in columns.timestamps.iter().enumerate() {
+        starts.push(*timestamp, columns.start(index));
+    }
+    starts.to_bytes()
+}
+
+#[test]
+fn chunks_of_histograms_of_version_1_are_read() {
+    for input in histogram_inputs() {
+        let expected = histograms(&input);
+        let bytes = golden(&format!("histograms-{}.bin", input.name), || histogram_chunk(&expected));
+        let mut into = SampleColumns::new();
+        histogram::decode(&bytes, &mut into).unwrap();
+        assert_eq!((&into.timestamps, &into.histograms), (&expected.timestamps, &expected.histograms));
+    }
+}
+
+#[test]
+fn start_timestamps_of_version_1_are_read() {
+    for input in histogram_inputs() {
+        let columns = &input.columns;
+        let bytes = golden(&format!("starts-{}.bin", input.name), || starts_column(columns));
+        let mut into = Vec::new();
+        starts::decode(&bytes, &columns.timestamps, &mut into).unwrap();
+        let expected: Vec<_> = (0..columns.len()).map(|index| columns.start(index)).collect();
+        assert_eq!(into, expected, "{}", input.name);
+    }
+}
+
+#[test]
+fn frames_of_histograms_of_version_1_are_read() {
+    let inputs = histogram_inputs();
+    let bytes = golden("histograms-frame.bin", || {
+        let mut writer = FrameWriter::new();
+        for input in &inputs {
+            writer.push_samples(input.columns.as_slices()).unwrap();
+        }
+        writer.finish()
+    });
+    let frame = Frame::open(&bytes).unwrap();
+    for (input, slot) in inputs.iter().zip(0..) {
+        let mut into = SampleColumns::new();
+        frame.read(slot, &mut into).unwrap();
+        assert_eq!(bits(&into), bits(&input.columns), "{}", input.name);
+        assert_eq!((&into.histograms, &into.starts), (&input.columns.histograms, &input.columns.starts));
+    }
+}
+
+#[test]
+fn the_worked_example_of_histograms_is_what_is_written() {
+    let mut parts = FloatParts {
+        count: 5.0,
+        sum: 9.5,
+        positive_spans: vec![Span { offset: 0, length: 3 }],
+        positive_counts: vec![1.0, 0.0, 4.0],
+        ..FloatParts::default()
+    };
+    let mut chunk = HistogramChunk::new();
+    chunk.push(1000, &FloatHistogram::new(parts.clone()).unwrap()).unwrap();
+    (parts.count, parts.sum, parts.positive_counts[1]) = (7.0, 11.0, 2.0);
+    chunk.push(2000, &FloatHistogram::new(parts).unwrap()).unwrap();
+    let example = worked_example(include_str!("../../docs/chunk-format.md"), "Worked example of histograms");
+    assert_eq!(chunk.into_bytes(), example);
 }
 
 /// The hexadecimal lines that follow `heading` in a specification.

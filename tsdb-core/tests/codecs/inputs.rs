@@ -1,5 +1,7 @@
 //! Series for the tests of the codecs: drawn once from a fixed generator, so that golden files stay what they are.
 
+use std::sync::Arc;
+use tsdb_core::histogram::{FloatHistogram, FloatParts, ResetHint, Span};
 use tsdb_core::sample::SampleColumns;
 use tsdb_core::{STALE_NAN, Timestamp};
 
@@ -37,6 +39,63 @@ pub(crate) fn inputs() -> Vec<Input> {
         [1.0, -0.0, 0.0, STALE_NAN, 4.5, 1.0 / 3.0, f64::INFINITY, 1e300, 7.0, 7.0, 8.25, 5e-324, -1e15];
     inputs.push(input("mixed", regular(130), odd.into_iter().cycle().take(130).collect()));
     inputs
+}
+
+/// Series with histograms: of integers whose buckets become more, of floats, of custom buckets among numbers.
+pub(crate) fn histogram_inputs() -> Vec<Input> {
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut parts = FloatParts { schema: 2, zero_threshold: 1e-128, ..FloatParts::default() };
+    parts.positive_spans = vec![Span { offset: -3, length: 2 }, Span { offset: 2, length: 3 }];
+    parts.negative_spans = vec![Span { offset: 0, length: 2 }];
+    (parts.positive_counts, parts.negative_counts) = (vec![0.0; 5], vec![0.0; 2]);
+    let mut integers = SampleColumns::new();
+    for index in 0..40 {
+        if index == 20 {
+            parts.positive_spans[1].length += 1;
+            parts.positive_counts.push(0.0);
+        }
+        parts.reset_hint = if index == 0 { ResetHint::Unknown } else { ResetHint::NotReset };
+        let more = random.below(20) as f64;
+        parts.positive_counts[usize::try_from(index % 5).unwrap()] += more;
+        parts.negative_counts[0] += 1.0;
+        parts.count += more + 1.0;
+        parts.sum += more / 8.0;
+        push_parts(&mut integers, index, &parts);
+        integers.set_start(1_775_643_300_000);
+    }
+    parts.reset_hint = ResetHint::Gauge;
+    let mut floats = SampleColumns::new();
+    for index in 0..30 {
+        parts.positive_counts.iter_mut().for_each(|count| *count = random.unit());
+        parts.count = f64::from_bits(random.bits() >> 2);
+        parts.zero_count = if index == 7 { f64::NAN } else { 0.25 };
+        push_parts(&mut floats, index, &parts);
+    }
+    let mut mixed = SampleColumns::new();
+    for index in 0..30 {
+        if index % 7 < 2 {
+            mixed.push(1_775_643_330_000 + index * 15_000, random.below(100) as f64);
+        } else {
+            let custom = FloatParts {
+                schema: -53,
+                count: index as f64,
+                sum: if index == 26 { STALE_NAN } else { 0.5 },
+                positive_spans: vec![Span { offset: 1, length: 2 }],
+                positive_counts: vec![index as f64, 0.0],
+                bounds: [-0.0, 0.5].into(),
+                ..FloatParts::default()
+            };
+            push_parts(&mut mixed, index, &custom);
+        }
+        mixed.set_start(1_775_643_330_000 + (index - 1) * 15_000);
+    }
+    let named = |name, columns| Input { name, columns };
+    vec![named("integers", integers), named("floats", floats), named("mixed", mixed)]
+}
+
+fn push_parts(columns: &mut SampleColumns, index: i64, parts: &FloatParts) {
+    let histogram = FloatHistogram::new(parts.clone()).unwrap();
+    columns.push_histogram(1_775_643_330_000 + index * 15_000, Arc::new(histogram));
 }
 
 /// Bit patterns, to compare what equality of floats does not.

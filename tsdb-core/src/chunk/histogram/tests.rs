@@ -20,7 +20,7 @@ fn any_count() -> impl Strategy<Value = f64> {
 fn any_float() -> impl Strategy<Value = f64> {
     prop_oneof![
         4 => 0.0..1e6,
-        1 => any::<u64>().prop_map(f64::from_bits).prop_filter("not negative", |count| !(*count < 0.0)),
+        1 => any::<u64>().prop_map(f64::from_bits).prop_filter("not negative", |count| count.is_nan() || *count >= 0.0),
         1 => prop::sample::select(vec![STALE_NAN, f64::INFINITY, 5e-324]),
     ]
 }
@@ -181,7 +181,7 @@ fn assert_round_trip(columns: &SampleColumns) -> usize {
 }
 
 /// A histogram of integers as a service has it: 40 buckets, some of them busy.
-fn latencies(scrapes: u64) -> SampleColumns {
+pub(crate) fn latencies(scrapes: u64) -> SampleColumns {
     let mut parts = FloatParts {
         schema: 3,
         zero_threshold: 1e-128,
