@@ -5,11 +5,14 @@
 use std::error::Error;
 use std::fs;
 use std::path::Path;
-use tsdb::record::{SamplesEncoder, SeriesEncoder, encode_metadata};
+use tsdb::record::{
+    ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder, encode_metadata,
+};
 use tsdb_core::chunk::xor::XorChunk;
+use tsdb_core::histogram::{FloatHistogram, FloatParts, Span};
 use tsdb_core::metadata::{Metadata, MetricType};
 use tsdb_core::pack::FrameWriter;
-use tsdb_core::{Labels, SeriesRef, TimeRange, labels};
+use tsdb_core::{Exemplar, Labels, NO_START, SeriesRef, TimeRange, labels};
 use tsdb_index::{ChunkRef, IndexWriter};
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -86,7 +89,57 @@ fn record_decode() -> Outcome {
     let metadata =
         Metadata { metric_type: MetricType::Counter, unit: "seconds".into(), help: "Time spent.".into() };
     encode_metadata("up", &metadata, &mut record);
-    seed("record_decode", "metadata", &[&record])
+    seed("record_decode", "metadata", &[&record])?;
+    record.clear();
+    samples.push_started(SeriesRef(0), 1_700_000_000_000, 1_600_000_000_000, 1.0);
+    samples.push_started(SeriesRef(1), 1_700_000_000_000, NO_START, 2.0);
+    samples.finish(&mut record);
+    seed("record_decode", "started_samples", &[&record])?;
+    histograms()?;
+    exemplars()
+}
+
+fn histograms() -> Outcome {
+    let mut encoder = HistogramsEncoder::new();
+    let custom = FloatParts {
+        schema: -53,
+        count: 2.5,
+        sum: 4.0,
+        positive_spans: vec![Span { offset: 0, length: 1 }],
+        positive_counts: vec![2.5],
+        bounds: [1.0, 2.0].into(),
+        ..FloatParts::default()
+    };
+    let exponential = FloatParts {
+        schema: 1,
+        zero_threshold: 0.001,
+        zero_count: 1.0,
+        count: 9.0,
+        sum: 20.0,
+        positive_spans: vec![Span { offset: -1, length: 2 }, Span { offset: 3, length: 1 }],
+        positive_counts: vec![2.0, 3.0, 1.0],
+        negative_spans: vec![Span { offset: 1, length: 1 }],
+        negative_counts: vec![2.0],
+        ..FloatParts::default()
+    };
+    for (number, parts) in (0..).zip([custom.clone(), custom, exponential.clone(), exponential]) {
+        encoder.push(SeriesRef(number), 1_700_000_000_000, NO_START, &FloatHistogram::new(parts)?);
+    }
+    let mut record = Vec::new();
+    encoder.finish(&mut record);
+    seed("record_decode", "histograms", &[&record])
+}
+
+fn exemplars() -> Outcome {
+    let mut encoder = ExemplarsEncoder::new();
+    let labels = Labels::from_pairs([("trace_id", "a1")])?;
+    let exemplar = Exemplar { labels, timestamp: 1_700_000_000_000, value: 0.25 };
+    let registered = ExemplarSeries::Registered(SeriesRef(3));
+    let labelled = ExemplarSeries::Labelled(Labels::from_pairs([("__name__", "up")])?);
+    [registered.clone(), registered, labelled].into_iter().for_each(|series| encoder.push(series, &exemplar));
+    let mut record = Vec::new();
+    encoder.finish(&mut record);
+    seed("record_decode", "exemplars", &[&record])
 }
 
 fn chunk_decode() -> Outcome {

@@ -2,9 +2,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tsdb::record::{Decoded, RecordSink, SamplesEncoder, SeriesEncoder, decode, encode_metadata};
+use tsdb::record::{
+    Decoded, ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, RecordSink, SamplesEncoder, SeriesEncoder,
+    decode, encode_metadata,
+};
+use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::metadata::Metadata;
-use tsdb_core::{Labels, SeriesRef, Timestamp};
+use tsdb_core::{Exemplar, Labels, NO_START, SeriesRef, Timestamp};
 
 fuzz_target!(|data: &[u8]| {
     let mut found = Found::default();
@@ -21,8 +25,27 @@ fuzz_target!(|data: &[u8]| {
         }
         Decoded::Samples => {
             let mut encoder = SamplesEncoder::new();
-            let samples = found.samples.iter();
-            samples.for_each(|(series, at, bits)| encoder.push(*series, *at, f64::from_bits(*bits)));
+            for (series, at, start, bits) in &found.samples {
+                encoder.push_started(*series, *at, *start, f64::from_bits(*bits));
+            }
+            if encoder.is_empty() {
+                return;
+            }
+            encoder.finish(&mut record);
+        }
+        Decoded::Histograms => {
+            let mut encoder = HistogramsEncoder::new();
+            for (series, at, start, histogram) in &found.histograms {
+                encoder.push(*series, *at, *start, histogram);
+            }
+            if encoder.is_empty() {
+                return;
+            }
+            encoder.finish(&mut record);
+        }
+        Decoded::Exemplars => {
+            let mut encoder = ExemplarsEncoder::new();
+            found.exemplars.iter().for_each(|(series, exemplar)| encoder.push(series.clone(), exemplar));
             if encoder.is_empty() {
                 return;
             }
@@ -42,7 +65,9 @@ fuzz_target!(|data: &[u8]| {
 #[derive(Debug, Default, PartialEq)]
 struct Found {
     series: Vec<(SeriesRef, Labels)>,
-    samples: Vec<(SeriesRef, Timestamp, u64)>,
+    samples: Vec<(SeriesRef, Timestamp, Timestamp, u64)>,
+    histograms: Vec<(SeriesRef, Timestamp, Timestamp, FloatHistogram)>,
+    exemplars: Vec<(ExemplarSeries, Exemplar)>,
     metadata: Vec<(String, Metadata)>,
 }
 
@@ -53,7 +78,25 @@ impl RecordSink for Found {
     }
 
     fn sample(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
-        self.samples.push((series, timestamp, value.to_bits()));
+        self.samples.push((series, timestamp, NO_START, value.to_bits()));
+    }
+
+    fn started_sample(&mut self, series: SeriesRef, timestamp: Timestamp, start: Timestamp, value: f64) {
+        self.samples.push((series, timestamp, start, value.to_bits()));
+    }
+
+    fn histogram(
+        &mut self,
+        series: SeriesRef,
+        timestamp: Timestamp,
+        start: Timestamp,
+        histogram: FloatHistogram,
+    ) {
+        self.histograms.push((series, timestamp, start, histogram));
+    }
+
+    fn exemplar(&mut self, series: &ExemplarSeries, exemplar: Exemplar) {
+        self.exemplars.push((series.clone(), exemplar));
     }
 
     fn metadata(&mut self, metric: &str, metadata: Metadata) {

@@ -5,26 +5,38 @@
 //! [`RecordSink`], borrows from the record, and believes no length. The bytes are specified with those of the log,
 //! see [`crate::wal`].
 //!
-//! Deliberately absent: native histograms, exemplars, tombstones. Their tags are unknown to this version, and
-//! records with unknown tags are named and skipped.
+//! Deliberately absent: tombstones. Records with unknown tags are named and skipped.
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
+mod exemplars;
+mod histograms;
 mod metadata;
 mod runs;
 mod samples;
 mod series;
 
+pub use exemplars::{ExemplarSeries, ExemplarsEncoder};
+pub use histograms::HistogramsEncoder;
 pub use metadata::encode_metadata;
 pub use samples::{MAX_SAMPLE_BYTES, SamplesEncoder};
 pub use series::SeriesEncoder;
 
 use tsdb_core::bytes::Reader;
+use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::metadata::Metadata;
-use tsdb_core::{Corruption, SeriesRef, Timestamp};
+use tsdb_core::{Corruption, Exemplar, SeriesRef, Timestamp};
 
 const TAG_SERIES: u8 = 1;
 const TAG_SAMPLES: u8 = 2;
 const TAG_METADATA: u8 = 3;
+const TAG_STARTED_SAMPLES: u8 = 4;
+const TAG_HISTOGRAMS: u8 = 5;
+const TAG_EXEMPLARS: u8 = 6;
+
+/// In columns of timestamps a number goes on with the one before.
+const TIMESTAMP_STRIDE: i64 = 0;
+/// In columns of series, with the next.
+const SERIES_STRIDE: i64 = 1;
 
 /// What [`decode`] does with the contents of a record. Every method has an empty default.
 pub trait RecordSink {
@@ -33,6 +45,23 @@ pub trait RecordSink {
 
     /// A sample was appended.
     fn sample(&mut self, _series: SeriesRef, _timestamp: Timestamp, _value: f64) {}
+
+    /// A sample was appended that is the result of counting since `start`, ms.
+    fn started_sample(&mut self, _series: SeriesRef, _timestamp: Timestamp, _start: Timestamp, _value: f64) {}
+
+    /// A native histogram was appended that is the result of counting since `start`, ms;
+    /// [`NO_START`](tsdb_core::NO_START) if that is not known.
+    fn histogram(
+        &mut self,
+        _series: SeriesRef,
+        _timestamp: Timestamp,
+        _start: Timestamp,
+        _histogram: FloatHistogram,
+    ) {
+    }
+
+    /// An exemplar was appended.
+    fn exemplar(&mut self, _series: &ExemplarSeries, _exemplar: Exemplar) {}
 
     /// Something became known of a metric.
     fn metadata(&mut self, _metric: &str, _metadata: Metadata) {}
@@ -44,8 +73,12 @@ pub trait RecordSink {
 pub enum Decoded {
     /// Series.
     Series,
-    /// Samples.
+    /// Samples, with or without start timestamps.
     Samples,
+    /// Native histograms.
+    Histograms,
+    /// Exemplars.
+    Exemplars,
     /// Metadata.
     Metadata,
     /// A tag that this version does not know; the record was skipped.
@@ -63,7 +96,15 @@ pub fn decode(record: &[u8], sink: &mut impl RecordSink) -> Result<Decoded, Corr
     match tag {
         TAG_SERIES => series::decode(payload, sink).map(|()| Decoded::Series),
         TAG_SAMPLES => samples::decode(payload, sink).map(|()| Decoded::Samples),
+        TAG_STARTED_SAMPLES => samples::decode_started(payload, sink).map(|()| Decoded::Samples),
+        TAG_HISTOGRAMS => histograms::decode(payload, sink).map(|()| Decoded::Histograms),
+        TAG_EXEMPLARS => exemplars::decode(payload, sink).map(|()| Decoded::Exemplars),
         TAG_METADATA => metadata::decode(payload, sink).map(|()| Decoded::Metadata),
         unknown => Ok(Decoded::UnknownTag(unknown)),
     }
+}
+
+/// The reference `number`, which was read just now from a column.
+fn series_ref(number: i64, reader: &Reader<'_>) -> Result<SeriesRef, Corruption> {
+    u32::try_from(number).map(SeriesRef).map_err(|_| reader.invalid("series", number.cast_unsigned()))
 }

@@ -1,19 +1,18 @@
 //! Samples of one batch: three columns.
 //!
-//! A scrape of known series costs a few bytes for its timestamps and references together, and eight for each value.
+//! A scrape of known series costs a few bytes for its timestamps and references together, and eight for each value. The
+//! column of start timestamps is there only if the batch has one.
 
 use super::runs::{MAX_RUN_BYTES, RunReader, RunWriter};
-use super::{RecordSink, TAG_SAMPLES};
+use super::{RecordSink, SERIES_STRIDE, TAG_SAMPLES, TAG_STARTED_SAMPLES, TIMESTAMP_STRIDE, series_ref};
 use tsdb_core::bytes::{Reader, Writer};
-use tsdb_core::{Corruption, SeriesRef, Timestamp};
+use tsdb_core::{Corruption, NO_START, SeriesRef, Timestamp};
 
-/// Most bytes that one sample adds to a record, in the worst order of series and times.
-pub const MAX_SAMPLE_BYTES: usize = VALUE_BYTES + 2 * MAX_RUN_BYTES;
+/// Most bytes that one sample adds to a record, in the worst order of series and times, with a start timestamp.
+pub const MAX_SAMPLE_BYTES: usize = VALUE_BYTES + 3 * MAX_RUN_BYTES;
 
 const SECTION: &str = "samples record";
 const VALUE_BYTES: usize = 8;
-const TIMESTAMP_STRIDE: i64 = 0;
-const SERIES_STRIDE: i64 = 1;
 
 /// Collects the samples of one batch as columns and writes them as one record.
 #[derive(Debug)]
@@ -21,6 +20,9 @@ pub struct SamplesEncoder {
     timestamps: RunWriter,
     series: RunWriter,
     values: Vec<u8>,
+    starts: RunWriter,
+    /// Has any sample a start timestamp?
+    started: bool,
 }
 
 impl SamplesEncoder {
@@ -30,6 +32,8 @@ impl SamplesEncoder {
             timestamps: RunWriter::new(TIMESTAMP_STRIDE),
             series: RunWriter::new(SERIES_STRIDE),
             values: Vec::new(),
+            starts: RunWriter::new(TIMESTAMP_STRIDE),
+            started: false,
         }
     }
 
@@ -39,6 +43,23 @@ impl SamplesEncoder {
         self.timestamps.push(timestamp);
         self.series.push(i64::from(series.0));
         self.values.extend_from_slice(&value.to_bits().to_le_bytes());
+        if self.started {
+            self.starts.push(NO_START);
+        }
+    }
+
+    /// Adds a sample and when its counting began, ms.
+    pub fn push_started(&mut self, series: SeriesRef, timestamp: Timestamp, start: Timestamp, value: f64) {
+        if !self.started && start != NO_START {
+            (0..self.len()).for_each(|_| self.starts.push(NO_START));
+            self.started = true;
+        }
+        let has_column = std::mem::take(&mut self.started);
+        self.push(series, timestamp, value);
+        self.started = has_column;
+        if self.started {
+            self.starts.push(start);
+        }
     }
 
     /// Number of samples collected.
@@ -57,11 +78,14 @@ impl SamplesEncoder {
             return;
         }
         let mut head = Writer::new();
-        head.u8(TAG_SAMPLES);
+        head.u8(if self.started { TAG_STARTED_SAMPLES } else { TAG_SAMPLES });
         head.varint(self.len() as u64);
         out.extend_from_slice(head.as_bytes());
         self.timestamps.finish(out);
         self.series.finish(out);
+        if std::mem::take(&mut self.started) {
+            self.starts.finish(out);
+        }
         out.extend_from_slice(&self.values);
         self.values.clear();
     }
@@ -75,17 +99,58 @@ impl Default for SamplesEncoder {
 
 pub(super) fn decode(payload: &[u8], sink: &mut impl RecordSink) -> Result<(), Corruption> {
     let mut reader = Reader::new(SECTION, payload);
-    let count = reader.count(VALUE_BYTES, "count")?;
-    let mut timestamps = RunReader::new(SECTION, TIMESTAMP_STRIDE, reader.blob("timestamps")?);
-    let mut series = RunReader::new(SECTION, SERIES_STRIDE, reader.blob("series")?);
-    let values = reader.bytes(count.saturating_mul(VALUE_BYTES), "values")?;
+    let mut columns = Columns::read(&mut reader)?;
+    let values = reader.bytes(columns.values_len(), "values")?;
     for value in values.as_chunks::<VALUE_BYTES>().0 {
-        let timestamp = timestamps.take()?;
-        let number = series.take()?;
-        let number = u32::try_from(number).map_err(|_| reader.invalid("series", number.cast_unsigned()))?;
-        sink.sample(SeriesRef(number), timestamp, f64::from_bits(u64::from_le_bytes(*value)));
+        let (series, timestamp) = columns.take(&reader)?;
+        sink.sample(series, timestamp, f64::from_bits(u64::from_le_bytes(*value)));
     }
-    timestamps.finish()?;
-    series.finish()?;
+    columns.finish()?;
     reader.finish()
+}
+
+pub(super) fn decode_started(payload: &[u8], sink: &mut impl RecordSink) -> Result<(), Corruption> {
+    let mut reader = Reader::new(SECTION, payload);
+    let mut columns = Columns::read(&mut reader)?;
+    let mut starts = RunReader::new(SECTION, TIMESTAMP_STRIDE, reader.blob("starts")?);
+    let values = reader.bytes(columns.values_len(), "values")?;
+    for value in values.as_chunks::<VALUE_BYTES>().0 {
+        let (series, timestamp) = columns.take(&reader)?;
+        let value = f64::from_bits(u64::from_le_bytes(*value));
+        sink.started_sample(series, timestamp, starts.take()?, value);
+    }
+    starts.finish()?;
+    columns.finish()?;
+    reader.finish()
+}
+
+/// The columns that every record of samples has.
+struct Columns<'a> {
+    count: usize,
+    timestamps: RunReader<'a>,
+    series: RunReader<'a>,
+}
+
+impl<'a> Columns<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Corruption> {
+        let count = reader.count(VALUE_BYTES, "count")?;
+        let timestamps = RunReader::new(SECTION, TIMESTAMP_STRIDE, reader.blob("timestamps")?);
+        let series = RunReader::new(SECTION, SERIES_STRIDE, reader.blob("series")?);
+        Ok(Self { count, timestamps, series })
+    }
+
+    fn values_len(&self) -> usize {
+        self.count.saturating_mul(VALUE_BYTES)
+    }
+
+    #[inline]
+    fn take(&mut self, reader: &Reader<'_>) -> Result<(SeriesRef, Timestamp), Corruption> {
+        let timestamp = self.timestamps.take()?;
+        Ok((series_ref(self.series.take()?, reader)?, timestamp))
+    }
+
+    fn finish(self) -> Result<(), Corruption> {
+        self.timestamps.finish()?;
+        self.series.finish()
+    }
 }
