@@ -136,7 +136,9 @@ fn exemplars() -> Outcome {
     let exemplar = Exemplar { labels, timestamp: 1_700_000_000_000, value: 0.25 };
     let registered = ExemplarSeries::Registered(SeriesRef(3));
     let labelled = ExemplarSeries::Labelled(Labels::from_pairs([("__name__", "up")])?);
-    [registered.clone(), registered, labelled].into_iter().for_each(|series| encoder.push(series, &exemplar));
+    for (number, series) in (7..).zip([registered.clone(), registered, labelled]) {
+        encoder.push(number, series, &exemplar);
+    }
     let mut record = Vec::new();
     encoder.finish(&mut record);
     seed("record_decode", "exemplars", &[&record])

@@ -45,7 +45,9 @@ fuzz_target!(|data: &[u8]| {
         }
         Decoded::Exemplars => {
             let mut encoder = ExemplarsEncoder::new();
-            found.exemplars.iter().for_each(|(series, exemplar)| encoder.push(series.clone(), exemplar));
+            for (number, series, exemplar) in &found.exemplars {
+                encoder.push(*number, series.clone(), exemplar);
+            }
             if encoder.is_empty() {
                 return;
             }
@@ -67,7 +69,7 @@ struct Found {
     series: Vec<(SeriesRef, Labels)>,
     samples: Vec<(SeriesRef, Timestamp, Timestamp, u64)>,
     histograms: Vec<(SeriesRef, Timestamp, Timestamp, FloatHistogram)>,
-    exemplars: Vec<(ExemplarSeries, Exemplar)>,
+    exemplars: Vec<(u64, ExemplarSeries, Exemplar)>,
     metadata: Vec<(String, Metadata)>,
 }
 
@@ -95,8 +97,8 @@ impl RecordSink for Found {
         self.histograms.push((series, timestamp, start, histogram));
     }
 
-    fn exemplar(&mut self, series: &ExemplarSeries, exemplar: Exemplar) {
-        self.exemplars.push((series.clone(), exemplar));
+    fn exemplar(&mut self, number: u64, series: &ExemplarSeries, exemplar: Exemplar) {
+        self.exemplars.push((number, series.clone(), exemplar));
     }
 
     fn metadata(&mut self, metric: &str, metadata: Metadata) {

@@ -7,10 +7,10 @@ use crate::{Durability, Error, Options, Stats};
 use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
-use tsdb_core::TimeRange;
 use tsdb_core::metadata::Metadata;
-use tsdb_core::read::{Querier, Queryable, ReadError};
+use tsdb_core::read::{ExemplarQueryable, Querier, Queryable, ReadError, SeriesExemplars};
 use tsdb_core::write::{Appendable, Appender};
+use tsdb_core::{Matcher, TimeRange};
 
 /// A time series database in a directory. Clones share it; it closes when the last one is dropped.
 #[derive(Clone)]
@@ -97,6 +97,16 @@ impl Db {
 impl Queryable for Db {
     fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, ReadError> {
         self.inner.engine.querier(range)
+    }
+}
+
+impl ExemplarQueryable for Db {
+    fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<SeriesExemplars>, ReadError> {
+        self.inner.engine.exemplars(selectors, range)
     }
 }
 

@@ -27,6 +27,9 @@ pub struct Options {
     pub max_metadata_metrics: usize,
     /// Memory for that, in bytes; units and help texts are cut off after 4 KiB. Default: 32 MiB.
     pub max_metadata_bytes: usize,
+    /// How many exemplars are kept, those of all series together; new ones overwrite the oldest, 0 keeps none.
+    /// Default: 100 000.
+    pub max_exemplars: usize,
     /// Memory for unpacked parts of blocks, in bytes. Default: 64 MiB.
     pub block_cache_bytes: usize,
     /// How often the background thread looks for work: blocks to cut, blocks to expire. From every ms to every day.
@@ -67,6 +70,7 @@ impl Default for Options {
             max_active_series: None,
             max_metadata_metrics: 100_000,
             max_metadata_bytes: 32 << 20,
+            max_exemplars: 100_000,
             block_cache_bytes: 64 << 20,
             maintenance_interval: Duration::from_secs(10),
             background: true,

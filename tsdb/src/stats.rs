@@ -23,6 +23,13 @@ pub struct Stats {
     pub metadata_metrics: u64,
     /// How often metadata was ignored because a limit on it is reached, since the database was opened.
     pub metadata_refused: u64,
+    /// Exemplars that are kept.
+    pub exemplars: u64,
+    /// Exemplars stored since the database was opened, those overwritten meanwhile included.
+    pub exemplars_stored: u64,
+    /// Exemplars refused since the database was opened: older than the newest one of their series, too far ahead of the
+    /// clock, with labels that are too long, or none are kept.
+    pub exemplars_refused: u64,
     /// Batches that could not be logged.
     pub failed_commits: u64,
     /// Bytes of the write-ahead log on disk.

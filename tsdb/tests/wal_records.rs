@@ -18,7 +18,7 @@ struct Notes {
     samples: Vec<(u32, i64, u64)>,
     started: Vec<(u32, i64, i64, u64)>,
     histograms: Vec<(u32, i64, i64, FloatHistogram)>,
-    exemplars: Vec<(ExemplarSeries, Exemplar)>,
+    exemplars: Vec<(u64, ExemplarSeries, Exemplar)>,
     metadata: Vec<(String, Metadata)>,
 }
 
@@ -47,8 +47,8 @@ impl RecordSink for Notes {
         self.histograms.push((series.0, timestamp, start, histogram));
     }
 
-    fn exemplar(&mut self, series: &ExemplarSeries, exemplar: Exemplar) {
-        self.exemplars.push((series.clone(), exemplar));
+    fn exemplar(&mut self, number: u64, series: &ExemplarSeries, exemplar: Exemplar) {
+        self.exemplars.push((number, series.clone(), exemplar));
     }
 
     fn metadata(&mut self, metric: &str, metadata: Metadata) {
@@ -99,9 +99,9 @@ fn histograms_record(histograms: &[(u32, i64, i64, FloatHistogram)]) -> Vec<u8> 
     out
 }
 
-fn exemplars_record(exemplars: &[(ExemplarSeries, Exemplar)]) -> Vec<u8> {
+fn exemplars_record(exemplars: &[(u64, ExemplarSeries, Exemplar)]) -> Vec<u8> {
     let mut encoder = ExemplarsEncoder::new();
-    exemplars.iter().for_each(|(series, exemplar)| encoder.push(series.clone(), exemplar));
+    exemplars.iter().for_each(|(number, series, exemplar)| encoder.push(*number, series.clone(), exemplar));
     assert_eq!(encoder.len(), exemplars.len());
     let mut out = Vec::new();
     encoder.finish(&mut out);
@@ -176,9 +176,9 @@ fn specimens() -> Vec<Vec<u8>> {
     let registered = ExemplarSeries::Registered(SeriesRef(9));
     let labelled = ExemplarSeries::Labelled(labels(&[("__name__", "up"), ("job", "b")]));
     let exemplars = [
-        (registered.clone(), exemplar("a", 1_015)),
-        (registered, exemplar("b", 1_010)),
-        (labelled, Exemplar { labels: Labels::empty(), timestamp: -7, value: f64::NAN }),
+        (300, registered.clone(), exemplar("a", 1_015)),
+        (301, registered, exemplar("b", 1_010)),
+        (302, labelled, Exemplar { labels: Labels::empty(), timestamp: -7, value: f64::NAN }),
     ];
     vec![
         series_record(&series),
@@ -381,7 +381,8 @@ fn any_histogram() -> impl Strategy<Value = FloatHistogram> {
         any::<f64>(),
     ];
     let whole = (0_u32..5000).prop_map(f64::from).boxed();
-    let counts = prop_oneof![3 => proptest::collection::vec(whole, 6), 1 => proptest::collection::vec(count, 6)];
+    let counts =
+        prop_oneof![3 => proptest::collection::vec(whole, 6), 1 => proptest::collection::vec(count, 6)];
     let hint = prop_oneof![
         Just(ResetHint::Unknown),
         Just(ResetHint::Reset),
@@ -409,7 +410,7 @@ fn any_histograms() -> impl Strategy<Value = Vec<(u32, i64, i64, FloatHistogram)
     proptest::collection::vec((0_u32..50, any::<i64>(), start, any_histogram()), 1..30)
 }
 
-fn any_exemplars() -> impl Strategy<Value = Vec<(ExemplarSeries, Exemplar)>> {
+fn any_exemplars() -> impl Strategy<Value = Vec<(u64, ExemplarSeries, Exemplar)>> {
     let set = || {
         proptest::collection::btree_map("[a-d]{1,2}", "[xyz]{1,3}", 0..3)
             .prop_map(|map| Labels::from_pairs(map.iter().map(|(n, v)| (n.as_str(), v.as_str()))).unwrap())
@@ -419,9 +420,15 @@ fn any_exemplars() -> impl Strategy<Value = Vec<(ExemplarSeries, Exemplar)>> {
         any::<u32>().prop_map(|number| ExemplarSeries::Registered(SeriesRef(number))),
         set().prop_map(ExemplarSeries::Labelled),
     ];
-    let exemplar = (set(), any::<i64>(), any::<f64>())
-        .prop_map(|(labels, timestamp, value)| Exemplar { labels, timestamp, value });
-    proptest::collection::vec((series, exemplar), 1..30)
+    let exemplar = (set(), any::<i64>(), any::<f64>()).prop_map(|(labels, timestamp, value)| Exemplar {
+        labels,
+        timestamp,
+        value,
+    });
+    let exemplars = proptest::collection::vec((series, exemplar), 1..30);
+    (exemplars, 0..u64::MAX / 2).prop_map(|(exemplars, first)| {
+        (first..).zip(exemplars).map(|(number, (series, exemplar))| (number, series, exemplar)).collect()
+    })
 }
 
 proptest! {

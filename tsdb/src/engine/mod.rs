@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use tsdb_core::read::{Querier, ReadError};
-use tsdb_core::{TimeRange, Timestamp};
+use tsdb_core::read::{Querier, ReadError, SeriesExemplars};
+use tsdb_core::{Matcher, TimeRange, Timestamp};
 use work::Work;
 
 /// An open database.
@@ -83,14 +83,28 @@ impl Engine {
     }
 
     pub(crate) fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, ReadError> {
-        if self.closed.load(Ordering::SeqCst) {
-            return Err(ReadError::Storage { origin: "database".into(), source: Box::new(Error::Closed) });
-        }
+        self.check_open()?;
         // ORDER: pin first; what is published afterwards is then kept for this querier.
         let pin = Arc::new(self.head.pin());
         let Published { blocks, head_from } = self.published.read().clone();
         let (head, damage) = (Arc::clone(&self.head), Arc::clone(&self.damage));
         Ok(Box::new(DbQuerier { head, pin, blocks, head_from, range, damage }))
+    }
+
+    pub(crate) fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<SeriesExemplars>, ReadError> {
+        self.check_open()?;
+        Ok(self.head.exemplars(selectors, range))
+    }
+
+    fn check_open(&self) -> Result<(), ReadError> {
+        match self.closed.load(Ordering::SeqCst) {
+            true => Err(ReadError::Storage { origin: "database".into(), source: Box::new(Error::Closed) }),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn sync(&self) -> Result<(), Error> {
@@ -162,6 +176,7 @@ fn head_settings(options: &Options) -> Settings {
         },
         future_skew_ms: options.future_skew_ms,
         metadata: CatalogLimits { metrics: options.max_metadata_metrics, bytes: options.max_metadata_bytes },
+        max_exemplars: options.max_exemplars,
         max_active_series: options.max_active_series.unwrap_or(u64::MAX),
         clock: Arc::clone(&options.clock),
     }

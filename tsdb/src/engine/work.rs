@@ -67,10 +67,14 @@ impl Engine {
         let cut = self.cut_due();
         let mut work = self.begin_work()?;
         let expired = self.expire(&mut work);
+        let spare = self.head.has_spare_segments(self.head_from());
+        if let Ok(true) = spare {
+            work.checkpoint.get_or_insert(self.head_from());
+        }
         if work.rounds.is_multiple_of(ROUNDS_PER_SWEEP) {
             self.head.remove_empty();
         }
-        rotated.and(dropped).and(cut).and(expired).and(self.clean_up(&mut work))
+        rotated.and(dropped).and(cut).and(expired).and(spare.map(drop)).and(self.clean_up(&mut work))
     }
 
     /// Waits for the work of others. Between two steps others get their turn, so that closing waits for one at most.

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use tsdb_core::labels::write_wire;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::write::{AppendReport, Appender, CommitError, RefusedSample, SampleError, SeriesError};
-use tsdb_core::{Labels, SeriesRef, Timestamp};
+use tsdb_core::{Exemplar, Labels, SeriesRef, Timestamp};
 
 /// An open batch.
 pub(crate) struct HeadAppender<'a> {
@@ -29,6 +29,7 @@ pub(crate) struct Buffers {
     samples: Vec<(SeriesRef, Timestamp, f64)>,
     wire: Vec<u8>,
     metadata: Vec<(String, Metadata)>,
+    exemplars: Vec<(SeriesRef, Exemplar)>,
     records: Records,
     sealer: Sealer,
 }
@@ -55,8 +56,7 @@ impl<'a> HeadAppender<'a> {
         found
     }
 
-    fn apply(&mut self) -> Applied {
-        let newest_allowed = self.head.newest_allowed();
+    fn apply(&mut self, newest_allowed: Timestamp) -> Applied {
         let mut applied = Applied::default();
         let mut page: Option<LockedPage<'_>> = None;
         for (position, (series, timestamp, value)) in self.buffers.samples.iter().enumerate() {
@@ -92,11 +92,13 @@ impl<'a> HeadAppender<'a> {
         if head.is_closed() {
             return Err(CommitError { source: Box::new(Error::Closed), temporary: false });
         }
-        let applied = self.apply();
+        let newest_allowed = head.newest_allowed();
+        let applied = self.apply(newest_allowed);
         if let Some((first, last)) = applied.range {
             head.memory.widen(first, last);
         }
         head.announce_metadata(&mut self.buffers.metadata);
+        head.store_exemplars(&mut self.buffers.exemplars, newest_allowed, &mut self.buffers.records);
         let logged = log.append(&mut self.buffers.records);
         drop(under_way);
         logged.map_err(commit_error)?;
@@ -187,6 +189,12 @@ impl Appender for HeadAppender<'_> {
         self.buffers.samples.push((series, timestamp, value));
     }
 
+    fn append_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar) {
+        if self.head.settings.max_exemplars > 0 {
+            self.buffers.exemplars.push((series, exemplar));
+        }
+    }
+
     fn set_metadata(&mut self, metric: &str, mut metadata: Metadata) {
         trim(&mut metadata);
         if !self.head.memory.metadata.read().has(metric, &metadata) {
@@ -206,6 +214,7 @@ impl Drop for HeadAppender<'_> {
         let mut buffers = std::mem::take(&mut self.buffers);
         buffers.samples.clear();
         buffers.metadata.clear();
+        buffers.exemplars.clear();
         self.head.keep(buffers);
     }
 }

@@ -1,20 +1,20 @@
 //! Checkpoints: what the log needs so that its beginning can be dropped.
 //!
-//! A checkpoint is a folder beside the segments, in the form of a log of its own: records of all series and all
-//! metadata. Its name says the first segment still needed and the time before which samples are in blocks (see
-//! [`names`]). It is written under a temporary name, synced and renamed, so it exists whole or not at all; the
-//! segments below it and older checkpoints are removed afterwards. Replay reads the newest checkpoint and the
-//! segments from the one it names on.
+//! A checkpoint is a folder beside the segments, in the form of a log of its own: records of all series, all
+//! metadata, and all exemplars. Its name says the first segment still needed and the
+//! time before which samples are in blocks (see [`names`]). It is written under a temporary name, synced and renamed, so
+//! it exists whole or not at all; the segments below it and older checkpoints are removed afterwards. Replay reads the
+//! newest checkpoint and the segments from the one it names on.
 //!
 //! Series may come and go while a checkpoint is written: those that come are in the segments that stay, those that
 //! go have no samples there that replay would take.
 
-use super::log::is_full;
+use super::log::{RECORD_BYTES, is_full};
 use super::{Head, Place};
 use crate::Error;
 use crate::fs::{Fs, publish_dir};
 use crate::names;
-use crate::record::{SeriesEncoder, encode_metadata};
+use crate::record::{ExemplarSeries, ExemplarsEncoder, SeriesEncoder, encode_metadata};
 use crate::wal::{Wal, WalOptions};
 use std::path::PathBuf;
 use tsdb_core::{SeriesRef, Timestamp};
@@ -67,6 +67,14 @@ impl Head {
             self.log.rotate()?;
         }
         Ok(())
+    }
+
+    /// Are there segments that hold no sample at or after `min_time`? A log in which exemplars or metadata come and no
+    /// samples has such segments without any block being cut.
+    pub(crate) fn has_spare_segments(&self, min_time: Timestamp) -> Result<bool, Error> {
+        let segments = self.segments()?;
+        let ends = segments.first().zip(segments.last());
+        Ok(ends.is_some_and(|(first, newest)| self.log.first_needed(min_time).min(*newest) > *first))
     }
 
     /// Drops the part of the log that holds nothing but samples before `min_time`, which must be in blocks, after
@@ -134,6 +142,7 @@ impl Head {
         let (log, _) = Wal::open(self.place.fs.clone(), &unfinished, options, &mut |_, _| {})?;
         self.write_series(&log)?;
         self.write_metadata(&log)?;
+        self.write_exemplars(&log)?;
         log.sync()?;
         drop(log);
         publish_dir(fs, &unfinished, &path).map_err(|e| Error::io("publish", path, e))?;
@@ -173,6 +182,30 @@ impl Head {
         let records: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
         if !records.is_empty() {
             log.append(&records)?;
+        }
+        Ok(())
+    }
+
+    fn write_exemplars(&self, log: &Wal) -> Result<(), Error> {
+        let mut encoder = ExemplarsEncoder::new();
+        let mut records = Vec::new();
+        {
+            let ring = self.memory.exemplars.read();
+            let first = ring.next_number().saturating_sub(ring.len() as u64);
+            for (number, (labels, exemplar)) in (first..).zip(ring.iter()) {
+                encoder.push(number, ExemplarSeries::Labelled(labels.clone()), exemplar);
+                if encoder.byte_len() >= RECORD_BYTES {
+                    let mut record = Vec::new();
+                    encoder.finish(&mut record);
+                    records.push(record);
+                }
+            }
+        }
+        let mut record = Vec::new();
+        encoder.finish(&mut record);
+        records.push(record);
+        for record in records.iter().filter(|record| !record.is_empty()) {
+            log.append(&[record])?;
         }
         Ok(())
     }

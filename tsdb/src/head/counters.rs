@@ -11,6 +11,8 @@ pub(crate) struct Counters {
     pub(super) series_removed: AtomicU64,
     pub(super) series_refused: AtomicU64,
     pub(super) metadata_refused: AtomicU64,
+    pub(super) exemplars_stored: AtomicU64,
+    pub(super) exemplars_refused: AtomicU64,
     appended: AtomicU64,
     failed_commits: AtomicU64,
     out_of_order: AtomicU64,
@@ -39,6 +41,8 @@ impl Counters {
         stats.series_removed = read(&self.series_removed);
         stats.series_refused = read(&self.series_refused);
         stats.metadata_refused = read(&self.metadata_refused);
+        stats.exemplars_stored = read(&self.exemplars_stored);
+        stats.exemplars_refused = read(&self.exemplars_refused);
         stats.samples_appended = read(&self.appended);
         stats.failed_commits = read(&self.failed_commits);
         stats.samples_refused = Refusals {

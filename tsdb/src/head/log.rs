@@ -15,19 +15,19 @@
 //! Batches that run at the same time may be logged in another order than they were applied; replay puts their
 //! samples where they belong.
 
-use crate::record::{SamplesEncoder, SeriesEncoder, encode_metadata};
+use crate::record::{ExemplarSeries, ExemplarsEncoder, SamplesEncoder, SeriesEncoder, encode_metadata};
 use crate::wal::{Position, Wal, WalError};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::collections::BTreeMap;
 use tsdb_core::metadata::Metadata;
-use tsdb_core::{Labels, SeriesRef, Timestamp};
+use tsdb_core::{Exemplar, Labels, SeriesRef, Timestamp};
 
 /// Samples in one record at most, so that no record comes near the limit of the log.
 const RECORD_SAMPLES: usize = 1 << 16;
 /// Series in one record at most.
 const RECORD_SERIES: usize = 1 << 12;
-/// Bytes at which a record of series is finished: labels may be long.
-const RECORD_BYTES: usize = 1 << 20;
+/// Bytes at which a record of series, histograms or exemplars is finished: labels and histograms may be long.
+pub(super) const RECORD_BYTES: usize = 1 << 20;
 
 /// Should the record that `series` collects be finished before it takes another?
 pub(super) fn is_full(series: &SeriesEncoder) -> bool {
@@ -67,6 +67,7 @@ struct Unlogged {
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     encoder: SamplesEncoder,
+    exemplars: ExemplarsEncoder,
     records: Vec<Vec<u8>>,
     newest: Option<Timestamp>,
 }
@@ -82,10 +83,25 @@ impl Records {
         }
     }
 
+    /// Adds an exemplar that was stored.
+    pub(crate) fn push_exemplar(&mut self, number: u64, series: SeriesRef, exemplar: &Exemplar) {
+        self.exemplars.push(number, ExemplarSeries::Registered(series), exemplar);
+        if self.exemplars.byte_len() >= RECORD_BYTES {
+            self.finish();
+        }
+    }
+
     fn finish(&mut self) {
-        if !self.encoder.is_empty() {
-            let mut record = Vec::new();
-            self.encoder.finish(&mut record);
+        let mut record = Vec::new();
+        self.encoder.finish(&mut record);
+        self.keep(record);
+        let mut record = Vec::new();
+        self.exemplars.finish(&mut record);
+        self.keep(record);
+    }
+
+    fn keep(&mut self, record: Vec<u8>) {
+        if !record.is_empty() {
             self.records.push(record);
         }
     }

@@ -1,6 +1,7 @@
 //! What a head holds in memory: series, their labels, their samples. Knows nothing of the log.
 
 use super::catalog::{Catalog, CatalogLimits};
+use super::exemplars::Exemplars;
 use super::identity::{Identities, SeriesHash};
 use super::ids::Ids;
 use super::pages::{Page, Pages, slot};
@@ -15,7 +16,8 @@ use tsdb_index::{LiveIndex, RoaringBitmap};
 
 /// Series, labels and samples of a head.
 ///
-/// Locks are taken in this order: a shard of the identities, the index, a page. Numbers and pins are leaves.
+/// Locks are taken in this order: a shard of the identities, the exemplars, the index, a page. Numbers and pins are
+/// leaves.
 #[derive(Debug)]
 pub(crate) struct Memory {
     pub(super) pins: Arc<Pins>,
@@ -24,6 +26,7 @@ pub(crate) struct Memory {
     pub(super) index: RwLock<LiveIndex>,
     pub(super) ids: Mutex<Ids>,
     pub(super) metadata: RwLock<Catalog>,
+    pub(super) exemplars: RwLock<Exemplars>,
     active: AtomicU64,
     /// Samples before this are in blocks; none is taken.
     min_time: AtomicI64,
@@ -33,7 +36,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// An empty memory that takes samples from `min_time` on.
-    pub(crate) fn new(min_time: Timestamp, metadata: CatalogLimits) -> Self {
+    pub(crate) fn new(min_time: Timestamp, metadata: CatalogLimits, exemplars: usize) -> Self {
         Self {
             pins: Pins::new(),
             pages: Pages::default(),
@@ -41,6 +44,7 @@ impl Memory {
             index: RwLock::new(LiveIndex::new()),
             ids: Mutex::default(),
             metadata: RwLock::new(Catalog::new(metadata)),
+            exemplars: RwLock::new(Exemplars::new(exemplars)),
             active: AtomicU64::new(0),
             min_time: AtomicI64::new(min_time),
             first: AtomicI64::new(Timestamp::MAX),
@@ -157,6 +161,7 @@ impl Memory {
         if self.identities.lock(hash).remove(&self.pages, series, Epoch::MAX) {
             self.index.write().remove(&RoaringBitmap::from_iter([series.0]));
             page.end(series);
+            self.exemplars.write().forget_references([series]);
             self.active.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -198,6 +203,7 @@ impl Memory {
             }
             drop(index);
             self.active.fetch_sub(count, Ordering::Relaxed);
+            self.exemplars.write().forget_references(dead.iter().map(SeriesRef));
             // ORDER: whoever pins from now on cannot have seen these series.
             let since = self.pins.advance();
             self.ids.lock().rest(since, clean, dead.into_iter().map(SeriesRef).collect());
@@ -232,7 +238,8 @@ impl Memory {
         let pages: usize = self.pages.iter().map(|(_, page)| page.memory_bytes()).sum();
         let index = self.index.read().memory_bytes();
         let metadata = self.metadata.read().bytes();
-        (pages + index + metadata + self.identities.memory_bytes()) as u64
+        let exemplars = self.exemplars.read().bytes();
+        (pages + index + metadata + exemplars + self.identities.memory_bytes()) as u64
     }
 }
 

@@ -9,6 +9,7 @@
 //! | `identity`, `pages`, `ids` | from label sets to numbers, from numbers to places, and which numbers are free |
 //! | `series` | the chunks of one series |
 //! | `catalog` | what is known of metrics |
+//! | `exemplars` | the newest exemplars, in a ring |
 //! | `memory` | all series with their index; `view` reads it |
 //! | `append`, `log` | one batch; the order of what goes to the write-ahead log |
 //! | `checkpoint`, `replay` | which part of the log is still needed; memory from the log |
@@ -30,6 +31,7 @@ mod append;
 mod catalog;
 mod checkpoint;
 mod counters;
+mod exemplars;
 mod identity;
 mod ids;
 mod log;
@@ -50,16 +52,18 @@ use crate::stats::Stats;
 use crate::wal::{WalError, WalOptions};
 use append::{Buffers, HeadAppender};
 use counters::{Counters, add};
-use log::Log;
+use exemplars::Kept;
+use log::{Log, Records};
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use tsdb_core::metadata::Metadata;
+use tsdb_core::read::SeriesExemplars;
 use tsdb_core::time::Clock;
 use tsdb_core::write::{Appender, SeriesError};
-use tsdb_core::{Labels, SeriesRef, Timestamp};
+use tsdb_core::{Exemplar, Labels, Matcher, SeriesRef, TimeRange, Timestamp};
 
 /// Buffers of finished batches that are kept for later ones.
 const KEPT_BUFFERS: usize = 4;
@@ -90,6 +94,7 @@ pub(crate) struct Settings {
     pub(crate) future_skew_ms: Option<i64>,
     pub(crate) max_active_series: u64,
     pub(crate) metadata: CatalogLimits,
+    pub(crate) max_exemplars: usize,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -209,11 +214,17 @@ impl Head {
         self.memory.metadata.read().to_vec()
     }
 
+    /// The exemplars within `range` of the series that satisfy all matchers of at least one of `selectors`.
+    pub(crate) fn exemplars(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<SeriesExemplars> {
+        self.memory.exemplars.read().select(selectors, range)
+    }
+
     /// Fills in the numbers of the head.
     pub(crate) fn report(&self, stats: &mut Stats) {
         self.counters.report(stats);
         stats.active_series = self.memory.active();
         stats.metadata_metrics = self.memory.metadata.read().len() as u64;
+        stats.exemplars = self.memory.exemplars.read().len() as u64;
         stats.head_range = self.memory.range();
         stats.head_bytes = self.memory_bytes();
         stats.wal_bytes = self.log.wal().stats().bytes;
@@ -273,6 +284,34 @@ impl Head {
                 self.log.add_metadata(&metric, &metadata);
             } else {
                 add(&self.counters.metadata_refused, 1);
+            }
+        }
+    }
+
+    /// Stores exemplars up to `newest_allowed` and leaves those that are new in `records`.
+    fn store_exemplars(
+        &self,
+        batch: &mut Vec<(SeriesRef, Exemplar)>,
+        newest_allowed: Timestamp,
+        records: &mut Records,
+    ) {
+        if batch.is_empty() {
+            return;
+        }
+        let mut ring = self.memory.exemplars.write();
+        for (series, exemplar) in batch.drain(..) {
+            let labels = || self.memory.labels(series);
+            let kept = match exemplar.timestamp > newest_allowed {
+                true => Kept::Refused,
+                false => ring.push(series, labels, exemplar.clone()),
+            };
+            match kept {
+                Kept::Stored => {
+                    records.push_exemplar(ring.next_number() - 1, series, &exemplar);
+                    add(&self.counters.exemplars_stored, 1);
+                }
+                Kept::Repeated => {}
+                Kept::Refused => add(&self.counters.exemplars_refused, 1),
             }
         }
     }

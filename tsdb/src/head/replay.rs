@@ -5,6 +5,7 @@
 //! Replay never refuses what was acknowledged: no limit on series, skew or order applies to it.
 
 use super::checkpoint::{Checkpoint, log_options};
+use super::exemplars::Kept;
 use super::log::Log;
 use super::memory::Memory;
 use super::pages::{MAX_SERIES, page_number, slot};
@@ -13,13 +14,13 @@ use super::series::Series;
 use super::{Counters, Head, Place, Settings};
 use crate::Error;
 use crate::names;
-use crate::record::{Decoded, RecordSink, decode};
+use crate::record::{Decoded, ExemplarSeries, RecordSink, decode};
 use crate::wal::{ReplayReport, Wal};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use tsdb_core::metadata::Metadata;
-use tsdb_core::{Labels, SeriesRef, Timestamp};
+use tsdb_core::{Exemplar, Labels, SeriesRef, Timestamp};
 
 impl Head {
     /// Opens the log and rebuilds memory from it. Samples before `min_time` are in blocks. Returns what was found
@@ -33,7 +34,7 @@ impl Head {
         sweep(&place)?;
         let checkpoint = Checkpoint::list(&place)?.pop();
         let bound = checkpoint.as_ref().map_or(min_time, |found| found.min_time.max(min_time));
-        let memory = Memory::new(bound, settings.metadata);
+        let memory = Memory::new(bound, settings.metadata, settings.max_exemplars);
         let mut replay = Replay::new(&memory);
         let mut warnings = Vec::new();
         if let Some(checkpoint) = &checkpoint {
@@ -96,6 +97,8 @@ struct Replay<'a> {
     newest: BTreeMap<u64, Timestamp>,
     /// The highest number that a sample has: no number up to it may be given out, whether its series is known or lost.
     highest: Option<SeriesRef>,
+    /// Exemplars below this number that are in the log are in the checkpoint too, as far as they are kept.
+    exemplars_from: u64,
     homeless: u64,
     damaged: u64,
     first_damage: Option<String>,
@@ -112,6 +115,7 @@ impl<'a> Replay<'a> {
             segment: 0,
             newest: BTreeMap::new(),
             highest: None,
+            exemplars_from: 0,
             homeless: 0,
             damaged: 0,
             first_damage: None,
@@ -181,6 +185,23 @@ impl RecordSink for Replay<'_> {
             }
             None => self.homeless += 1,
         }
+    }
+
+    fn exemplar(&mut self, number: u64, series: &ExemplarSeries, exemplar: Exemplar) {
+        let mut ring = self.memory.exemplars.write();
+        match series {
+            ExemplarSeries::Labelled(labels) => {
+                let _: Kept = ring.push_labelled(labels, exemplar);
+                self.exemplars_from = number.saturating_add(1);
+            }
+            // One that came in before the checkpoint stands in it, or was overwritten before.
+            ExemplarSeries::Registered(series) if number >= self.exemplars_from => {
+                self.highest = self.highest.max(Some(*series));
+                let _: Kept = ring.push(*series, || self.memory.labels(*series), exemplar);
+            }
+            ExemplarSeries::Registered(_) => {}
+        }
+        ring.skip_numbers_below(number.saturating_add(1));
     }
 
     fn metadata(&mut self, metric: &str, metadata: Metadata) {

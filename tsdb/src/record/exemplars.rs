@@ -32,6 +32,8 @@ pub enum ExemplarSeries {
 /// Collects exemplars and writes them as one record.
 #[derive(Debug, Default)]
 pub struct ExemplarsEncoder {
+    /// Number of the first.
+    first: u64,
     count: usize,
     body: Writer,
     series: Option<ExemplarSeries>,
@@ -44,8 +46,13 @@ impl ExemplarsEncoder {
         Self::default()
     }
 
-    /// Adds an exemplar. Cheapest when those of one series follow one another.
-    pub fn push(&mut self, series: ExemplarSeries, exemplar: &Exemplar) {
+    /// Adds an exemplar. Those of one record have consecutive numbers: only that of the first is written. Cheapest when
+    /// those of one series follow one another.
+    pub fn push(&mut self, number: u64, series: ExemplarSeries, exemplar: &Exemplar) {
+        if self.is_empty() {
+            self.first = number;
+        }
+        debug_assert_eq!(number, self.first.wrapping_add(self.count as u64), "numbers are consecutive");
         match &series {
             same if self.series.as_ref() == Some(same) => self.body.varint(SAME_SERIES),
             ExemplarSeries::Registered(series) => {
@@ -87,6 +94,7 @@ impl ExemplarsEncoder {
         let mut head = Writer::new();
         head.u8(TAG_EXEMPLARS);
         head.varint(self.count as u64);
+        head.varint(self.first);
         out.extend_from_slice(head.as_bytes());
         out.extend_from_slice(self.body.as_bytes());
         self.body.clear();
@@ -105,8 +113,9 @@ fn write_labels(labels: &Labels, out: &mut Writer) {
 pub(super) fn decode(payload: &[u8], sink: &mut impl RecordSink) -> Result<(), Corruption> {
     let mut reader = Reader::new(SECTION, payload);
     let count = reader.count(MIN_EXEMPLAR_BYTES, "count")?;
+    let first = reader.varint("number")?;
     let (mut series, mut time) = (None, 0_i64);
-    for _ in 0..count {
+    for index in 0..count as u64 {
         let code = reader.varint("series")?;
         series = match code {
             SAME_SERIES => series,
@@ -121,7 +130,7 @@ pub(super) fn decode(payload: &[u8], sink: &mut impl RecordSink) -> Result<(), C
         time = time.wrapping_add(reader.zigzag("timestamp")?);
         let value = reader.f64("value")?;
         let labels = read_labels(&mut reader)?;
-        sink.exemplar(series, Exemplar { labels, timestamp: time, value });
+        sink.exemplar(first.wrapping_add(index), series, Exemplar { labels, timestamp: time, value });
     }
     reader.finish()
 }

@@ -24,8 +24,7 @@ const SAME_LAYOUT: u8 = 8;
 const UNUSED: u8 = 16;
 
 /// Each hint at the place of its number.
-const HINTS: [ResetHint; 4] =
-    [ResetHint::Unknown, ResetHint::Reset, ResetHint::NotReset, ResetHint::Gauge];
+const HINTS: [ResetHint; 4] = [ResetHint::Unknown, ResetHint::Reset, ResetHint::NotReset, ResetHint::Gauge];
 
 /// Counts up to this are whole numbers of which a float holds every one.
 const MAX_WHOLE: f64 = (1_u64 << 53) as f64;
@@ -82,7 +81,11 @@ impl HistogramsEncoder {
             std::mem::swap(&mut self.layout, &mut self.before);
         }
         self.body.f64(histogram.sum());
-        if whole { write_whole(histogram, &mut self.body) } else { write_floats(histogram, &mut self.body) }
+        if whole {
+            write_whole(histogram, &mut self.body)
+        } else {
+            write_floats(histogram, &mut self.body)
+        }
         self.count = self.count.saturating_add(1);
     }
 

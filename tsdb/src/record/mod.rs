@@ -60,8 +60,8 @@ pub trait RecordSink {
     ) {
     }
 
-    /// An exemplar was appended.
-    fn exemplar(&mut self, _series: &ExemplarSeries, _exemplar: Exemplar) {}
+    /// An exemplar was appended that has this number.
+    fn exemplar(&mut self, _number: u64, _series: &ExemplarSeries, _exemplar: Exemplar) {}
 
     /// Something became known of a metric.
     fn metadata(&mut self, _metric: &str, _metadata: Metadata) {}

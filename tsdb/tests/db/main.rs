@@ -7,6 +7,7 @@ mod concurrency;
 mod crash;
 mod cuts;
 mod damage;
+mod exemplars;
 mod faults;
 mod fixture;
 mod limits;
