@@ -68,6 +68,12 @@ pub enum CorruptionKind {
         /// The broken rule as a sentence.
         rule: &'static str,
     },
+    /// Bytes that the disk did not give back.
+    #[error("it cannot be read: {message}")]
+    Unreadable {
+        /// What the operating system said.
+        message: String,
+    },
     /// A failure of a layer below, such as a decompressor.
     #[error("{message}")]
     Layer {

@@ -16,7 +16,7 @@ pub mod live;
 mod postings;
 pub mod select;
 
-pub use file::{ChunkRef, IndexReader, IndexWriter, SeriesCursor, WriteError};
+pub use file::{ChunkRef, IndexReader, IndexWriter, SeriesCursor, Source, WriteError};
 pub use live::{IndexFull, LiveIndex};
 pub use roaring::RoaringBitmap;
 pub use select::{Lookup, select};

@@ -101,7 +101,7 @@ impl Blocks {
 impl BlockPlace {
     /// Opens the block in the directory `path`.
     pub(crate) fn open(&self, path: &Path) -> Result<OpenBlock, Error> {
-        let block = Arc::new(Block::open(&*self.fs, path, Arc::clone(&self.cache))?);
+        let block = Arc::new(Block::open(&self.fs, path, Arc::clone(&self.cache))?);
         let bytes = size(&*self.fs, path).map_err(|e| Error::io("inspect", path, e))?;
         Ok(OpenBlock { block, bytes })
     }

@@ -3,7 +3,7 @@
 //! A file that says `1`, written before anything else. A directory of another version is refused by name and left
 //! alone, as is one that looks like the directory of another program.
 
-use crate::fs::{Fs, write_file};
+use crate::fs::{Fs, twice, write_file};
 use crate::{Error, names};
 use std::path::Path;
 
@@ -14,7 +14,7 @@ const SUPPORTED: &str = "1";
 pub(crate) fn check(fs: &dyn Fs, dir: &Path) -> Result<(), Error> {
     let path = dir.join(names::VERSION);
     if fs.exists(&path).map_err(|e| Error::io("inspect", &path, e))? {
-        let bytes = fs.read(&path).map_err(|e| Error::io("read", &path, e))?;
+        let bytes = twice(|| fs.read(&path)).map_err(|e| Error::io("read", &path, e))?;
         let found = String::from_utf8_lossy(&bytes).trim().to_owned();
         return if found == SUPPORTED { Ok(()) } else { Err(unknown(dir, found)) };
     }

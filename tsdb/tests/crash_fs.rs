@@ -172,19 +172,6 @@ fn a_directory_is_locked_once_and_the_refusal_names_it_and_its_holder() {
     assert!(matches!(missing, LockError::Io { .. }));
 }
 
-#[test]
-fn a_mapped_file_keeps_its_bytes_when_its_name_goes() {
-    let dir = tempfile::tempdir().unwrap();
-    let (full, empty) = (dir.path().join("full"), dir.path().join("empty"));
-    write_file(&OsFs, &full, b"contents").unwrap();
-    write_file(&OsFs, &empty, b"").unwrap();
-    let mapped = OsFs.map(&full).unwrap();
-    OsFs.remove_file(&full).unwrap();
-    assert_eq!((*mapped).as_ref(), b"contents");
-    assert_eq!((*OsFs.map(&empty).unwrap()).as_ref(), b"");
-    assert_eq!(OsFs.map(&full).map(|_| ()).unwrap_err().kind(), io::ErrorKind::NotFound);
-}
-
 /// What both file systems are asked to do; names are small numbers.
 #[derive(Debug, Clone)]
 enum Step {

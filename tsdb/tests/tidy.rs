@@ -24,7 +24,6 @@ const ARROWS: [(&str, &[&str]); 6] = [
             "crossbeam-channel",
             "hashbrown",
             "log",
-            "memmap2",
             "parking_lot",
             "roaring",
             "serde_json",

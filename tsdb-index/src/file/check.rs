@@ -2,16 +2,21 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 use super::dictionary;
+use super::pages::{PAGE_BYTES, Recent};
 use super::postings;
 use super::reader::IndexReader;
 use super::series::{self, GROUP, Group, LabelId};
+use super::source::Source;
 use core::ops::ControlFlow;
 use tsdb_core::Corruption;
 use tsdb_core::error::CorruptionKind;
 
 /// Checks all of `index`. Takes 16 bytes of memory for each label pair.
-pub(super) fn check<B: AsRef<[u8]>>(index: &IndexReader<B>) -> Result<(), Corruption> {
-    index.bytes("index file", 0..index.layout().payload)?;
+pub(super) fn check<S: Source>(index: &IndexReader<S>) -> Result<(), Corruption> {
+    let payload = index.layout().payload;
+    for start in (0..payload).step_by(PAGE_BYTES) {
+        index.bytes("index file", start..start.saturating_add(PAGE_BYTES).min(payload))?;
+    }
     let mut told = Prints::new(index);
     check_postings(index, &mut told)?;
     let mut meant = Prints::new(index);
@@ -19,8 +24,9 @@ pub(super) fn check<B: AsRef<[u8]>>(index: &IndexReader<B>) -> Result<(), Corrup
     if told.pairs != meant.pairs {
         return Err(broken(postings::SECTION, 0, "postings and series agree"));
     }
+    let mut recent = Default::default();
     for span in 0..index.layout().span_starts.len {
-        index.span(u32::try_from(span).unwrap_or(u32::MAX))?;
+        index.span(u32::try_from(span).unwrap_or(u32::MAX), &mut recent)?;
     }
     Ok(())
 }
@@ -33,7 +39,7 @@ struct Prints {
 }
 
 impl Prints {
-    fn new<B: AsRef<[u8]>>(index: &IndexReader<B>) -> Self {
+    fn new<S: Source>(index: &IndexReader<S>) -> Self {
         let mut before = Vec::with_capacity(index.names().len());
         let mut total = 0_usize;
         for name in index.names() {
@@ -53,7 +59,7 @@ impl Prints {
     }
 }
 
-fn check_postings<B: AsRef<[u8]>>(index: &IndexReader<B>, prints: &mut Prints) -> Result<(), Corruption> {
+fn check_postings<S: Source>(index: &IndexReader<S>, prints: &mut Prints) -> Result<(), Corruption> {
     let mut end = 0;
     for (number, name) in (0_u32..).zip(index.names()) {
         let mut value_number = 0_u32;
@@ -80,12 +86,13 @@ fn check_postings<B: AsRef<[u8]>>(index: &IndexReader<B>, prints: &mut Prints) -
     Ok(())
 }
 
-fn check_series<B: AsRef<[u8]>>(index: &IndexReader<B>, prints: &mut Prints) -> Result<(), Corruption> {
+fn check_series<S: Source>(index: &IndexReader<S>, prints: &mut Prints) -> Result<(), Corruption> {
     let mut group = Group::default();
+    let mut recent = Recent::default();
     let mut previous: Vec<LabelId> = Vec::new();
     let mut series = 0_u32;
     for number in 0..index.layout().groups.len {
-        index.read_group(number, &mut group)?;
+        index.read_group(number, &mut group, &mut recent)?;
         for labels in (0..GROUP).map_while(|place| group.labels(place)) {
             if series > 0 && labels <= previous.as_slice() {
                 return Err(broken(series::SECTION, series as usize, "series are in order of their labels"));

@@ -3,23 +3,37 @@
 
 use super::ChunkRef;
 use super::dictionary::{self, Block};
+use super::pages::Recent;
 use super::reader::{IndexReader, beyond};
-use super::series::{self, GROUP, Group, LabelId};
+use super::series::{self, ChunkEntry, GROUP, Group, LabelId};
+use super::source::Source;
 use tsdb_core::error::CorruptionKind;
-use tsdb_core::{Corruption, Labels};
+use tsdb_core::{Corruption, Labels, TimeRange};
 
 /// Reads series; keeps the group of series and, for each name, the block of values that it decoded last.
 #[derive(Debug)]
-pub struct SeriesCursor<'a, B> {
-    index: &'a IndexReader<B>,
+pub struct SeriesCursor<'a, S> {
+    index: &'a IndexReader<S>,
     group: Group,
     group_number: Option<usize>,
     blocks: Vec<Option<(usize, Block)>>,
+    /// The span told last: thousands of neighbours share one.
+    span: Option<(u32, TimeRange, u32)>,
+    places: Places<'a>,
 }
 
-impl<'a, B: AsRef<[u8]>> SeriesCursor<'a, B> {
-    pub(super) fn new(index: &'a IndexReader<B>) -> Self {
-        Self { index, group: Group::default(), group_number: None, blocks: Vec::new() }
+/// Where the cursor read numbers last.
+#[derive(Debug, Default)]
+struct Places<'a> {
+    groups: Recent<'a>,
+    values: Recent<'a>,
+    spans: [Recent<'a>; 3],
+}
+
+impl<'a, S: Source> SeriesCursor<'a, S> {
+    pub(super) fn new(index: &'a IndexReader<S>) -> Self {
+        let places = Places::default();
+        Self { index, group: Group::default(), group_number: None, blocks: Vec::new(), span: None, places }
     }
 
     /// Labels of `series`.
@@ -30,7 +44,7 @@ impl<'a, B: AsRef<[u8]>> SeriesCursor<'a, B> {
         self.load(series)?;
         let labels = self.group.labels(place(series)).unwrap_or_default();
         for label in labels {
-            load_value(self.index, &mut self.blocks, *label)?;
+            load_value(self.index, &mut self.blocks, *label, &mut self.places.values)?;
         }
         let pairs = labels.iter().filter_map(|label| text(self.index, &self.blocks, *label));
         Labels::from_sorted_pairs(pairs).ok_or_else(|| {
@@ -47,8 +61,19 @@ impl<'a, B: AsRef<[u8]>> SeriesCursor<'a, B> {
         into.clear();
         self.load(series)?;
         for entry in self.group.chunks(place(series)).unwrap_or_default() {
-            match self.index.chunk(entry) {
-                Ok(chunk) => into.push(chunk),
+            let ChunkEntry { frame, slot, span } = *entry;
+            let told = match self.span {
+                Some(last) if last.0 == span => Ok(last),
+                _ => self
+                    .index
+                    .span(span, &mut self.places.spans)
+                    .map(|(range, samples)| (span, range, samples)),
+            };
+            match told {
+                Ok((_, range, samples)) => {
+                    self.span = Some((span, range, samples));
+                    into.push(ChunkRef { frame, slot, range, samples });
+                }
                 Err(damage) => {
                     into.clear();
                     return Err(damage);
@@ -66,7 +91,7 @@ impl<'a, B: AsRef<[u8]>> SeriesCursor<'a, B> {
 
     /// Text of the value of `label`.
     pub(super) fn value(&mut self, label: LabelId) -> Result<&str, Corruption> {
-        load_value(self.index, &mut self.blocks, label)?;
+        load_value(self.index, &mut self.blocks, label, &mut self.places.values)?;
         Ok(text(self.index, &self.blocks, label).map_or("", |(_, value)| value))
     }
 
@@ -77,7 +102,7 @@ impl<'a, B: AsRef<[u8]>> SeriesCursor<'a, B> {
         let number = (series as usize) / GROUP;
         if self.group_number != Some(number) {
             self.group_number = None;
-            self.index.read_group(number, &mut self.group)?;
+            self.index.read_group(number, &mut self.group, &mut self.places.groups)?;
             self.group_number = Some(number);
         }
         Ok(())
@@ -88,10 +113,11 @@ fn place(series: u32) -> usize {
     (series as usize) % GROUP
 }
 
-fn load_value<B: AsRef<[u8]>>(
-    index: &IndexReader<B>,
+fn load_value<'a, S: Source>(
+    index: &'a IndexReader<S>,
     blocks: &mut Vec<Option<(usize, Block)>>,
     label: LabelId,
+    recent: &mut Recent<'a>,
 ) -> Result<(), Corruption> {
     let place = label.name as usize;
     let number = (label.value as usize) / dictionary::BLOCK;
@@ -103,13 +129,13 @@ fn load_value<B: AsRef<[u8]>>(
     };
     if slot.as_ref().is_none_or(|(loaded, _)| *loaded != number) {
         *slot = None;
-        *slot = Some((number, index.block(name, number)?));
+        *slot = Some((number, index.block(name, number, recent)?));
     }
     Ok(())
 }
 
-fn text<'t, B: AsRef<[u8]>>(
-    index: &'t IndexReader<B>,
+fn text<'t, S: Source>(
+    index: &'t IndexReader<S>,
     blocks: &'t [Option<(usize, Block)>],
     label: LabelId,
 ) -> Option<(&'t str, &'t str)> {

@@ -2,6 +2,7 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 use super::pages;
+use super::source::Source;
 use core::ops::Range;
 use tsdb_core::Corruption;
 use tsdb_core::bytes::{Reader, Writer, checksum};
@@ -84,6 +85,8 @@ pub(super) struct Layout {
     pub(super) series_count: u32,
     /// End of what the page checksums cover.
     pub(super) payload: usize,
+    /// Checksum of the table of checksums.
+    pub(super) table_sum: u32,
 }
 
 impl Layout {
@@ -113,9 +116,10 @@ impl Layout {
         out
     }
 
-    /// Reads header and footer of `file` and checks them and the table of checksums.
-    pub(super) fn read(file: &[u8]) -> Result<Self, Corruption> {
-        let mut header = Reader::new("index header", file);
+    /// Reads header and footer of `file` and checks them.
+    pub(super) fn read(file: &impl Source) -> Result<Self, Corruption> {
+        let head = file.read(0..HEADER_LEN.min(file.len()))?;
+        let mut header = Reader::new("index header", &head);
         let magic = header.u64("magic")?;
         if magic != u64::from_le_bytes(MAGIC) {
             return Err(unknown(&header, "magic", magic));
@@ -128,28 +132,20 @@ impl Layout {
         if footer_at < HEADER_LEN {
             return Err(header.corruption(CorruptionKind::Truncated { field: "footer" }));
         }
-        let footer = file.get(footer_at..).unwrap_or_default();
-        Self::check_footer(footer)?;
-        let layout = Self::read_footer(Reader::new("index footer", footer), footer_at)?;
-        Ok(layout)
+        let footer = file.read(footer_at..file.len())?;
+        Self::check_footer(&footer)?;
+        Self::read_footer(Reader::new("index footer", &footer), footer_at)
     }
 
-    /// The bytes that page checksums cover, and the checksums.
-    pub(super) fn split<'a>(&self, file: &'a [u8]) -> (&'a [u8], &'a [u8]) {
-        let (payload, rest) = file.split_at_checked(self.payload).unwrap_or((file, &[]));
-        (payload, rest.get(..pages::table_len(self.payload)).unwrap_or_default())
-    }
-
-    /// Checks the table of checksums of `file` itself.
-    pub(super) fn check_table(&self, file: &[u8]) -> Result<(), Corruption> {
-        let (_, table) = self.split(file);
-        let place = file.len().saturating_sub(12);
-        let mut reader = Reader::new("index checksums", file.get(place..).unwrap_or_default());
-        let (stored, computed) = (reader.u32("checksum")?, checksum(table));
-        if stored == computed {
-            return Ok(());
+    /// Reads the table of checksums of `file`, whose length is known to fit, and checks it itself.
+    pub(super) fn read_table(&self, file: &impl Source) -> Result<Vec<u8>, Corruption> {
+        let table = file.read(self.payload..self.payload.saturating_add(pages::table_len(self.payload)))?;
+        let computed = checksum(&table);
+        if self.table_sum == computed {
+            return Ok(table);
         }
-        Err(reader.corruption(CorruptionKind::Checksum { stored: stored.into(), computed: computed.into() }))
+        let kind = CorruptionKind::Checksum { stored: self.table_sum.into(), computed: computed.into() };
+        Err(Corruption::new("index checksums", 0, kind))
     }
 
     fn columns(&self) -> [&Column; 5] {
@@ -211,6 +207,7 @@ impl Layout {
         layout.base_time = reader.i64("base time")?;
         layout.payload = size(&mut reader, "length of the payload")?;
         let version = reader.u64("version")?;
+        layout.table_sum = reader.u32("checksum of the checksums")?;
         let fits = at == layout.payload
             && layout.payload.saturating_add(pages::table_len(layout.payload)) == footer_at
             && version == u64::from(VERSION)

@@ -2,8 +2,10 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 use super::dictionary::{Block, Name};
+use super::pages::Recent;
 use super::postings;
 use super::reader::IndexReader;
+use super::source::Source;
 use crate::postings::Union;
 use crate::select::Lookup;
 use core::ops::{ControlFlow, Range};
@@ -17,7 +19,7 @@ const SERIES_COST: u64 = 8;
 /// Called with a value and the place of its postings; says whether to go on.
 type Visit<'v> = dyn FnMut(&str, Range<usize>) -> Result<ControlFlow<()>, Corruption> + 'v;
 
-impl<B: AsRef<[u8]>> IndexReader<B> {
+impl<S: Source> IndexReader<S> {
     /// Names of the labels of the series in `within` (of all series if `None`), sorted.
     ///
     /// # Errors
@@ -100,8 +102,9 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
         prefix: &str,
         visit: &mut Visit<'_>,
     ) -> Result<ControlFlow<()>, Corruption> {
-        for number in self.block_before(name, prefix)?..name.blocks() {
-            let block: Block = self.block(name, number)?;
+        let mut recent = Recent::default();
+        for number in self.block_before(name, prefix, &mut recent)?..name.blocks() {
+            let block: Block = self.block(name, number, &mut recent)?;
             for (value, place) in block.iter() {
                 if value.starts_with(prefix) {
                     if visit(value, place)?.is_break() {
@@ -116,11 +119,16 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
     }
 
     /// The last block whose first value is not greater than `value`: where `value` is, if it is anywhere.
-    fn block_before(&self, name: &Name, value: &str) -> Result<usize, Corruption> {
+    fn block_before<'a>(
+        &'a self,
+        name: &Name,
+        value: &str,
+        recent: &mut Recent<'a>,
+    ) -> Result<usize, Corruption> {
         let (mut low, mut high) = (0, name.blocks());
         while low < high {
             let middle = low.midpoint(high);
-            if Block::first(self.block_bytes(name, middle)?)? <= value {
+            if Block::first(&self.block_bytes(name, middle, recent)?)? <= value {
                 low = middle.saturating_add(1);
             } else {
                 high = middle;
@@ -132,7 +140,9 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
     /// Where the postings of the pair lie in their section.
     fn find(&self, name: &str, value: &str) -> Result<Option<Range<usize>>, Corruption> {
         let Some((_, name)) = self.find_name(name) else { return Ok(None) };
-        let block = self.block(name, self.block_before(name, value)?)?;
+        let mut recent = Recent::default();
+        let number = self.block_before(name, value, &mut recent)?;
+        let block = self.block(name, number, &mut recent)?;
         Ok(block.iter().find(|(candidate, _)| *candidate == value).map(|(_, place)| place))
     }
 
@@ -141,7 +151,7 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
     }
 }
 
-impl<B: AsRef<[u8]>> Lookup for IndexReader<B> {
+impl<S: Source> Lookup for IndexReader<S> {
     fn all(&self) -> Result<RoaringBitmap, Corruption> {
         let mut all = RoaringBitmap::new();
         all.insert_range(0..self.series_count());
@@ -155,7 +165,7 @@ impl<B: AsRef<[u8]>> Lookup for IndexReader<B> {
 
     fn estimate(&self, name: &str, value: &str) -> Result<u64, Corruption> {
         let place = self.find(name, value)?;
-        place.map_or(Ok(0), |place| postings::count(self.postings_bytes(place)?))
+        place.map_or(Ok(0), |place| postings::count(&self.postings_bytes(place)?))
     }
 
     fn value_count(&self, name: &str) -> Result<u64, Corruption> {
@@ -173,7 +183,7 @@ impl<B: AsRef<[u8]>> Lookup for IndexReader<B> {
             let _all = self.walk(name, prefix, &mut |value, place| {
                 if keep(value) {
                     let bytes = self.postings_bytes(place)?;
-                    union.add_bitmap(postings::read(bytes, self.series_count())?);
+                    union.add_bitmap(postings::read(&bytes, self.series_count())?);
                 }
                 Ok(ControlFlow::Continue(()))
             })?;

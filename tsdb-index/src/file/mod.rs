@@ -9,10 +9,12 @@ mod pages;
 mod postings;
 mod reader;
 mod series;
+mod source;
 mod writer;
 
 pub use cursor::SeriesCursor;
 pub use reader::IndexReader;
+pub use source::{Check, Page, Source};
 pub use writer::{IndexWriter, WriteError};
 
 use tsdb_core::TimeRange;

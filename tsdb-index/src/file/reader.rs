@@ -4,23 +4,24 @@
 use super::cursor::SeriesCursor;
 use super::dictionary::{self, Block, Name};
 use super::layout::{Column, Layout};
-use super::pages::Pages;
+use super::pages::{Pages, Recent};
+use super::postings;
 use super::series::{self, Bounds, GROUP, Group};
-use super::{ChunkRef, postings};
+use super::source::{Piece, Source};
 use crate::select::select;
 use core::ops::Range;
 use roaring::RoaringBitmap;
 use tsdb_core::error::CorruptionKind;
 use tsdb_core::{Corruption, Labels, Matcher, TimeRange};
 
-/// An index file over `B`: a mapped file or a buffer.
+/// An index file over `S`: a buffer, or a file that is read page by page.
 ///
-/// Opening checks header, footer, the table of checksums (a thousandth of the file) and the label names. Everything
-/// else is checked page by page when it is first read; damage therefore costs the answers that need the damaged page
-/// and no others. Shared by threads.
+/// Opening reads header, footer, the table of checksums (a thousandth of the file) and the label names, and keeps
+/// them. Everything else is read and checked page by page when it is needed; damage therefore costs the answers that
+/// need the damaged page and no others. Shared by threads.
 #[derive(Debug)]
-pub struct IndexReader<B> {
-    file: B,
+pub struct IndexReader<S> {
+    file: S,
     layout: Layout,
     pages: Pages,
     names: Vec<Name>,
@@ -28,19 +29,16 @@ pub struct IndexReader<B> {
     value_counts: Vec<u32>,
 }
 
-impl<B: AsRef<[u8]>> IndexReader<B> {
+impl<S: Source> IndexReader<S> {
     /// Opens the file in `file`.
     ///
     /// # Errors
     /// Bytes that are no index, are of another version, or are damaged where opening looks.
-    pub fn open(file: B) -> Result<Self, Corruption> {
-        let bytes = file.as_ref();
-        let layout = Layout::read(bytes)?;
-        layout.check_table(bytes)?;
-        let pages = Pages::new(layout.payload);
-        let (payload, table) = layout.split(bytes);
-        let names = pages.checked(dictionary::NAMES, payload, table, layout.names.clone())?;
-        let names = dictionary::read_names(names, layout.value_blocks.len)?;
+    pub fn open(file: S) -> Result<Self, Corruption> {
+        let layout = Layout::read(&file)?;
+        let pages = Pages::new(layout.payload, layout.read_table(&file)?);
+        let names = pages.checked(dictionary::NAMES, &file, layout.names.clone())?;
+        let names = dictionary::read_names(&names, layout.value_blocks.len)?;
         let value_counts = names.iter().map(|name| name.values).collect();
         Ok(Self { file, layout, pages, names, value_counts })
     }
@@ -67,7 +65,7 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
     }
 
     /// A reader of series, cheapest when asked in ascending order.
-    pub fn cursor(&self) -> SeriesCursor<'_, B> {
+    pub fn cursor(&self) -> SeriesCursor<'_, S> {
         SeriesCursor::new(self)
     }
 
@@ -91,19 +89,29 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
     }
 
     /// Bytes of block number `block` of `name`.
-    pub(super) fn block_bytes(&self, name: &Name, block: usize) -> Result<&[u8], Corruption> {
+    pub(super) fn block_bytes<'a>(
+        &'a self,
+        name: &Name,
+        block: usize,
+        recent: &mut Recent<'a>,
+    ) -> Result<Piece<'a>, Corruption> {
         let number = name.first_block.saturating_add(block);
-        let range = self.entry(&self.layout.value_blocks, number, &self.layout.values)?;
+        let range = self.entry(&self.layout.value_blocks, number, &self.layout.values, recent)?;
         self.bytes(dictionary::VALUES, range)
     }
 
-    /// Block number `block` of `name`, decoded.
-    pub(super) fn block(&self, name: &Name, block: usize) -> Result<Block, Corruption> {
-        Block::read(self.block_bytes(name, block)?, name.values_in_block(block))
+    /// Block number `block` of `name`, decoded. `recent` keeps the place of the offsets.
+    pub(super) fn block<'a>(
+        &'a self,
+        name: &Name,
+        block: usize,
+        recent: &mut Recent<'a>,
+    ) -> Result<Block, Corruption> {
+        Block::read(&self.block_bytes(name, block, recent)?, name.values_in_block(block))
     }
 
     /// Bytes of the postings at `range` of their section.
-    pub(super) fn postings_bytes(&self, range: Range<usize>) -> Result<&[u8], Corruption> {
+    pub(super) fn postings_bytes(&self, range: Range<usize>) -> Result<Piece<'_>, Corruption> {
         let start = self.layout.postings.start.saturating_add(range.start);
         let end = self.layout.postings.start.saturating_add(range.end);
         if end > self.layout.postings.end {
@@ -114,24 +122,35 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
 
     /// The postings at `range` of their section, decoded.
     pub(super) fn postings(&self, range: Range<usize>) -> Result<RoaringBitmap, Corruption> {
-        postings::read(self.postings_bytes(range)?, self.layout.series_count)
+        postings::read(&self.postings_bytes(range)?, self.layout.series_count)
     }
 
-    /// Decodes group number `number` into `group`.
-    pub(super) fn read_group(&self, number: usize, group: &mut Group) -> Result<(), Corruption> {
-        let range = self.entry(&self.layout.groups, number, &self.layout.series)?;
+    /// Decodes group number `number` into `group`. `recent` keeps the place of the offsets.
+    pub(super) fn read_group<'a>(
+        &'a self,
+        number: usize,
+        group: &mut Group,
+        recent: &mut Recent<'a>,
+    ) -> Result<(), Corruption> {
+        let range = self.entry(&self.layout.groups, number, &self.layout.series, recent)?;
         let first = number.saturating_mul(GROUP);
         let len = (self.layout.series_count as usize).saturating_sub(first).min(GROUP);
         let bounds = Bounds { values: &self.value_counts, spans: self.layout.span_starts.len };
-        group.read(self.bytes(series::SECTION, range)?, len, bounds)
+        group.read(&self.bytes(series::SECTION, range)?, len, bounds)
     }
 
-    /// The span numbered `number`: times of the first and last sample, and how many.
-    pub(super) fn span(&self, number: u32) -> Result<(TimeRange, u32), Corruption> {
+    /// The span numbered `number`: times of the first and last sample, and how many. `recent` keeps the places in the
+    /// three columns.
+    pub(super) fn span<'a>(
+        &'a self,
+        number: u32,
+        recent: &mut [Recent<'a>; 3],
+    ) -> Result<(TimeRange, u32), Corruption> {
         let index = number as usize;
-        let from_base = self.number(&self.layout.span_starts, index)?;
-        let length = self.number(&self.layout.span_lengths, index)?;
-        let samples = self.number(&self.layout.span_samples, index)?;
+        let [starts, lengths, counts] = recent;
+        let from_base = self.number(&self.layout.span_starts, index, starts)?;
+        let length = self.number(&self.layout.span_lengths, index, lengths)?;
+        let samples = self.number(&self.layout.span_samples, index, counts)?;
         let range = self
             .layout
             .base_time
@@ -144,50 +163,55 @@ impl<B: AsRef<[u8]>> IndexReader<B> {
         Ok((range, samples))
     }
 
-    /// The chunk that `entry` tells of.
-    pub(super) fn chunk(&self, entry: &series::ChunkEntry) -> Result<ChunkRef, Corruption> {
-        let (range, samples) = self.span(entry.span)?;
-        Ok(ChunkRef { frame: entry.frame, slot: entry.slot, range, samples })
-    }
-
     /// Layout of the file.
     pub(super) fn layout(&self) -> &Layout {
         &self.layout
     }
 
     /// Bytes at `range` of the file, checked.
-    pub(super) fn bytes(&self, section: &'static str, range: Range<usize>) -> Result<&[u8], Corruption> {
-        let (payload, table) = self.layout.split(self.file.as_ref());
-        self.pages.checked(section, payload, table, range)
+    pub(super) fn bytes(&self, section: &'static str, range: Range<usize>) -> Result<Piece<'_>, Corruption> {
+        self.pages.checked(section, &self.file, range)
     }
 
     /// The part of `section` from entry `index` of `offsets` to the next entry.
-    fn entry(
-        &self,
+    fn entry<'a>(
+        &'a self,
         offsets: &Column,
         index: usize,
         section: &Range<usize>,
+        recent: &mut Recent<'a>,
     ) -> Result<Range<usize>, Corruption> {
         let next = index.saturating_add(1);
-        let start = self.offset(offsets, index, section)?;
-        let end = if next < offsets.len { self.offset(offsets, next, section)? } else { section.end };
+        let start = self.offset(offsets, index, section, recent)?;
+        let end = if next < offsets.len { self.offset(offsets, next, section, recent)? } else { section.end };
         if start > end {
             return Err(beyond("index offsets", index));
         }
         Ok(start..end)
     }
 
-    fn offset(&self, offsets: &Column, index: usize, section: &Range<usize>) -> Result<usize, Corruption> {
-        let offset = self.number(offsets, index)?;
+    fn offset<'a>(
+        &'a self,
+        offsets: &Column,
+        index: usize,
+        section: &Range<usize>,
+        recent: &mut Recent<'a>,
+    ) -> Result<usize, Corruption> {
+        let offset = self.number(offsets, index, recent)?;
         let place = usize::try_from(offset).ok().and_then(|offset| section.start.checked_add(offset));
         place.filter(|place| *place <= section.end).ok_or_else(|| beyond("index offsets", index))
     }
 
-    fn number(&self, column: &Column, index: usize) -> Result<u64, Corruption> {
+    fn number<'a>(
+        &'a self,
+        column: &Column,
+        index: usize,
+        recent: &mut Recent<'a>,
+    ) -> Result<u64, Corruption> {
         if index >= column.len {
             return Err(beyond("index offsets", index));
         }
-        Ok(Column::value(self.bytes("index columns", column.place(index))?))
+        self.pages.few("index columns", &self.file, column.place(index), recent, Column::value)
     }
 }
 

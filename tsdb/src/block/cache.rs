@@ -1,4 +1,5 @@
-//! Unpacked frames and decoded columns of timestamps, shared by all blocks and threads, bounded in bytes.
+//! Unpacked frames, decoded columns of timestamps and pages of indices, shared by all blocks and threads, bounded in
+//! bytes.
 //!
 //! Neighbouring series lie in one frame and are read one after the other, so a frame is wanted many times within a
 //! moment and then not for long; a column of timestamps is wanted by every series of its target. Eviction is first in,
@@ -17,20 +18,31 @@ use zstd::bulk::Decompressor;
 
 const SHARDS: usize = 16;
 /// Decompressors kept for reuse.
-const MAX_DECODERS: usize = 16;
+const MAX_UNPACKERS: usize = 16;
 
+/// The longest buffer that is kept with a decompressor, in bytes.
+const MAX_KEPT_BUFFER: usize = 256 << 10;
 /// Memory of an entry besides its content, about: key, table, order, reference counts.
 const ENTRY_BYTES: usize = 150;
 
-/// The block; the place of the frame, or the number of the column of timestamps: segments are numbered from 1, so no
-/// frame has a place that small.
+/// The block; the place of the frame, or the number of the column of timestamps, or that of the page behind all
+/// columns: segments are numbered from 1, so no frame has a place that small.
 type Key = (u128, u64);
+/// What the number of a page is counted from.
+const FIRST_PAGE: u64 = 1 << 32;
 
 /// A cache of what was unpacked last. Blocks opened with the same cache share its bytes.
 pub struct FrameCache {
     shards: Vec<Mutex<Shard>>,
     shard_bytes: usize,
-    decoders: Mutex<Vec<Decompressor<'static>>>,
+    unpackers: Mutex<Vec<Unpacker>>,
+}
+
+/// What reading a frame needs.
+struct Unpacker {
+    decoder: Decompressor<'static>,
+    /// The frame as it lies in the file.
+    stored: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -47,14 +59,14 @@ struct Entry {
 
 #[derive(Clone)]
 enum Content {
-    Frame(Arc<Vec<u8>>),
+    Bytes(Arc<Vec<u8>>),
     Times(Arc<Vec<Timestamp>>),
 }
 
 impl Content {
     fn bytes(&self) -> usize {
         let content = match self {
-            Self::Frame(frame) => frame.len(),
+            Self::Bytes(bytes) => bytes.len(),
             Self::Times(times) => size_of_val(times.as_slice()),
         };
         content + ENTRY_BYTES
@@ -65,7 +77,7 @@ impl FrameCache {
     /// A cache of at most `bytes`. What is longer than a sixteenth of that is not kept.
     pub fn new(bytes: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, shard_bytes: bytes / SHARDS, decoders: Mutex::default() }
+        Self { shards, shard_bytes: bytes / SHARDS, unpackers: Mutex::default() }
     }
 
     /// Bytes of what it holds.
@@ -73,20 +85,37 @@ impl FrameCache {
         self.shards.iter().map(|shard| shard.lock().bytes).sum()
     }
 
-    /// The frame at `place` of `block`, unpacked; `load` finds it if it is not here.
-    pub(super) fn frame<'a>(
+    /// The frame at `place` of `block`, unpacked; `load` reads it into the buffer if it is not here.
+    pub(super) fn frame(
         &self,
         block: BlockId,
         place: FrameRef,
-        load: impl FnOnce() -> Result<StoredFrame<'a>, Corruption>,
+        load: impl for<'b> FnOnce(&'b mut Vec<u8>) -> Result<StoredFrame<'b>, Corruption>,
     ) -> Result<Arc<Vec<u8>>, Corruption> {
-        let key = (block.0, place.0);
-        if let Some(Content::Frame(frame)) = self.touch(key) {
-            return Ok(frame);
+        self.keep((block.0, place.0), || self.unpack(load))
+    }
+
+    /// Page `number` of the index of `block`; `load` reads and checks it if it is not here.
+    pub(super) fn page(
+        &self,
+        block: BlockId,
+        number: usize,
+        load: impl FnOnce() -> Result<Vec<u8>, Corruption>,
+    ) -> Result<Arc<Vec<u8>>, Corruption> {
+        self.keep((block.0, FIRST_PAGE | number as u64), load)
+    }
+
+    fn keep(
+        &self,
+        key: Key,
+        load: impl FnOnce() -> Result<Vec<u8>, Corruption>,
+    ) -> Result<Arc<Vec<u8>>, Corruption> {
+        if let Some(Content::Bytes(bytes)) = self.touch(key) {
+            return Ok(bytes);
         }
-        let frame = Arc::new(self.unpack(&load()?)?);
-        self.insert(key, Content::Frame(Arc::clone(&frame)));
-        Ok(frame)
+        let bytes = Arc::new(load()?);
+        self.insert(key, Content::Bytes(Arc::clone(&bytes)));
+        Ok(bytes)
     }
 
     /// The column of timestamps `number` of `block`; `load` decodes it if it is not here.
@@ -130,16 +159,21 @@ impl FrameCache {
         self.shards.get((mixed >> 60) as usize % SHARDS)
     }
 
-    fn unpack(&self, frame: &StoredFrame<'_>) -> Result<Vec<u8>, Corruption> {
-        let pooled = self.decoders.lock().pop();
-        let mut decoder = match pooled {
-            Some(decoder) => decoder,
-            None => decoder()?,
+    fn unpack(
+        &self,
+        load: impl for<'b> FnOnce(&'b mut Vec<u8>) -> Result<StoredFrame<'b>, Corruption>,
+    ) -> Result<Vec<u8>, Corruption> {
+        let pooled = self.unpackers.lock().pop();
+        let mut unpacker = match pooled {
+            Some(unpacker) => unpacker,
+            None => Unpacker { decoder: decoder()?, stored: Vec::new() },
         };
-        let raw = frame.unpack(&mut decoder);
-        let mut decoders = self.decoders.lock();
-        if decoders.len() < MAX_DECODERS {
-            decoders.push(decoder);
+        let raw = load(&mut unpacker.stored).and_then(|frame| frame.unpack(&mut unpacker.decoder));
+        unpacker.stored.truncate(MAX_KEPT_BUFFER);
+        unpacker.stored.shrink_to(MAX_KEPT_BUFFER);
+        let mut unpackers = self.unpackers.lock();
+        if unpackers.len() < MAX_UNPACKERS {
+            unpackers.push(unpacker);
         }
         raw
     }

@@ -2,6 +2,7 @@
 
 mod cache;
 mod error;
+mod file;
 mod meta;
 mod reader;
 mod segment;
@@ -14,24 +15,6 @@ pub use error::BlockError;
 pub use reader::{Block, BlockSeries};
 pub use verify::{Damage, verify};
 pub use writer::{BlockSpec, BlockWriter};
-
-use crate::fs::FileBytes;
-use std::fmt;
-
-/// The bytes of a file of a block.
-struct Mapped(FileBytes);
-
-impl AsRef<[u8]> for Mapped {
-    fn as_ref(&self) -> &[u8] {
-        (*self.0).as_ref()
-    }
-}
-
-impl fmt::Debug for Mapped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.as_ref().len())
-    }
-}
 
 #[cfg(test)]
 mod tests;

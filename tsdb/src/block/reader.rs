@@ -1,9 +1,10 @@
 //! An opened block: its series found by matchers, their samples read frame by frame.
 
 use super::cache::FrameCache;
+use super::file::IndexFile;
 use super::segment::{self, FrameRef, Kind, Segments};
-use super::{BlockError, Mapped, meta};
-use crate::fs::Fs;
+use super::{BlockError, meta};
+use crate::fs::{Fs, twice};
 use crate::names;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub struct BlockSeries {
 pub struct Block {
     dir: PathBuf,
     meta: BlockMeta,
-    index: IndexReader<Mapped>,
+    index: IndexReader<IndexFile>,
     segments: Segments,
     cache: Arc<FrameCache>,
     warnings: Vec<String>,
@@ -43,21 +44,29 @@ impl Block {
     ///
     /// # Errors
     /// A file is missing, of an unknown version, or damaged so that nothing can be served.
-    pub fn open(fs: &dyn Fs, dir: &Path, cache: Arc<FrameCache>) -> Result<Self, BlockError> {
+    pub fn open(fs: &Arc<dyn Fs>, dir: &Path, cache: Arc<FrameCache>) -> Result<Self, BlockError> {
+        let described = match read_meta(&**fs, dir) {
+            Err(error) if !matches!(error, BlockError::Corrupt { .. }) => return Err(error),
+            described => described,
+        };
+        let (described, id) = match (described, id_by_name(dir)) {
+            (Ok(meta), _) => (Ok(meta.clone()), meta.id),
+            (Err(damage), Some(id)) => (Err(damage), id),
+            (Err(damage), None) => return Err(damage),
+        };
         let index_path = dir.join(names::INDEX);
-        let index = fs.map(&index_path).map_err(BlockError::io("map", &index_path))?;
-        let index =
-            IndexReader::open(Mapped(index)).map_err(|damage| BlockError::damaged(&index_path, damage))?;
+        let index = IndexFile::open(fs, &index_path, id, Arc::clone(&cache))
+            .map_err(BlockError::io("open", &index_path))?;
+        let index = IndexReader::open(index).map_err(|damage| BlockError::damaged(&index_path, damage))?;
         let (segments, damaged) = segment::open_all(fs, &dir.join(names::CHUNKS_DIR))?;
         let mut warnings: Vec<String> =
             damaged.iter().map(|(path, damage)| format!("{}: {damage}", path.display())).collect();
-        let meta = match read_meta(fs, dir) {
+        let meta = match described {
             Ok(meta) => meta,
-            Err(damage @ BlockError::Corrupt { .. }) => {
+            Err(damage) => {
                 warnings.push(format!("{damage}; described anew from the index"));
-                rebuild(dir, &index).map_err(|source| BlockError::damaged(&index_path, source))?
+                rebuild(id, &index).map_err(|source| BlockError::damaged(&index_path, source))?
             }
-            Err(error) => return Err(error),
         };
         Ok(Self { dir: dir.into(), meta, index, segments, cache, warnings })
     }
@@ -212,17 +221,7 @@ impl Block {
     }
 
     fn frame(&self, place: FrameRef, kind: Kind) -> Result<Arc<Vec<u8>>, Corruption> {
-        self.cache.frame(self.meta.id, place, || {
-            let frame = self.segments.frame(place)?;
-            if frame.kind == kind {
-                return Ok(frame);
-            }
-            Err(Corruption::new(
-                "segment",
-                0,
-                CorruptionKind::Rule { rule: "a reference leads to its kind of frame" },
-            ))
-        })
+        self.cache.frame(self.meta.id, place, |buffer| self.segments.frame(place, kind, buffer))
     }
 
     fn within(&self, matchers: &[Matcher]) -> Result<Option<RoaringBitmap>, ReadError> {
@@ -236,7 +235,7 @@ impl Block {
 
 /// Series number `series`, if it has chunks within `range`.
 fn one(
-    cursor: &mut SeriesCursor<'_, Mapped>,
+    cursor: &mut SeriesCursor<'_, IndexFile>,
     series: u32,
     range: TimeRange,
     chunks: &mut Vec<ChunkRef>,
@@ -252,18 +251,25 @@ fn one(
 /// Reads the description of the block in `dir`.
 pub(super) fn read_meta(fs: &dyn Fs, dir: &Path) -> Result<BlockMeta, BlockError> {
     let path = dir.join(names::META);
-    let text = fs.read(&path).map_err(BlockError::io("read", &path))?;
+    let text = twice(|| fs.read(&path)).map_err(|error| {
+        let kind = CorruptionKind::Unreadable { message: error.to_string() };
+        BlockError::damaged(&path, Corruption::new("block description", 0, kind))
+    })?;
     let meta = meta::parse(&path, &text)?;
-    let named = dir.file_name().and_then(|name| name.to_str()).and_then(meta::parse_dir_name);
-    if named.is_some_and(|id| id != meta.id) {
+    if id_by_name(dir).is_some_and(|id| id != meta.id) {
         let kind = CorruptionKind::Rule { rule: "the block has the name of its directory" };
         return Err(BlockError::damaged(path, Corruption::new("block description", 0, kind)));
     }
     Ok(meta)
 }
 
+/// The block whose directory `dir` is, as the name says.
+fn id_by_name(dir: &Path) -> Option<BlockId> {
+    dir.file_name().and_then(|name| name.to_str()).and_then(meta::parse_dir_name)
+}
+
 /// A description from the index alone: level and sources are lost.
-fn rebuild(dir: &Path, index: &IndexReader<Mapped>) -> Result<BlockMeta, Corruption> {
+fn rebuild(id: BlockId, index: &IndexReader<IndexFile>) -> Result<BlockMeta, Corruption> {
     let mut stats = BlockStats { series: index.series_count().into(), ..BlockStats::default() };
     let mut range: Option<TimeRange> = None;
     let (mut cursor, mut chunks) = (index.cursor(), Vec::new());
@@ -275,11 +281,10 @@ fn rebuild(dir: &Path, index: &IndexReader<Mapped>) -> Result<BlockMeta, Corrupt
             range = Some(range.map_or(chunk.range, |all| all.union(&chunk.range)));
         }
     }
-    let name = dir.file_name().and_then(|name| name.to_str());
-    match (name.and_then(meta::parse_dir_name), range) {
-        (Some(id), Some(range)) => Ok(BlockMeta { id, range, stats, level: 1, sources: vec![id] }),
-        _ => {
-            let rule = "a block has a name and samples";
+    match range {
+        Some(range) => Ok(BlockMeta { id, range, stats, level: 1, sources: vec![id] }),
+        None => {
+            let rule = "a block has samples";
             Err(Corruption::new("block description", 0, CorruptionKind::Rule { rule }))
         }
     }

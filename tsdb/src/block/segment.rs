@@ -1,11 +1,13 @@
 //! Segments: the files with the samples, a sequence of compressed, checksummed frames and a directory at the end.
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
-use super::{BlockError, Mapped};
+use super::BlockError;
+use super::file::ReadFile;
 use crate::fs::{File, Fs};
 use crate::names;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tsdb_core::Corruption;
 use tsdb_core::bytes::{Reader, Writer, checksum};
 use tsdb_core::error::CorruptionKind;
@@ -26,6 +28,8 @@ const TRAILER_LEN: usize = 16;
 const TRAILER_MAGIC: u32 = u32::from_le_bytes(*b"ges\n");
 /// No frame is longer than this when unpacked.
 const MAX_RAW_LEN: usize = 64 << 20;
+/// What is read of a segment at once when the length of a frame is not known yet: most are shorter.
+const GUESSED_FRAME_BYTES: usize = 32 << 10;
 /// A segment that has reached this length is closed.
 pub(super) const SEGMENT_BYTES: u64 = 512 << 20;
 const ZSTD_LEVEL: i32 = 3;
@@ -263,16 +267,16 @@ impl StoredFrame<'_> {
 /// One segment, opened.
 #[derive(Debug)]
 pub(super) struct Segment {
-    bytes: Mapped,
+    file: ReadFile,
     /// Where the directory begins: the end of the other frames.
     directory: usize,
 }
 
 impl Segment {
     /// Opens segment number `number` and appends what its directory says to `times`.
-    pub(super) fn open(bytes: Mapped, number: u64, times: &mut Vec<TimesEntry>) -> Result<Self, Corruption> {
-        let file = bytes.as_ref();
-        let mut header = Reader::new(SECTION, file);
+    pub(super) fn open(file: ReadFile, number: u64, times: &mut Vec<TimesEntry>) -> Result<Self, Corruption> {
+        let head = file.read(SECTION, 0..HEADER_LEN.min(file.len()))?;
+        let mut header = Reader::new(SECTION, &head);
         let magic = header.u64("magic")?;
         if magic != u64::from_le_bytes(MAGIC) {
             return Err(header.corruption(CorruptionKind::Unknown { field: "magic", value: magic }));
@@ -283,24 +287,32 @@ impl Segment {
                 header.corruption(CorruptionKind::Unknown { field: "version", value: version.into() })
             );
         }
-        let directory = read_trailer(file)?;
-        let segment = Self { bytes, directory };
+        let directory = read_trailer(&file)?;
+        let segment = Self { file, directory };
         segment.read_directory(number, times)?;
         Ok(segment)
     }
 
-    /// The frame at `offset`, after checking it.
-    pub(super) fn frame(&self, offset: usize) -> Result<StoredFrame<'_>, Corruption> {
-        self.frame_and_end(offset).map(|(frame, _)| frame)
-    }
-
-    /// The frame at `offset` and the offset of the next one.
-    pub(super) fn frame_and_end(&self, offset: usize) -> Result<(StoredFrame<'_>, usize), Corruption> {
+    /// Reads the frame at `offset` into `buffer` and checks it. Returns also the offset of the next frame.
+    pub(super) fn frame<'b>(
+        &self,
+        offset: usize,
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<(StoredFrame<'b>, usize), Corruption> {
         let place =
             |damage: Corruption| Corruption { offset: damage.offset.saturating_add(offset), ..damage };
-        read_frame(self.bytes.as_ref().get(offset..).unwrap_or_default())
-            .map(|(frame, len)| (frame, offset.saturating_add(len)))
-            .map_err(place)
+        let rest = self.file.len().saturating_sub(offset);
+        let guess = rest.min(GUESSED_FRAME_BYTES);
+        buffer.resize(guess, 0);
+        self.file.fill(SECTION, offset, buffer)?;
+        let payload = Reader::new(SECTION, buffer).u32("length of a frame").map_err(place)?;
+        let len = (payload as usize).saturating_add(FRAME_HEADER_LEN).saturating_add(CHECKSUM_LEN);
+        if len > guess && len <= rest {
+            buffer.resize(len, 0);
+            let more = buffer.get_mut(guess..).unwrap_or_default();
+            self.file.fill(SECTION, offset.saturating_add(guess), more)?;
+        }
+        read_frame(buffer).map(|(frame, len)| (frame, offset.saturating_add(len))).map_err(place)
     }
 
     /// Where the frames of samples end.
@@ -309,8 +321,9 @@ impl Segment {
     }
 
     fn read_directory(&self, number: u64, times: &mut Vec<TimesEntry>) -> Result<(), Corruption> {
-        let (frame, end) = self.frame_and_end(self.directory)?;
-        let file_len = self.bytes.as_ref().len();
+        let mut buffer = Vec::new();
+        let (frame, end) = self.frame(self.directory, &mut buffer)?;
+        let file_len = self.file.len();
         if frame.kind != Kind::Directory || end.saturating_add(TRAILER_LEN) != file_len {
             let rule = "the directory and the trailer end the segment";
             return Err(Corruption::new(SECTION, self.directory, CorruptionKind::Rule { rule }));
@@ -343,10 +356,9 @@ pub(super) fn decoder() -> Result<zstd::bulk::Decompressor<'static>, Corruption>
     })
 }
 
-fn read_trailer(file: &[u8]) -> Result<usize, Corruption> {
-    let at = file.len().saturating_sub(TRAILER_LEN);
-    let trailer = file.get(at..).unwrap_or_default();
-    let mut reader = Reader::new("segment trailer", trailer);
+fn read_trailer(file: &ReadFile) -> Result<usize, Corruption> {
+    let trailer = file.read("segment trailer", file.len().saturating_sub(TRAILER_LEN)..file.len())?;
+    let mut reader = Reader::new("segment trailer", &trailer);
     let directory = reader.u64("directory")?;
     let magic = reader.u32("magic")?;
     if magic != TRAILER_MAGIC {
@@ -400,7 +412,7 @@ fn read_frame(bytes: &[u8]) -> Result<(StoredFrame<'_>, usize), Corruption> {
 /// The segments of a block in `dir`, and where their columns of timestamps are. A segment that cannot be opened is
 /// reported beside; the others serve.
 pub(super) fn open_all(
-    fs: &dyn Fs,
+    fs: &Arc<dyn Fs>,
     dir: &Path,
 ) -> Result<(Segments, Vec<(PathBuf, Corruption)>), BlockError> {
     let entries = fs.list(dir).map_err(BlockError::io("list", dir))?;
@@ -409,14 +421,14 @@ pub(super) fn open_all(
     let last = entries.iter().filter_map(|entry| names::parse_numbered(&entry.name)).max().unwrap_or(0);
     for number in 1..=last.min(u64::from(u16::MAX)) {
         let path = dir.join(names::numbered(number));
-        let opened = match fs.map(&path) {
-            Ok(bytes) => Segment::open(Mapped(bytes), number, &mut segments.times),
+        let opened = match ReadFile::open(fs, &path) {
+            Ok(file) => Segment::open(file, number, &mut segments.times),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Corruption::new(
                 SECTION,
                 0,
                 CorruptionKind::Rule { rule: "no segment of a block is missing" },
             )),
-            Err(error) => return Err(BlockError::Io { action: "map", path, source: error }),
+            Err(error) => return Err(BlockError::Io { action: "open", path, source: error }),
         };
         segments.all.push(match opened {
             Ok(segment) => Ok(segment),
@@ -440,10 +452,20 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    /// The frame at `place`, checked.
-    pub(super) fn frame(&self, place: FrameRef) -> Result<StoredFrame<'_>, Corruption> {
+    /// The frame of `kind` at `place`, read into `buffer` and checked.
+    pub(super) fn frame<'b>(
+        &self,
+        place: FrameRef,
+        kind: Kind,
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<StoredFrame<'b>, Corruption> {
         let offset = usize::try_from(place.offset()).unwrap_or(usize::MAX);
-        self.segment(place.segment())?.frame(offset)
+        let (frame, _) = self.segment(place.segment())?.frame(offset, buffer)?;
+        if frame.kind == kind {
+            return Ok(frame);
+        }
+        let rule = "a reference leads to its kind of frame";
+        Err(Corruption::new(SECTION, offset, CorruptionKind::Rule { rule }))
     }
 
     /// The segment `number`.

@@ -52,8 +52,16 @@ fn write(fs: &dyn Fs, series: &[Series], segment_bytes: u64) -> Result<PathBuf, 
     Ok(Path::new("data").join(Block::dir_name(ID)))
 }
 
-fn open(fs: &dyn Fs, dir: &Path) -> Result<Block, BlockError> {
-    Block::open(fs, dir, Arc::new(FrameCache::new(1 << 20)))
+fn open(fs: &(impl Fs + Clone + 'static), dir: &Path) -> Result<Block, BlockError> {
+    Block::open(&shared(fs), dir, Arc::new(FrameCache::new(1 << 20)))
+}
+
+fn verify(fs: &(impl Fs + Clone + 'static), dir: &Path) -> Result<Vec<Damage>, BlockError> {
+    super::verify(&shared(fs), dir)
+}
+
+fn shared(fs: &(impl Fs + Clone + 'static)) -> Arc<dyn Fs> {
+    Arc::new(fs.clone())
 }
 
 fn bits(columns: &SampleColumns) -> Vec<(Timestamp, u64)> {
@@ -110,7 +118,7 @@ fn what_is_written_comes_back() {
     assert_eq!((meta.stats.series, meta.stats.samples, meta.stats.chunks), (240, 48_000, 240));
     assert!(meta.range.contains(START) && meta.range.end() > START + 199 * 15_000);
     let cache = Arc::new(FrameCache::new(0));
-    assert_eq!(assert_serves(&Block::open(&fs, &dir, cache).unwrap(), &series, TimeRange::ALL), 0);
+    assert_eq!(assert_serves(&Block::open(&shared(&fs), &dir, cache).unwrap(), &series, TimeRange::ALL), 0);
 }
 
 #[test]
@@ -371,7 +379,7 @@ fn a_cache_keeps_its_bound() {
     let series = fleet(300, 400);
     let dir = write(&fs, &series, u64::MAX).unwrap();
     let cache = Arc::new(FrameCache::new(4 << 20));
-    let block = Block::open(&fs, &dir, Arc::clone(&cache)).unwrap();
+    let block = Block::open(&shared(&fs), &dir, Arc::clone(&cache)).unwrap();
     assert_eq!(assert_serves(&block, &series, TimeRange::ALL), 0);
     assert!(0 < cache.bytes() && cache.bytes() <= 4 << 20, "{}", cache.bytes());
     cache.forget(ID);

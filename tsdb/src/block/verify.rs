@@ -1,19 +1,24 @@
 //! A full check of a block: every checksum, every frame unpacked, every column decoded, and that index, description
 //! and samples tell the same story.
 
+use super::file::IndexFile;
 use super::reader::read_meta;
 use super::segment::{self, FrameRef, HEADER_LEN, Kind, Segments};
-use super::{BlockError, Mapped};
+use super::{BlockError, FrameCache};
 use crate::fs::Fs;
 use crate::names;
 use std::path::{Path, PathBuf};
-use tsdb_core::block::BlockMeta;
+use std::sync::Arc;
+use tsdb_core::block::{BlockId, BlockMeta};
 use tsdb_core::error::CorruptionKind;
 use tsdb_core::pack::{Times, Values};
 use tsdb_core::sample::SampleColumns;
 use tsdb_core::{Corruption, TimeRange};
 use tsdb_index::{ChunkRef, IndexReader};
 use zstd::bulk::Decompressor;
+
+/// Memory for pages of the index, in bytes.
+const CACHE_BYTES: usize = 4 << 20;
 
 /// A damaged part of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,15 +33,17 @@ pub struct Damage {
 ///
 /// # Errors
 /// A file that cannot be read or is of an unknown version.
-pub fn verify(fs: &dyn Fs, dir: &Path) -> Result<Vec<Damage>, BlockError> {
+pub fn verify(fs: &Arc<dyn Fs>, dir: &Path) -> Result<Vec<Damage>, BlockError> {
     let mut found = Vec::new();
-    let meta = note(read_meta(fs, dir), &mut found)?;
+    let meta = note(read_meta(&**fs, dir), &mut found)?;
     let (segments, damaged) = segment::open_all(fs, &dir.join(names::CHUNKS_DIR))?;
     found.extend(damaged.into_iter().map(|(path, what)| Damage { path, what }));
     verify_frames(dir, &segments, &mut found);
     let index_path = dir.join(names::INDEX);
-    let bytes = fs.map(&index_path).map_err(BlockError::io("map", &index_path))?;
-    let opened = IndexReader::open(Mapped(bytes)).and_then(|index| index.check().map(|()| index));
+    let cache = Arc::new(FrameCache::new(CACHE_BYTES));
+    let file =
+        IndexFile::open(fs, &index_path, BlockId(0), cache).map_err(BlockError::io("open", &index_path))?;
+    let opened = IndexReader::open(file).and_then(|index| index.check().map(|()| index));
     let opened = opened.map_err(|damage| BlockError::damaged(&index_path, damage));
     if let Some(index) = note(opened, &mut found)? {
         verify_series(dir, &index, &segments, meta.as_ref(), &mut found);
@@ -61,8 +68,9 @@ fn verify_frames(dir: &Path, segments: &Segments, found: &mut Vec<Damage>) {
     for number in 1..=segments.len() as u64 {
         let Ok(segment) = segments.segment(number) else { continue };
         let mut offset = HEADER_LEN;
+        let mut buffer = Vec::new();
         while offset < segment.frames_end() {
-            match segment.frame_and_end(offset) {
+            match segment.frame(offset, &mut buffer) {
                 Ok((_, end)) => offset = end,
                 Err(what) => {
                     found.push(Damage { path: segment_path(dir, number), what });
@@ -76,7 +84,7 @@ fn verify_frames(dir: &Path, segments: &Segments, found: &mut Vec<Damage>) {
 /// Reads all samples of all series, each frame once.
 fn verify_series(
     dir: &Path,
-    index: &IndexReader<Mapped>,
+    index: &IndexReader<IndexFile>,
     segments: &Segments,
     meta: Option<&BlockMeta>,
     found: &mut Vec<Damage>,
@@ -184,11 +192,8 @@ fn load(
         return Ok(());
     }
     *into = None;
-    let frame = segments.frame(place)?;
-    if frame.kind != kind {
-        let rule = "a reference leads to its kind of frame";
-        return Err(Corruption::new("segment", 0, CorruptionKind::Rule { rule }));
-    }
+    let mut buffer = Vec::new();
+    let frame = segments.frame(place, kind, &mut buffer)?;
     let decoder = match decoder {
         Some(decoder) => decoder,
         none => none.insert(segment::decoder()?),

@@ -119,10 +119,12 @@ impl Engine {
     pub(crate) fn close(&self) -> Result<(), Error> {
         self.stop();
         // Work that is under way ends first; what comes later finds the database closed.
-        let _work = self.work.lock();
+        let mut work = self.work.lock();
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
+        // What cannot be removed now is found past retention again.
+        drop(self.remove_doomed(&mut work));
         self.head.close();
         let synced = self.head.sync();
         drop(self.lock.lock().take());

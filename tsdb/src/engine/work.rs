@@ -7,11 +7,13 @@ use super::cut::{new_id, write_block};
 use super::horizon::Horizon;
 use super::{Engine, Published};
 use crate::Error;
+use crate::block::Block;
 use crate::blocks::OpenBlock;
 use crate::head::Epoch;
 use parking_lot::MutexGuard;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use tsdb_core::block::BlockId;
 use tsdb_core::{TimeRange, Timestamp};
 use tsdb_rollup::plan::{BlockWidth, CutPolicy, HeadSpan, Plan, Policy, plan};
@@ -34,8 +36,8 @@ pub(super) struct Work {
     horizon: Horizon,
     /// Blocks that were past retention in the last round. A horizon that is wrong once deletes nothing.
     expiring: BTreeSet<BlockId>,
-    /// Blocks that are not read any more and still to be removed.
-    doomed: BTreeSet<BlockId>,
+    /// Blocks that no new querier sees, to be removed when the last of the old ones is gone.
+    doomed: BTreeMap<BlockId, Weak<Block>>,
 }
 
 impl Engine {
@@ -204,16 +206,25 @@ impl Engine {
             let before = std::mem::replace(&mut work.expiring, due.collect());
             let twice: BTreeSet<BlockId> = work.expiring.intersection(&before).copied().collect();
             let mut published = self.published.write();
+            let expired = published.blocks.iter().filter(|block| twice.contains(&block.meta().id));
+            work.doomed.extend(expired.map(|block| (block.meta().id, Arc::downgrade(block))));
             published.blocks = twice.iter().fold(published.blocks.clone(), |blocks, id| blocks.without(*id));
-            work.doomed.extend(twice);
         }
+        self.remove_doomed(work)
+    }
+
+    /// Removes the blocks that nobody reads any more.
+    pub(super) fn remove_doomed(&self, work: &mut Work) -> Result<(), Error> {
         let mut outcome = Ok(());
-        work.doomed.retain(|id| match self.place.remove(*id) {
-            Ok(()) => false,
-            Err(error) => {
-                outcome = Err(error);
-                true
+        // Files are not kept open: as long as somebody reads the block, it must stay under its name.
+        work.doomed.retain(|id, block| {
+            if block.strong_count() > 0 {
+                return true;
             }
+            let removed = self.place.remove(*id);
+            let failed = removed.is_err();
+            outcome = std::mem::replace(&mut outcome, Ok(())).and(removed);
+            failed
         });
         outcome
     }

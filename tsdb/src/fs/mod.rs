@@ -10,7 +10,6 @@
 
 mod atomic;
 mod lock;
-mod map;
 mod os;
 #[cfg(feature = "testing")]
 mod sim;
@@ -24,10 +23,6 @@ pub use sim::{Fault, Loss, Op, SimFs};
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-
-/// The bytes of an immutable file: mapped memory, or a copy where the file system has no mappings.
-pub type FileBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
 /// A file open for appending.
 ///
@@ -101,13 +96,6 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// The file cannot be opened or read.
     fn read_at(&self, path: &Path, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// The bytes of `path` without reading them all at once. The file must be fully written and must never change
-    /// again while anyone holds the result; removing its name is no change.
-    ///
-    /// # Errors
-    /// The file cannot be opened or mapped.
-    fn map(&self, path: &Path) -> io::Result<FileBytes>;
-
     /// Length of the file `path` in bytes.
     ///
     /// # Errors
@@ -139,7 +127,7 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// Nothing has changed.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Removes the name of a file; whoever mapped or opened it keeps its bytes.
+    /// Removes the name of a file; whoever has it open keeps its bytes.
     ///
     /// # Errors
     /// The file is still there.
@@ -168,4 +156,12 @@ pub trait Fs: Send + Sync + fmt::Debug {
 /// Is the error a full disk or a used-up quota: a state that passes when space is freed?
 pub fn is_out_of_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// What `read` gives, at the second try if need be: a disk may recover. What fails twice counts as damaged.
+pub(crate) fn twice<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    match read() {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => read(),
+        first => first,
+    }
 }

@@ -2,8 +2,7 @@
 //!
 //! Plain calls of the standard library, nothing cached. This is one of the few places that may rename and remove.
 
-use super::map::map_file;
-use super::{DirEntry, File, FileBytes, FileLock, Fs};
+use super::{DirEntry, File, FileLock, Fs};
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -38,10 +37,6 @@ impl Fs for OsFs {
             }
         }
         Ok(filled)
-    }
-
-    fn map(&self, path: &Path) -> io::Result<FileBytes> {
-        map_file(&fs::File::open(path)?)
     }
 
     fn size(&self, path: &Path) -> io::Result<u64> {

@@ -2,7 +2,7 @@
 //!
 //! A querier is a snapshot: the blocks of its time range and the lower bound of the head that was published with
 //! them, so a sample that moves from the head into a block is seen exactly once. It pins the head (see
-//! [`crate::head`]), and a block that is removed meanwhile keeps its mapped files until the querier is gone.
+//! [`crate::head`]), and a block that expires meanwhile keeps its files until the querier is gone.
 //!
 //! Damage in a block costs its samples, not the query: the answer lacks them, and a warning of the set says so. A
 //! set may learn of damage only when it is read, so its warnings are complete after the last read.

@@ -115,3 +115,83 @@ fn a_flipped_byte_in_the_log_costs_single_records() {
         }
     }
 }
+
+/// Opens the database and reads everything; what was found and what was said to be wrong.
+fn open_and_read(fs: &SimFs) -> Result<(Contents, Vec<String>), tsdb::Error> {
+    let db = open(fs)?;
+    let querier = db.querier(TimeRange::ALL).unwrap();
+    let set = querier.select(&[], &SelectHints::over(TimeRange::ALL)).unwrap();
+    let found = read(&*set);
+    Ok((found, db.stats().warnings))
+}
+
+#[test]
+fn a_read_that_fails_once_costs_nothing() {
+    let (fs, all) = disk();
+    let reads = fs.process_killed();
+    open_and_read(&reads).unwrap();
+    assert!(reads.read_count() > 20);
+    for at in 0..reads.read_count() {
+        let fs = fs.process_killed();
+        fs.fail_reads(at..at + 1);
+        assert_eq!(open_and_read(&fs).unwrap(), (all.clone(), vec![]), "read {at}");
+    }
+}
+
+#[test]
+fn a_read_that_fails_again_costs_what_it_was_to_read_and_is_named() {
+    let (fs, all) = disk();
+    let reads = fs.process_killed();
+    open_and_read(&reads).unwrap();
+    for at in 0..reads.read_count() {
+        let fs = fs.process_killed();
+        fs.fail_reads(at..at + 2);
+        match open_and_read(&fs) {
+            Ok((found, warnings)) => {
+                assert_between(&found, &Contents::new(), &all, &format!("read {at}"));
+                let named = |warning: &String| warning.contains("/data/") || warning.contains("log segment ");
+                assert!(found == all || warnings.iter().any(named), "read {at}: {warnings:?}");
+            }
+            Err(error) => assert!(error.to_string().contains("/data/VERSION"), "read {at}: {error}"),
+        }
+        let fs = fs.process_killed();
+        assert_eq!(open_and_read(&fs).unwrap(), (all.clone(), vec![]), "after read {at}");
+    }
+}
+
+#[test]
+fn bad_sectors_under_an_open_block_are_named_by_file_and_offset() {
+    let (fs, all) = disk();
+    for name in ["chunks", "index"] {
+        let fs = fs.process_killed();
+        let uncached = tsdb::Options { block_cache_bytes: 0, ..options() };
+        let db = tsdb::Db::open_on(std::sync::Arc::new(fs.clone()), DIR, uncached).unwrap();
+        let path = block_files(&fs, name)[0].clone();
+        fs.make_unreadable(&path, 12..4000);
+        let querier = db.querier(TimeRange::ALL).unwrap();
+        let set = querier.select(&[], &SelectHints::over(TimeRange::ALL)).unwrap();
+        let elsewhere = part(&all, TimeRange::new(1000, 9000).unwrap(), |_| true);
+        assert_between(&read(&*set), &elsewhere, &all, name);
+        let [warning] = &set.warnings()[..] else { panic!("{:?}", set.warnings()) };
+        assert!(warning.contains(&path.display().to_string()), "{warning}");
+        assert!(warning.contains("at byte ") && warning.contains("simulated read error"), "{warning}");
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_short_under_an_open_block_is_an_error_and_not_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = tsdb::Db::open(dir.path(), options()).unwrap();
+    append_all(&db, &[(0, 1, 1.5), (1, 1, 2.5)]);
+    db.flush().unwrap();
+    append_all(&db, &[(0, 2000, 3.5)]);
+    let block = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let block = block.into_iter().find(|path| path.join("meta.json").exists()).unwrap();
+    for file in ["chunks/000001", "index"] {
+        std::fs::OpenOptions::new().write(true).open(block.join(file)).unwrap().set_len(20).unwrap();
+    }
+    let querier = db.querier(TimeRange::ALL).unwrap();
+    let set = querier.select(&[], &SelectHints::over(TimeRange::ALL)).unwrap();
+    assert_eq!(read(&*set).values().map(|samples| samples.len()).sum::<usize>(), 1, "that of the head");
+    assert!(set.warnings()[0].contains("ends inside"), "{:?}", set.warnings());
+}

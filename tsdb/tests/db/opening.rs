@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tsdb::fs::{DirEntry, File, FileBytes, FileLock, Fs, SimFs};
+use tsdb::fs::{DirEntry, File, FileLock, Fs, SimFs};
 use tsdb::{Appendable, Db, Durability, Error, ErrorKind, Options, Queryable, TimeRange};
 use tsdb_core::read::ReadError;
 
@@ -151,10 +151,6 @@ impl Fs for ReadOnly {
 
     fn read_at(&self, path: &Path, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read_at(path, offset, buffer)
-    }
-
-    fn map(&self, path: &Path) -> io::Result<FileBytes> {
-        self.0.map(path)
     }
 
     fn size(&self, path: &Path) -> io::Result<u64> {

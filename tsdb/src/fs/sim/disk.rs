@@ -23,6 +23,8 @@ pub(super) struct Disk {
     pub(super) faults: BTreeMap<usize, Fault>,
     pub(super) capacity: Option<u64>,
     pub(super) unreadable: Vec<(PathBuf, Range<u64>)>,
+    pub(super) reads: usize,
+    pub(super) failing_reads: Range<usize>,
     pub(super) locked: HashSet<NodeId>,
 }
 
@@ -80,6 +82,8 @@ impl Disk {
             faults: BTreeMap::new(),
             capacity: None,
             unreadable: Vec::new(),
+            reads: 0,
+            failing_reads: 0..0,
             locked: HashSet::new(),
         }
     }
@@ -238,10 +242,17 @@ impl Disk {
         }
     }
 
+    /// Counts a read; says whether it is one of those that fail.
+    pub(super) fn begin_read(&mut self) -> io::Result<()> {
+        let number = self.reads;
+        self.reads += 1;
+        if self.failing_reads.contains(&number) { Err(unreadable()) } else { Ok(()) }
+    }
+
     pub(super) fn check_readable(&self, path: &Path, asked: Range<u64>) -> io::Result<()> {
         let touches = |bad: &Range<u64>| bad.start < asked.end && asked.start < bad.end;
         if self.unreadable.iter().any(|(bad_path, bad)| bad_path == path && touches(bad)) {
-            return Err(io::Error::other("simulated read error"));
+            return Err(unreadable());
         }
         Ok(())
     }
@@ -449,6 +460,10 @@ impl Write {
             Self::Truncate(len) => data.truncate(*len),
         }
     }
+}
+
+fn unreadable() -> io::Error {
+    io::Error::other("simulated read error")
 }
 
 fn stopped() -> io::Error {

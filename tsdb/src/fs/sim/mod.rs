@@ -13,7 +13,7 @@
 mod disk;
 mod draw;
 
-use super::{DirEntry, File, FileBytes, FileLock, Fs};
+use super::{DirEntry, File, FileLock, Fs};
 use disk::{Disk, NodeId};
 use parking_lot::Mutex;
 use std::fmt;
@@ -111,6 +111,16 @@ impl SimFs {
         self.disk.lock().unreadable.push((path.to_owned(), range));
     }
 
+    /// Makes the reads with the numbers `reads` (from 0, see [`read_count`](Self::read_count)) fail with an I/O error.
+    pub fn fail_reads(&self, reads: Range<usize>) {
+        self.disk.lock().failing_reads = reads;
+    }
+
+    /// Number of reads so far, of whole files and of parts.
+    pub fn read_count(&self) -> usize {
+        self.disk.lock().reads
+    }
+
     /// Calls `hook` before every sync of a file, on the thread that syncs: a sync can be made to take as long as it
     /// pleases a test.
     pub fn before_sync(&self, hook: impl Fn() + Send + Sync + 'static) {
@@ -184,14 +194,16 @@ impl Fs for SimFs {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let disk = self.disk.lock();
+        let mut disk = self.disk.lock();
+        disk.begin_read()?;
         let bytes = disk.bytes(path)?;
         disk.check_readable(path, 0..bytes.len() as u64)?;
         Ok(bytes.to_vec())
     }
 
     fn read_at(&self, path: &Path, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let disk = self.disk.lock();
+        let mut disk = self.disk.lock();
+        disk.begin_read()?;
         let bytes = disk.bytes(path)?;
         let rest = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
         let (source, target) = (rest.iter(), buffer.iter_mut());
@@ -199,10 +211,6 @@ impl Fs for SimFs {
         disk.check_readable(path, offset..offset.saturating_add(count as u64))?;
         target.zip(source).for_each(|(to, from)| *to = *from);
         Ok(count)
-    }
-
-    fn map(&self, path: &Path) -> io::Result<FileBytes> {
-        Ok(Arc::new(self.read(path)?))
     }
 
     fn size(&self, path: &Path) -> io::Result<u64> {
