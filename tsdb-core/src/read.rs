@@ -44,6 +44,12 @@ pub trait Querier: Send + Sync {
     /// # Errors
     /// As for [`select`](Self::select).
     fn label_values(&self, name: &str, matchers: &[Matcher]) -> Result<Vec<String>, ReadError>;
+
+    /// What is missing or doubtful in the names and values told so far, as sentences for people. What a selection
+    /// lacks is said by its set.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The series that a selection found. Shared by threads; all methods may be called in any order, any number of times.

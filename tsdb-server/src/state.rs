@@ -77,8 +77,11 @@ impl Server {
         let tenants =
             Tenants::open(&config.data_dir, config.engine_options())?.with_limit(config.max_tenants);
         let server = Self::new(config, Arc::new(tenants), Arc::new(SystemClock))?;
-        if let TenantPolicy::DefaultTo(tenant) = &server.inner.tenants {
-            server.inner.stores.open(tenant)?;
+        if let TenantPolicy::DefaultTo(tenant) = &server.inner.tenants
+            && let Err(error) = server.inner.stores.open(tenant)
+        {
+            // The other tenants are served; whoever asks for this one is told, and it is tried again.
+            log::error!("the store of the default tenant {tenant} cannot be opened: {error}");
         }
         Ok(server)
     }

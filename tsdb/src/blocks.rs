@@ -9,13 +9,23 @@ use crate::{Error, names};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tsdb_core::Timestamp;
 use tsdb_core::block::{BlockId, BlockMeta};
+use tsdb_core::{TimeRange, Timestamp};
 
 /// Blocks that can be read, in order of time. Changing the list makes a new one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Blocks {
     list: Arc<[OpenBlock]>,
+    aside: Arc<[SetAside]>,
+}
+
+/// A block that could not be opened.
+#[derive(Debug)]
+pub(crate) struct SetAside {
+    /// What is told of it.
+    sentence: String,
+    /// The times of its samples, if its description can be read.
+    range: Option<TimeRange>,
 }
 
 /// A block and its size on disk.
@@ -38,7 +48,7 @@ impl Blocks {
     pub(crate) fn open(place: &BlockPlace) -> Result<(Self, Vec<String>), Error> {
         let entries = place.fs.list(&place.dir).map_err(|e| Error::io("list", &place.dir, e))?;
         let mut warnings = Vec::new();
-        let mut found = Vec::new();
+        let (mut found, mut aside) = (Vec::new(), Vec::new());
         for entry in entries {
             let path = place.dir.join(&entry.name);
             if names::is_temporary(&entry.name) {
@@ -50,15 +60,26 @@ impl Blocks {
                         warnings.extend(damage.map(|what| format!("block {}: {what}", entry.name)));
                         found.push(open);
                     }
-                    Err(error) => warnings.push(format!("block {} is set aside: {error}", entry.name)),
+                    Err(error) => {
+                        let sentence = format!("block {} is set aside: {error}", entry.name);
+                        let range = Block::described(&*place.fs, &path).map(|meta| meta.range);
+                        warnings.push(sentence.clone());
+                        aside.push(SetAside { sentence, range });
+                    }
                 }
             }
         }
-        Ok((Self::sorted(found), warnings))
+        Ok((Self { aside: aside.into(), ..Self::sorted(found) }, warnings))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Block>> {
         self.list.iter().map(|open| &open.block)
+    }
+
+    /// What is told of blocks that could not be opened and may have samples within `range`.
+    pub(crate) fn missing(&self, range: TimeRange) -> impl Iterator<Item = String> {
+        let concerned = move |aside: &&SetAside| aside.range.is_none_or(|held| held.overlaps(&range));
+        self.aside.iter().filter(concerned).map(|aside| aside.sentence.clone())
     }
 
     /// Bytes of all blocks on disk.
@@ -84,17 +105,19 @@ impl Blocks {
 
     /// The list with `block`.
     pub(crate) fn with(&self, block: OpenBlock) -> Self {
-        Self::sorted(self.list.iter().cloned().chain([block]).collect())
+        let all = self.list.iter().cloned().chain([block]).collect();
+        Self { aside: Arc::clone(&self.aside), ..Self::sorted(all) }
     }
 
     /// The list without the block `id`.
     pub(crate) fn without(&self, id: BlockId) -> Self {
-        Self { list: self.list.iter().filter(|open| open.block.meta().id != id).cloned().collect() }
+        let rest = self.list.iter().filter(|open| open.block.meta().id != id).cloned().collect();
+        Self { list: rest, aside: Arc::clone(&self.aside) }
     }
 
     fn sorted(mut blocks: Vec<OpenBlock>) -> Self {
         blocks.sort_by_key(|open| (open.block.meta().range, open.block.meta().id));
-        Self { list: blocks.into() }
+        Self { list: blocks.into(), aside: Arc::default() }
     }
 }
 

@@ -45,21 +45,27 @@ async fn list(
     let (range, limit) = (time_range(&params)?, params.limit("limit")?);
     let asked = server.clone();
     let work = move |out: &mut Outlet| {
-        let mut found = BTreeSet::new();
+        let (mut found, mut warnings) = (BTreeSet::new(), Vec::new());
         if let (Some(range), Some(store)) = (range, asked.existing_store(&tenant)?) {
             let querier = store.querier(range)?;
             for matchers in &selectors {
                 found.extend(read(querier.as_ref(), matchers)?);
             }
+            warnings = querier.warnings();
         }
-        write_list(found, limit, out)
+        write_list(found, limit, warnings, out)
     };
     server.run_answer(work).await
 }
 
-fn write_list(found: BTreeSet<String>, limit: Option<usize>, out: &mut Outlet) -> Result<(), Stop> {
+fn write_list(
+    found: BTreeSet<String>,
+    limit: Option<usize>,
+    warnings: Vec<String>,
+    out: &mut Outlet,
+) -> Result<(), Stop> {
     let kept = limit.unwrap_or(found.len());
-    let warnings = truncation(Vec::new(), kept < found.len());
+    let warnings = truncation(warnings, kept < found.len());
     let write = |text: String, out: &mut Vec<u8>| write_json_string(&text, out);
     response::success_list(found.into_iter().take(kept), write, &warnings, out)
 }

@@ -81,6 +81,11 @@ impl Block {
         meta::parse_dir_name(name)
     }
 
+    /// What the block in `dir` says of itself, if that can be read.
+    pub(crate) fn described(fs: &dyn Fs, dir: &Path) -> Option<BlockMeta> {
+        read_meta(fs, dir).ok()
+    }
+
     /// What the block says of itself.
     pub fn meta(&self) -> &BlockMeta {
         &self.meta

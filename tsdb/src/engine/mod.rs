@@ -69,7 +69,7 @@ impl Engine {
             published: RwLock::new(Published { blocks, head_from }),
             work: Mutex::default(),
             blocks_cut: AtomicU64::new(0),
-            damage: Arc::default(),
+            damage: Arc::new(DamageLog::after(open_warnings.clone())),
             trouble: Mutex::default(),
             open_warnings,
             lock: Mutex::new(Some(lock)),
@@ -88,7 +88,7 @@ impl Engine {
         let pin = Arc::new(self.head.pin());
         let Published { blocks, head_from } = self.published.read().clone();
         let (head, damage) = (Arc::clone(&self.head), Arc::clone(&self.damage));
-        Ok(Box::new(DbQuerier { head, pin, blocks, head_from, range, damage }))
+        Ok(Box::new(DbQuerier { head, pin, blocks, head_from, range, damage, met: DamageLog::default() }))
     }
 
     pub(crate) fn exemplars(

@@ -15,6 +15,8 @@ pub(super) struct MergedSet {
     /// Damage that this set met.
     met: DamageLog,
     log: Arc<DamageLog>,
+    /// What was known to be missing before.
+    missing: Vec<String>,
 }
 
 /// A series and the first and last of its links.
@@ -41,6 +43,7 @@ impl MergedSet {
             links: Vec::new(),
             met: DamageLog::default(),
             log,
+            missing: Vec::new(),
         };
         damage.iter().for_each(|error| set.note(error));
         let mut known: HashTable<usize> = HashTable::new();
@@ -53,9 +56,15 @@ impl MergedSet {
         set
     }
 
+    /// Says also what was known to be missing before anything was read.
+    pub(super) fn lacking(mut self, missing: Vec<String>) -> Self {
+        self.missing = missing;
+        self
+    }
+
     fn note(&self, error: &ReadError) {
         self.met.note(error);
-        self.log.note(error);
+        self.log.note_and_tell(error);
     }
 
     fn add(&mut self, known: &mut HashTable<usize>, labels: Labels, source: usize, index: usize) {
@@ -128,7 +137,7 @@ impl SeriesSet for MergedSet {
 
     fn warnings(&self) -> Vec<String> {
         let sources = self.sources.iter().flat_map(|source| source.warnings());
-        sources.chain(self.met.sentences()).collect()
+        sources.chain(self.missing.iter().cloned()).chain(self.met.sentences()).collect()
     }
 }
 

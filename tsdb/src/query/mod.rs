@@ -35,6 +35,8 @@ pub(crate) struct DbQuerier {
     pub(crate) range: TimeRange,
     /// What the whole database knows of damage.
     pub(crate) damage: Arc<DamageLog>,
+    /// Damage that cost names or values of this view.
+    pub(crate) met: DamageLog,
 }
 
 impl DbQuerier {
@@ -59,7 +61,10 @@ impl DbQuerier {
         for block in self.blocks(self.range) {
             match of_block(block) {
                 Ok(found) => strings.extend(found),
-                Err(error) => self.damage.note(&error),
+                Err(error) => {
+                    self.met.note(&error);
+                    self.damage.note_and_tell(&error);
+                }
             }
         }
         strings.extend(self.head_range(self.range).map(of_head).unwrap_or_default());
@@ -71,7 +76,9 @@ impl Querier for DbQuerier {
     fn select(&self, matchers: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, ReadError> {
         let mut sources: Vec<Box<dyn SeriesSet>> = Vec::new();
         let mut damage = Vec::new();
+        let mut missing = Vec::new();
         if let Some(range) = hints.range.intersect(&self.range) {
+            missing.extend(self.blocks.missing(range));
             for block in self.blocks(range) {
                 match block.select(matchers, range, &mut damage) {
                     Ok(series) if series.is_empty() => {}
@@ -85,12 +92,12 @@ impl Querier for DbQuerier {
         if let Some(range) = self.head_range(hints.range) {
             let series = self.head.memory().select(matchers, range);
             let set = HeadSet { head: Arc::clone(&self.head), pin: Arc::clone(&self.pin), range, series };
-            if sources.is_empty() && damage.is_empty() {
+            if sources.is_empty() && damage.is_empty() && missing.is_empty() {
                 return Ok(Box::new(set));
             }
             sources.push(Box::new(set));
         }
-        Ok(Box::new(MergedSet::new(sources, damage, Arc::clone(&self.damage))))
+        Ok(Box::new(MergedSet::new(sources, damage, Arc::clone(&self.damage)).lacking(missing)))
     }
 
     fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
@@ -102,5 +109,9 @@ impl Querier for DbQuerier {
         let memory = self.head.memory();
         let of_head = |range| memory.label_values(name, matchers, range);
         Ok(self.collect(|block| block.label_values(name, matchers), of_head))
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.blocks.missing(self.range).chain(self.met.sentences()).collect()
     }
 }

@@ -80,7 +80,15 @@ fn a_block_without_an_index_is_set_aside_and_stays() {
     let files = fs.files().len();
     fs.remove_file(&index).unwrap();
     let db = open(&fs).unwrap();
-    assert!(db.stats().warnings[0].contains("is set aside"), "{:?}", db.stats().warnings);
+    let [warning] = &db.stats().warnings[..] else { panic!("{:?}", db.stats().warnings) };
+    assert!(warning.contains("is set aside"), "{warning}");
+    // Answers that lack its samples say so; those about other times do not.
+    for (range, lacks) in [(TimeRange::ALL, true), (TimeRange::new(0, 999).unwrap(), false)] {
+        let querier = db.querier(range).unwrap();
+        let set = querier.select(&[], &SelectHints::over(range)).unwrap();
+        let said: &[String] = if lacks { &[warning.clone()] } else { &[] };
+        assert_eq!((&set.warnings()[..], &querier.warnings()[..]), (said, said));
+    }
     let gone = TimeRange::new(1000, 1999).unwrap();
     let expected: Contents = all
         .into_iter()
@@ -194,4 +202,38 @@ fn a_file_that_is_cut_short_under_an_open_block_is_an_error_and_not_the_end() {
     let set = querier.select(&[], &SelectHints::over(TimeRange::ALL)).unwrap();
     assert_eq!(read(&*set).values().map(|samples| samples.len()).sum::<usize>(), 1, "that of the head");
     assert!(set.warnings()[0].contains("ends inside"), "{:?}", set.warnings());
+}
+
+#[test]
+fn names_and_values_that_are_missing_are_told() {
+    let (fs, _) = disk();
+    let uncached = tsdb::Options { block_cache_bytes: 0, ..options() };
+    let db = tsdb::Db::open_on(std::sync::Arc::new(fs.clone()), DIR, uncached).unwrap();
+    let index = block_files(&fs, "index")[0].clone();
+    let querier = db.querier(TimeRange::ALL).unwrap();
+    let whole = querier.label_values("series", &[]).unwrap();
+    assert_eq!((whole.len(), querier.warnings()), (5, vec![]));
+    fs.flip(&index, 14, 0xff).unwrap();
+    for _ in 0..3 {
+        let querier = db.querier(TimeRange::ALL).unwrap();
+        assert_eq!(querier.label_values("series", &[]).unwrap(), whole, "the others have them too");
+        let [warning] = &querier.warnings()[..] else { panic!("{:?}", querier.warnings()) };
+        assert!(warning.contains(&index.display().to_string()), "{warning}");
+    }
+    assert_eq!(db.stats().warnings.len(), 1, "once a file: {:?}", db.stats().warnings);
+}
+
+#[test]
+fn a_file_with_many_damaged_places_is_counted_once() {
+    let (fs, _) = disk();
+    let db = open(&fs).unwrap();
+    for chunks in block_files(&fs, "chunks") {
+        let mut bytes = fs.read(&chunks).unwrap();
+        bytes.iter_mut().skip(12).for_each(|byte| *byte ^= 0x55);
+        fs.overwrite(&chunks, &bytes).unwrap();
+    }
+    for _ in 0..3 {
+        contents(&db);
+    }
+    assert_eq!(db.stats().warnings.len(), 2, "{:?}", db.stats().warnings);
 }
