@@ -45,7 +45,7 @@ impl Adaptive {
     }
 
     /// Skips a prefix of at most three bits and reads a number; zeros behind the end of the input.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(&mut self, prefix_bits: u32, bits: &mut BitReader<'_>) -> u64 {
         let parameter = self.parameter();
         let window = bits.peek() >> prefix_bits;

@@ -86,7 +86,7 @@ impl Grid {
 }
 
 /// A grid whose times are moved, or all replaced by one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct View {
     grid: Grid,
     at: Option<Timestamp>,

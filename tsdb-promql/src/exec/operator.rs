@@ -7,6 +7,7 @@
 
 use super::context::Context;
 use super::points::{Histogram, Histograms, Rows};
+use super::select::LastWindows;
 use crate::failure::QueryError;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -101,6 +102,8 @@ pub(super) type Operator<'c> = Box<dyn VectorOp + 'c>;
 pub(super) struct Scratch {
     rows: Vec<Vec<f64>>,
     columns: Vec<SampleColumns>,
+    /// The windows of the series before it.
+    pub(super) last_windows: LastWindows,
     /// Bounds of the windows of the series at hand.
     pub(super) windows: Vec<(usize, usize)>,
     /// Positions within the series at hand.

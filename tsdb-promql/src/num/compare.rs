@@ -1,10 +1,16 @@
-//! Orders of floats that say where NaN stands. All are total; NaNs of any payload are equal, and so are 0 and -0.
+//! Orders of floats that say where NaN stands. All are total; but for the one that is exact, NaNs of any payload are
+//! equal, and so are 0 and -0.
 
 use std::cmp::Ordering;
 
 /// Ascending, NaN before everything.
-pub(crate) fn ascending_nan_first(a: &f64, b: &f64) -> Ordering {
+fn ascending_nan_first(a: &f64, b: &f64) -> Ordering {
     a.partial_cmp(b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))
+}
+
+/// Ascending, NaN before everything, and only equal bits are equal: so there is one order of any values.
+pub(crate) fn ascending_exactly(a: &f64, b: &f64) -> Ordering {
+    ascending_nan_first(a, b).then_with(|| a.total_cmp(b))
 }
 
 /// Ascending, NaN behind everything.

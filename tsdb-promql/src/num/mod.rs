@@ -15,12 +15,12 @@ mod regression;
 mod smoothing;
 
 pub(crate) use buckets::{Bucket, MonotonicityFix, bucket_fraction, bucket_quantile};
-pub(crate) use compare::{ascending_nan_first, ascending_nan_last, descending_nan_last};
+pub(crate) use compare::{ascending_exactly, ascending_nan_last, descending_nan_last};
 pub(crate) use extrapolate::{Extrapolation, RateWindow};
 pub(crate) use interpolate::interpolate;
 pub(crate) use kahan::{KahanSum, sums_side_by_side};
 pub(crate) use mean::{MeanAccumulator, VarianceAccumulator, windowed_variance};
 pub(crate) use natural::compare_natural;
-pub(crate) use quantile::{median_absolute_deviation, quantile};
+pub(crate) use quantile::{median_absolute_deviation, quantile, quantile_of_ordered};
 pub(crate) use regression::linear_regression;
 pub(crate) use smoothing::double_exponential_smoothing;

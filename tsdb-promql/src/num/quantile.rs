@@ -1,12 +1,20 @@
 //! Quantiles of unordered values, with linear interpolation between neighbours.
 
-use super::ascending_nan_first;
+use super::ascending_exactly;
 
 /// The `q`-quantile of `values`, which this puts in order with NaN first.
 ///
 /// NaN of no values or of a NaN `q`, minus infinity below 0, plus infinity above 1. Source: Prometheus
 /// `promql/quantile.go`.
 pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
+    if (0.0..=1.0).contains(&q) {
+        values.sort_unstable_by(ascending_exactly);
+    }
+    quantile_of_ordered(q, values)
+}
+
+/// As [`quantile`], of values that are in order, NaN first.
+pub(crate) fn quantile_of_ordered(q: f64, values: &[f64]) -> f64 {
     if values.is_empty() || q.is_nan() {
         return f64::NAN;
     }
@@ -16,7 +24,6 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if q > 1.0 {
         return f64::INFINITY;
     }
-    values.sort_unstable_by(ascending_nan_first);
     let last = (values.len() - 1) as f64;
     let rank = q * last;
     let lower = rank.floor().max(0.0);

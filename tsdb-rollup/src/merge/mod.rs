@@ -6,5 +6,5 @@
 mod samples;
 mod series;
 
-pub use samples::samples;
+pub use samples::{add, samples};
 pub use series::{Joined, SeriesMerger};

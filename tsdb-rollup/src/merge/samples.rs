@@ -33,6 +33,24 @@ pub fn samples<S: Borrow<SampleColumns>>(sources: &[S], into: &mut SampleColumns
     }
 }
 
+/// Adds the samples of `later` to those of `into`; at equal timestamps, `later` is believed.
+///
+/// Both must be in order of time.
+pub fn add(later: &SampleColumns, into: &mut SampleColumns) {
+    let follows = match (into.timestamps.last(), later.timestamps.first()) {
+        (Some(last), Some(first)) => last < first,
+        _ => true,
+    };
+    let numbers_alone = [&*into, later].iter().all(|all| all.histograms.is_empty() && all.starts.is_empty());
+    if follows && numbers_alone {
+        into.timestamps.extend_from_slice(&later.timestamps);
+        into.values.extend_from_slice(&later.values);
+    } else {
+        let earlier = std::mem::take(into);
+        samples(&[&earlier, later], into);
+    }
+}
+
 fn interleave(cursors: Vec<Cursor<'_>>, into: &mut SampleColumns) {
     let mut heap: BinaryHeap<Reverse<Cursor<'_>>> = cursors.into_iter().map(Reverse).collect();
     while let Some(Reverse(first)) = heap.pop() {
@@ -89,8 +107,8 @@ impl<'a> Cursor<'a> {
             into.histograms.resize(into.timestamps.len(), None);
             into.histograms.extend(self.histograms.iter().take(count).cloned());
         }
-        into.timestamps.extend(self.timestamps.iter().take(count));
-        into.values.extend(self.values.iter().take(count));
+        into.timestamps.extend_from_slice(self.timestamps.get(..count).unwrap_or(self.timestamps));
+        into.values.extend_from_slice(self.values.get(..count).unwrap_or(self.values));
         if !into.histograms.is_empty() {
             into.histograms.resize(into.timestamps.len(), None);
         }
@@ -208,6 +226,9 @@ mod tests {
                 into.timestamps.iter().copied().zip(into.values.iter().map(|v| v.to_bits())).collect();
             prop_assert_eq!(result, model.into_iter().collect::<Vec<_>>());
             prop_assert_eq!(into.timestamps.len(), into.values.len());
+            let mut added = SampleColumns::new();
+            inputs.iter().for_each(|input| add(input, &mut added));
+            prop_assert_eq!(format!("{added:?}"), format!("{into:?}"));
         }
     }
 }

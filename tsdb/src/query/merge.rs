@@ -87,19 +87,20 @@ impl MergedSet {
         }
     }
 
-    /// What each source has of a series, but for damaged ones.
-    fn parts(&self, index: usize) -> Vec<SampleColumns> {
-        let mut parts = Vec::new();
+    /// Replaces `into` by what the sources have of a series, but for damaged ones.
+    fn join(&self, index: usize, into: &mut SampleColumns) {
+        into.clear();
+        let mut part = SampleColumns::new();
         let mut next = self.series.get(index).map(|joined| joined.first);
         while let Some(link) = next.and_then(|link| self.links.get(link)) {
-            let mut part = SampleColumns::new();
             match self.sources.get(link.source).map(|source| source.read(link.index, &mut part)) {
                 Some(Err(error)) => self.note(&error),
-                _ => parts.push(part),
+                // Where there is nothing yet, the columns change hands.
+                _ if into.is_empty() => std::mem::swap(into, &mut part),
+                _ => merge::add(&part, into),
             }
             next = link.next;
         }
-        parts
     }
 
     /// The only source of a series that has but one.
@@ -120,7 +121,7 @@ impl SeriesSet for MergedSet {
 
     fn read(&self, index: usize, into: &mut SampleColumns) -> Result<(), ReadError> {
         match self.only_source(index) {
-            None => merge::samples(&self.parts(index), into),
+            None => self.join(index, into),
             Some((source, index)) => {
                 if let Err(error) = source.read(index, into) {
                     into.clear();

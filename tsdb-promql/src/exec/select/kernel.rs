@@ -6,11 +6,11 @@
 use super::super::grid::View;
 use super::super::operator::{ABSENT, Scratch, as_point};
 use super::super::scalar::Steps;
-use super::slide::{find_pairs, with_extremes, with_pairs};
+use super::slide::{find_pairs, sums_are_exact, with_exact_sums, with_extremes, with_ordered, with_pairs};
 use crate::failure::QueryError;
 use crate::num::{
     Extrapolation, KahanSum, MeanAccumulator, RateWindow, double_exponential_smoothing, linear_regression,
-    median_absolute_deviation, quantile, sums_side_by_side, windowed_variance,
+    median_absolute_deviation, quantile_of_ordered, sums_side_by_side, windowed_variance,
 };
 use crate::plan::RangeFn;
 use tsdb_core::Timestamp;
@@ -61,7 +61,12 @@ pub(super) fn apply(
         RangeFn::Min | RangeFn::Max | RangeFn::MinTime | RangeFn::MaxTime => {
             extreme(function, input, scratch, out);
         }
-        RangeFn::Quantile | RangeFn::Mad => ordered(function, input, scratch, out),
+        RangeFn::Quantile => {
+            let Scratch { windows, ordered, .. } = scratch;
+            let result = |step, ordered: &[f64]| as_point(quantile_of_ordered(input.param(0, step), ordered));
+            with_ordered(input.values, windows, ordered, out, result);
+        }
+        RangeFn::Mad => deviation(input, scratch, out),
         RangeFn::Smooth => smooth(input, scratch, out)?,
         _ => plain(function, input, &scratch.windows, out),
     }
@@ -123,6 +128,10 @@ fn summed(
     of_sum: impl Fn(KahanSum, f64) -> f64,
     alone: impl Fn(&[f64]) -> f64,
 ) {
+    if sums_are_exact(input.values) {
+        let exact = |sum, count| of_sum(KahanSum::starting_at(sum), count);
+        return with_exact_sums(input.values, windows, out, exact);
+    }
     for (windows, slots) in windows.chunks(LANES).zip(out.chunks_mut(LANES)) {
         let len = |(start, end): &(usize, usize)| end.saturating_sub(*start);
         let common = windows.iter().map(len).min().unwrap_or(0);
@@ -245,15 +254,12 @@ fn extreme(function: RangeFn, input: &KernelInput<'_>, scratch: &mut Scratch, ou
     }
 }
 
-fn ordered(function: RangeFn, input: &KernelInput<'_>, scratch: &mut Scratch, out: &mut [f64]) {
+fn deviation(input: &KernelInput<'_>, scratch: &mut Scratch, out: &mut [f64]) {
     let Scratch { windows, ordered, .. } = scratch;
-    each(input, windows, out, |step, _, values| {
+    each(input, windows, out, |_, _, values| {
         ordered.clear();
         ordered.extend_from_slice(values);
-        Some(as_point(match function {
-            RangeFn::Mad => median_absolute_deviation(ordered),
-            _ => quantile(input.param(0, step), ordered),
-        }))
+        Some(as_point(median_absolute_deviation(ordered)))
     });
 }
 

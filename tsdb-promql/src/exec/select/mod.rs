@@ -17,3 +17,4 @@ pub(super) use extended::cut_to_window;
 pub(super) use instant::{InstantOp, Reading};
 pub(super) use range::{OverRangeOp, RangeSource, absent_over_time};
 pub(super) use smoothed::SmoothedOp;
+pub(super) use window::LastWindows;

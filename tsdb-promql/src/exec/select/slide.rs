@@ -1,14 +1,19 @@
 //! Kernels whose cost does not depend on the length of the windows.
 //!
-//! Only where the result is exact: counts of integers, positions, and picks of a sample. Sums of floats are not
-//! among them, because their last bit depends on where they begin.
+//! Only where the result is exact: counts of integers, positions, picks of a sample, and sums of integers. Sums of
+//! other floats are not among them, because their last bit depends on where they begin.
 
 use super::super::operator::ABSENT;
+use crate::num::ascending_exactly;
 use std::collections::VecDeque;
 
 /// Positions `i` at which `holds(values[i - 1], values[i])`.
 pub(super) fn find_pairs(values: &[f64], positions: &mut Vec<usize>, holds: impl Fn(f64, f64) -> bool) {
     positions.clear();
+    // Mostly there are none, and without an early end the loop looks at several at once.
+    if !values.array_windows().fold(false, |any, [a, b]| any | holds(*a, *b)) {
+        return;
+    }
     let pairs = values.array_windows().enumerate();
     positions.extend(pairs.filter(|(_, [a, b])| holds(*a, *b)).map(|(index, _)| index + 1));
 }
@@ -77,5 +82,74 @@ pub(super) fn with_extremes(
             Some(index) => result(*index),
             None => result(end - 1),
         };
+    }
+}
+
+/// 1.5 * 2^52: adding it to a number below 2^51 rounds that to an integer.
+const ROUNDS: f64 = 6_755_399_441_055_744.0;
+
+/// Are all sums of `values`, of any part of them in any order, exact? So they are if all are integers whose sums stay
+/// below 2^51.
+pub(super) fn sums_are_exact(values: &[f64]) -> bool {
+    let bound = (1_u64 << 51) as f64 / values.len().max(1) as f64;
+    let is_small_integer = |value: f64| (value.abs() < bound) & ((value + ROUNDS) - ROUNDS == value);
+    values.iter().fold(true, |all, value| all & is_small_integer(*value))
+}
+
+/// For each window, calls `result` with the sum of its values, all sums of which are exact, and their number. Empty
+/// windows are absent.
+pub(super) fn with_exact_sums(
+    values: &[f64],
+    windows: &[(usize, usize)],
+    out: &mut [f64],
+    result: impl Fn(f64, f64) -> f64,
+) {
+    let (mut first, mut last, mut sum) = (0usize, 0usize, 0.0);
+    let total = |start: usize, end: usize| values.get(start..end).unwrap_or(&[]).iter().sum::<f64>();
+    for ((start, end), slot) in windows.iter().zip(out) {
+        if *start >= last {
+            (first, last, sum) = (*start, *start, 0.0);
+        }
+        sum += total(last, *end) - total(first, *start);
+        (first, last) = (*start, *end);
+        // Adding zero makes a positive zero of a negative one, as a sum that begins at zero is.
+        *slot = if start >= end { ABSENT } else { result(sum + 0.0, (end - start) as f64) };
+    }
+}
+
+/// For each window that is not empty, calls `result` with its step and its values in ascending order, NaN first.
+///
+/// The values are kept in order from window to window, so each costs a search and a move when it comes and when it
+/// goes.
+pub(super) fn with_ordered(
+    values: &[f64],
+    windows: &[(usize, usize)],
+    ordered: &mut Vec<f64>,
+    out: &mut [f64],
+    result: impl Fn(usize, &[f64]) -> f64,
+) {
+    ordered.clear();
+    let (mut first, mut last) = (0usize, 0usize);
+    for (step, ((start, end), slot)) in windows.iter().zip(out).enumerate() {
+        let stays = last.saturating_sub(*start);
+        let moves = (start - first.min(*start)) + end.saturating_sub(last);
+        if moves >= stays {
+            ordered.clear();
+            ordered.extend_from_slice(values.get(*start..*end).unwrap_or(&[]));
+            ordered.sort_unstable_by(ascending_exactly);
+        } else {
+            for gone in values.get(first..*start).unwrap_or(&[]) {
+                let place = ordered.partition_point(|value| ascending_exactly(value, gone).is_lt());
+                if place < ordered.len() {
+                    ordered.remove(place);
+                }
+            }
+            for come in values.get(last..*end).unwrap_or(&[]) {
+                let place = ordered.partition_point(|value| ascending_exactly(value, come).is_lt());
+                ordered.insert(place, *come);
+            }
+        }
+        (first, last) = (*start, *end);
+        *slot = if start >= end { ABSENT } else { result(step, ordered) };
     }
 }

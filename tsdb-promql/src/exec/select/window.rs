@@ -29,6 +29,34 @@ pub(super) fn find_windows(
     }
 }
 
+/// The windows found last and what they were found for: series of one scrape have the same timestamps, and comparing
+/// those is cheaper than finding the windows again.
+#[derive(Debug, Default)]
+pub(in super::super) struct LastWindows {
+    asked: Option<(View, i64)>,
+    timestamps: Vec<Timestamp>,
+    windows: Vec<(usize, usize)>,
+}
+
+impl LastWindows {
+    /// As [`find_windows`].
+    pub(super) fn find(
+        &mut self,
+        timestamps: &[Timestamp],
+        view: View,
+        range_ms: i64,
+        windows: &mut Vec<(usize, usize)>,
+    ) {
+        if self.asked != Some((view, range_ms)) || self.timestamps != timestamps {
+            find_windows(timestamps, view, range_ms, &mut self.windows);
+            self.timestamps.clear();
+            self.timestamps.extend_from_slice(timestamps);
+            self.asked = Some((view, range_ms));
+        }
+        windows.clone_from(&self.windows);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::grid::Grid;
@@ -53,6 +81,18 @@ mod tests {
     fn a_fixed_window_is_the_same_at_all_steps() {
         let grid = Grid::range(20, 40, 10, 100).unwrap().unwrap();
         assert_eq!(windows(&[10, 20, 30], grid.seen_through(Some(30), 0), 10), [(2, 3); 3]);
+    }
+
+    #[test]
+    fn windows_found_before_are_those_of_other_timestamps_only() {
+        let view = Grid::range(20, 40, 10, 100).unwrap().unwrap().seen_through(None, 0);
+        let (mut last, mut found) = (LastWindows::default(), Vec::new());
+        for (timestamps, range) in
+            [([10, 20, 30], 10), ([10, 20, 30], 10), ([10, 20, 30], 20), ([5, 25, 35], 20)]
+        {
+            last.find(&timestamps, view, range, &mut found);
+            assert_eq!(found, windows(&timestamps, view, range));
+        }
     }
 
     proptest! {

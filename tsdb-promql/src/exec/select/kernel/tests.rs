@@ -146,7 +146,11 @@ fn value() -> impl Strategy<Value = f64> {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let samples = proptest::collection::vec((1..40i64, value()), 0..60);
+    let integer = (-50..50i32).prop_map(f64::from);
+    let samples = prop_oneof![
+        proptest::collection::vec((1..40i64, value()), 0..60),
+        proptest::collection::vec((1..40i64, integer), 0..60),
+    ];
     (samples, -100..200i64, 1..120i64, 1..600i64).prop_map(|(samples, start, step, range_ms)| {
         let mut time = 0;
         let (timestamps, values) = samples
