@@ -33,6 +33,12 @@ pub trait Querier: Send + Sync {
     /// in [`SeriesSet::warnings`].
     fn select(&self, matchers: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, ReadError>;
 
+    /// May native histograms be among the samples? `false` only if there are certainly none: readers then leave out
+    /// what only histograms would make them do.
+    fn may_hold_histograms(&self) -> bool {
+        true
+    }
+
     /// Names of the labels of all series that satisfy `matchers` (of all series if there are none), sorted, unique.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! What a query wants to tell besides its result: warnings and infos, each with a position.
 //!
 //! Annotations never stop a query. Their texts are those of Prometheus, because people and tools match on them.
-//! Equal texts are kept once: the position of the latest is shown.
+//! Equal texts are kept once: the last of their positions is shown.
 
 use crate::ast::{format_number, quote};
 use crate::span::Span;
@@ -335,6 +335,15 @@ impl Annotations {
         }
     }
 
+    /// The annotations as they would be of an equal text that begins at `to` instead of `from`.
+    pub(crate) fn moved(&self, from: u32, to: u32) -> Self {
+        let at = |offset: u32| offset.wrapping_sub(from).wrapping_add(to);
+        let moved = |(text, annotation, span): &(String, Annotation, Span)| {
+            (text.clone(), annotation.clone(), Span::new(at(span.start), at(span.end)))
+        };
+        Self { entries: self.entries.iter().map(moved).collect() }
+    }
+
     fn insert(&mut self, text: String, mut annotation: Annotation, span: Span) {
         match self.entries.iter_mut().find(|(known, ..)| *known == text) {
             None => self.entries.push((text, annotation, span)),
@@ -345,7 +354,7 @@ impl Annotations {
                     new.absorb(old);
                 }
                 *known = annotation;
-                *place = span;
+                *place = span.max(*place);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Instant and range queries: the only public verbs of the crate.
 
 use crate::ast::Expr;
+use crate::explanation::Explanation;
 use crate::failure::QueryError;
 use crate::options::{EngineOptions, QueryParams};
 use crate::value::QueryResult;
@@ -69,6 +70,21 @@ impl Engine {
     ) -> Result<QueryResult, QueryError> {
         let expr = crate::check::parse(query, &self.options.parse)?;
         self.evaluate(source, &expr, params)
+    }
+
+    /// The plan of `query` and what it would cost. Series are looked up, nothing is read or computed; the limits on
+    /// estimates do not apply.
+    ///
+    /// # Errors
+    /// Every [`QueryError`] that the query itself and the selection of its series may have.
+    pub fn explain(
+        &self,
+        source: &dyn Queryable,
+        query: &str,
+        params: &QueryParams,
+    ) -> Result<Explanation, QueryError> {
+        let expr = crate::check::parse(query, &self.options.parse)?;
+        crate::exec::explain(&self.options, source, &expr, params)
     }
 
     /// Evaluates an expression that was parsed and checked at the times of `params`.

@@ -1,7 +1,9 @@
 //! Why a query has no answer.
 
+use crate::ast::format_duration;
 use crate::error::ParseError;
 use crate::span::Span;
+use core::fmt;
 use tsdb_core::read::ReadError;
 
 /// Why a query has no answer. [`kind`](Self::kind) sorts the reasons into what a caller reacts to.
@@ -30,6 +32,14 @@ pub enum QueryError {
         start: i64,
         /// Last evaluation time, ms.
         end: i64,
+    },
+    /// More time between start and end than one query may have.
+    #[error("the query spans {}, max_range allows {}", period(*range_ms), period(*limit_ms))]
+    RangeTooLong {
+        /// Time between start and end, ms.
+        range_ms: u64,
+        /// The time allowed, ms.
+        limit_ms: u64,
     },
     /// More steps than one query may have.
     #[error(
@@ -65,6 +75,23 @@ pub enum QueryError {
         /// Samples allowed.
         limit: u64,
     },
+    /// The estimate of what the query would take exceeds a limit; nothing was read.
+    #[error(
+        "the query is estimated to take {estimated} {what}, {name} allows {limit}; {of_selector} of them for {selector}",
+        name = what.name()
+    )]
+    TooCostly {
+        /// What there is too much of.
+        what: CostLimit,
+        /// The estimate for the whole query.
+        estimated: u64,
+        /// How many are allowed.
+        limit: u64,
+        /// The selector with the largest share.
+        selector: String,
+        /// Its share.
+        of_selector: u64,
+    },
     /// The time for the query is over.
     #[error("query timed out in expression evaluation after {limit_ms} ms")]
     Timeout {
@@ -77,6 +104,43 @@ pub enum QueryError {
     /// Storage could not be read.
     #[error("expanding series: {0}")]
     Storage(#[from] ReadError),
+}
+
+/// A limit on what a query is estimated to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CostLimit {
+    /// Series selected.
+    Series,
+    /// Samples read.
+    Samples,
+    /// Points computed from them.
+    Points,
+    /// Memory of samples and points.
+    Bytes,
+}
+
+impl CostLimit {
+    /// The name of the limit among the [options](crate::EngineOptions).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Series => "max_series",
+            Self::Samples => "max_estimated_samples",
+            Self::Points => "max_estimated_points",
+            Self::Bytes => "max_estimated_bytes",
+        }
+    }
+}
+
+impl fmt::Display for CostLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Series => "series",
+            Self::Samples => "samples",
+            Self::Points => "points",
+            Self::Bytes => "bytes",
+        })
+    }
 }
 
 /// Classes of reasons.
@@ -105,8 +169,11 @@ impl QueryError {
             | Self::RangeType { .. }
             | Self::BadStep { .. }
             | Self::EndBeforeStart { .. }
+            | Self::RangeTooLong { .. }
             | Self::TooManyPoints { .. } => QueryErrorKind::BadData,
-            Self::Execution { .. } | Self::TooManySamples { .. } => QueryErrorKind::Execution,
+            Self::Execution { .. } | Self::TooManySamples { .. } | Self::TooCostly { .. } => {
+                QueryErrorKind::Execution
+            }
             Self::Timeout { .. } => QueryErrorKind::Timeout,
             Self::Cancelled => QueryErrorKind::Cancelled,
             Self::Storage(_) => QueryErrorKind::Storage,
@@ -121,4 +188,8 @@ impl QueryError {
     pub(crate) fn same_labelset() -> Self {
         Self::execution("vector cannot contain metrics with the same labelset")
     }
+}
+
+fn period(ms: u64) -> String {
+    format_duration(i64::try_from(ms).unwrap_or(i64::MAX))
 }

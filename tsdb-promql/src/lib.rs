@@ -16,6 +16,7 @@ pub mod check;
 mod engine;
 mod error;
 mod exec;
+mod explanation;
 mod failure;
 mod lex;
 mod num;
@@ -33,10 +34,13 @@ pub use annotation::{Annotation, Annotations};
 pub use check::{parse, parse_selector};
 pub use engine::Engine;
 pub use error::{ParseError, ParseErrorKind};
-pub use failure::{QueryError, QueryErrorKind};
+pub use explanation::{Explanation, SelectorEstimate};
+pub use failure::{CostLimit, QueryError, QueryErrorKind};
 pub use options::{EngineOptions, Executor, QueryParams, ScopedThreads};
 pub use parse::ParseOptions;
+pub use plan::{Pass, Passes};
 pub use span::{Position, Span};
 pub use value::{
-    HistogramPoint, QueryResult, QueryStats, ScalarPoint, SeriesPoints, StringPoint, Value, VectorSample,
+    HistogramPoint, OperatorStats, QueryResult, QueryStats, ScalarPoint, SeriesPoints, StringPoint, Value,
+    VectorSample,
 };

@@ -1,6 +1,7 @@
 //! What an engine is told once, and what each query is told anew.
 
 use crate::parse::ParseOptions;
+use crate::plan::Passes;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,12 +18,25 @@ pub struct EngineOptions {
     pub default_subquery_step_ms: i64,
     /// Samples that one query may hold at one time. Default 50 million.
     pub max_samples: u64,
+    /// Series that the selectors of one query may find together, equal ones counted once. Like the other limits on
+    /// estimates it is checked before anything is read. Default no limit.
+    pub max_series: Option<u64>,
+    /// Samples that one query may read, by the estimate of storage. Default no limit.
+    pub max_estimated_samples: Option<u64>,
+    /// Points, one for each selected series and step, that one query may compute. Default no limit.
+    pub max_estimated_points: Option<u64>,
+    /// Memory that these samples and points would take if they were held at one time. Default no limit.
+    pub max_estimated_bytes: Option<u64>,
     /// Time that one query may take; `None` for no limit. Default 2 minutes.
     pub timeout: Option<Duration>,
+    /// Time between start and end of one range query, ms. Default no limit.
+    pub max_range_ms: Option<u64>,
     /// How often a range query may step forward, which makes one point more. Default 11 000.
     pub max_points: u64,
     /// Keep the metric name until the end of the query, so that outer functions still see it. Default off.
     pub delayed_name_removal: bool,
+    /// Which passes make plans cheaper. Default all.
+    pub passes: Passes,
     /// Which parts of the language are switched on, and the limits of the parser.
     pub parse: ParseOptions,
     /// Runs the parallel parts of a query.
@@ -35,9 +49,15 @@ impl Default for EngineOptions {
             lookback_ms: 5 * 60 * 1000,
             default_subquery_step_ms: 60 * 1000,
             max_samples: 50_000_000,
+            max_series: None,
+            max_estimated_samples: None,
+            max_estimated_points: None,
+            max_estimated_bytes: None,
             timeout: Some(Duration::from_secs(120)),
+            max_range_ms: None,
             max_points: 11_000,
             delayed_name_removal: false,
+            passes: Passes::default(),
             parse: ParseOptions::default(),
             executor: Arc::new(ScopedThreads::default()),
         }
@@ -50,6 +70,12 @@ impl fmt::Debug for EngineOptions {
             .field("lookback_ms", &self.lookback_ms)
             .field("default_subquery_step_ms", &self.default_subquery_step_ms)
             .field("max_samples", &self.max_samples)
+            .field("max_series", &self.max_series)
+            .field("max_estimated_samples", &self.max_estimated_samples)
+            .field("max_estimated_points", &self.max_estimated_points)
+            .field("max_estimated_bytes", &self.max_estimated_bytes)
+            .field("max_range_ms", &self.max_range_ms)
+            .field("passes", &self.passes)
             .field("timeout", &self.timeout)
             .field("max_points", &self.max_points)
             .field("delayed_name_removal", &self.delayed_name_removal)
@@ -74,17 +100,27 @@ pub struct QueryParams {
     pub timeout: Option<Duration>,
     /// Setting it ends the query with [`QueryError::Cancelled`](crate::QueryError::Cancelled).
     pub cancel: Option<Arc<AtomicBool>>,
+    /// Measure what each operator does: see [`QueryStats::operators`](crate::QueryStats::operators). Takes time.
+    pub profile: bool,
 }
 
 impl QueryParams {
     /// One evaluation at `at` (ms).
     pub const fn instant(at: Timestamp) -> Self {
-        Self { start: at, end: at, step_ms: 0, lookback_ms: None, timeout: None, cancel: None }
+        Self {
+            start: at,
+            end: at,
+            step_ms: 0,
+            lookback_ms: None,
+            timeout: None,
+            cancel: None,
+            profile: false,
+        }
     }
 
     /// Evaluations at `start`, `start + step_ms`, ... up to and including `end` (ms).
     pub const fn range(start: Timestamp, end: Timestamp, step_ms: i64) -> Self {
-        Self { start, end, step_ms, lookback_ms: None, timeout: None, cancel: None }
+        Self { start, end, step_ms, lookback_ms: None, timeout: None, cancel: None, profile: false }
     }
 
     /// Is this an instant query?

@@ -4,6 +4,7 @@
 //! not inside them.
 
 use crate::annotation::Annotations;
+use core::time::Duration;
 use std::sync::Arc;
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::{Labels, STALE_NAN, Timestamp};
@@ -150,7 +151,7 @@ impl PartialEq for SeriesPoints {
 }
 
 /// What an evaluation cost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueryStats {
     /// Samples read from storage.
@@ -159,4 +160,30 @@ pub struct QueryStats {
     pub series_selected: u64,
     /// Largest number of samples held at one time.
     pub peak_samples: u64,
+    /// Memory of these, the points of subqueries among them, bytes.
+    pub peak_bytes: u64,
+    /// Time spent on the plan.
+    pub planning: Duration,
+    /// Time spent on finding the series.
+    pub selecting: Duration,
+    /// Time spent on reading and computing.
+    pub evaluating: Duration,
+    /// What each operator did, if the query asked for it: see [`QueryParams`](crate::QueryParams).
+    pub operators: Vec<OperatorStats>,
+}
+
+/// What one operator of a plan did. Times include the operators below it and are sums over threads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OperatorStats {
+    /// Its line in the plan.
+    pub operator: String,
+    /// How many operators use it, one through the other.
+    pub depth: u32,
+    /// Time until it was ready; aggregations do all their work then.
+    pub build: Duration,
+    /// Time spent on its rows.
+    pub rows_time: Duration,
+    /// Rows computed, each as often as it was asked for.
+    pub rows: u64,
 }

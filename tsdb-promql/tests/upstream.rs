@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use tsdb_core::testing::MemStore;
 use tsdb_promql::testing::{Outcome, Report, Script, run, test_engine, test_options};
-use tsdb_promql::{ast, parse};
+use tsdb_promql::{Engine, Pass, Passes, ast, parse};
 
 /// Names and texts of the scripts, sorted by name; `None` if they are not there.
 fn scripts() -> Option<Vec<(String, String)>> {
@@ -121,6 +121,28 @@ fn as_many_evaluations_pass_as_ever() {
         std::fs::write(path, format!("{table}\n{details}")).unwrap();
     }
     assert!(worse.is_empty(), "{worse}{table}");
+}
+
+#[test]
+fn what_passes_with_all_passes_of_the_planner_passes_without_each_of_them() {
+    let Some(scripts) = scripts() else { return };
+    let without_one = Pass::ALL.map(|pass| (format!("without {pass:?}"), Passes::all().without(pass)));
+    let none = ("without any pass".to_owned(), Passes::none());
+    let mut worse = String::new();
+    for (switches, passes) in without_one.into_iter().chain([none]) {
+        let mut options = test_engine().options().clone();
+        options.passes = passes;
+        let engine = Engine::new(options);
+        for (name, text) in &scripts {
+            let script = Script::parse(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let report = run(&script, &engine, &|| Box::new(MemStore::new()));
+            let regressions = regressions(name, &report);
+            worse.push_str(
+                &regressions.lines().map(|line| format!("{switches}: {line}\n")).collect::<String>(),
+            );
+        }
+    }
+    assert!(worse.is_empty(), "{worse}");
 }
 
 fn row(name: &str, script: &Script, report: &Report) -> String {

@@ -218,6 +218,17 @@ pub struct QueryLimits {
     pub max_points: Limit,
     /// Samples that one query may hold in memory.
     pub max_samples: Limit,
+    /// Series that the selectors of one query may find together. This and the limits on estimates are checked
+    /// before a query reads anything; `POST /api/v1/query_explain` tells the figures of a query.
+    pub max_series: Limit,
+    /// Samples that one query may read, by the estimate of storage.
+    pub max_estimated_samples: Limit,
+    /// Points, one for each selected series and step, that one query may compute.
+    pub max_estimated_points: Limit,
+    /// Memory in bytes that these samples and points would take if they were held at one time.
+    pub max_estimated_bytes: Limit,
+    /// How deep the parentheses, calls and operands of a query may nest.
+    pub max_depth: Limit,
     /// Time between start and end of a query; `0s` for no limit.
     pub max_range: Period,
     /// Bytes of a request with a query in it.
@@ -235,6 +246,11 @@ impl Default for QueryLimits {
             max_query_bytes: Limit::at(64 << 10),
             max_points: Limit::at(11_000),
             max_samples: Limit::at(50_000_000),
+            max_series: Limit::NONE,
+            max_estimated_samples: Limit::NONE,
+            max_estimated_points: Limit::NONE,
+            max_estimated_bytes: Limit::NONE,
+            max_depth: Limit::at(100),
             max_range: Period::from_ms(0),
             max_body_bytes: Limit::at(2 << 20),
             max_response_bytes: Limit::at(512 << 20),
@@ -251,6 +267,11 @@ impl QueryLimits {
             max_query_bytes: Limit::at(16 << 20),
             max_points: Limit::NONE,
             max_samples: Limit::NONE,
+            max_series: Limit::NONE,
+            max_estimated_samples: Limit::NONE,
+            max_estimated_points: Limit::NONE,
+            max_estimated_bytes: Limit::NONE,
+            max_depth: Limit::at(100),
             max_range: Period::from_ms(0),
             max_body_bytes: Limit::at(32 << 20),
             max_response_bytes: Limit::NONE,

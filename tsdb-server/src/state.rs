@@ -338,8 +338,18 @@ fn engine_options(config: &Config) -> EngineOptions {
     options.timeout = Some(limits.timeout.as_duration());
     options.max_points = limits.max_points.get().unwrap_or(u64::MAX);
     options.max_samples = limits.max_samples.get().unwrap_or(u64::MAX);
+    options.max_series = limits.max_series.get();
+    options.max_estimated_samples = limits.max_estimated_samples.get();
+    options.max_estimated_points = limits.max_estimated_points.get();
+    options.max_estimated_bytes = limits.max_estimated_bytes.get();
+    options.max_range_ms = Some(limits.max_range.as_ms()).filter(|ms| *ms > 0);
+    options.parse.max_length_bytes = limits.max_query_bytes.as_len();
+    options.parse.max_depth = limits.max_depth.as_len().min(MOST_DEPTH);
     options
 }
+
+/// The deepest nesting that the stacks of the threads for queries are made for.
+const MOST_DEPTH: usize = 100;
 
 /// Buffers for decompressed bodies, reused between requests.
 #[derive(Debug, Default)]

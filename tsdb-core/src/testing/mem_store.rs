@@ -174,6 +174,11 @@ impl Querier for MemView {
         Ok(Box::new(MemSet { series: series.filter(|(_, columns)| !columns.is_empty()).collect() }))
     }
 
+    fn may_hold_histograms(&self) -> bool {
+        let is_histogram = |(sample, _): &(Stored, Start)| matches!(sample, Stored::Histogram(_));
+        self.series.iter().any(|(_, samples)| samples.values().any(is_histogram))
+    }
+
     fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
         let names: BTreeSet<_> =
             self.matching(matchers).flat_map(|(labels, _)| labels.iter().map(|(n, _)| n)).collect();

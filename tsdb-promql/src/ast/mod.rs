@@ -19,6 +19,7 @@ mod visit;
 
 pub(crate) use duration::literal_millis;
 pub use duration::{DurationError, DurationExpr, DurationOp, DurationValue};
+pub(crate) use print::format_selector;
 pub use print::{format_duration, format_number};
 pub use text::Text;
 pub use visit::{Visitor, walk, walk_mut};

@@ -243,6 +243,12 @@ fn format_matcher(matcher: &Matcher) -> String {
     format!("{}{op}{}", format_label_name(matcher.name()), quote(matcher.value().as_bytes()))
 }
 
+/// Matchers as they stand in text, in braces.
+pub(crate) fn format_selector(matchers: &[Matcher]) -> String {
+    let matchers: Vec<_> = matchers.iter().map(format_matcher).collect();
+    format!("{{{}}}", matchers.join(","))
+}
+
 fn format_labels(labels: &[String]) -> String {
     labels.iter().map(|name| format_label_name(name)).collect::<Vec<_>>().join(", ")
 }

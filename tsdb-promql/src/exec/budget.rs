@@ -61,6 +61,15 @@ impl Budget {
         Ok(held)
     }
 
+    /// Takes `samples` onto the account until the query ends.
+    ///
+    /// # Errors
+    /// The limit.
+    pub(super) fn keep(&self, samples: usize) -> Result<(), QueryError> {
+        std::mem::forget(self.hold(samples)?);
+        Ok(())
+    }
+
     /// Is there room for `samples` more?
     ///
     /// # Errors
@@ -101,6 +110,9 @@ impl Budget {
             samples_read: self.read.load(Ordering::Relaxed),
             series_selected: self.series.load(Ordering::Relaxed),
             peak_samples: self.peak.load(Ordering::Relaxed),
+            // A held sample is a slot.
+            peak_bytes: self.peak.load(Ordering::Relaxed).saturating_mul(8),
+            ..QueryStats::default()
         }
     }
 }

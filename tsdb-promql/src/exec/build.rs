@@ -14,11 +14,12 @@ use super::merge::{Clash, merge_equal};
 use super::operator::{NoSeries, Operator, Repeated};
 use super::scalar::eval_scalar;
 use super::select::{InstantOp, OverRangeOp, Reading, SmoothedOp, absent_over_time};
+use super::shared::shared;
 use super::sort::sort;
 use crate::annotation::Annotation;
 use crate::ast::RangeExtension;
 use crate::failure::QueryError;
-use crate::plan::{BinaryNode, SortNode, VectorNode};
+use crate::plan::{BinaryNode, NodeRef, SortNode, VectorNode};
 
 /// The operator that evaluates `node` at the steps of `grid`.
 ///
@@ -30,6 +31,20 @@ pub(super) fn build_vector<'c>(
     grid: Grid,
 ) -> Result<Operator<'c>, QueryError> {
     context.budget.check()?;
+    match &context.profile {
+        None => build_operator(context, node, grid),
+        Some(profile) => {
+            let name = NodeRef::Vector(node).describe();
+            profile.watch(name, || build_operator(context, node, grid))
+        }
+    }
+}
+
+fn build_operator<'c>(
+    context: &'c Context<'c>,
+    node: &'c VectorNode,
+    grid: Grid,
+) -> Result<Operator<'c>, QueryError> {
     match node {
         VectorNode::Select(selector) if selector.extension == Some(RangeExtension::Smoothed) => {
             Ok(Box::new(SmoothedOp::new(context, selector, grid)?))
@@ -70,6 +85,7 @@ pub(super) fn build_vector<'c>(
             Ok(merge_equal(context, info(context, node, &*base, grid)?, Clash::SameStep))
         }
         VectorNode::Sort(node) => sorted(context, node, grid),
+        VectorNode::Shared(node) => shared(context, node, grid),
         of_values => build_changed(context, of_values, grid),
     }
 }

@@ -3,6 +3,9 @@
 use super::budget::Budget;
 use super::operator::{Scratch, Stored, VectorOp};
 use super::points::{Histograms, Rows};
+use super::profile::Profile;
+use super::selections::Selections;
+use super::shared::SharedVectors;
 use crate::annotation::{Annotation, Annotations};
 use crate::failure::QueryError;
 use crate::options::EngineOptions;
@@ -20,7 +23,13 @@ pub(super) struct Context<'q> {
     /// How far back an instant selector looks, ms.
     pub(super) lookback_ms: i64,
     /// The account.
-    pub(super) budget: Budget,
+    pub(super) budget: Arc<Budget>,
+    /// What was selected beforehand.
+    pub(super) selected: Arc<Selections>,
+    /// What is measured, if the query asked for it.
+    pub(super) profile: Option<Arc<Profile>>,
+    /// Vectors that several places of the plan need.
+    pub(super) shared: Arc<SharedVectors>,
     annotations: Mutex<Annotations>,
     /// What was selected, by whom: storage may meet damage as late as a series is read.
     selections: Mutex<Vec<(Arc<dyn SeriesSet>, Span)>>,
@@ -39,16 +48,35 @@ impl<'q> Context<'q> {
         querier: &'q dyn Querier,
         options: &'q EngineOptions,
         lookback_ms: i64,
-        budget: Budget,
+        budget: Arc<Budget>,
     ) -> Self {
         Self {
             querier,
             options,
             lookback_ms,
             budget,
+            selected: Arc::default(),
+            profile: None,
+            shared: Arc::default(),
             annotations: Mutex::new(Annotations::new()),
             selections: Mutex::default(),
             scratches: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// A context of the same query with annotations of its own.
+    pub(super) fn beside(&self) -> Self {
+        Self {
+            querier: self.querier,
+            options: self.options,
+            lookback_ms: self.lookback_ms,
+            budget: Arc::clone(&self.budget),
+            selected: Arc::clone(&self.selected),
+            profile: self.profile.clone(),
+            shared: Arc::clone(&self.shared),
+            annotations: Mutex::default(),
+            selections: Mutex::default(),
+            scratches: Mutex::default(),
         }
     }
 
@@ -60,6 +88,11 @@ impl<'q> Context<'q> {
     /// Notes something about the expression at `span`.
     pub(super) fn annotate(&self, annotation: Annotation, span: Span) {
         locked(&self.annotations).add(annotation, span);
+    }
+
+    /// Notes all of `annotations`.
+    pub(super) fn annotate_all(&self, annotations: Annotations) {
+        locked(&self.annotations).merge(annotations);
     }
 
     /// Remembers that the expression at `span` selected `set`, to ask it for warnings when the query ends.

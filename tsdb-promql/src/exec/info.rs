@@ -22,6 +22,7 @@ use crate::failure::QueryError;
 use crate::plan::{InfoNode, Selector};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
+use tsdb_core::read::Projection;
 use tsdb_core::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher};
 
 /// The labels that say what an info series is about.
@@ -355,7 +356,8 @@ fn times_of_info_series<'c>(
     }
     matchers.extend(node.data.iter().chain(&node.names).cloned());
     let InfoNode { at, offset_ms, span, .. } = *node;
-    let selector = Selector { matchers, at, offset_ms, extension: None, span };
+    let projection = Projection::All;
+    let selector = Selector { matchers, at, offset_ms, projection, extension: None, span };
     let operator = InstantOp::new(context, &selector, grid, Reading::Time)?;
     context.store(&operator, grid.steps())
 }

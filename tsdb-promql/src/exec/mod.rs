@@ -25,24 +25,33 @@ mod native;
 mod operator;
 mod output;
 mod points;
+mod prepare;
+mod profile;
+mod read_once;
 mod scalar;
 mod select;
+mod selections;
+mod shared;
 mod sort;
 mod stack;
 
-use crate::ast::{Expr, ValueType};
-use crate::check::value_type;
+use crate::ast::Expr;
 use crate::failure::QueryError;
 use crate::options::{EngineOptions, QueryParams};
-use crate::plan::{Plan, QueryTimes, plan};
+use crate::plan::Plan;
 use crate::value::{QueryResult, ScalarPoint, StringPoint, Value};
 use budget::Budget;
 use build::build_vector;
 use context::Context;
-use grid::{Grid, steps_between};
+use grid::Grid;
+use prepare::Prepared;
 use scalar::eval_scalar;
 use select::RangeSource;
+use std::sync::Arc;
+use std::time::Instant;
 use tsdb_core::read::Queryable;
+
+pub(crate) use prepare::explain;
 
 /// Evaluates `expr` at the times of `params`.
 ///
@@ -63,41 +72,23 @@ fn run_here(
     expr: &Expr,
     params: &QueryParams,
 ) -> Result<QueryResult, QueryError> {
-    let grid = steps_of(options, expr, params)?;
-    let lookback_ms = params.lookback_ms.filter(|ms| *ms > 0).unwrap_or(options.lookback_ms);
-    let times = QueryTimes {
-        start: params.start,
-        end: params.end,
-        step_ms: params.step_ms,
-        lookback_ms,
-        default_subquery_step_ms: options.default_subquery_step_ms,
-    };
-    let budget = Budget::new(options, params);
-    let planned = plan(expr, times)?;
-    let querier = source.querier(planned.touched)?;
-    let context = Context::new(&*querier, options, lookback_ms, budget);
-    let value = evaluate(&context, &planned.plan, grid, params.is_instant())?;
-    Ok(QueryResult { value, annotations: context.take_annotations(), stats: context.budget.stats() })
-}
-
-fn steps_of(options: &EngineOptions, expr: &Expr, params: &QueryParams) -> Result<Grid, QueryError> {
-    if params.is_instant() {
-        return Ok(Grid::instant(params.start));
-    }
-    let (start, end, step_ms) = (params.start, params.end, params.step_ms);
-    if step_ms < 0 {
-        return Err(QueryError::BadStep { step_ms });
-    }
-    let found = value_type(expr);
-    if !matches!(found, ValueType::Scalar | ValueType::Vector) {
-        return Err(QueryError::RangeType { found: found.documented() });
-    }
-    let points = steps_between(start, end, step_ms);
-    // Prometheus counts the distances between points, not the points.
-    if end >= start && points.saturating_sub(1) > options.max_points {
-        return Err(QueryError::TooManyPoints { points, limit: options.max_points });
-    }
-    Grid::range(start, end, step_ms, options.max_samples)?.ok_or(QueryError::EndBeforeStart { start, end })
+    let started = Instant::now();
+    let budget = Arc::new(Budget::new(options, params));
+    let mut prepared = Prepared::new(options, expr, params)?;
+    let querier = source.querier(prepared.touched)?;
+    prepared.optimize(options, &*querier);
+    let mut context = Context::new(&*querier, options, prepared.lookback_ms, budget);
+    context.profile = params.profile.then(Arc::default);
+    let planned = Instant::now();
+    context.selected = Arc::new(prepared.select(&context)?);
+    let selected = Instant::now();
+    let value = evaluate(&context, &prepared.plan, prepared.grid, params.is_instant())?;
+    let mut stats = context.budget.stats();
+    stats.planning = planned.saturating_duration_since(started);
+    stats.selecting = selected.saturating_duration_since(planned);
+    stats.evaluating = selected.elapsed();
+    stats.operators = context.profile.as_ref().map(|profile| profile.stats()).unwrap_or_default();
+    Ok(QueryResult { value, annotations: context.take_annotations(), stats })
 }
 
 fn evaluate<'c>(

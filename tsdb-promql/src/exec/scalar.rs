@@ -1,12 +1,12 @@
 //! Scalars: one number for each step, computed at once.
 
-use super::binary::scalar_operation;
 use super::build::build_vector;
 use super::context::Context;
 use super::grid::Grid;
 use super::operator::{VectorOp, is_absent};
 use super::points::Histograms;
 use crate::failure::QueryError;
+use crate::num::{larger, scalar_operation, smaller};
 use crate::plan::{PairFn, ScalarNode};
 
 /// One number for each step.
@@ -85,23 +85,6 @@ fn pair(function: PairFn, a: f64, b: f64) -> f64 {
         PairFn::Max => larger(a, b),
         PairFn::Min => smaller(a, b),
     }
-}
-
-/// The larger of two numbers. NaN if one of them is, but nothing is larger than infinity, not even NaN.
-/// Source: Go `math.Max`.
-pub(super) fn larger(a: f64, b: f64) -> f64 {
-    if a == f64::INFINITY || b == f64::INFINITY {
-        f64::INFINITY
-    } else if a.is_nan() || b.is_nan() {
-        f64::NAN
-    } else {
-        a.max(b)
-    }
-}
-
-/// The smaller of two numbers, with the rules of [`larger`].
-pub(super) fn smaller(a: f64, b: f64) -> f64 {
-    -larger(-a, -b)
 }
 
 /// At each step the only point of the vector; NaN if there is none or more than one.

@@ -3,6 +3,7 @@
 //! They know no labels, no steps and no storage. Where the order of floating-point operations decides the last
 //! bit, it is the order that Prometheus defines; each module names its source.
 
+mod arithmetic;
 mod buckets;
 mod compare;
 mod extrapolate;
@@ -14,6 +15,7 @@ mod quantile;
 mod regression;
 mod smoothing;
 
+pub(crate) use arithmetic::{arithmetic, compares, larger, scalar_operation, smaller};
 pub(crate) use buckets::{Bucket, MonotonicityFix, bucket_fraction, bucket_quantile};
 pub(crate) use compare::{ascending_exactly, ascending_nan_last, descending_nan_last};
 pub(crate) use extrapolate::{Extrapolation, RateWindow};

@@ -16,6 +16,7 @@ use crate::check::value_type;
 use crate::failure::QueryError;
 use crate::span::Span;
 use std::cell::Cell;
+use tsdb_core::read::Projection;
 use tsdb_core::{TimeRange, Timestamp};
 
 /// The times of a query.
@@ -224,6 +225,7 @@ impl Builder {
         let node = AggregateNode {
             op: aggregate.op,
             vector: vector.under(invariant),
+            streamed: false,
             grouping: sorted(grouping),
             param: param.map(|p| p.under(invariant)),
             value_label,
@@ -288,7 +290,8 @@ impl Builder {
         let first = seen.first.saturating_sub(reach_ms).saturating_add(1);
         self.touch(first, seen.last.saturating_add(reach_ahead_ms));
         let extension = selector.extension;
-        Ok(Selector { matchers: selector.matchers.clone(), at, offset_ms, extension, span })
+        let (matchers, projection) = (selector.matchers.clone(), Projection::All);
+        Ok(Selector { matchers, at, offset_ms, projection, extension, span })
     }
 
     pub(super) fn modifiers(&self, modifiers: &Modifiers) -> Result<(Option<Timestamp>, i64), QueryError> {

@@ -11,11 +11,17 @@ mod extended;
 mod function;
 mod info;
 mod node;
+mod pass;
+mod print;
+mod walk;
 
-pub(crate) use build::{QueryTimes, plan};
+pub(crate) use build::{Planned, QueryTimes, plan};
 pub(crate) use function::{CalendarField, MapFn, MomentFn, PairFn, RangeFn, TrigFn};
 pub(crate) use node::{
     AggregateNode, BinaryNode, HistogramFn, HistogramNode, InfoNode, LabelJoinNode, LabelReplaceNode, Plan,
-    RangeCall, RangeNode, ScalarNode, Selector, SortKey, SortNode, SubqueryNode, VectorNode,
+    RangeCall, RangeNode, ScalarNode, Selector, SharedNode, SortKey, SortNode, SubqueryNode, VectorNode,
     VectorScalarNode, Window,
 };
+pub(crate) use pass::optimize;
+pub use pass::{Pass, Passes};
+pub(crate) use walk::NodeRef;

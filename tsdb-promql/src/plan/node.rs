@@ -4,6 +4,7 @@ use super::function::{CalendarField, MapFn, PairFn, RangeFn};
 use crate::ast::{AggregateOp, BinaryOp, Grouping, RangeExtension, VectorMatching};
 use crate::span::Span;
 use tsdb_core::matcher::Pattern;
+use tsdb_core::read::Projection;
 use tsdb_core::{Labels, Matcher, Timestamp};
 
 /// A query, resolved.
@@ -103,6 +104,20 @@ pub(crate) enum VectorNode {
     Nothing,
     /// Evaluated at the first step only.
     StepInvariant(Box<Self>),
+    /// Evaluated once for all places of the plan with the same number.
+    Shared(Box<SharedNode>),
+}
+
+/// A vector that several places of a plan need. Each place has it as it was written there, and the first that is
+/// evaluated answers for the others.
+#[derive(Debug)]
+pub(crate) struct SharedNode {
+    /// The number of the vector.
+    pub(crate) id: usize,
+    /// Where the text of this place begins, bytes. Up to that, the texts of all places are the same.
+    pub(crate) start: u32,
+    /// The vector.
+    pub(crate) vector: VectorNode,
 }
 
 /// Which series, and when.
@@ -114,6 +129,8 @@ pub(crate) struct Selector {
     pub(crate) at: Option<Timestamp>,
     /// How far before that time, ms.
     pub(crate) offset_ms: i64,
+    /// The labels that somebody looks at.
+    pub(crate) projection: Projection,
     /// `anchored` or `smoothed`. An instant selector that is anchored is like any other.
     pub(crate) extension: Option<RangeExtension>,
     /// The text.
@@ -221,6 +238,8 @@ pub(crate) struct AggregateNode {
     pub(crate) op: AggregateOp,
     /// What is aggregated.
     pub(crate) vector: VectorNode,
+    /// Are series taken one by one as they are computed? Else all are computed first.
+    pub(crate) streamed: bool,
     /// Which series form a group; labels sorted and unique.
     pub(crate) grouping: Grouping,
     /// The number among the parameters.

@@ -4,7 +4,9 @@
 //! hand into bytes, so that it matches Prometheus' own byte for byte without bending any inner type. What may be large
 //! goes out in chunks while it is written.
 
+mod ast;
 mod bound;
+mod explain;
 mod labels;
 mod number;
 mod outlet;
@@ -12,6 +14,7 @@ mod params;
 mod query;
 mod response;
 mod series;
+mod stats;
 mod status;
 
 pub(crate) use number::write_value;
@@ -33,7 +36,7 @@ use std::time::Instant;
 
 /// All routes of the server.
 pub(crate) fn router(server: &Server) -> Router {
-    let routes: [(&'static str, MethodRouter<Server>); 17] = [
+    let routes: [(&'static str, MethodRouter<Server>); 19] = [
         ("/api/v1/write", post(crate::ingest::remote_write)),
         ("/v1/metrics/push", post(crate::ingest::push)),
         ("/api/v1/query", get(query::instant).post(query::instant)),
@@ -45,7 +48,9 @@ pub(crate) fn router(server: &Server) -> Router {
         ("/api/v1/metadata", get(series::metadata)),
         ("/api/v1/status/buildinfo", get(status::build_info)),
         ("/api/v1/status/runtimeinfo", get(status::runtime_info)),
+        ("/api/v1/query_explain", get(explain::explain).post(explain::explain)),
         ("/api/v1/format_query", get(query::format).post(query::format)),
+        ("/api/v1/parse_query", get(query::parse).post(query::parse)),
         ("/internal/force_flush", post(status::force_flush)),
         ("/metrics", get(status::metrics)),
         ("/-/healthy", get(status::healthy)),

@@ -1,6 +1,8 @@
-//! `/api/v1/query`, `/api/v1/query_range`, `/api/v1/format_query`.
+//! `/api/v1/query`, `/api/v1/query_range`, `/api/v1/format_query`, `/api/v1/parse_query`.
 
+use super::ast::write_expr;
 use super::params::{Params, duration_ms};
+use super::stats::{Detail, stats_text};
 use super::{Outlet, json, parameters, response};
 use crate::error::ApiError;
 use crate::state::Server;
@@ -8,10 +10,11 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tsdb_core::TenantId;
 use tsdb_core::read::Queryable;
-use tsdb_promql::{ParseOptions, QueryParams};
+use tsdb_promql::QueryParams;
+use tsdb_promql::ast::Expr;
 
 /// Evaluates a query at one time.
 pub(super) async fn instant(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
@@ -33,13 +36,28 @@ pub(super) async fn range(State(server): State<Server>, request: Request) -> Res
 
 /// The query in the one form that its printer gives it.
 pub(super) async fn format(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
+    of_expression(server, request, |expr, out| response::write_json_string(&expr.pretty(), out)).await
+}
+
+/// The syntax tree of the query.
+pub(super) async fn parse(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
+    of_expression(server, request, write_expr).await
+}
+
+/// What `write` tells about the query, which is not evaluated.
+async fn of_expression(
+    server: Server,
+    request: Request,
+    write: impl FnOnce(&Expr, &mut Vec<u8>) + Send + 'static,
+) -> Result<Response, ApiError> {
     let params = parameters(&server, request).await?;
     let text = query_text(&server, &params)?;
+    let asked = server.clone();
     let work = move || {
-        let expr = tsdb_promql::parse(&text, &ParseOptions::default())
+        let expr = tsdb_promql::parse(&text, &asked.engine().options().parse)
             .map_err(|error| ApiError::bad_parameter("query", error))?;
         let write = |out: &mut Vec<u8>| {
-            response::write_json_string(&expr.pretty(), out);
+            write(&expr, out);
             Ok(())
         };
         response::success(write, &[], &[])
@@ -47,7 +65,7 @@ pub(super) async fn format(State(server): State<Server>, request: Request) -> Re
     server.run_query(work).await.map(json)
 }
 
-fn range_params(server: &Server, params: &Params) -> Result<QueryParams, ApiError> {
+pub(super) fn range_params(server: &Server, params: &Params) -> Result<QueryParams, ApiError> {
     let start = params.required_time("start")?;
     let end = params.required_time("end")?;
     if end < start {
@@ -70,12 +88,6 @@ fn range_params(server: &Server, params: &Params) -> Result<QueryParams, ApiErro
             thousands(allowed)
         )));
     }
-    if limits.max_range.as_ms() > 0 && span_ms > limits.max_range.as_signed_ms() {
-        let allowed = limits.max_range;
-        return Err(ApiError::bad_data(format!(
-            "the query spans more than {allowed}, which max_range allows"
-        )));
-    }
     Ok(QueryParams::range(start, end, step_ms))
 }
 
@@ -92,7 +104,7 @@ fn thousands(number: u64) -> String {
     out
 }
 
-fn query_text(server: &Server, params: &Params) -> Result<String, ApiError> {
+pub(super) fn query_text(server: &Server, params: &Params) -> Result<String, ApiError> {
     let text = params.get("query").unwrap_or_default();
     match server.limits().query.max_query_bytes.exceeded_by(text.len()) {
         Some(allowed) => {
@@ -114,8 +126,11 @@ async fn evaluate(
     query.lookback_ms = lookback_ms(params)?;
     query.timeout =
         params.duration_ms("timeout")?.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+    let detail = Detail::of(params.get("stats"));
+    query.profile = detail == Detail::All;
     let cancel = CancelOnDrop::default();
     query.cancel = Some(Arc::clone(&cancel.flag));
+    let asked_at = Instant::now();
     let asked = server.clone();
     let work = move |out: &mut Outlet| {
         let store = asked.existing_store(&tenant)?;
@@ -123,16 +138,19 @@ async fn evaluate(
             Some(store) => store.as_ref(),
             None => &crate::store::NoStore,
         };
+        let queued = asked_at.elapsed();
         let result = asked.engine().query(source, &text, &query)?;
         asked.telemetry().samples_read.fetch_add(result.stats.samples_read, Ordering::Relaxed);
-        response::query_result(result, &text, limit, asked.limits().query.max_response_bytes, out)
+        let stats = stats_text(&result.stats, queued, detail);
+        let max_bytes = asked.limits().query.max_response_bytes;
+        response::query_result(result, &text, limit, &stats, max_bytes, out)
     };
     let answer = server.run_answer(work).await;
     drop(cancel);
     answer
 }
 
-fn lookback_ms(params: &Params) -> Result<Option<i64>, ApiError> {
+pub(super) fn lookback_ms(params: &Params) -> Result<Option<i64>, ApiError> {
     let parse = |text| {
         duration_ms(text)
             .map_err(|error| ApiError::bad_data(format!("error parsing lookback delta duration: {error}")))

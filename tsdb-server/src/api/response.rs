@@ -61,12 +61,13 @@ pub(crate) fn success_list<T>(
     Ok(())
 }
 
-/// Writes the answer of a query, whose text is `query`, with at most `keep` series. Refuses one that has more than
-/// `max_bytes` before anything of it is sent.
+/// Writes the answer of a query, whose text is `query`, with at most `keep` series and with `stats` behind them.
+/// Refuses one that has more than `max_bytes` before anything of it is sent.
 pub(crate) fn query_result(
     mut result: QueryResult,
     query: &str,
     keep: Option<usize>,
+    stats: &[u8],
     max_bytes: Limit,
     out: &mut Outlet,
 ) -> Result<(), Stop> {
@@ -77,7 +78,11 @@ pub(crate) fn query_result(
     }
     // Measuring costs as much as writing, so it is left out where no measure could exceed the limit.
     if max_bytes.exceeded_by(bytes_at_most(&result.value)).is_some() {
-        let bytes = out.measure(|out| write_value_of(&result.value, out))?;
+        let bytes = out.measure(|out| {
+            write_value_of(&result.value, out)?;
+            close_result(stats, out);
+            Ok(())
+        })?;
         if let Some(allowed) = max_bytes.exceeded_by(bytes) {
             let message = format!("the answer has {bytes} bytes, max_response_bytes allows {allowed}");
             return Err(ApiError::new(crate::ErrorKind::Execution, message).into());
@@ -89,6 +94,7 @@ pub(crate) fn query_result(
         Value::Matrix(series) => write_matrix(series.into_iter(), out)?,
         other => write_value_of(&other, out)?,
     }
+    close_result(stats, out);
     close(&warnings, &infos, out.buffer());
     Ok(())
 }
@@ -108,6 +114,7 @@ fn truncate(value: &mut Value, keep: usize) -> bool {
     keep < len
 }
 
+/// Writes a result, which [`close_result`] closes.
 fn write_value_of(value: &Value, out: &mut Outlet) -> Result<(), Stop> {
     match value {
         Value::Scalar(point) => {
@@ -130,7 +137,6 @@ fn write_value_of(value: &Value, out: &mut Outlet) -> Result<(), Stop> {
             return Err(ApiError::new(crate::ErrorKind::Internal, message).into());
         }
     }
-    out.buffer().push(b'}');
     Ok(())
 }
 
@@ -141,6 +147,11 @@ fn open_result(type_name: &str, out: &mut Outlet) {
     out.extend_from_slice(b"\",\"result\":");
 }
 
+fn close_result(stats: &[u8], out: &mut Outlet) {
+    out.buffer().extend_from_slice(stats);
+    out.buffer().push(b'}');
+}
+
 fn write_vector(
     samples: impl Iterator<Item = impl Borrow<VectorSample>>,
     out: &mut Outlet,
@@ -149,9 +160,7 @@ fn write_vector(
     write_list(samples, out, |sample, out| {
         write_sample(sample.borrow(), out.buffer());
         Ok(())
-    })?;
-    out.buffer().push(b'}');
-    Ok(())
+    })
 }
 
 fn write_matrix(
@@ -159,9 +168,7 @@ fn write_matrix(
     out: &mut Outlet,
 ) -> Result<(), Stop> {
     open_result("matrix", out);
-    write_list(series, out, |series, out| write_series(series.borrow(), out))?;
-    out.buffer().push(b'}');
-    Ok(())
+    write_list(series, out, |series, out| write_series(series.borrow(), out))
 }
 
 fn write_list<T>(

@@ -88,8 +88,11 @@ pub(super) fn aggregate<'c>(
 ) -> Result<Operator<'c>, QueryError> {
     let param = node.param.as_ref().map(|param| eval_scalar(context, param, grid)).transpose()?;
     let param = param.unwrap_or(Steps::Constant(f64::NAN));
-    let operator = build_vector(context, &node.vector, grid)?;
+    let mut operator = build_vector(context, &node.vector, grid)?;
     let steps = grid.steps();
+    if !node.streamed {
+        operator = Box::new(context.store(&*operator, steps)?);
+    }
     if node.op == AggregateOp::CountValues {
         return count_values::count_values(context, &*operator, node, steps);
     }

@@ -13,6 +13,5 @@ mod set;
 mod with_scalar;
 
 pub(super) use join::join;
-pub(super) use operation::scalar_operation;
 pub(super) use set::set_operation;
 pub(super) use with_scalar::VectorScalarOp;

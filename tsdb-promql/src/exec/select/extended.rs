@@ -23,7 +23,7 @@ use super::window::find_windows;
 use crate::ast::RangeExtension;
 use crate::failure::QueryError;
 use crate::num::interpolate;
-use crate::plan::{RangeFn, RangeNode};
+use crate::plan::{RangeFn, RangeNode, Selector};
 use crate::span::Span;
 use tsdb_core::sample::SampleColumns;
 use tsdb_core::{TimeRange, Timestamp};
@@ -75,6 +75,12 @@ impl Extension {
     /// That of the windows of `range`.
     pub(super) fn of(context: &Context<'_>, range: &RangeNode) -> Option<Self> {
         range.extension().map(|kind| Self { kind, lookback_ms: context.lookback_ms })
+    }
+
+    /// That of an instant selector: an anchored one is like any other.
+    pub(super) fn of_instant(selector: &Selector, lookback_ms: i64) -> Option<Self> {
+        let kind = selector.extension.filter(|kind| *kind == RangeExtension::Smoothed)?;
+        Some(Self { kind, lookback_ms })
     }
 
     /// What windows of `range_ms` at the times of `view` read.

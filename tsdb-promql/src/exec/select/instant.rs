@@ -5,6 +5,7 @@ use super::super::grid::{Grid, View};
 use super::super::operator::{ABSENT, Identity, Scratch, VectorOp, is_absent};
 use super::super::points::Histograms;
 use super::range::{Source, select};
+use super::request::instant_hints;
 use crate::failure::QueryError;
 use crate::plan::Selector;
 use tsdb_core::Timestamp;
@@ -39,8 +40,7 @@ impl<'c> InstantOp<'c> {
         reading: Reading,
     ) -> Result<Self, QueryError> {
         let view = grid.seen_through(selector.at, selector.offset_ms);
-        let range = view.touched(context.lookback_ms);
-        let mut source = select(context, selector, range, grid.step_ms(), 0, None)?;
+        let mut source = select(context, selector, instant_hints(selector, grid, context.lookback_ms))?;
         if reading == Reading::Time {
             source.drop_names();
         }

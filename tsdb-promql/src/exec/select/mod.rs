@@ -9,12 +9,14 @@ mod instant;
 mod kernel;
 mod mixed;
 mod range;
+mod request;
 mod slide;
 mod smoothed;
 mod window;
 
 pub(super) use extended::cut_to_window;
 pub(super) use instant::{InstantOp, Reading};
-pub(super) use range::{OverRangeOp, RangeSource, absent_over_time};
+pub(super) use range::{OverRangeOp, RangeSource, absent_over_time, subquery_grid};
+pub(super) use request::{instant_hints, window_hints};
 pub(super) use smoothed::SmoothedOp;
 pub(super) use window::LastWindows;

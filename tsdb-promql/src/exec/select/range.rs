@@ -10,6 +10,7 @@ use super::super::scalar::{Steps, eval_scalar};
 use super::extended::{Extension, refuse_histograms};
 use super::kernel::{KernelInput, apply};
 use super::mixed::{MixedRange, split, with_histograms};
+use super::request::window_hints;
 use super::window::find_windows;
 use crate::annotation::Annotation;
 use crate::failure::QueryError;
@@ -18,7 +19,7 @@ use crate::span::Span;
 use std::sync::{Arc, OnceLock};
 use tsdb_core::histogram::ResetHint;
 use tsdb_core::read::{Projection, SampleColumns, SelectHints, SeriesSet};
-use tsdb_core::{Labels, METRIC_NAME, MatchOp, TimeRange};
+use tsdb_core::{Labels, METRIC_NAME, MatchOp};
 
 /// Series of storage with their identities.
 pub(in super::super) struct Source {
@@ -37,20 +38,33 @@ impl Source {
     }
 }
 
-/// Selects series for the samples of `range`.
+/// Selects series as `hints` say.
 pub(super) fn select(
     context: &Context<'_>,
     selector: &Selector,
-    range: TimeRange,
-    step_ms: i64,
-    window_ms: i64,
-    function: Option<&'static str>,
+    mut hints: SelectHints,
+) -> Result<Source, QueryError> {
+    let mut source = select_labels(context, selector, &hints)?;
+    if hints.projection != Projection::All && !source.unique_without_name {
+        // The labels that were left out may be what tells series apart.
+        hints.projection = Projection::All;
+        source = select_labels(context, selector, &hints)?;
+    }
+    context.budget.note_series(source.set.len());
+    context.note_selection(Arc::clone(&source.set), selector.span);
+    Ok(source)
+}
+
+fn select_labels(
+    context: &Context<'_>,
+    selector: &Selector,
+    hints: &SelectHints,
 ) -> Result<Source, QueryError> {
     context.budget.check()?;
-    let hints = SelectHints { range, step_ms, window_ms, function, projection: Projection::All };
-    let set: Arc<dyn SeriesSet> = context.querier.select(&selector.matchers, &hints)?.into();
-    context.budget.note_series(set.len());
-    context.note_selection(Arc::clone(&set), selector.span);
+    let set = match context.selected.find(selector, hints) {
+        Some(set) => set,
+        None => context.querier.select(&selector.matchers, hints)?.into(),
+    };
     let identities: Vec<_> = (0..set.len()).map(|index| Identity::new(set.labels(index))).collect();
     // With one metric name, labels that differ still differ without it.
     let one_name = selector.matchers.iter().any(|m| m.name() == METRIC_NAME && m.op() == MatchOp::Equal);
@@ -81,12 +95,8 @@ impl<'c> RangeSource<'c> {
     ) -> Result<Self, QueryError> {
         match range {
             RangeNode::Select { selector, window } => {
-                let view = View::of_window(grid, window);
-                let (touched, function) = match Extension::of(context, range) {
-                    Some(extension) => (extension.touched(view, window.range_ms), None),
-                    None => (view.touched(window.range_ms), function),
-                };
-                let source = select(context, selector, touched, grid.step_ms(), window.range_ms, function)?;
+                let hints = window_hints(selector, window, grid, context.lookback_ms, function);
+                let source = select(context, selector, hints)?;
                 Ok(Self::Series(source))
             }
             RangeNode::Subquery(node) => {
@@ -153,7 +163,14 @@ impl<'c> RangeSource<'c> {
 }
 
 /// The steps of a subquery: multiples of its own step, so that they do not move with the query.
-fn subquery_grid(node: &SubqueryNode, outer: Grid, limit: u64) -> Result<Option<Grid>, QueryError> {
+///
+/// # Errors
+/// More than `limit` steps.
+pub(in super::super) fn subquery_grid(
+    node: &SubqueryNode,
+    outer: Grid,
+    limit: u64,
+) -> Result<Option<Grid>, QueryError> {
     let view = View::of_window(outer, &node.window);
     let before = view.time(0).saturating_sub(node.window.range_ms);
     let end = view.time(outer.steps().saturating_sub(1));

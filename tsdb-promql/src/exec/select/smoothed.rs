@@ -11,9 +11,9 @@ use super::super::context::Context;
 use super::super::grid::{Grid, View};
 use super::super::operator::{ABSENT, Identity, Scratch, VectorOp, as_point};
 use super::super::points::Histograms;
-use super::extended::{Extension, refuse_histograms};
+use super::extended::refuse_histograms;
 use super::range::{Source, drop_stale_markers, select};
-use crate::ast::RangeExtension;
+use super::request::instant_hints;
 use crate::failure::QueryError;
 use crate::num::interpolate;
 use crate::plan::Selector;
@@ -40,8 +40,7 @@ impl<'c> SmoothedOp<'c> {
         grid: Grid,
     ) -> Result<Self, QueryError> {
         let view = grid.seen_through(selector.at, selector.offset_ms);
-        let extension = Extension { kind: RangeExtension::Smoothed, lookback_ms: context.lookback_ms };
-        let source = select(context, selector, extension.touched(view, 0), grid.step_ms(), 0, None)?;
+        let source = select(context, selector, instant_hints(selector, grid, context.lookback_ms))?;
         Ok(Self { context, source, view, span: selector.span })
     }
 

@@ -1,0 +1,143 @@
+//! What a plan will read, selected before anything is evaluated.
+//!
+//! Selecting takes the index alone. Knowing all selections at once, a query can be refused before it reads a sample,
+//! explained without reading any, and equal selections are made once and, if they take little room, read once.
+
+use super::budget::Budget;
+use super::context::Context;
+use super::grid::Grid;
+use super::read_once::ReadOnce;
+use super::select::{instant_hints, subquery_grid, window_hints};
+use crate::explanation::SelectorEstimate;
+use crate::failure::QueryError;
+use crate::plan::{NodeRef, Plan, RangeNode, ScalarNode, Selector, VectorNode};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use tsdb_core::read::{SelectHints, SeriesSet};
+
+/// A selection that was made.
+struct Selection {
+    selector: Selector,
+    hints: SelectHints,
+    /// Steps at which the selector is evaluated, of all places together.
+    steps: u64,
+    /// How many places of the plan ask for it.
+    places: usize,
+    set: Arc<dyn SeriesSet>,
+}
+
+/// All selections of a plan, equal ones once.
+#[derive(Default)]
+pub(super) struct Selections {
+    made: Vec<Selection>,
+    places: HashMap<String, usize>,
+}
+
+/// The samples that are kept of one selection because several places of the plan read it, as a part of the account.
+const SHARE_OF_BUDGET: u64 = 8;
+
+impl Selections {
+    /// Makes the selections of `plan` as evaluated at `grid`.
+    ///
+    /// # Errors
+    /// Those of storage; grids of subqueries beyond the budget; cancellation.
+    pub(super) fn of(plan: &Plan, grid: Grid, context: &Context<'_>) -> Result<Self, QueryError> {
+        let mut visit = Visit { context, shared: HashSet::new(), selections: Self::default() };
+        if let Some(root) = plan.root() {
+            visit.node(root, grid, None)?;
+        }
+        Ok(visit.selections)
+    }
+
+    /// Has what several places read be kept, on the account of `budget`.
+    pub(super) fn keep_what_is_read_again(&mut self, budget: &Arc<Budget>) {
+        let most = budget.limit() / SHARE_OF_BUDGET;
+        for selection in &mut self.made {
+            if selection.places > 1 && selection.set.estimated_samples() <= most {
+                selection.set = Arc::new(ReadOnce::new(Arc::clone(&selection.set), Arc::clone(budget)));
+            }
+        }
+    }
+
+    /// What `selector` selects with these hints; `None` if that was not foreseen.
+    pub(super) fn find(&self, selector: &Selector, hints: &SelectHints) -> Option<Arc<dyn SeriesSet>> {
+        if self.places.is_empty() {
+            return None;
+        }
+        let place = self.places.get(&key(selector, hints))?;
+        self.made.get(*place).map(|selection| Arc::clone(&selection.set))
+    }
+
+    /// What each selection will cost.
+    pub(super) fn estimates(&self) -> Vec<SelectorEstimate> {
+        let estimate = |selection: &Selection| {
+            let Selection { selector, hints, steps, set, .. } = selection;
+            SelectorEstimate::new(selector, hints, (set.len() as u64, set.estimated_samples()), *steps)
+        };
+        self.made.iter().map(estimate).collect()
+    }
+}
+
+/// A walk over the plan.
+struct Visit<'v, 'q> {
+    context: &'v Context<'q>,
+    /// The shared vectors that were met.
+    shared: HashSet<usize>,
+    selections: Selections,
+}
+
+impl Visit<'_, '_> {
+    /// `function`: the function whose windows the node is.
+    fn node(
+        &mut self,
+        node: NodeRef<'_>,
+        mut grid: Grid,
+        mut function: Option<&'static str>,
+    ) -> Result<(), QueryError> {
+        let lookback_ms = self.context.lookback_ms;
+        match node {
+            NodeRef::Vector(VectorNode::Select(selector) | VectorNode::TimestampOf(selector)) => {
+                return self.select(selector, instant_hints(selector, grid, lookback_ms), grid);
+            }
+            NodeRef::Range(RangeNode::Select { selector, window }) => {
+                let hints = window_hints(selector, window, grid, lookback_ms, function);
+                return self.select(selector, hints, grid);
+            }
+            NodeRef::Range(RangeNode::Subquery(node)) => {
+                match subquery_grid(node, grid, self.context.budget.limit())? {
+                    Some(inner) => grid = inner,
+                    None => return Ok(()),
+                }
+            }
+            NodeRef::Vector(VectorNode::StepInvariant(_)) | NodeRef::Scalar(ScalarNode::StepInvariant(_)) => {
+                grid = grid.first_only();
+            }
+            NodeRef::Vector(VectorNode::OverRange(call)) => function = Some(call.function.hint()),
+            NodeRef::Vector(VectorNode::AbsentOverTime { .. }) => function = Some("absent_over_time"),
+            NodeRef::Vector(VectorNode::Shared(shared)) if !self.shared.insert(shared.id) => return Ok(()),
+            _ => {}
+        }
+        node.parts().into_iter().try_for_each(|part| self.node(part, grid, function))
+    }
+
+    fn select(&mut self, selector: &Selector, hints: SelectHints, grid: Grid) -> Result<(), QueryError> {
+        let Selections { made, places } = &mut self.selections;
+        let steps = grid.steps() as u64;
+        let key = key(selector, &hints);
+        if let Some(known) = places.get(&key).and_then(|place| made.get_mut(*place)) {
+            known.places = known.places.saturating_add(1);
+            known.steps = known.steps.saturating_add(steps);
+            return Ok(());
+        }
+        self.context.budget.check()?;
+        let set = self.context.querier.select(&selector.matchers, &hints)?.into();
+        places.insert(key, made.len());
+        made.push(Selection { selector: selector.clone(), hints, steps, places: 1, set });
+        Ok(())
+    }
+}
+
+/// What makes two selections the same.
+fn key(selector: &Selector, hints: &SelectHints) -> String {
+    format!("{} {hints:?}", selector.text())
+}

@@ -1,0 +1,92 @@
+//! `/api/v1/query_explain`: what a query would do and what it would cost, without running it.
+//!
+//! The parameters are those of `query_range` if one of `start`, `end` and `step` is there, else those of `query`.
+
+use super::number::write_timestamp;
+use super::params::Params;
+use super::query::{lookback_ms, query_text, range_params};
+use super::{json, parameters, response};
+use crate::error::ApiError;
+use crate::state::Server;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use tsdb_core::read::Queryable;
+use tsdb_promql::{Explanation, QueryParams, SelectorEstimate};
+
+/// The plan and the estimated cost of a query.
+pub(super) async fn explain(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
+    let tenant = server.tenant(request.headers())?;
+    let params = parameters(&server, request).await?;
+    let text = query_text(&server, &params)?;
+    let query = query_params(&server, &params)?;
+    let asked = server.clone();
+    let work = move || {
+        let store = asked.existing_store(&tenant)?;
+        let source: &dyn Queryable = match &store {
+            Some(store) => store.as_ref(),
+            None => &crate::store::NoStore,
+        };
+        let explanation = asked.engine().explain(source, &text, &query)?;
+        let write = |out: &mut Vec<u8>| {
+            write_explanation(&explanation, out);
+            Ok(())
+        };
+        response::success(write, &[], &[])
+    };
+    server.run_query(work).await.map(json)
+}
+
+fn query_params(server: &Server, params: &Params) -> Result<QueryParams, ApiError> {
+    let is_range = ["start", "end", "step"].iter().any(|name| params.get(name).is_some());
+    let mut query = if is_range {
+        range_params(server, params)?
+    } else {
+        QueryParams::instant(params.time("time")?.unwrap_or_else(|| server.now()))
+    };
+    query.lookback_ms = lookback_ms(params)?;
+    Ok(query)
+}
+
+fn write_explanation(explanation: &Explanation, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"plan\":");
+    response::write_json_string(&explanation.plan, out);
+    out.extend_from_slice(format!(",\"steps\":{}", explanation.steps).as_bytes());
+    let sums = [
+        ("series", explanation.total(|one| one.series)),
+        ("samples", explanation.total(|one| one.samples)),
+        ("points", explanation.total(|one| one.points)),
+        ("bytes", explanation.total(|one| one.bytes)),
+    ];
+    write_figures(sums, out);
+    out.extend_from_slice(b",\"selectors\":[");
+    for (index, selector) in explanation.selectors.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_selector(selector, out);
+    }
+    out.extend_from_slice(b"]}");
+}
+
+fn write_selector(selector: &SelectorEstimate, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"selector\":");
+    response::write_json_string(&selector.selector, out);
+    out.extend_from_slice(b",\"start\":");
+    write_timestamp(selector.start, out);
+    out.extend_from_slice(b",\"end\":");
+    write_timestamp(selector.end, out);
+    let figures = [
+        ("series", selector.series),
+        ("samples", selector.samples),
+        ("points", selector.points),
+        ("bytes", selector.bytes),
+    ];
+    write_figures(figures, out);
+    out.push(b'}');
+}
+
+fn write_figures(figures: [(&str, u64); 4], out: &mut Vec<u8>) {
+    for (name, figure) in figures {
+        out.extend_from_slice(format!(",\"{name}\":{figure}").as_bytes());
+    }
+}
