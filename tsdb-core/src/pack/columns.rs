@@ -3,9 +3,9 @@
 //! Records are found through a table that names the place of every sixteenth, so a set is opened without looking at
 //! them and any column is read without reading others.
 
-use super::integers::{Chooser, best_width};
+use super::integers::{Chooser, best_width, is_sparse};
 use super::planes::{ColumnBytes, MAX_WIDTH, Planes, PlanesWriter, byte_width};
-use super::residuals::IntegerColumn;
+use super::residuals::{Exceptions, IntegerColumn, ones};
 use crate::Corruption;
 use crate::bytes::{Reader, Writer};
 use crate::error::CorruptionKind;
@@ -13,6 +13,9 @@ use alloc::vec::Vec;
 
 /// Records between two entries of the table.
 const RECORDS_PER_ENTRY: usize = 16;
+
+/// The bit of a shape that says: residuals that are zero are not among the planes, a mask says which.
+const SPARSE: u8 = 0x40;
 
 /// The set being written.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub(super) struct ColumnsWriter {
     planes: PlanesWriter,
     chooser: Chooser,
     record: Writer,
+    /// The residuals of a sparse column that are not zero.
+    kept: Vec<i64>,
 }
 
 impl ColumnsWriter {
@@ -51,13 +56,22 @@ impl ColumnsWriter {
     /// Writes the fields of a column of integers into the record that was begun, and its planes.
     pub(super) fn write_integers(&mut self, column: &[i64], sloped: bool) {
         let (model, residuals) = self.chooser.choose(column, sloped);
+        let mask = is_sparse(residuals).then(|| self.planes.push_mask(residuals));
+        let residuals = if mask.is_some() {
+            self.kept.clear();
+            self.kept.extend(residuals.iter().filter(|residual| **residual != 0));
+            &self.kept
+        } else {
+            residuals
+        };
         let width = best_width(residuals);
         let offset = self.planes.push(width, residuals);
         let out = &mut self.record;
         let wide = residuals.iter().enumerate().filter(|(_, residual)| byte_width(**residual) > width);
         let exceptions = wide.clone().count();
         let flag = if exceptions > 0 { 0x80 } else { 0 };
-        out.u8(flag | model.order << 4 | u8::try_from(width).unwrap_or(0));
+        let sparse = if mask.is_some() { SPARSE } else { 0 };
+        out.u8(flag | sparse | model.order << 4 | u8::try_from(width).unwrap_or(0));
         out.zigzag(model.first);
         out.varint(model.factor.unsigned_abs());
         if model.order != 1 {
@@ -65,6 +79,9 @@ impl ColumnsWriter {
         }
         if model.order == 0 {
             out.zigzag(model.middle);
+        }
+        if let Some(mask) = mask {
+            out.varint(mask as u64);
         }
         if width > 0 {
             out.varint(offset as u64);
@@ -194,7 +211,7 @@ impl<'a> Columns<'a> {
         count: usize,
     ) -> Result<IntegerColumn<'a>, Corruption> {
         let shape = record.u8("shape")?;
-        let (order, width) = (shape >> 4 & 7, usize::from(shape & 0xf));
+        let (order, width) = (shape >> 4 & 3, usize::from(shape & 0xf));
         if order > 2 || width > MAX_WIDTH {
             return Err(record.invalid("shape", u64::from(shape)));
         }
@@ -205,15 +222,25 @@ impl<'a> Columns<'a> {
         };
         let step = if order == 1 { 0 } else { record.zigzag("step")? };
         let middle = if order == 0 { record.zigzag("middle")? } else { 0 };
+        let mask = match shape & SPARSE {
+            0 => None,
+            _ => {
+                let offset = record.varint("mask offset")?;
+                let mask = self.planes.mask(offset, count);
+                Some(mask.ok_or_else(|| record.invalid("mask offset", offset))?)
+            }
+        };
+        let stored = mask.map_or(count, ones);
         let mut bytes = ColumnBytes::default();
         if width > 0 {
             let offset = record.varint("plane offset")?;
             let column =
-                usize::try_from(offset).ok().and_then(|offset| self.planes.column(width, offset, count));
+                usize::try_from(offset).ok().and_then(|offset| self.planes.column(width, offset, stored));
             bytes = column.ok_or_else(|| record.invalid("plane offset", offset))?;
         }
         let exceptions = if shape & 0x80 == 0 { 0 } else { record.count(2, "number of exceptions")? };
         let model = super::integers::Model { order, first, factor, step, middle };
-        IntegerColumn::new(model, bytes, count, exceptions, record)
+        let exceptions = Exceptions::read(exceptions, stored, record)?;
+        Ok(IntegerColumn { model, bytes, count, mask, exceptions })
     }
 }

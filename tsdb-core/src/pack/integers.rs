@@ -25,6 +25,9 @@ pub(super) struct Model {
 /// are found by the compressor behind us, and that is worth more than a little entropy. Measured.
 const ADVANTAGE_PERCENT: u64 = 110;
 
+/// At a cost of 24 bits per probe residuals are noise, and deltas of neighbours are never equal.
+const COST_OF_NOISE: u64 = (PROBES as u64) * (24 << 8);
+
 /// Residuals that an estimate looks at, evenly spread.
 const PROBES: usize = 128;
 
@@ -72,7 +75,8 @@ impl Chooser {
         for model in [line, self.differences(delta)] {
             residuals(&model, &self.units, &mut self.candidate);
             let cost = cost(&self.candidate);
-            if cost.saturating_mul(ADVANTAGE_PERCENT) < chosen.0.saturating_mul(100) {
+            let percent = if cost >= COST_OF_NOISE { 100 } else { ADVANTAGE_PERCENT };
+            if cost.saturating_mul(percent) < chosen.0.saturating_mul(100) {
                 chosen = (cost, model);
                 core::mem::swap(&mut self.best, &mut self.candidate);
             }
@@ -162,6 +166,19 @@ pub(super) fn best_width(residuals: &[i64]) -> usize {
     (0..=MAX_WIDTH).min_by_key(|width| bytes(*width)).unwrap_or(MAX_WIDTH)
 }
 
+/// A column is sparse if more than one residual in this many is zero. With fewer, the mask costs more than they.
+const SPARSE_ZEROS: usize = 6;
+/// And if more than one residual in this many is not zero. With fewer, they are exceptions. Both measured.
+const SPARSE_OTHERS: usize = 64;
+
+/// Is it better to tell in a bit for each residual whether it is zero, and to store the others alone?
+pub(super) fn is_sparse(residuals: &[i64]) -> bool {
+    let zeros = residuals.iter().filter(|residual| **residual == 0).count();
+    let others = residuals.len().saturating_sub(zeros);
+    zeros.saturating_mul(SPARSE_ZEROS) > residuals.len()
+        && others.saturating_mul(SPARSE_OTHERS) > residuals.len()
+}
+
 /// Some of the residuals, evenly spread, and how many they are.
 fn probe(residuals: &[i64]) -> ([i64; PROBES], usize) {
     let mut probes = [0; PROBES];
@@ -183,10 +200,26 @@ fn median(residuals: &[i64]) -> i64 {
     }
 }
 
-/// About the bits that the probes take after entropy coding of their byte planes, in 256ths.
+/// About the bits that the probes take after entropy coding of their byte planes and of a mask, in 256ths.
 fn cost(residuals: &[i64]) -> u64 {
-    let (probes, count) = probe(residuals);
-    let probes = probes.get(..count).unwrap_or_default();
+    let (mut probes, count) = probe(residuals);
+    let probes = probes.get_mut(..count).unwrap_or_default();
+    if !is_sparse(probes) {
+        return cost_of_stored(probes);
+    }
+    probes.sort_unstable_by_key(|residual| *residual == 0);
+    let kept = probes.partition_point(|residual| *residual != 0);
+    let zeros = probes.len().saturating_sub(kept);
+    let log = |count: usize| u64::from(log2(u32::try_from(count).unwrap_or(u32::MAX)));
+    let bits = |count: usize| log(probes.len()).saturating_sub(log(count)).saturating_mul(count as u64);
+    let mask = bits(zeros)
+        .saturating_add(bits(kept))
+        .saturating_add((probes.len() as u64).saturating_mul(COST_OF_BYTE) / 8);
+    mask.saturating_add(cost_of_stored(probes.get(..kept).unwrap_or_default()))
+}
+
+/// As [`cost`], without a mask.
+fn cost_of_stored(probes: &[i64]) -> u64 {
     let width = best_width(probes);
     let exceptions = probes.iter().map(|residual| byte_width(*residual)).filter(|bytes| *bytes > width);
     let exception_bits = exceptions.map(|bytes| (bytes as u64).saturating_add(2).saturating_mul(8 << 8));

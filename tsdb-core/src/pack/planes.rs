@@ -1,5 +1,7 @@
 //! Byte planes: residuals cut into bytes of equal significance, kept apart by the width of their column.
 //!
+//! Where many residuals are zero, only the others are in planes, and a *mask* says which they are.
+//!
 //! Columns of one width stand behind one another in a *group*. A group has one plane per byte of its width, lowest
 //! byte first; a group wider than four bytes begins with a *stem* instead, the lowest four bytes of each residual
 //! together, for they are noise and are read faster as one number. Bytes of one plane are alike, so an entropy coder
@@ -43,6 +45,8 @@ struct Group {
 pub(super) struct PlanesWriter {
     /// One group per width from 1.
     groups: [Group; MAX_WIDTH],
+    /// Behind the groups: for columns of which many residuals are zero, a bit per residual that says whether it is not.
+    masks: Vec<u8>,
 }
 
 impl PlanesWriter {
@@ -64,9 +68,20 @@ impl PlanesWriter {
         offset
     }
 
-    /// Bytes in all planes.
+    /// Appends the mask of `residuals` and returns its offset among the masks.
+    pub(super) fn push_mask(&mut self, residuals: &[i64]) -> usize {
+        let offset = self.masks.len();
+        self.masks.extend(residuals.chunks(8).map(|eight| {
+            let bits = eight.iter().zip(0..8).map(|(residual, bit)| u8::from(*residual != 0) << bit);
+            bits.fold(0, |mask, bit| mask | bit)
+        }));
+        offset
+    }
+
+    /// Bytes in all planes and masks.
     pub(super) fn len(&self) -> usize {
-        self.groups.iter().zip(1..).map(|(group, width)| group.columns.saturating_mul(width)).sum()
+        let planes = self.groups.iter().zip(1..).map(|(group, width)| group.columns.saturating_mul(width));
+        planes.fold(self.masks.len(), usize::saturating_add)
     }
 
     /// Writes the number of residuals of each group.
@@ -74,6 +89,7 @@ impl PlanesWriter {
         for group in &self.groups {
             out.varint(group.columns as u64);
         }
+        out.varint(self.masks.len() as u64);
     }
 
     /// Writes the planes and empties them, keeping the memory.
@@ -85,6 +101,8 @@ impl PlanesWriter {
             }
             group.columns = 0;
         }
+        out.bytes(&self.masks);
+        self.masks.clear();
     }
 }
 
@@ -94,6 +112,8 @@ pub(super) struct Planes<'a> {
     bytes: &'a [u8],
     /// Number of residuals of the group of width `index + 1`.
     lengths: [usize; MAX_WIDTH],
+    masks_len: usize,
+    masks: &'a [u8],
 }
 
 /// The bytes of one column.
@@ -114,14 +134,27 @@ impl<'a> Planes<'a> {
         for (length, width) in planes.lengths.iter_mut().zip(1..) {
             *length = reader.count(width, "residuals of a width")?;
         }
+        planes.masks_len = reader.count(1, "length of the masks")?;
         Ok(planes)
     }
 
     /// Takes the bytes of the planes from `reader`.
     pub(super) fn attach(&mut self, reader: &mut Reader<'a>) -> Result<(), Corruption> {
-        let total = self.part_lengths().fold(0, usize::saturating_add);
+        let total = self.part_lengths().fold(0, usize::saturating_add).saturating_sub(self.masks_len);
         self.bytes = reader.bytes(total, "planes")?;
+        self.masks = reader.bytes(self.masks_len, "masks")?;
         Ok(())
+    }
+
+    /// The mask of a column of `count` residuals that begins at `offset` among the masks; `None` if it is not all
+    /// there, or has bits behind the end.
+    pub(super) fn mask(&self, offset: u64, count: usize) -> Option<&'a [u8]> {
+        let mask = self.masks.get(usize::try_from(offset).ok()?..)?.get(..count.div_ceil(8))?;
+        let behind = match count.checked_rem(8) {
+            Some(used @ 1..8) => mask.last()?.checked_shr(u32::try_from(used).ok()?)?,
+            _ => 0,
+        };
+        (behind == 0).then_some(mask)
     }
 
     /// The bytes of the `count` residuals at `offset` of the group of `width`; `None` if they are not all there.
@@ -140,12 +173,13 @@ impl<'a> Planes<'a> {
         Some(column)
     }
 
-    /// Lengths of all stems and planes in the order of their bytes.
+    /// Lengths of all stems and planes, and of the masks, in the order of their bytes.
     pub(super) fn part_lengths(&self) -> impl Iterator<Item = usize> + '_ {
-        self.lengths.iter().zip(1_usize..).flat_map(|(length, width)| {
+        let groups = self.lengths.iter().zip(1_usize..).flat_map(|(length, width)| {
             let stem = stem_bytes(width);
             let planes = core::iter::repeat_n(*length, width.saturating_sub(stem));
             core::iter::once(length.saturating_mul(stem)).chain(planes)
-        })
+        });
+        groups.chain([self.masks_len])
     }
 }

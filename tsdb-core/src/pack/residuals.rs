@@ -11,15 +11,23 @@ const BLOCK: usize = 128;
 /// A column of integers, checked and ready to be decoded.
 #[derive(Debug)]
 pub(super) struct IntegerColumn<'a> {
-    model: Model,
-    bytes: ColumnBytes<'a>,
-    count: usize,
-    exceptions: Exceptions<'a>,
+    pub(super) model: Model,
+    /// The residuals that are stored: all, or those that the mask names.
+    pub(super) bytes: ColumnBytes<'a>,
+    pub(super) count: usize,
+    /// A bit for each residual, if those without are zero and not stored.
+    pub(super) mask: Option<&'a [u8]>,
+    pub(super) exceptions: Exceptions<'a>,
+}
+
+/// Number of ones in a mask.
+pub(super) fn ones(mask: &[u8]) -> usize {
+    mask.iter().map(|byte| byte.count_ones() as usize).fold(0, usize::saturating_add)
 }
 
 /// Residuals wider than the planes, checked when the column was read and met again as it is decoded.
 #[derive(Debug, Clone)]
-struct Exceptions<'a> {
+pub(super) struct Exceptions<'a> {
     left: usize,
     reader: Reader<'a>,
     next: Option<(usize, i64)>,
@@ -27,7 +35,7 @@ struct Exceptions<'a> {
 
 impl<'a> Exceptions<'a> {
     /// Checks the list and leaves `record` behind it.
-    fn read(left: usize, count: usize, record: &mut Reader<'a>) -> Result<Self, Corruption> {
+    pub(super) fn read(left: usize, count: usize, record: &mut Reader<'a>) -> Result<Self, Corruption> {
         let mut list = Self { left, reader: record.clone(), next: None };
         let mut checked = list.clone();
         for _ in 0..left {
@@ -63,18 +71,6 @@ struct Running {
 }
 
 impl<'a> IntegerColumn<'a> {
-    /// A column whose planes each hold `count` bytes; its exceptions follow in `record`.
-    pub(super) fn new(
-        model: Model,
-        bytes: ColumnBytes<'a>,
-        count: usize,
-        exceptions: usize,
-        record: &mut Reader<'a>,
-    ) -> Result<Self, Corruption> {
-        let exceptions = Exceptions::read(exceptions, count, record)?;
-        Ok(Self { model, bytes, count, exceptions })
-    }
-
     /// Number of integers.
     pub(super) const fn len(&self) -> usize {
         self.count
@@ -82,7 +78,8 @@ impl<'a> IntegerColumn<'a> {
 
     /// Hands the integers to `sink`, some hundred at a time.
     pub(super) fn decode(mut self, mut sink: impl FnMut(&[i64])) -> Result<(), Corruption> {
-        let mut buffer = [0_i64; BLOCK];
+        let (mut buffer, mut dense) = ([0_i64; BLOCK], [0_i64; BLOCK]);
+        let mut stored = 0_usize;
         let Model { order, first, factor, step, middle } = self.model;
         let unit = match order {
             0 => middle,
@@ -95,9 +92,21 @@ impl<'a> IntegerColumn<'a> {
         let mut start = 0;
         while start < self.count {
             let len = self.count.saturating_sub(start).min(BLOCK);
-            let Some(block) = buffer.get_mut(..len) else { break };
-            self.gather(start, block);
-            self.patch(start, block)?;
+            let mask = self.mask.and_then(|mask| mask.get(start / 8..)?.get(..len.div_ceil(8)));
+            let kept = mask.map_or(len, ones).min(BLOCK);
+            let Some(block) = buffer.get_mut(..kept) else { break };
+            self.gather(stored, block);
+            self.patch(stored, block)?;
+            stored = stored.saturating_add(kept);
+            let Some(block) = (match mask {
+                Some(mask) => {
+                    spread(&buffer, mask, &mut dense);
+                    dense.get_mut(..len)
+                }
+                None => buffer.get_mut(..len),
+            }) else {
+                break;
+            };
             self.integrate(&mut running, block);
             sink(block);
             start = start.saturating_add(len);
@@ -182,6 +191,21 @@ impl Running {
             self.slope = self.slope.wrapping_add(*integer);
             self.unit = self.unit.wrapping_add(self.slope);
             *integer = self.unit;
+        }
+    }
+}
+
+/// Puts `kept` residuals where `mask` has ones, and zeros elsewhere.
+fn spread(kept: &[i64; BLOCK], mask: &[u8], into: &mut [i64; BLOCK]) {
+    let mut next = 0_usize;
+    for (byte, eight) in mask.iter().zip(into.as_chunks_mut::<8>().0) {
+        let mut bits = *byte;
+        for place in eight {
+            // Without a branch on the bit, which nobody can foresee.
+            let bit = i64::from(bits & 1);
+            *place = kept.get(next & (BLOCK - 1)).copied().unwrap_or(0) & bit.wrapping_neg();
+            next = next.wrapping_add(usize::from(bits & 1));
+            bits >>= 1;
         }
     }
 }

@@ -60,6 +60,39 @@ fn a_stale_marker_at_the_end_costs_a_few_bytes() {
 }
 
 #[test]
+fn a_value_that_changes_now_and_then_takes_a_bit_and_the_bytes_of_its_changes() {
+    let mut level = 5e7;
+    let values: Vec<f64> = (0..8000_u32)
+        .map(|index| {
+            let drawn = index.wrapping_mul(2_654_435_761) >> 10;
+            if drawn % 3 == 0 {
+                level += f64::from(drawn % 30_000) - 15_000.0;
+            }
+            level
+        })
+        .collect();
+    let changes = values.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(round_trip(&[(regular(8000), values)]) <= 8000 / 8 + 2 * changes + 100);
+}
+
+#[test]
+fn a_mask_with_ones_behind_the_end_is_refused() {
+    let mut writer = ValuesWriter::new();
+    writer.push(0, &[1.0, 1.0, 7.0, 7.0, 9.0]).unwrap();
+    let mut bytes = writer.finish();
+    let mask = bytes.len() - 1;
+    assert_eq!(bytes[mask], 0b1_0100);
+    for damaged in [0b11_0100, 0b1_1100] {
+        bytes[mask] = damaged;
+        assert!(Values::open(&bytes).unwrap().read(0, &mut vec![]).is_err());
+    }
+    bytes[mask] = 0b0_0101;
+    let mut into = vec![];
+    Values::open(&bytes).unwrap().read(0, &mut into).unwrap();
+    assert_eq!(into, [7.0, 7.0, 9.0, 9.0, 9.0]);
+}
+
+#[test]
 fn series_of_one_scrape_share_their_timestamps() {
     let timestamps: Vec<_> = regular(500).into_iter().map(|at| at + at % 1009 % 8).collect();
     let mut writer = FrameWriter::new();
