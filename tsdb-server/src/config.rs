@@ -206,6 +206,7 @@ impl Config {
             retention_ms: positive(storage.retention),
             future_skew_ms: positive(self.limits.ingest.max_future),
             max_active_series: storage.max_active_series.get(),
+            replay: tsdb::Replay::Background,
             ..tsdb::Options::default()
         }
     }

@@ -170,6 +170,11 @@ fn store_families(stores: &dyn Stores) -> Vec<Family> {
         gauge("tsdb_head_series", "Series in the heads.", float(sum(|s| s.active_series))),
         gauge("tsdb_head_bytes", "Estimated memory of the heads.", float(sum(|s| s.head_bytes))),
         gauge("tsdb_wal_bytes", "Bytes of the logs on disk.", float(sum(|s| s.wal_bytes))),
+        gauge(
+            "tsdb_wal_unreplayed_bytes",
+            "Bytes of the logs still to be replayed.",
+            float(sum(|s| s.unreplayed_bytes.unwrap_or(0))),
+        ),
         gauge("tsdb_blocks", "Blocks that can be read.", float(sum(|s| s.blocks))),
         gauge("tsdb_block_bytes", "Bytes of the blocks on disk.", float(sum(|s| s.block_bytes))),
         gauge(

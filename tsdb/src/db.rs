@@ -2,11 +2,14 @@
 
 use crate::engine::Engine;
 use crate::fs::{Fs, OsFs};
+use crate::head::Recovery;
 use crate::maintain::{Rhythm, Task, Tasks, Worker};
-use crate::{Durability, Error, Options, Stats};
+use crate::{Durability, Error, Options, Replay, Stats};
 use parking_lot::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::read::{ExemplarQueryable, Querier, Queryable, ReadError, SeriesExemplars};
 use tsdb_core::write::{Appendable, Appender};
@@ -19,8 +22,9 @@ pub struct Db {
 }
 
 struct Inner {
-    // Dropped first: the thread uses the engine.
+    // Dropped first: the threads use the engine.
     worker: Mutex<Option<Worker>>,
+    replay: Mutex<Option<JoinHandle<()>>>,
     engine: Arc<Engine>,
 }
 
@@ -41,11 +45,23 @@ impl Db {
     pub fn open_on(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
         let dir = dir.as_ref();
         let rhythm = rhythm(&options);
-        let engine = Arc::new(Engine::open(fs, dir, options)?);
+        let in_background = options.replay == Replay::Background;
+        let (engine, recovery) = Engine::open(fs, dir, options)?;
+        let engine = Arc::new(engine);
+        let replay = if in_background {
+            let thread = std::thread::Builder::new().name("tsdb-replay".into());
+            let replay = Background(Arc::clone(&engine));
+            let spawned = thread.spawn(move || replay.replay(recovery));
+            Some(spawned.map_err(|e| Error::io("start the replay thread for", dir, e))?)
+        } else {
+            engine.replay(recovery)?;
+            None
+        };
         let background = || Arc::new(Background(Arc::clone(&engine)));
         let worker = rhythm.map(|rhythm| Worker::start(rhythm, background())).transpose();
         let worker = worker.map_err(|e| Error::io("start the background thread for", dir, e))?;
-        Ok(Self { inner: Arc::new(Inner { worker: Mutex::new(worker), engine }) })
+        let inner = Inner { worker: Mutex::new(worker), replay: Mutex::new(replay), engine };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Moves the samples of the head up to now into blocks; those ahead of the clock stay. Samples older than the newest
@@ -55,6 +71,12 @@ impl Db {
     /// The blocks cannot be written; the head then still holds the samples.
     pub fn flush(&self) -> Result<(), Error> {
         self.inner.engine.flush()
+    }
+
+    /// Returns when the log of the run before is replayed, or the database is closed. With [`Replay::BeforeOpen`] it
+    /// always is.
+    pub fn wait_for_replay(&self) {
+        self.inner.engine.wait_for_replay();
     }
 
     /// Makes everything acknowledged so far durable, whatever the chosen durability.
@@ -121,6 +143,10 @@ impl Inner {
     fn stop(&self) {
         self.engine.stop();
         drop(self.worker.lock().take());
+        if let Some(replay) = self.replay.lock().take() {
+            // A panic in it was told when it happened.
+            drop(replay.join());
+        }
     }
 }
 
@@ -134,6 +160,16 @@ impl Drop for Inner {
 }
 
 struct Background(Arc<Engine>);
+
+impl Background {
+    fn replay(&self, recovery: Recovery) {
+        const TASK: &str = "replay of the log";
+        match catch_unwind(AssertUnwindSafe(|| self.0.replay(recovery))) {
+            Ok(outcome) => self.0.note(TASK, outcome),
+            Err(_) => self.0.note_panic(TASK),
+        }
+    }
+}
 
 impl Tasks for Background {
     fn run(&self, task: Task) {

@@ -38,6 +38,8 @@ pub struct Options {
     /// Does a background thread do that work? Without it nothing is cut, expired or synced on a timer; call
     /// [`Db::maintain`](crate::Db::maintain). Default: yes.
     pub background: bool,
+    /// Is the database open before its log is replayed? Default: [`Replay::BeforeOpen`].
+    pub replay: Replay,
     /// Where the time comes from. Default: the system clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -60,6 +62,20 @@ pub enum Durability {
     Lazy,
 }
 
+/// When the log of an earlier run is read into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Replay {
+    /// While the database is opened: it is complete from the beginning.
+    #[default]
+    BeforeOpen,
+    /// In the background, on a thread that [`Options::background`] allows or not. Batches are taken and are durable at
+    /// once; queries see them when replay has come to them. Until then the warnings of an answer say that it may be
+    /// incomplete, and [`Stats::unreplayed_bytes`](crate::Stats::unreplayed_bytes) how much is left. Of two different
+    /// samples of a series at one time the one written first stays, and nobody is told.
+    Background,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -74,6 +90,7 @@ impl Default for Options {
             block_cache_bytes: 64 << 20,
             maintenance_interval: Duration::from_secs(10),
             background: true,
+            replay: Replay::BeforeOpen,
             clock: Arc::new(SystemClock),
         }
     }
@@ -92,6 +109,7 @@ impl fmt::Debug for Options {
             .field("block_cache_bytes", &self.block_cache_bytes)
             .field("maintenance_interval", &self.maintenance_interval)
             .field("background", &self.background)
+            .field("replay", &self.replay)
             .finish_non_exhaustive()
     }
 }

@@ -32,6 +32,9 @@ pub struct Stats {
     pub exemplars_refused: u64,
     /// Batches that could not be logged.
     pub failed_commits: u64,
+    /// Bytes of the write-ahead log that are still to be replayed; `None` if all of it is. Until then queries do not see
+    /// all samples.
+    pub unreplayed_bytes: Option<u64>,
     /// Bytes of the write-ahead log on disk.
     pub wal_bytes: u64,
     /// Blocks that can be read.

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use tsdb::record::{
     Decoded, ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, MAX_SAMPLE_BYTES, RecordSink,
-    SamplesEncoder, SeriesEncoder, decode, encode_metadata,
+    SamplesEncoder, SeriesEncoder, decode, encode_metadata, encode_named,
 };
 use tsdb_core::histogram::{FloatHistogram, FloatParts, ResetHint, Span};
 use tsdb_core::metadata::{Metadata, MetricType};
@@ -20,6 +20,7 @@ struct Notes {
     histograms: Vec<(u32, i64, i64, FloatHistogram)>,
     exemplars: Vec<(u64, ExemplarSeries, Exemplar)>,
     metadata: Vec<(String, Metadata)>,
+    batches: Vec<Vec<Vec<u8>>>,
 }
 
 impl Notes {
@@ -53,6 +54,10 @@ impl RecordSink for Notes {
 
     fn metadata(&mut self, metric: &str, metadata: Metadata) {
         self.metadata.push((metric.to_owned(), metadata));
+    }
+
+    fn named_batch(&mut self, records: &[&[u8]]) {
+        self.batches.push(records.iter().map(|record| record.to_vec()).collect());
     }
 }
 
@@ -180,14 +185,18 @@ fn specimens() -> Vec<Vec<u8>> {
         (301, registered, exemplar("b", 1_010)),
         (302, labelled, Exemplar { labels: Labels::empty(), timestamp: -7, value: f64::NAN }),
     ];
-    vec![
+    let mut records = vec![
         series_record(&series),
         samples_record(&samples),
         metadata,
         started_record(&started),
         histograms_record(&histograms),
         exemplars_record(&exemplars),
-    ]
+    ];
+    let mut named = Vec::new();
+    encode_named(&records, &mut named);
+    records.push(named);
+    records
 }
 
 #[test]
@@ -293,6 +302,15 @@ fn metadata_round_trips_for_every_type() {
 }
 
 #[test]
+fn a_named_batch_hands_out_its_records_as_they_are() {
+    let records = vec![series_record(&[(0, labels(&[("a", "b")]))]), samples_record(&[(0, 5, 1)]), vec![]];
+    let mut record = Vec::new();
+    encode_named(&records, &mut record);
+    let (kind, notes) = notes(&record);
+    assert_eq!((kind, notes.batches), (Decoded::NamedBatch, vec![records]));
+}
+
+#[test]
 fn every_truncation_is_refused() {
     for record in specimens() {
         for len in 0..record.len() {
@@ -325,7 +343,7 @@ fn no_flipped_bit_makes_the_decoder_panic_or_hand_out_more_than_there_are_bytes(
 #[test]
 fn hostile_lengths_are_refused() {
     let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
-    for tag in 1..=6 {
+    for tag in [1, 2, 3, 4, 5, 6, 16] {
         for skip in 0..4 {
             let mut record = vec![tag];
             record.extend_from_slice(&[1, 1, 1][..skip.min(3)]);

@@ -173,10 +173,13 @@ impl Running {
         })
     }
 
-    /// Waits until the newest samples are in the answers.
+    /// Waits until the newest samples are in the answers, and these are complete.
     pub(crate) fn wait_for_answer(&self, at_ms: i64) -> Result<()> {
         let path = format!("/api/v1/query?query=count(node_cpu_seconds_total)&time={}", at_ms / 1000);
-        self.poll(Duration::from_secs(300), |this| Ok(this.query(&path)?.contains("\"value\"")))
+        self.poll(Duration::from_secs(300), |this| {
+            let answer = this.query(&path)?;
+            Ok(answer.contains("\"value\"") && !answer.contains("still to be replayed"))
+        })
     }
 
     /// Makes the engine write and merge everything, then adds up its files.

@@ -77,6 +77,7 @@ struct Measured {
     settled_rss: u64,
     series: u64,
     disk: engine::DiskUse,
+    takes_writes_after_kill: Duration,
     ready_after_kill: Duration,
     queries: Vec<queries::Timing>,
 }
@@ -97,6 +98,7 @@ fn measure(kind: Kind, arguments: &Arguments) -> Result<Measured, Box<dyn Error>
     let killed = Instant::now();
     running.kill();
     running = Running::start(kind, &programs, folder.path())?;
+    let takes_writes_after_kill = killed.elapsed();
     running.wait_for_answer(plan.end_ms())?;
     let ready_after_kill = killed.elapsed();
     let queries = queries::run(&running, &plan, arguments)?;
@@ -111,6 +113,7 @@ fn measure(kind: Kind, arguments: &Arguments) -> Result<Measured, Box<dyn Error>
         peak_rss,
         settled_rss,
         disk,
+        takes_writes_after_kill,
         ready_after_kill,
         queries,
     })

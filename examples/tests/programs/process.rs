@@ -67,20 +67,26 @@ impl MetricsServer {
     }
 }
 
-/// The data of a successful answer of the Prometheus API at `url`.
+/// The data of a successful answer of the Prometheus API at `url`, once the server there has replayed its log.
 pub(crate) async fn ask(
     client: &reqwest::Client,
     url: &str,
     path: &str,
     parameters: &[(&str, &str)],
 ) -> Result<Value, String> {
-    let request = client.post(format!("{url}/api/v1/{path}")).form(parameters);
-    let response = request.send().await.map_err(|e| format!("{url}: {e}"))?;
-    let text = response.text().await.map_err(|e| format!("{url}: {e}"))?;
-    let mut answer: Value = serde_json::from_str(&text).map_err(|e| format!("{url}: {e} in {text:.200}"))?;
-    match answer["status"].as_str() {
-        Some("success") => Ok(answer["data"].take()),
-        _ => Err(text),
+    loop {
+        let request = client.post(format!("{url}/api/v1/{path}")).form(parameters);
+        let response = request.send().await.map_err(|e| format!("{url}: {e}"))?;
+        let text = response.text().await.map_err(|e| format!("{url}: {e}"))?;
+        let mut answer: Value =
+            serde_json::from_str(&text).map_err(|e| format!("{url}: {e} in {text:.200}"))?;
+        match answer["status"].as_str() {
+            Some("success") if text.contains("still to be replayed") => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Some("success") => return Ok(answer["data"].take()),
+            _ => return Err(text),
+        }
     }
 }
 

@@ -81,7 +81,8 @@ pub(super) async fn healthy() -> Response {
     (TEXT, "The server is healthy.\n").into_response()
 }
 
-/// `/-/ready`: the server takes requests, which it does not while it stops.
+/// `/-/ready`: the server takes requests, which it does not while it stops. Logs may still be replayed: what comes in is
+/// taken, and answers that may lack samples say so.
 pub(super) async fn ready(State(server): State<Server>) -> Response {
     if server.is_stopping() {
         return (StatusCode::SERVICE_UNAVAILABLE, TEXT, "The server is stopping.\n").into_response();

@@ -7,7 +7,7 @@ mod work;
 use crate::block::FrameCache;
 use crate::blocks::{BlockPlace, Blocks};
 use crate::fs::{DirLock, Fs, LockError, create_dirs};
-use crate::head::{CatalogLimits, Durable, Head, Place, Settings};
+use crate::head::{CatalogLimits, Durable, Head, Place, Recovery, Settings};
 use crate::query::{DamageLog, DbQuerier};
 use crate::wal::WalOptions;
 use crate::{Durability, Error, Options, Stats, names, version};
@@ -32,7 +32,7 @@ pub(crate) struct Engine {
     damage: Arc<DamageLog>,
     /// Work that fails at the moment, by name.
     trouble: Mutex<BTreeMap<&'static str, String>>,
-    open_warnings: Vec<String>,
+    open_warnings: Mutex<Vec<String>>,
     lock: Mutex<Option<DirLock>>,
     closed: AtomicBool,
     /// No more work is begun.
@@ -48,21 +48,19 @@ struct Published {
 }
 
 impl Engine {
-    /// Opens `dir`.
-    pub(crate) fn open(fs: Arc<dyn Fs>, dir: &Path, options: Options) -> Result<Self, Error> {
+    /// Opens `dir`. The head is whole after [`replay`](Self::replay).
+    pub(crate) fn open(fs: Arc<dyn Fs>, dir: &Path, options: Options) -> Result<(Self, Recovery), Error> {
         options.check()?;
         create_dirs(&*fs, dir).map_err(|e| Error::io("create", dir, e))?;
         let lock = DirLock::acquire(&*fs, dir).map_err(lock_error)?;
         version::check(&*fs, dir)?;
         let cache = Arc::new(FrameCache::new(options.block_cache_bytes));
         let place = BlockPlace { fs: Arc::clone(&fs), dir: dir.to_owned(), cache };
-        let (blocks, mut open_warnings) = Blocks::open(&place)?;
+        let (blocks, open_warnings) = Blocks::open(&place)?;
         let head_place = Place { fs, wal_dir: dir.join(names::WAL_DIR), wal_options: WalOptions::default() };
-        let (head, found) = Head::open(head_place, head_settings(&options), blocks.end())?;
-        open_warnings.extend(found);
-        open_warnings.iter().for_each(|warning| log::warn!("{}: {warning}", dir.display()));
+        let (head, recovery) = Head::open(head_place, head_settings(&options), blocks.end())?;
         let head_from = head.memory().min_time();
-        Ok(Self {
+        let engine = Self {
             place,
             options,
             head: Arc::new(head),
@@ -71,11 +69,25 @@ impl Engine {
             blocks_cut: AtomicU64::new(0),
             damage: Arc::new(DamageLog::after(open_warnings.clone())),
             trouble: Mutex::default(),
-            open_warnings,
+            open_warnings: Mutex::default(),
             lock: Mutex::new(Some(lock)),
             closed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-        })
+        };
+        engine.warn(open_warnings);
+        Ok((engine, recovery))
+    }
+
+    /// Replays the log into the head, unless work is stopped meanwhile.
+    pub(crate) fn replay(&self, recovery: Recovery) -> Result<(), Error> {
+        let found = recovery.run(&self.head, &|| !self.is_stopping())?;
+        self.warn(found);
+        Ok(())
+    }
+
+    fn warn(&self, found: Vec<String>) {
+        found.iter().for_each(|warning| log::warn!("{}: {warning}", self.place.dir.display()));
+        self.open_warnings.lock().extend(found);
     }
 
     pub(crate) fn head(&self) -> &Head {
@@ -88,7 +100,8 @@ impl Engine {
         let pin = Arc::new(self.head.pin());
         let Published { blocks, head_from } = self.published.read().clone();
         let (head, damage) = (Arc::clone(&self.head), Arc::clone(&self.damage));
-        Ok(Box::new(DbQuerier { head, pin, blocks, head_from, range, damage, met: DamageLog::default() }))
+        let (met, unreplayed_bytes) = (DamageLog::default(), head.unreplayed_bytes());
+        Ok(Box::new(DbQuerier { head, pin, blocks, head_from, range, damage, met, unreplayed_bytes }))
     }
 
     pub(crate) fn exemplars(
@@ -114,6 +127,16 @@ impl Engine {
     /// Lets work that is under way end with the block that it writes, and begins no more.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+        self.head.wake();
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Returns when the log is replayed, or work is stopped.
+    pub(crate) fn wait_for_replay(&self) {
+        self.head.wait_until_whole(|| self.is_stopping());
     }
 
     pub(crate) fn close(&self) -> Result<(), Error> {
@@ -152,7 +175,7 @@ impl Engine {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let mut stats = Stats { warnings: self.open_warnings.clone(), ..Stats::default() };
+        let mut stats = Stats { warnings: self.open_warnings.lock().clone(), ..Stats::default() };
         self.head.report(&mut stats);
         stats.warnings.extend(self.damage.sentences());
         stats.warnings.extend(self.trouble.lock().values().cloned());

@@ -59,8 +59,11 @@ impl Engine {
         self.clean_up(&mut work)
     }
 
-    /// Does what is due. Everything is tried; the first failure is returned.
+    /// Does what is due; nothing is before the log is replayed. Everything is tried; the first failure is returned.
     pub(crate) fn maintain(&self) -> Result<(), Error> {
+        if self.head.unreplayed_bytes().is_some() {
+            return Ok(());
+        }
         let mut work = self.begin_work()?;
         work.rounds = work.rounds.wrapping_add(1);
         let rotated = self.head.rotate_if_longer(self.options.block_range_ms / SEGMENTS_PER_BLOCK);
@@ -81,8 +84,9 @@ impl Engine {
 
     /// Waits for the work of others. Between two steps others get their turn, so that closing waits for one at most.
     fn begin_work(&self) -> Result<MutexGuard<'_, Work>, Error> {
+        self.wait_for_replay();
         let work = self.work.lock();
-        if self.stopping.load(Ordering::SeqCst) { Err(Error::Closed) } else { Ok(work) }
+        if self.is_stopping() { Err(Error::Closed) } else { Ok(work) }
     }
 
     fn cut_due(&self) -> Result<(), Error> {

@@ -84,7 +84,8 @@ impl<'a> HeadAppender<'a> {
         applied
     }
 
-    fn write(&mut self) -> Result<AppendReport, CommitError> {
+    /// Applies and logs the batch.
+    pub(super) fn write(&mut self) -> Result<AppendReport, CommitError> {
         let head = self.head;
         let log = head.log();
         let under_way = log.begin().map_err(commit_error)?;
@@ -226,6 +227,6 @@ impl Buffers {
     }
 }
 
-fn commit_error(source: crate::wal::WalError) -> CommitError {
+pub(super) fn commit_error(source: crate::wal::WalError) -> CommitError {
     CommitError { temporary: source.is_temporary(), source: Box::new(source) }
 }

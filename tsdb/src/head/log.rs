@@ -91,6 +91,19 @@ impl Records {
         }
     }
 
+    /// Adds a finished record whose newest sample is of `newest`.
+    pub(crate) fn push_record(&mut self, record: Vec<u8>, newest: Option<Timestamp>) {
+        self.finish();
+        self.newest = self.newest.max(newest);
+        self.records.push(record);
+    }
+
+    /// Takes the records out, and forgets them.
+    pub(crate) fn take(&mut self) -> (Vec<Vec<u8>>, Option<Timestamp>) {
+        self.finish();
+        (std::mem::take(&mut self.records), self.newest.take())
+    }
+
     fn finish(&mut self) {
         let mut record = Vec::new();
         self.encoder.finish(&mut record);
@@ -108,10 +121,18 @@ impl Records {
 }
 
 impl Log {
-    /// Over an opened log; `newest` are the newest timestamps of its segments, found by replay.
-    pub(crate) fn new(wal: Wal, newest: BTreeMap<u64, Timestamp>) -> Self {
-        let state = State { newest, ..State::default() };
-        Self { wal, state: Mutex::new(state), unlogged: Mutex::default(), under_way: RwLock::new(()) }
+    /// Over an opened log.
+    pub(crate) fn new(wal: Wal) -> Self {
+        Self { wal, state: Mutex::default(), unlogged: Mutex::default(), under_way: RwLock::new(()) }
+    }
+
+    /// Learns the newest timestamps of the segments that were replayed.
+    pub(crate) fn note_replayed(&self, newest: BTreeMap<u64, Timestamp>) {
+        let mut state = self.state.lock();
+        for (segment, newest) in newest {
+            let known = state.newest.entry(segment).or_insert(newest);
+            *known = newest.max(*known);
+        }
     }
 
     pub(crate) fn wal(&self) -> &Wal {
@@ -253,7 +274,7 @@ mod tests {
     fn records_of_series_with_long_labels_are_finished_by_their_bytes() {
         let fs = Arc::new(SimFs::new());
         let opened = Wal::open(fs, Path::new("/wal"), WalOptions::default(), &mut |_, _| {});
-        let log = Log::new(opened.unwrap().0, BTreeMap::new());
+        let log = Log::new(opened.unwrap().0);
         let long = "x".repeat(100_000);
         for number in 0..50 {
             // No value is that of the series before, which would not be written again.

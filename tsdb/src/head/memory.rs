@@ -131,7 +131,7 @@ impl Memory {
     }
 
     /// Registers `series` under its logged number, whoever had that number before, with the samples that its labels
-    /// had under another number. For replay, before anyone else is there.
+    /// had under another number. For replay, while nobody else registers or appends.
     pub(crate) fn replay_series(&self, series: SeriesRef, labels: &Labels) {
         let mut wire = Vec::new();
         write_wire(labels, &mut wire);

@@ -13,6 +13,7 @@
 //! | `memory` | all series with their index; `view` reads it |
 //! | `append`, `log` | one batch; the order of what goes to the write-ahead log |
 //! | `checkpoint`, `replay` | which part of the log is still needed; memory from the log |
+//! | `recovery`, `spool` | when memory is built from the log, and batches that come in meanwhile |
 //! | `pins` | what readers and writers may still hold |
 //!
 //! # A cut, step by step
@@ -38,14 +39,17 @@ mod log;
 mod memory;
 mod pages;
 mod pins;
+mod recovery;
 mod replay;
 mod sealed;
 mod series;
+mod spool;
 mod view;
 
 pub(crate) use catalog::CatalogLimits;
 pub(crate) use memory::Memory;
 pub(crate) use pins::{Epoch, Pin};
+pub(crate) use recovery::Recovery;
 pub(crate) use view::Selected;
 
 use crate::stats::Stats;
@@ -55,6 +59,8 @@ use counters::{Counters, add};
 use exemplars::Kept;
 use log::{Log, Records};
 use parking_lot::Mutex;
+use recovery::Wholeness;
+use spool::SpoolAppender;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -111,6 +117,7 @@ pub(crate) struct Place {
 pub(crate) struct Head {
     memory: Memory,
     log: Log,
+    wholeness: Wholeness,
     place: Place,
     settings: Settings,
     counters: Counters,
@@ -137,7 +144,11 @@ struct Shrunk {
 impl Head {
     /// A new batch.
     pub(crate) fn appender(&self) -> Box<dyn Appender + '_> {
-        Box::new(HeadAppender::new(self))
+        if self.wholeness.is_whole() {
+            Box::new(HeadAppender::new(self))
+        } else {
+            Box::new(SpoolAppender::new(self))
+        }
     }
 
     pub(crate) fn memory(&self) -> &Memory {
@@ -209,6 +220,11 @@ impl Head {
         self.log.barrier();
     }
 
+    /// Lets whoever waits for replay look again whether to wait.
+    pub(crate) fn wake(&self) {
+        self.wholeness.wake();
+    }
+
     /// All that is known of metrics, in order of name.
     pub(crate) fn metadata(&self) -> Vec<(String, Metadata)> {
         self.memory.metadata.read().to_vec()
@@ -228,6 +244,7 @@ impl Head {
         stats.head_range = self.memory.range();
         stats.head_bytes = self.memory_bytes();
         stats.wal_bytes = self.log.wal().stats().bytes;
+        stats.unreplayed_bytes = self.unreplayed_bytes();
     }
 
     fn memory_bytes(&self) -> u64 {
@@ -269,6 +286,14 @@ impl Head {
         };
         let registered = self.memory.register(labels, hash, epoch, self.settings.max_active_series, announce);
         registered.inspect_err(|_| add(&self.counters.series_refused, 1))
+    }
+
+    /// Registers a series that replay found and that has no number yet.
+    fn register_replayed(&self, labels: &Labels, hash: identity::SeriesHash) -> Option<SeriesRef> {
+        let announce = |series| self.log.add_series(series, labels);
+        let epoch = self.pin().epoch();
+        let registered = self.memory.register(labels, hash, epoch, u64::MAX, announce);
+        registered.inspect_err(|error| ::log::error!("replay: {error}")).ok()
     }
 
     fn announce_metadata(&self, news: &mut Vec<(String, Metadata)>) {

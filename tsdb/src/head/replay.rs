@@ -1,95 +1,30 @@
-//! Memory from the log.
+//! Records of the log into memory.
 //!
-//! Reads the newest checkpoint and then the segments from the one it names on. Samples before the bound that blocks
-//! or the checkpoint state are skipped: they are in blocks. What is damaged is counted and named; the rest is taken.
-//! Replay never refuses what was acknowledged: no limit on series, skew or order applies to it.
+//! Samples before the bound that blocks or the checkpoint state are skipped: they are in blocks. What is damaged is
+//! counted and named; the rest is taken. Replay never refuses what was acknowledged: no limit on series, skew or
+//! order applies to it.
+//!
+//! # Batches that name their series themselves
+//! They were taken while an earlier replay went on (see `recovery`). A series that such a batch names and memory does
+//! not know yet may get its number from a record further on, so its samples wait: the batch is put aside and read
+//! again at the end, when every number is known. Series still unknown then are new and get a number of their own.
 
-use super::checkpoint::{Checkpoint, log_options};
 use super::exemplars::Kept;
-use super::log::Log;
-use super::memory::Memory;
 use super::pages::{MAX_SERIES, page_number, slot};
 use super::sealed::Sealer;
 use super::series::Series;
-use super::{Counters, Head, Place, Settings};
-use crate::Error;
-use crate::names;
+use super::{Head, Memory};
 use crate::record::{Decoded, ExemplarSeries, RecordSink, decode};
-use crate::wal::{ReplayReport, Wal};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::MutexGuard;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use tsdb_core::histogram::FloatHistogram;
+use tsdb_core::labels::write_wire;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::{Exemplar, Labels, SeriesRef, Timestamp};
 
-impl Head {
-    /// Opens the log and rebuilds memory from it. Samples before `min_time` are in blocks. Returns what was found
-    /// wrong as sentences.
-    pub(crate) fn open(
-        place: Place,
-        settings: Settings,
-        min_time: Timestamp,
-    ) -> Result<(Self, Vec<String>), Error> {
-        place.fs.create_dir_all(&place.wal_dir).map_err(|e| Error::io("create", &place.wal_dir, e))?;
-        sweep(&place)?;
-        let checkpoint = Checkpoint::list(&place)?.pop();
-        let bound = checkpoint.as_ref().map_or(min_time, |found| found.min_time.max(min_time));
-        let memory = Memory::new(bound, settings.metadata, settings.max_exemplars);
-        let mut replay = Replay::new(&memory);
-        let mut warnings = Vec::new();
-        if let Some(checkpoint) = &checkpoint {
-            let mut take = |_, record: &[u8]| replay.take(record);
-            let (_, report) =
-                Wal::open(place.fs.clone(), &checkpoint.path(&place), log_options(&place), &mut take)?;
-            warn_of_damage("checkpoint", &report, &mut warnings);
-        }
-        let first_segment = checkpoint.as_ref().map_or(0, |found| found.first_segment);
-        let mut take = |segment, record: &[u8]| {
-            // Segments below that exist only if a crash kept them from being removed.
-            if segment >= first_segment {
-                replay.segment = segment;
-                replay.take(record);
-            }
-        };
-        let (wal, report) = Wal::open(place.fs.clone(), &place.wal_dir, place.wal_options, &mut take)?;
-        warn_of_damage("log", &report, &mut warnings);
-        let newest = replay.finish(&mut warnings);
-        memory.finish_replay(wal.current_segment());
-        memory.index.write().shrink();
-        let head = Self {
-            memory,
-            log: Log::new(wal, newest),
-            place,
-            last_append: AtomicI64::new(settings.clock.monotonic_ms()),
-            horizon: AtomicI64::new(Timestamp::MIN),
-            settings,
-            counters: Counters::default(),
-            buffers: Mutex::default(),
-            closed: AtomicBool::new(false),
-            shrunk: Mutex::default(),
-            estimate: Mutex::default(),
-        };
-        checkpoint.map_or(Ok(()), |checkpoint| head.finish_checkpoint(checkpoint))?;
-        Ok((head, warnings))
-    }
-}
-
-/// Removes checkpoints that were never finished.
-fn sweep(place: &Place) -> Result<(), Error> {
-    let entries = place.fs.list(&place.wal_dir).map_err(|e| Error::io("list", &place.wal_dir, e))?;
-    for entry in entries.iter().filter(|entry| entry.is_dir && names::is_temporary(&entry.name)) {
-        let path = place.wal_dir.join(&entry.name);
-        place.fs.remove_dir_all(&path).map_err(|e| Error::io("remove", path, e))?;
-    }
-    Ok(())
-}
-
-fn warn_of_damage(what: &str, report: &ReplayReport, warnings: &mut Vec<String>) {
-    warnings.extend(report.damage.iter().map(|damage| format!("{what}: {damage}")));
-}
-
 /// Takes records into memory.
-struct Replay<'a> {
+pub(super) struct Replay<'a> {
+    head: &'a Head,
     memory: &'a Memory,
     min_time: Timestamp,
     page: Option<(usize, MutexGuard<'a, Vec<Series>>)>,
@@ -99,57 +34,113 @@ struct Replay<'a> {
     highest: Option<SeriesRef>,
     /// Exemplars below this number that are in the log are in the checkpoint too, as far as they are kept.
     exemplars_from: u64,
+    sealer: Sealer,
+    deferred: Vec<Deferred>,
+    losses: Losses,
+}
+
+/// A named batch of which some samples wait.
+struct Deferred {
+    segment: u64,
+    records: Vec<Vec<u8>>,
+    /// For each series of the batch: were its samples taken?
+    taken: Vec<bool>,
+}
+
+/// What could not be taken.
+#[derive(Debug, Default)]
+struct Losses {
     homeless: u64,
     damaged: u64,
     first_damage: Option<String>,
     unknown_tags: u64,
-    sealer: Sealer,
 }
 
 impl<'a> Replay<'a> {
-    fn new(memory: &'a Memory) -> Self {
+    pub(super) fn new(head: &'a Head) -> Self {
         Self {
-            memory,
-            min_time: memory.min_time(),
+            head,
+            memory: &head.memory,
+            min_time: head.memory.min_time(),
             page: None,
             segment: 0,
             newest: BTreeMap::new(),
             highest: None,
             exemplars_from: 0,
-            homeless: 0,
-            damaged: 0,
-            first_damage: None,
-            unknown_tags: 0,
             sealer: Sealer::default(),
+            deferred: Vec::new(),
+            losses: Losses::default(),
         }
     }
 
-    fn take(&mut self, record: &[u8]) {
-        match decode(record, self) {
-            Ok(Decoded::UnknownTag(_)) => self.unknown_tags += 1,
-            Ok(_) => {}
-            Err(damage) => {
-                self.damaged += 1;
-                self.first_damage.get_or_insert_with(|| damage.to_string());
-            }
+    /// Takes a record of `segment`.
+    pub(super) fn take(&mut self, segment: u64, record: &[u8]) {
+        self.segment = segment;
+        let decoded = decode(record, self);
+        self.losses.count(decoded.map_err(|damage| damage.to_string()));
+    }
+
+    /// Lets go of the page that was written last, so that others may read it.
+    pub(super) fn pause(&mut self) {
+        self.page = None;
+    }
+
+    /// Ends replay of all records that give numbers to series: the batches that were put aside find theirs now.
+    pub(super) fn settle(&mut self) {
+        self.page = None;
+        if let Some(highest) = self.highest.filter(|highest| highest.0 < MAX_SERIES) {
+            self.memory.ids.lock().seen(highest);
+        }
+        for deferred in std::mem::take(&mut self.deferred) {
+            let records: Vec<&[u8]> = deferred.records.iter().map(Vec::as_slice).collect();
+            self.segment = deferred.segment;
+            self.take_batch(&records, Unknown::Register, &deferred.taken);
+        }
+    }
+
+    /// Takes the records of a named batch that was written after [`settle`](Self::settle).
+    pub(super) fn take_settled(&mut self, segment: u64, record: &[u8]) {
+        self.take(segment, record);
+        if !self.deferred.is_empty() {
+            self.settle();
         }
     }
 
     /// Names what went wrong and returns the newest timestamp of each segment.
-    fn finish(self, warnings: &mut Vec<String>) -> BTreeMap<u64, Timestamp> {
-        if let Some(highest) = self.highest.filter(|highest| highest.0 < MAX_SERIES) {
-            self.memory.ids.lock().seen(highest);
+    pub(super) fn finish(self) -> (BTreeMap<u64, Timestamp>, Vec<String>) {
+        (self.newest, self.losses.sentences())
+    }
+
+    fn take_batch(&mut self, records: &[&[u8]], unknown: Unknown, taken: &[bool]) -> Vec<bool> {
+        let mut batch = NamedBatch { replay: self, unknown, taken, places: Vec::new() };
+        let decoded: Vec<_> = records.iter().map(|record| decode(record, &mut batch)).collect();
+        let places = batch.places;
+        decoded
+            .into_iter()
+            .for_each(|decoded| self.losses.count(decoded.map_err(|damage| damage.to_string())));
+        places.iter().map(Option::is_some).collect()
+    }
+
+    /// The series with these labels, whoever registered it.
+    fn find(&mut self, labels: &Labels, unknown: Unknown) -> Option<SeriesRef> {
+        // The page is locked again to register.
+        self.page = None;
+        let mut wire = Vec::new();
+        write_wire(labels, &mut wire);
+        let hash = self.memory.identities.hash(&wire);
+        let found = self.memory.identities.find(&self.memory.pages, hash, None, 0);
+        match unknown {
+            Unknown::Register if found.is_none() => self.head.register_replayed(labels, hash),
+            _ => found,
         }
-        if let Some(first) = self.first_damage {
-            warnings.push(format!("log: {} records are damaged; the first: {first}", self.damaged));
+    }
+
+    fn labels(&mut self, series: SeriesRef, labels: &[(&str, &str)]) -> Option<Labels> {
+        let valid = Labels::from_sorted_pairs(labels.iter().copied()).filter(|labels| !labels.is_empty());
+        if valid.is_none() {
+            self.losses.count(Err(format!("labels of series {} are invalid", series.0)));
         }
-        if self.homeless > 0 {
-            warnings.push(format!("log: {} samples are of series whose record is lost", self.homeless));
-        }
-        if self.unknown_tags > 0 {
-            warnings.push(format!("log: {} records of unknown kinds were skipped", self.unknown_tags));
-        }
-        self.newest
+        valid
     }
 }
 
@@ -157,12 +148,8 @@ impl RecordSink for Replay<'_> {
     fn series(&mut self, series: SeriesRef, labels: &[(&str, &str)]) {
         // The page is locked again to register.
         self.page = None;
-        match Labels::from_sorted_pairs(labels.iter().copied()).filter(|labels| !labels.is_empty()) {
-            Some(labels) => self.memory.replay_series(series, &labels),
-            None => {
-                self.damaged += 1;
-                self.first_damage.get_or_insert_with(|| format!("labels of series {} are invalid", series.0));
-            }
+        if let Some(labels) = self.labels(series, labels) {
+            self.memory.replay_series(series, &labels);
         }
     }
 
@@ -183,7 +170,7 @@ impl RecordSink for Replay<'_> {
                 state.insert(timestamp, value, &mut self.sealer);
                 self.memory.widen(timestamp, timestamp);
             }
-            None => self.homeless += 1,
+            None => self.losses.homeless += 1,
         }
     }
 
@@ -206,5 +193,110 @@ impl RecordSink for Replay<'_> {
 
     fn metadata(&mut self, metric: &str, metadata: Metadata) {
         self.memory.metadata.write().insert(metric, metadata);
+    }
+
+    fn named_batch(&mut self, records: &[&[u8]]) {
+        let taken = self.take_batch(records, Unknown::Defer, &[]);
+        if taken.contains(&false) {
+            let records = records.iter().map(|record| record.to_vec()).collect();
+            self.deferred.push(Deferred { segment: self.segment, records, taken });
+        }
+    }
+}
+
+/// What becomes of a series that a named batch names and nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    /// Its samples wait.
+    Defer,
+    /// It is registered.
+    Register,
+}
+
+/// Translates the numbers of a named batch into those of memory.
+struct NamedBatch<'r, 'a> {
+    replay: &'r mut Replay<'a>,
+    unknown: Unknown,
+    /// The series of the batch whose samples were taken the first time.
+    taken: &'r [bool],
+    /// The series of the batch: their numbers in memory, if their samples are to be taken.
+    places: Vec<Option<SeriesRef>>,
+}
+
+impl NamedBatch<'_, '_> {
+    fn place(&self, series: SeriesRef) -> Option<SeriesRef> {
+        self.places.get(series.index()).copied().flatten()
+    }
+}
+
+impl RecordSink for NamedBatch<'_, '_> {
+    fn series(&mut self, series: SeriesRef, labels: &[(&str, &str)]) {
+        let is_taken = self.taken.get(self.places.len()).copied().unwrap_or(false);
+        let labels = self.replay.labels(series, labels).filter(|_| !is_taken);
+        let place = labels.and_then(|labels| self.replay.find(&labels, self.unknown));
+        self.places.push(place);
+    }
+
+    fn sample(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
+        if let Some(place) = self.place(series) {
+            self.replay.sample(place, timestamp, value);
+        }
+    }
+
+    fn started_sample(&mut self, series: SeriesRef, timestamp: Timestamp, start: Timestamp, value: f64) {
+        if let Some(place) = self.place(series) {
+            self.replay.started_sample(place, timestamp, start, value);
+        }
+    }
+
+    fn histogram(
+        &mut self,
+        series: SeriesRef,
+        timestamp: Timestamp,
+        start: Timestamp,
+        histogram: FloatHistogram,
+    ) {
+        if let Some(place) = self.place(series) {
+            self.replay.histogram(place, timestamp, start, histogram);
+        }
+    }
+
+    /// Such a batch has only exemplars with the labels of their series. They got no number when they came in: a
+    /// checkpoint may have them already, and then they are repetitions.
+    fn exemplar(&mut self, _number: u64, series: &ExemplarSeries, exemplar: Exemplar) {
+        if let ExemplarSeries::Labelled(labels) = series {
+            let _: Kept = self.replay.memory.exemplars.write().push_labelled(labels, exemplar);
+        }
+    }
+
+    fn metadata(&mut self, metric: &str, metadata: Metadata) {
+        self.replay.metadata(metric, metadata);
+    }
+}
+
+impl Losses {
+    fn count(&mut self, decoded: Result<Decoded, String>) {
+        match decoded {
+            Ok(Decoded::UnknownTag(_)) => self.unknown_tags += 1,
+            Ok(_) => {}
+            Err(damage) => {
+                self.damaged += 1;
+                self.first_damage.get_or_insert(damage);
+            }
+        }
+    }
+
+    fn sentences(self) -> Vec<String> {
+        let mut sentences = Vec::new();
+        if let Some(first) = self.first_damage {
+            sentences.push(format!("log: {} records are damaged; the first: {first}", self.damaged));
+        }
+        if self.homeless > 0 {
+            sentences.push(format!("log: {} samples are of series whose record is lost", self.homeless));
+        }
+        if self.unknown_tags > 0 {
+            sentences.push(format!("log: {} records of unknown kinds were skipped", self.unknown_tags));
+        }
+        sentences
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct DbQuerier {
     pub(crate) damage: Arc<DamageLog>,
     /// Damage that cost names or values of this view.
     pub(crate) met: DamageLog,
+    /// How much of the log was not replayed yet when the querier was opened.
+    pub(crate) unreplayed_bytes: Option<u64>,
 }
 
 impl DbQuerier {
@@ -44,6 +46,12 @@ impl DbQuerier {
     fn head_range(&self, range: TimeRange) -> Option<TimeRange> {
         let held = TimeRange::new(self.head_from, self.head.memory().range()?.end())?;
         held.intersect(&range)?.intersect(&self.range)
+    }
+
+    /// What the head lacks until its log is replayed, as a sentence.
+    fn unreplayed(&self) -> Option<String> {
+        let left = self.unreplayed_bytes?;
+        Some(format!("the newest samples may be missing: {left} bytes of the log are still to be replayed"))
     }
 
     /// The blocks that have samples within `range`.
@@ -76,7 +84,7 @@ impl Querier for DbQuerier {
     fn select(&self, matchers: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, ReadError> {
         let mut sources: Vec<Box<dyn SeriesSet>> = Vec::new();
         let mut damage = Vec::new();
-        let mut missing = Vec::new();
+        let mut missing: Vec<_> = self.unreplayed().into_iter().collect();
         if let Some(range) = hints.range.intersect(&self.range) {
             missing.extend(self.blocks.missing(range));
             for block in self.blocks(range) {
@@ -112,6 +120,7 @@ impl Querier for DbQuerier {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.blocks.missing(self.range).chain(self.met.sentences()).collect()
+        let missing = self.unreplayed().into_iter().chain(self.blocks.missing(self.range));
+        missing.chain(self.met.sentences()).collect()
     }
 }

@@ -11,6 +11,7 @@
 mod exemplars;
 mod histograms;
 mod metadata;
+mod named;
 mod runs;
 mod samples;
 mod series;
@@ -18,6 +19,7 @@ mod series;
 pub use exemplars::{ExemplarSeries, ExemplarsEncoder};
 pub use histograms::HistogramsEncoder;
 pub use metadata::encode_metadata;
+pub use named::encode_named;
 pub use samples::{MAX_SAMPLE_BYTES, SamplesEncoder};
 pub use series::SeriesEncoder;
 
@@ -37,6 +39,7 @@ const TAG_EXEMPLARS: u8 = 6;
 const TIMESTAMP_STRIDE: i64 = 0;
 /// In columns of series, with the next.
 const SERIES_STRIDE: i64 = 1;
+const TAG_NAMED: u8 = 16;
 
 /// What [`decode`] does with the contents of a record. Every method has an empty default.
 pub trait RecordSink {
@@ -65,6 +68,9 @@ pub trait RecordSink {
 
     /// Something became known of a metric.
     fn metadata(&mut self, _metric: &str, _metadata: Metadata) {}
+
+    /// A batch came in that names its series itself: `records`, in which numbers of series count from 0.
+    fn named_batch(&mut self, _records: &[&[u8]]) {}
 }
 
 /// What kind of record was decoded.
@@ -81,6 +87,8 @@ pub enum Decoded {
     Exemplars,
     /// Metadata.
     Metadata,
+    /// A batch that names its series itself.
+    NamedBatch,
     /// A tag that this version does not know; the record was skipped.
     UnknownTag(u8),
 }
@@ -100,6 +108,7 @@ pub fn decode(record: &[u8], sink: &mut impl RecordSink) -> Result<Decoded, Corr
         TAG_HISTOGRAMS => histograms::decode(payload, sink).map(|()| Decoded::Histograms),
         TAG_EXEMPLARS => exemplars::decode(payload, sink).map(|()| Decoded::Exemplars),
         TAG_METADATA => metadata::decode(payload, sink).map(|()| Decoded::Metadata),
+        TAG_NAMED => named::decode(payload, sink).map(|()| Decoded::NamedBatch),
         unknown => Ok(Decoded::UnknownTag(unknown)),
     }
 }

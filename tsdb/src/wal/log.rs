@@ -8,7 +8,7 @@
 
 use super::error::WalError;
 use super::format::{self, MAX_RECORD_BYTES};
-use super::replay::{self, Replayed};
+use super::replay::Segments;
 use super::report::ReplayReport;
 use super::segment::{ActiveSegment, Predecessor};
 use super::state::State;
@@ -46,11 +46,45 @@ impl Wal {
         on_record: &mut dyn FnMut(u64, &[u8]),
     ) -> Result<(Self, ReplayReport), WalError> {
         create_dirs(&*fs, dir).map_err(|source| WalError::io("create", dir, source))?;
-        let Replayed { report, last, sizes } = replay::replay(&*fs, dir, on_record)?;
-        let state = State::new(dir, last, sizes);
-        let wal =
-            Self { fs, dir: dir.to_owned(), options, state: Mutex::new(state), changed: Condvar::new() };
-        Ok((wal, report))
+        let found = Segments::find(Arc::clone(&fs), dir)?;
+        let (report, last) = found.read_to_end(&mut |_| true, on_record);
+        Ok((Self::behind(fs, dir, options, last, &found), report))
+    }
+
+    /// Opens the log in `dir` (created if it does not exist) without reading more of it than the end, so that it can
+    /// be written at once. The segments found are handed back to be read at leisure.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_unread(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        options: WalOptions,
+    ) -> Result<(Self, Segments), WalError> {
+        create_dirs(&*fs, dir).map_err(|source| WalError::io("create", dir, source))?;
+        let found = Segments::find(Arc::clone(&fs), dir)?;
+        Ok((Self::behind(fs, dir, options, found.last_end(), &found), found))
+    }
+
+    fn behind(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        options: WalOptions,
+        last: Option<Predecessor>,
+        found: &Segments,
+    ) -> Self {
+        let state = State::new(dir, last, found.sizes());
+        Self { fs, dir: dir.to_owned(), options, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// The segments behind number `after` that are not written any more. [`rotate`](Self::rotate) sees to it that all
+    /// records appended before it are in one.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn closed_after(&self, after: u64) -> Result<Segments, WalError> {
+        let last = self.state.lock().previous;
+        Segments::between(Arc::clone(&self.fs), &self.dir, after, last)
     }
 
     /// Appends `records`, as one write unless they are many, and returns the position behind the last of them. They
@@ -178,6 +212,13 @@ impl Wal {
     /// Bytes of all segments on disk.
     pub fn size_bytes(&self) -> u64 {
         self.stats().bytes
+    }
+
+    /// Bytes of the segments behind number `after`.
+    pub fn bytes_after(&self, after: u64) -> u64 {
+        let state = self.state.lock();
+        let closed: u64 = state.closed.range(after.saturating_add(1)..).map(|(_, bytes)| *bytes).sum();
+        closed + state.active.as_ref().map_or(0, |segment| segment.end)
     }
 
     /// Numbers that describe the log now.

@@ -25,6 +25,7 @@ mod state;
 pub use error::WalError;
 pub use format::{FORMAT_VERSION, MAX_RECORD_BYTES};
 pub use log::Wal;
+pub use replay::Segments;
 pub use report::{Damage, DamageKind, ReplayReport};
 
 /// Settings of a log.

@@ -1,4 +1,4 @@
-//! Reading all segments of a directory in order.
+//! Reading segments of a directory in order.
 //!
 //! Reads in pieces of bounded size, never by mapping: a bad sector must be an error here, not a signal. A read that
 //! fails is tried once more; then the page counts as damaged and reading goes on behind it. Nothing is written,
@@ -9,50 +9,31 @@ use super::assemble::{Assembled, Assembler};
 use super::error::WalError;
 use super::format::{FORMAT_VERSION, HEADER_BYTES, PAGE_BYTES, SegmentHeader};
 use super::report::{Damage, DamageKind, ReplayReport};
+use super::segment::Predecessor;
 use crate::fs::Fs;
 use crate::names;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tsdb_core::error::CorruptionKind;
 
 /// Pages read at once.
 const CHUNK_PAGES: usize = 32;
 
-/// What the next segment must know of the ones on disk.
-pub(super) struct Replayed {
-    pub(super) report: ReplayReport,
-    /// Number of the last segment and where its valid bytes end; `None` if there are no segments.
-    pub(super) last: Option<(u64, u64)>,
-    /// All segments and their sizes in bytes.
-    pub(super) sizes: BTreeMap<u64, u64>,
+/// Segments of a log that were found and not read yet.
+#[derive(Debug)]
+pub struct Segments {
+    fs: Arc<dyn Fs>,
+    list: Vec<Segment>,
+    /// Where the valid bytes of segments end, by the word of their successors.
+    ends: BTreeMap<u64, u64>,
+    /// The segment that has no successor.
+    tail: Option<u64>,
 }
 
-/// Reads the segments in `dir` and hands every record to `on_record`.
-pub(super) fn replay(
-    fs: &dyn Fs,
-    dir: &Path,
-    on_record: &mut dyn FnMut(u64, &[u8]),
-) -> Result<Replayed, WalError> {
-    let segments = survey(fs, dir)?;
-    let limits: HashMap<u64, u64> =
-        segments.iter().filter_map(|segment| segment.header).map(|h| (h.previous, h.previous_end)).collect();
-    let mut report = ReplayReport { segments: segments.len() as u64, ..ReplayReport::default() };
-    let mut last = None;
-    let mut present: Option<u64> = None;
-    for (index, segment) in segments.iter().enumerate() {
-        report_gap(present.replace(segment.number), segment, &mut report);
-        let place = Place {
-            limit: limits.get(&segment.number).copied(),
-            is_last: index.saturating_add(1) == segments.len(),
-        };
-        let valid_end = read_segment(fs, segment, place, on_record, &mut report);
-        last = Some((segment.number, valid_end));
-    }
-    let sizes = segments.iter().map(|segment| (segment.number, segment.len)).collect();
-    Ok(Replayed { report, last, sizes })
-}
-
+#[derive(Debug)]
 struct Segment {
     number: u64,
     path: PathBuf,
@@ -61,20 +42,112 @@ struct Segment {
     header: Option<SegmentHeader>,
 }
 
+impl Segments {
+    /// All segments in `dir`.
+    pub(super) fn find(fs: Arc<dyn Fs>, dir: &Path) -> Result<Self, WalError> {
+        Self::survey(fs, dir, 0..=u64::MAX, None)
+    }
+
+    /// The segments behind number `after`, up to `last`, whose valid bytes end where the log that wrote it says.
+    pub(super) fn between(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        after: u64,
+        last: Predecessor,
+    ) -> Result<Self, WalError> {
+        Self::survey(fs, dir, after.saturating_add(1)..=last.number, Some(last))
+    }
+
+    fn survey(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        wanted: RangeInclusive<u64>,
+        last: Option<Predecessor>,
+    ) -> Result<Self, WalError> {
+        let entries = fs.list(dir).map_err(|source| WalError::io("list", dir, source))?;
+        let numbers = entries.iter().filter(|e| !e.is_dir).filter_map(|e| names::parse_numbered(&e.name));
+        let mut numbers: Vec<u64> = numbers.filter(|number| wanted.contains(number)).collect();
+        numbers.sort_unstable();
+        let list = numbers.into_iter().map(|number| survey_segment(&*fs, dir, number));
+        let list = list.collect::<Result<Vec<_>, _>>()?;
+        let headers = list.iter().filter_map(|segment| segment.header);
+        let mut ends: BTreeMap<_, _> = headers.map(|h| (h.previous, h.previous_end)).collect();
+        ends.extend(last.map(|last| (last.number, last.end)));
+        let tail = list.last().map(|segment| segment.number).filter(|_| last.is_none());
+        Ok(Self { fs, list, ends, tail })
+    }
+
+    /// Bytes of the segments on disk.
+    pub fn size_bytes(&self) -> u64 {
+        self.list.iter().map(|segment| segment.len).sum()
+    }
+
+    /// Number of the last segment; `None` if there are none.
+    pub fn last(&self) -> Option<u64> {
+        self.list.last().map(|segment| segment.number)
+    }
+
+    pub(super) fn sizes(&self) -> BTreeMap<u64, u64> {
+        self.list.iter().map(|segment| (segment.number, segment.len)).collect()
+    }
+
+    /// Where the valid bytes of the last segment end. Reads it; `None` if there are no segments.
+    pub(super) fn last_end(&self) -> Option<Predecessor> {
+        let last = self.list.last()?;
+        let mut unheard = ReplayReport::default();
+        let end = self.read_segment(last, &mut |_, _| {}, &mut unheard);
+        Some(Predecessor { number: last.number, end })
+    }
+
+    /// Hands every record to `on_record`, with the number of its segment, in the order of writing. Asks `goes_on` before
+    /// each segment, with the bytes of those that were read; the rest is left unread once it says no.
+    pub fn read(
+        &self,
+        goes_on: &mut dyn FnMut(u64) -> bool,
+        on_record: &mut dyn FnMut(u64, &[u8]),
+    ) -> ReplayReport {
+        self.read_to_end(goes_on, on_record).0
+    }
+
+    /// [`read`](Self::read), and where the valid bytes of the last segment read end.
+    pub(super) fn read_to_end(
+        &self,
+        goes_on: &mut dyn FnMut(u64) -> bool,
+        on_record: &mut dyn FnMut(u64, &[u8]),
+    ) -> (ReplayReport, Option<Predecessor>) {
+        let mut report = ReplayReport::default();
+        let (mut last, mut present, mut bytes) = (None, None, 0_u64);
+        for segment in &self.list {
+            if !goes_on(bytes) {
+                break;
+            }
+            report_gap(present.replace(segment.number), segment, &mut report);
+            let end = self.read_segment(segment, on_record, &mut report);
+            last = Some(Predecessor { number: segment.number, end });
+            report.segments = report.segments.saturating_add(1);
+            bytes = bytes.saturating_add(segment.len);
+        }
+        (report, last)
+    }
+
+    fn read_segment(
+        &self,
+        segment: &Segment,
+        on_record: &mut dyn FnMut(u64, &[u8]),
+        report: &mut ReplayReport,
+    ) -> u64 {
+        let limit = self.ends.get(&segment.number).copied();
+        let place = Place { limit, is_last: self.tail == Some(segment.number) };
+        read_segment(&*self.fs, segment, place, on_record, report)
+    }
+}
+
 /// How a segment stands among the others.
 #[derive(Clone, Copy)]
 struct Place {
     /// Where its valid bytes end by the word of its successor.
     limit: Option<u64>,
     is_last: bool,
-}
-
-fn survey(fs: &dyn Fs, dir: &Path) -> Result<Vec<Segment>, WalError> {
-    let entries = fs.list(dir).map_err(|source| WalError::io("list", dir, source))?;
-    let mut numbers: Vec<u64> =
-        entries.iter().filter(|e| !e.is_dir).filter_map(|e| names::parse_numbered(&e.name)).collect();
-    numbers.sort_unstable();
-    numbers.into_iter().map(|number| survey_segment(fs, dir, number)).collect()
 }
 
 fn survey_segment(fs: &dyn Fs, dir: &Path, number: u64) -> Result<Segment, WalError> {

@@ -67,14 +67,16 @@ impl WriteError {
 }
 
 impl State {
-    /// Behind the segments in `dir`, whose sizes are `sizes`; the valid bytes of the last one end as `last` says.
-    pub(super) fn new(dir: &Path, last: Option<(u64, u64)>, sizes: BTreeMap<u64, u64>) -> Self {
-        let inherited =
-            last.map(|(number, _)| Inherited { number, path: dir.join(names::numbered(number)), file: None });
-        let (number, end) = last.unwrap_or((0, 0));
+    /// Behind the segments in `dir`, whose sizes are `sizes`; `last` is the last one and says where its valid bytes end.
+    pub(super) fn new(dir: &Path, last: Option<Predecessor>, sizes: BTreeMap<u64, u64>) -> Self {
+        let inherited = last.map(|Predecessor { number, .. }| Inherited {
+            number,
+            path: dir.join(names::numbered(number)),
+            file: None,
+        });
         Self {
             active: None,
-            previous: Predecessor { number, end },
+            previous: last.unwrap_or(Predecessor { number: 0, end: 0 }),
             inherited,
             closed: sizes,
             in_flight: Queue::default(),

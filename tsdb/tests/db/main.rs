@@ -14,4 +14,5 @@ mod limits;
 mod model;
 mod opening;
 mod recovery;
+mod replay;
 mod tenants;

@@ -71,6 +71,7 @@ pub enum Loss {
 pub struct SimFs {
     disk: Arc<Mutex<Disk>>,
     before_sync: Arc<Mutex<Option<Hook>>>,
+    before_read: Arc<Mutex<Option<Hook>>>,
 }
 
 type Hook = Arc<dyn Fn() + Send + Sync>;
@@ -82,7 +83,7 @@ impl SimFs {
     }
 
     fn over(disk: Disk) -> Self {
-        Self { disk: Arc::new(Mutex::new(disk)), before_sync: Arc::default() }
+        Self { disk: Arc::new(Mutex::new(disk)), before_sync: Arc::default(), before_read: Arc::default() }
     }
 
     /// Makes the operation with number `index` (from 0, see [`op_count`](Self::op_count)) end in `fault`.
@@ -125,6 +126,11 @@ impl SimFs {
     /// pleases a test.
     pub fn before_sync(&self, hook: impl Fn() + Send + Sync + 'static) {
         *self.before_sync.lock() = Some(Arc::new(hook));
+    }
+
+    /// Calls `hook` before every read at a position, on the thread that reads.
+    pub fn before_read(&self, hook: impl Fn() + Send + Sync + 'static) {
+        *self.before_read.lock() = Some(Arc::new(hook));
     }
 
     /// The disk as it may be found after a power cut now.
@@ -202,6 +208,10 @@ impl Fs for SimFs {
     }
 
     fn read_at(&self, path: &Path, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let hook = self.before_read.lock().clone();
+        if let Some(hook) = hook {
+            hook();
+        }
         let mut disk = self.disk.lock();
         disk.begin_read()?;
         let bytes = disk.bytes(path)?;

@@ -1,0 +1,245 @@
+//! Memory from the log, while batches come in.
+//!
+//! A head is opened as soon as it is known where its log ends; what the log holds is read afterwards, at once or in
+//! the background. Until all of it is read, nobody knows the number of a series, so batches are not applied: they are
+//! written to the log with the labels of their series (see `spool`), as durable as any other, and replay comes to them
+//! in its turn. It catches up in rounds, each shorter than the one before; for the last one, of a few milliseconds,
+//! batches wait. Then the head is whole, and batches are applied as always.
+//!
+//! | what happens during replay | |
+//! |---|---|
+//! | a query | sees what was replayed so far; its warnings say how much is missing |
+//! | a crash | the next replay reads all of it again, the batches that came in meanwhile included |
+//! | cutting, checkpoints, removal of series | wait |
+//! | a sample that the log holds already, or another at the same time | the one written first stays |
+
+use super::checkpoint::{Checkpoint, log_options};
+use super::log::Log;
+use super::memory::Memory;
+use super::replay::Replay;
+use super::{Counters, Head, Place, Settings};
+use crate::Error;
+use crate::names;
+use crate::wal::{ReplayReport, Segments, Wal};
+use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+use tsdb_core::Timestamp;
+
+/// Rounds of replay after which batches wait for the rest, even if it is long.
+const MAX_ROUNDS: usize = 16;
+/// The rest for which batches wait, in bytes of log: a few milliseconds of replay.
+const SHORT_BYTES: u64 = 1 << 20;
+/// How long replay waits when the log cannot be written.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How far a head is from being whole.
+#[derive(Debug)]
+pub(super) struct Wholeness {
+    is_whole: AtomicBool,
+    /// Bytes of the log still to be read when this was looked at last.
+    left: AtomicU64,
+    /// Held shared by those who write batches that name their series, and alone while the rest of the log is read.
+    gate: RwLock<()>,
+    waiting: Mutex<()>,
+    became_whole: Condvar,
+}
+
+/// The part of a log that is to be replayed.
+pub(crate) struct Recovery {
+    checkpoint: Option<Checkpoint>,
+    segments: Segments,
+}
+
+impl Head {
+    /// Opens the log. The head takes batches from now on, and is whole after [`Recovery::run`]. Samples before
+    /// `min_time` are in blocks.
+    pub(crate) fn open(
+        place: Place,
+        settings: Settings,
+        min_time: Timestamp,
+    ) -> Result<(Self, Recovery), Error> {
+        place.fs.create_dir_all(&place.wal_dir).map_err(|e| Error::io("create", &place.wal_dir, e))?;
+        sweep(&place)?;
+        let checkpoint = Checkpoint::list(&place)?.pop();
+        let bound = checkpoint.as_ref().map_or(min_time, |found| found.min_time.max(min_time));
+        let (wal, segments) = Wal::open_unread(place.fs.clone(), &place.wal_dir, place.wal_options)?;
+        let head = Self {
+            memory: Memory::new(bound, settings.metadata, settings.max_exemplars),
+            log: Log::new(wal),
+            wholeness: Wholeness::missing(segments.size_bytes()),
+            place,
+            last_append: AtomicI64::new(settings.clock.monotonic_ms()),
+            horizon: AtomicI64::new(Timestamp::MIN),
+            settings,
+            counters: Counters::default(),
+            buffers: Mutex::default(),
+            closed: AtomicBool::new(false),
+            shrunk: Mutex::default(),
+            estimate: Mutex::default(),
+        };
+        Ok((head, Recovery { checkpoint, segments }))
+    }
+
+    /// Bytes of the log that are not replayed yet; `None` if the head is whole.
+    pub(crate) fn unreplayed_bytes(&self) -> Option<u64> {
+        (!self.wholeness.is_whole()).then(|| self.wholeness.left.load(Ordering::Relaxed))
+    }
+
+    /// Returns when the head is whole, or when `is_over` holds after a [`wake`](Self::wake).
+    pub(crate) fn wait_until_whole(&self, is_over: impl Fn() -> bool) {
+        self.wholeness.wait(is_over);
+    }
+}
+
+impl Recovery {
+    /// Replays the log into `head` as long as `goes_on`, and returns what was found wrong as sentences. What replay has
+    /// not come to when it is stopped stays in the log.
+    ///
+    /// # Errors
+    /// The checkpoint, or the directory of the log, cannot be used.
+    pub(crate) fn run(self, head: &Head, goes_on: &dyn Fn() -> bool) -> Result<Vec<String>, Error> {
+        let mut run = Run { head, replay: Replay::new(head), goes_on, warnings: Vec::new() };
+        let first = self.checkpoint.as_ref().map_or(0, |found| found.first_segment);
+        if let Some(checkpoint) = &self.checkpoint {
+            run.read_checkpoint(checkpoint)?;
+        }
+        run.read(&self.segments, |replay, segment, record| {
+            // Segments below that exist only if a crash kept them from being removed.
+            if segment >= first {
+                replay.take(segment, record);
+            }
+        });
+        if goes_on() {
+            run.replay.settle();
+            head.memory.index.write().shrink();
+            self.checkpoint.map_or(Ok(()), |checkpoint| head.finish_checkpoint(checkpoint))?;
+        }
+        run.catch_up(self.segments.last().unwrap_or(0))
+    }
+}
+
+/// A replay under way.
+struct Run<'a> {
+    head: &'a Head,
+    replay: Replay<'a>,
+    goes_on: &'a dyn Fn() -> bool,
+    warnings: Vec<String>,
+}
+
+impl<'a> Run<'a> {
+    fn read_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let place = &self.head.place;
+        let mut take = |_, record: &[u8]| self.replay.take(0, record);
+        let (_, report) =
+            Wal::open(place.fs.clone(), &checkpoint.path(place), log_options(place), &mut take)?;
+        self.warn_of_damage("checkpoint", &report);
+        Ok(())
+    }
+
+    fn read(&mut self, segments: &Segments, take: impl Fn(&mut Replay<'a>, u64, &[u8])) {
+        let size = segments.size_bytes();
+        let mut goes_on = |read| {
+            self.head.wholeness.left.store(size.saturating_sub(read), Ordering::Relaxed);
+            (self.goes_on)()
+        };
+        let replay = &mut self.replay;
+        let report = segments.read(&mut goes_on, &mut |segment, record| take(replay, segment, record));
+        self.replay.pause();
+        self.warn_of_damage("log", &report);
+    }
+
+    /// Reads what came in meanwhile, behind segment `last`, until nothing is left.
+    fn catch_up(mut self, mut last: u64) -> Result<Vec<String>, Error> {
+        let mut rounds = 0;
+        while (self.goes_on)() {
+            let is_short = self.head.log.wal().bytes_after(last) <= SHORT_BYTES;
+            let gate = (is_short || rounds >= MAX_ROUNDS).then(|| self.head.wholeness.gate.write());
+            if let Err(error) = self.head.log.rotate() {
+                drop(gate);
+                log::error!("replay waits: {error}");
+                self.head.wholeness.wait_for(RETRY);
+                continue;
+            }
+            let segments = self.head.log.wal().closed_after(last)?;
+            last = segments.last().unwrap_or(last);
+            self.read(&segments, |replay, segment, record| replay.take_settled(segment, record));
+            rounds += 1;
+            if gate.is_some() && (self.goes_on)() {
+                return Ok(self.finish());
+            }
+        }
+        Ok(self.warnings)
+    }
+
+    /// Makes the head whole.
+    fn finish(mut self) -> Vec<String> {
+        let (newest, losses) = self.replay.finish();
+        self.warnings.extend(losses);
+        let head = self.head;
+        head.log.note_replayed(newest);
+        head.memory.finish_replay(head.log.wal().current_segment());
+        head.wholeness.become_whole();
+        self.warnings
+    }
+
+    fn warn_of_damage(&mut self, what: &str, report: &ReplayReport) {
+        self.warnings.extend(report.damage.iter().map(|damage| format!("{what}: {damage}")));
+    }
+}
+
+impl Wholeness {
+    /// Of a head whose log has `left` bytes to be read.
+    fn missing(left: u64) -> Self {
+        Self {
+            is_whole: AtomicBool::new(false),
+            left: AtomicU64::new(left),
+            gate: RwLock::new(()),
+            waiting: Mutex::new(()),
+            became_whole: Condvar::new(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole.load(Ordering::SeqCst)
+    }
+
+    /// Lets a batch be written that names its series, while it is held; `None` if the head is whole.
+    pub(super) fn enter(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        let entered = self.gate.read();
+        (!self.is_whole()).then_some(entered)
+    }
+
+    fn become_whole(&self) {
+        self.is_whole.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Wakes whoever waits, to look again.
+    pub(super) fn wake(&self) {
+        drop(self.waiting.lock());
+        self.became_whole.notify_all();
+    }
+
+    fn wait_for(&self, time: Duration) {
+        self.became_whole.wait_for(&mut self.waiting.lock(), time);
+    }
+
+    fn wait(&self, is_over: impl Fn() -> bool) {
+        let mut waiting = self.waiting.lock();
+        while !self.is_whole() && !is_over() {
+            self.became_whole.wait(&mut waiting);
+        }
+    }
+}
+
+/// Removes checkpoints that were never finished.
+fn sweep(place: &Place) -> Result<(), Error> {
+    let entries = place.fs.list(&place.wal_dir).map_err(|e| Error::io("list", &place.wal_dir, e))?;
+    for entry in entries.iter().filter(|entry| entry.is_dir && names::is_temporary(&entry.name)) {
+        let path = place.wal_dir.join(&entry.name);
+        place.fs.remove_dir_all(&path).map_err(|e| Error::io("remove", path, e))?;
+    }
+    Ok(())
+}

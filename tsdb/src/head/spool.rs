@@ -1,0 +1,209 @@
+//! One batch while the log is being replayed: from series and samples to the log alone.
+//!
+//! Nobody knows the number of a series yet, nor its newest sample, so a batch is written with the labels of its series
+//! and applied when replay comes to it. What can be known is checked at once: a sample too far ahead of the clock or
+//! older than what the head takes is refused. Whether a sample repeats or contradicts another shows at replay, where
+//! the one written first stays.
+
+use super::append::{HeadAppender, commit_error};
+use super::catalog::trim;
+use super::log::{Records, is_full};
+use super::{Durable, Head};
+use crate::Error;
+use crate::record::{ExemplarSeries, ExemplarsEncoder, SeriesEncoder, encode_metadata, encode_named};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::Ordering;
+use tsdb_core::metadata::Metadata;
+use tsdb_core::write::{AppendReport, Appender, CommitError, RefusedSample, SampleError, SeriesError};
+use tsdb_core::{Exemplar, Labels, SeriesRef, Timestamp};
+
+/// Samples in one record at most.
+const RECORD_SAMPLES: usize = 1 << 16;
+
+/// An open batch.
+pub(crate) struct SpoolAppender<'a> {
+    head: &'a Head,
+    /// The series of the batch, by their number in it.
+    series: Vec<Labels>,
+    samples: Vec<(SeriesRef, Timestamp, f64)>,
+    metadata: Vec<(String, Metadata)>,
+    exemplars: Vec<(SeriesRef, Exemplar)>,
+}
+
+impl<'a> SpoolAppender<'a> {
+    pub(super) fn new(head: &'a Head) -> Self {
+        Self { head, series: Vec::new(), samples: Vec::new(), metadata: Vec::new(), exemplars: Vec::new() }
+    }
+
+    fn write(&mut self) -> Result<AppendReport, CommitError> {
+        let head = self.head;
+        let Some(entered) = head.wholeness.enter() else { return self.apply() };
+        let log = head.log();
+        let under_way = log.begin().map_err(commit_error)?;
+        if head.is_closed() {
+            return Err(CommitError { source: Box::new(Error::Closed), temporary: false });
+        }
+        let (mut records, report) = self.encode();
+        log.append(&mut records).map_err(commit_error)?;
+        drop((under_way, entered));
+        if head.settings.durable == Durable::EveryCommit {
+            log.sync().map_err(commit_error)?;
+        }
+        Ok(report)
+    }
+
+    fn encode(&self) -> (Records, AppendReport) {
+        let newest = self.head.newest_allowed();
+        let oldest = self.head.memory.min_time().max(self.head.horizon.load(Ordering::Relaxed));
+        let mut report = AppendReport::default();
+        let mut batch = Batch::default();
+        for (series, exemplar) in self.exemplars.iter().filter(|(_, exemplar)| exemplar.timestamp <= newest) {
+            if let Some(labels) = self.series.get(series.index()) {
+                batch.add_exemplar(labels, exemplar);
+            }
+        }
+        for (metric, metadata) in &self.metadata {
+            batch.add_metadata(metric, metadata);
+        }
+        for (position, &(series, timestamp, value)) in self.samples.iter().enumerate() {
+            let reason = match self.series.get(series.index()) {
+                None => SampleError::UnknownSeries { series },
+                Some(_) if timestamp > newest => SampleError::TooFarInFuture { timestamp, newest },
+                Some(_) if timestamp < oldest => SampleError::TooOld { timestamp, oldest },
+                Some(labels) => {
+                    batch.add(series, labels, timestamp, value);
+                    report.accepted += 1;
+                    continue;
+                }
+            };
+            report.refused.push(RefusedSample { position, reason });
+        }
+        (batch.finish(), report)
+    }
+
+    /// Applies the batch as usual: the head became whole since the batch was begun.
+    fn apply(&mut self) -> Result<AppendReport, CommitError> {
+        let mut appender = HeadAppender::new(self.head);
+        // A number that no series has keeps the positions of the samples behind it.
+        let nobody = SeriesRef(u32::MAX);
+        let numbers: Vec<_> =
+            self.series.iter().map(|labels| appender.series(labels).unwrap_or(nobody)).collect();
+        for (series, timestamp, value) in &self.samples {
+            let number = numbers.get(series.index()).copied().unwrap_or(nobody);
+            appender.append(number, *timestamp, *value);
+        }
+        for (series, exemplar) in self.exemplars.drain(..) {
+            let number = numbers.get(series.index()).copied().unwrap_or(nobody);
+            appender.append_exemplar(number, exemplar);
+        }
+        self.metadata.drain(..).for_each(|(metric, metadata)| appender.set_metadata(&metric, metadata));
+        appender.write()
+    }
+}
+
+impl Appender for SpoolAppender<'_> {
+    /// Nobody is known.
+    fn lookup(&mut self, _wire: &[u8]) -> Option<SeriesRef> {
+        None
+    }
+
+    fn series(&mut self, labels: &Labels) -> Result<SeriesRef, SeriesError> {
+        if labels.is_empty() {
+            return Err(SeriesError::NoLabels);
+        }
+        let refusal = |_| SeriesError::Limit {
+            limit: "series_numbers",
+            allowed: u32::MAX.into(),
+            series: labels.to_string(),
+        };
+        let series = u32::try_from(self.series.len()).map_err(refusal)?;
+        self.series.push(labels.clone());
+        Ok(SeriesRef(series))
+    }
+
+    fn append(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
+        self.samples.push((series, timestamp, value));
+    }
+
+    fn append_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar) {
+        self.exemplars.push((series, exemplar));
+    }
+
+    fn set_metadata(&mut self, metric: &str, mut metadata: Metadata) {
+        trim(&mut metadata);
+        self.metadata.push((metric.to_owned(), metadata));
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<AppendReport, CommitError> {
+        let outcome = self.write();
+        self.head.counters.count(&outcome);
+        outcome
+    }
+}
+
+/// Writes records of batches that name their series.
+#[derive(Debug, Default)]
+struct Batch {
+    /// The numbers that series of the appender have in the record under way.
+    numbers: HashMap<SeriesRef, SeriesRef>,
+    series: SeriesEncoder,
+    /// Finished records about series and metrics.
+    about: Vec<Vec<u8>>,
+    samples: Records,
+    count: usize,
+    done: Records,
+}
+
+impl Batch {
+    fn add_metadata(&mut self, metric: &str, metadata: &Metadata) {
+        let mut record = Vec::new();
+        encode_metadata(metric, metadata, &mut record);
+        self.about.push(record);
+    }
+
+    fn add_exemplar(&mut self, labels: &Labels, exemplar: &Exemplar) {
+        let mut encoder = ExemplarsEncoder::default();
+        encoder.push(0, ExemplarSeries::Labelled(labels.clone()), exemplar);
+        let mut record = Vec::new();
+        encoder.finish(&mut record);
+        self.about.push(record);
+    }
+
+    fn add(&mut self, series: SeriesRef, labels: &Labels, timestamp: Timestamp, value: f64) {
+        let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+        let number = match self.numbers.entry(series) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(vacant) => {
+                self.series.push(SeriesRef(next), labels);
+                *vacant.insert(SeriesRef(next))
+            }
+        };
+        self.samples.push(number, timestamp, value);
+        self.count += 1;
+        if self.count >= RECORD_SAMPLES || is_full(&self.series) {
+            self.end_record();
+        }
+    }
+
+    fn end_record(&mut self) {
+        let mut series = Vec::new();
+        self.series.finish(&mut series);
+        let (samples, newest) = self.samples.take();
+        let mut records = std::mem::take(&mut self.about);
+        records.extend(Some(series).filter(|record| !record.is_empty()));
+        records.extend(samples);
+        if !records.is_empty() {
+            let mut record = Vec::new();
+            encode_named(&records, &mut record);
+            self.done.push_record(record, newest);
+        }
+        self.numbers.clear();
+        self.count = 0;
+    }
+
+    fn finish(mut self) -> Records {
+        self.end_record();
+        self.done
+    }
+}
