@@ -52,7 +52,7 @@ const MEASURES: [(&str, Measure); 3] = [
 
 type Figure = fn(&Measured) -> f64;
 
-const FIGURES: [(&str, Figure); 11] = [
+const FIGURES: [(&str, Figure); 12] = [
     ("samples, millions", |m| m.samples as f64 / 1e6),
     ("server CPU per sample of a known series, ns", |m| per(m.steady.server_cpu, m.steady.samples)),
     ("server CPU per first sample of a new series, ns", |m| {
