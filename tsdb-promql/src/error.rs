@@ -5,9 +5,10 @@
 use crate::quote::quote;
 use crate::span::{Position, Span};
 
-/// A text that does not parse or does not type-check. Displays as `1:13: parse error: unexpected ...`.
+/// A text that does not parse or does not type-check. Displays as `1:13: parse error: unexpected ...`; a text without
+/// anything in it has no position either.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{position}: parse error: {kind}")]
+#[error("{}: parse error: {kind}", place(*position, kind))]
 pub struct ParseError {
     /// The offending piece of the text.
     pub span: Span,
@@ -190,6 +191,13 @@ pub enum ParseErrorKind {
         /// What the limit allows.
         allowed: usize,
     },
+}
+
+fn place(position: Position, kind: &ParseErrorKind) -> String {
+    match kind {
+        ParseErrorKind::Empty => "unknown position".into(),
+        _ => position.to_string(),
+    }
 }
 
 fn prefixed(prefix: &str, text: &str) -> String {

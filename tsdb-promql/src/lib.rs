@@ -5,7 +5,10 @@
 //! | [`ast`] | the syntax tree, its visitor and its printer |
 //! | `lex`, `parse`, [`check`] | text to tree; types and the table of functions |
 //! | [`annotation`], [`span`] | what a query says besides its result; where in the text |
+//! | [`functions`] | documentation alone: what every function, aggregation and operator does |
 //! | `testing` | the runner of test scripts (feature `testing`) |
+//!
+//! The program `examples/src/bin/own_storage.rs` evaluates PromQL over a plain vector of series, in under 80 lines.
 #![doc = ""]
 #![doc = include_str!("../docs/language.md")]
 #![warn(missing_docs)]
@@ -18,6 +21,8 @@ mod error;
 mod exec;
 mod explanation;
 mod failure;
+#[doc = include_str!("../docs/functions.md")]
+pub mod functions {}
 mod lex;
 mod num;
 mod operator;

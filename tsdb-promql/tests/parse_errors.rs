@@ -20,8 +20,8 @@ fn check(table: &[(&str, &str)]) {
 #[test]
 fn tokens_that_do_not_fit() {
     check(&[
-        ("", "1:1: parse error: no expression found in input"),
-        ("  # only a comment", "1:1: parse error: no expression found in input"),
+        ("", "unknown position: parse error: no expression found in input"),
+        ("  # only a comment", "unknown position: parse error: no expression found in input"),
         ("1 +", "1:4: parse error: unexpected end of input"),
         ("* 1", "1:1: parse error: unexpected <op:*>"),
         ("foo bar", "1:5: parse error: unexpected identifier \"bar\""),

@@ -15,8 +15,7 @@
 //! [`Server::router`] can be mounted in another axum application instead, and [`Server::new`] stands on anything
 //! that implements [`Stores`]. This is the only crate of the family that knows async, HTTP, JSON and protobuf.
 //!
-//! Left out so far, whole: rules and alerts, scraping, OTLP, remote read, remote write 2.0, exemplars and native
-//! histograms, authentication, TLS.
+//! Left out so far, whole: rules and alerts, scraping, OTLP, remote read, authentication, TLS.
 
 mod access;
 mod api;

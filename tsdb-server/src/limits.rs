@@ -75,6 +75,13 @@ pub struct IngestLimits {
     pub max_decoded_bytes: Limit,
     /// Samples in one request.
     pub max_samples_per_request: Limit,
+    /// Strings in the table of one remote-write 2.0 request.
+    pub max_symbols_per_request: Limit,
+    /// Buckets of a native histogram. One with more is made coarser until it fits; one of custom buckets, which cannot
+    /// be, is refused.
+    pub max_histogram_buckets: Limit,
+    /// Characters of the labels of an exemplar, names and values together. OpenMetrics allows 128.
+    pub max_exemplar_chars: Limit,
     /// Descriptions of metrics in one request. Each counts as a sample towards the rate.
     pub max_metadata_per_request: Limit,
     /// Bytes of a metric's name, unit or help text in a description. A longer help or unit is cut, a description with
@@ -100,6 +107,9 @@ impl Default for IngestLimits {
             max_body_bytes: Limit::at(32 << 20),
             max_decoded_bytes: Limit::at(64 << 20),
             max_samples_per_request: Limit::at(500_000),
+            max_symbols_per_request: Limit::at(1_000_000),
+            max_histogram_buckets: Limit::at(400),
+            max_exemplar_chars: Limit::at(128),
             max_metadata_per_request: Limit::at(20_000),
             max_metadata_bytes: Limit::at(1_024),
             samples_per_second: Limit::at(50_000),
@@ -118,6 +128,9 @@ impl IngestLimits {
             max_body_bytes: Limit::NONE,
             max_decoded_bytes: Limit::NONE,
             max_samples_per_request: Limit::NONE,
+            max_symbols_per_request: Limit::NONE,
+            max_histogram_buckets: Limit::NONE,
+            max_exemplar_chars: Limit::NONE,
             max_metadata_per_request: Limit::NONE,
             max_metadata_bytes: Limit::NONE,
             samples_per_second: Limit::NONE,

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use tsdb::{Db, Stats, Tenants};
 use tsdb_core::metadata::Metadata;
-use tsdb_core::read::{Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesSet};
+use tsdb_core::read::{
+    ExemplarQueryable, Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesExemplars, SeriesSet,
+};
 use tsdb_core::write::{AppendReport, Appendable, Appender, CommitError, SeriesError};
 use tsdb_core::{Labels, Matcher, SeriesRef, TenantId, TimeRange, Timestamp};
 
@@ -13,6 +15,20 @@ use tsdb_core::{Labels, Matcher, SeriesRef, TenantId, TimeRange, Timestamp};
 pub trait Store: Queryable + Appendable {
     /// What is known of each metric, sorted by name.
     fn metadata(&self) -> Vec<(String, Metadata)>;
+
+    /// The exemplars within `range` of the series that satisfy all matchers of at least one of `selectors`, as
+    /// [`ExemplarQueryable`](tsdb_core::read::ExemplarQueryable) gives them; none if the store keeps none.
+    ///
+    /// # Errors
+    /// As for queries.
+    fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<SeriesExemplars>, ReadError> {
+        let _: (&[Vec<Matcher>], TimeRange) = (selectors, range);
+        Ok(Vec::new())
+    }
 
     /// Numbers about the store; `None` if it keeps none.
     fn stats(&self) -> Option<Stats> {
@@ -55,6 +71,14 @@ pub trait Stores: Send + Sync {
 impl Store for Db {
     fn metadata(&self) -> Vec<(String, Metadata)> {
         Self::metadata(self)
+    }
+
+    fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<SeriesExemplars>, ReadError> {
+        ExemplarQueryable::exemplars(self, selectors, range)
     }
 
     fn stats(&self) -> Option<Stats> {

@@ -25,9 +25,11 @@ pub(crate) struct Telemetry {
     refused: Mutex<BTreeMap<&'static str, u64>>,
     /// Bytes of write requests as they came.
     pub(crate) received_bytes: AtomicU64,
-    /// Exemplars left out.
+    /// Exemplars given to a store.
     pub(crate) exemplars: AtomicU64,
-    /// Native histograms left out.
+    /// Exemplars refused.
+    pub(crate) refused_exemplars: AtomicU64,
+    /// Native histograms stored.
     pub(crate) histograms: AtomicU64,
     /// Samples that queries read.
     pub(crate) samples_read: AtomicU64,
@@ -100,8 +102,9 @@ impl Telemetry {
                 "Bytes of write requests.",
                 load(&self.received_bytes),
             ),
-            counter("tsdb_skipped_exemplars_total", "Exemplars left out.", load(&self.exemplars)),
-            counter("tsdb_skipped_histograms_total", "Native histograms left out.", load(&self.histograms)),
+            counter("tsdb_ingested_exemplars_total", "Exemplars given to a store.", load(&self.exemplars)),
+            counter("tsdb_refused_exemplars_total", "Exemplars refused.", load(&self.refused_exemplars)),
+            counter("tsdb_ingested_histograms_total", "Native histograms stored.", load(&self.histograms)),
             counter("tsdb_query_samples_read_total", "Samples that queries read.", load(&self.samples_read)),
         ];
         families.extend(store_families(stores));

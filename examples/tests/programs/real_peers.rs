@@ -121,7 +121,7 @@ async fn answers_equal_those_of_prometheus() {
     eprintln!("{compared} answers compared, {answered} of them not empty, {} differ", differences.len());
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     assert!(answered >= 80, "only {answered} of {compared} queries had an answer at all");
-    compare_metadata(&ours, &prometheus).await;
+    compare_metadata(&ours, &prometheus, "node_cpu_seconds_total").await;
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn vmagent_writes_too() {
 }
 
 /// Start and end of a time, in Unix seconds, over which both servers hold the same number of samples.
-async fn settled(ours: &MetricsServer, prometheus: &str) -> (i64, i64) {
+pub(crate) async fn settled(ours: &MetricsServer, prometheus: &str) -> (i64, i64) {
     let first = eventually("Prometheus has scraped both targets", async || {
         let both = [("query", "max(timestamp(up)) and count(up == 1) == 2")];
         let found = ask(&ours.client, prometheus, "query", &both).await.ok()?;
@@ -180,7 +180,8 @@ async fn settled(ours: &MetricsServer, prometheus: &str) -> (i64, i64) {
 
 /// Number of samples in a matrix.
 fn samples(data: &Value) -> usize {
-    data["result"].as_array().unwrap().iter().map(|s| s["values"].as_array().map_or(0, Vec::len)).sum()
+    let count = |list: &Value| list.as_array().map_or(0, Vec::len);
+    data["result"].as_array().unwrap().iter().map(|s| count(&s["values"]) + count(&s["histograms"])).sum()
 }
 
 /// The value of the only element of a vector.
@@ -189,7 +190,7 @@ fn number(data: &Value) -> Option<f64> {
 }
 
 /// Are two results equal, value by value? Floats may differ by 1e-12 of their size.
-fn compare(expected: &Value, found: &Value) -> Result<(), String> {
+pub(crate) fn compare(expected: &Value, found: &Value) -> Result<(), String> {
     if expected["resultType"] != found["resultType"] {
         return Err(format!("type {} instead of {}", found["resultType"], expected["resultType"]));
     }
@@ -232,9 +233,8 @@ fn points(data: &Value) -> BTreeMap<String, Vec<(String, f64)>> {
 }
 
 /// What Prometheus sends of its metrics' types arrives.
-async fn compare_metadata(ours: &MetricsServer, prometheus: &str) {
-    let parameters = [("metric", "node_cpu_seconds_total")];
-    let url = |base: &str| format!("{base}/api/v1/metadata?metric={}", parameters[0].1);
+pub(crate) async fn compare_metadata(ours: &MetricsServer, prometheus: &str, metric: &str) {
+    let url = |base: &str| format!("{base}/api/v1/metadata?metric={metric}");
     let expected = ours.client.get(url(prometheus)).send().await.unwrap().text().await.unwrap();
     let found = eventually("metadata of a metric", async || {
         let text = ours.client.get(url(&ours.url)).send().await.unwrap().text().await.unwrap();
@@ -244,7 +244,7 @@ async fn compare_metadata(ours: &MetricsServer, prometheus: &str) {
     assert_eq!(found, expected);
 }
 
-fn peers() -> Option<PathBuf> {
+pub(crate) fn peers() -> Option<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/tsdb-peers"));
     let folder = std::env::var_os("TSDB_PEERS_DIR").map(PathBuf::from).or_else(home)?.join("usr/bin");
     let absent: Vec<_> = ["prometheus", "prometheus-node-exporter", "vmagent"]
@@ -293,11 +293,11 @@ fn prometheus(peers: &Path, folder: &Path, node: &str, remote: &str) -> (Process
 }
 
 /// The same command with its output in a file.
-fn quiet<'c>(command: &'c mut Command, folder: &Path, name: &str) -> &'c mut Command {
+pub(crate) fn quiet<'c>(command: &'c mut Command, folder: &Path, name: &str) -> &'c mut Command {
     command.stdout(Stdio::null()).stderr(File::create(folder.join(format!("{name}.log"))).unwrap())
 }
 
 /// An address on which nothing listens at the moment.
-fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }

@@ -14,6 +14,20 @@ fn embedded_stores_and_answers() {
     assert!(text.contains("{room=\"office\"} is opened 28.0 times a minute"), "{text}");
 }
 
+#[test]
+fn own_storage_answers_without_a_database() {
+    let output = Command::new(env!("CARGO_BIN_EXE_own_storage")).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text} {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(text, "{room=\"office\"} is opened 5.0 times a minute\n");
+}
+
+#[test]
+fn own_storage_is_as_short_as_it_says() {
+    let lines = include_str!("../../src/bin/own_storage.rs").lines().count();
+    assert!(lines < 80, "{lines} lines");
+}
+
 #[tokio::test]
 async fn the_server_has_something_to_query_at_once_and_takes_a_push() {
     let folder = tempfile::tempdir().unwrap();

@@ -15,15 +15,16 @@ pub fn write_wire(labels: &Labels, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the wire form of one label to `out`.
-pub fn write_wire_pair(name: &str, value: &str, out: &mut Vec<u8>) {
+/// Appends the wire form of one label to `out`. Bytes that are no UTF-8 make a form that no label set has.
+pub fn write_wire_pair(name: impl AsRef<[u8]>, value: impl AsRef<[u8]>, out: &mut Vec<u8>) {
+    let (name, value) = (name.as_ref(), value.as_ref());
     let body = 2 + varint_len(name.len()) + name.len() + varint_len(value.len()) + value.len();
     out.push(0x0a);
     push_varint(out, body);
     for (tag, text) in [(0x0a, name), (0x12, value)] {
         out.push(tag);
         push_varint(out, text.len());
-        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(text);
     }
 }
 

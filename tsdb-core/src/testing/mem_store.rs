@@ -2,11 +2,13 @@
 
 use crate::histogram::FloatHistogram;
 use crate::metadata::Metadata;
-use crate::read::{Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesSet};
+use crate::read::{
+    ExemplarQueryable, Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesExemplars, SeriesSet,
+};
 use crate::write::{
     AppendReport, Appendable, Appender, CommitError, RefusedSample, SampleError, SeriesError,
 };
-use crate::{Labels, Matcher, NO_START, SeriesRef, TimeRange, Timestamp};
+use crate::{Exemplar, Labels, Matcher, NO_START, SeriesRef, TimeRange, Timestamp};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -34,6 +36,7 @@ pub struct MemStore {
 #[derive(Debug, Default)]
 struct State {
     series: Vec<(Labels, Samples)>,
+    exemplars: BTreeMap<SeriesRef, Vec<Exemplar>>,
     by_wire: BTreeMap<Vec<u8>, SeriesRef>,
     metadata: BTreeMap<String, Metadata>,
 }
@@ -79,13 +82,14 @@ impl State {
 
 impl Appendable for MemStore {
     fn appender(&self) -> Box<dyn Appender + '_> {
-        Box::new(MemAppender { store: self, batch: Vec::new() })
+        Box::new(MemAppender { store: self, batch: Vec::new(), exemplars: Vec::new() })
     }
 }
 
 struct MemAppender<'a> {
     store: &'a MemStore,
     batch: Vec<(SeriesRef, Timestamp, Stored, Start)>,
+    exemplars: Vec<(SeriesRef, Exemplar)>,
 }
 
 impl Appender for MemAppender<'_> {
@@ -120,6 +124,10 @@ impl Appender for MemAppender<'_> {
         }
     }
 
+    fn append_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar) {
+        self.exemplars.push((series, exemplar));
+    }
+
     fn set_metadata(&mut self, metric: &str, metadata: Metadata) {
         self.store.lock().metadata.insert(metric.into(), metadata);
     }
@@ -127,6 +135,13 @@ impl Appender for MemAppender<'_> {
     fn commit(self: Box<Self>) -> Result<AppendReport, CommitError> {
         let mut state = self.store.lock();
         let mut report = AppendReport::default();
+        for (series, exemplar) in self.exemplars {
+            let known = state.exemplars.entry(series).or_default();
+            if !known.contains(&exemplar) {
+                known.push(exemplar);
+                known.sort_by_key(|exemplar| exemplar.timestamp);
+            }
+        }
         for (position, (series, timestamp, value, start)) in self.batch.into_iter().enumerate() {
             let outcome = match state.series.get_mut(series.index()) {
                 None => Err(SampleError::UnknownSeries { series }),
@@ -152,15 +167,41 @@ impl Queryable for MemStore {
     }
 }
 
+impl ExemplarQueryable for MemStore {
+    fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<SeriesExemplars>, ReadError> {
+        let state = self.lock();
+        let selected = |labels: &Labels| selectors.iter().any(|matchers| satisfies(labels, matchers));
+        let mut found: Vec<SeriesExemplars> = state
+            .exemplars
+            .iter()
+            .filter_map(|(series, exemplars)| {
+                let (labels, _) = state.series.get(series.index())?;
+                let within = exemplars.iter().filter(|exemplar| range.contains(exemplar.timestamp));
+                let exemplars: Vec<_> = within.cloned().collect();
+                let wanted = selected(labels) && !exemplars.is_empty();
+                wanted.then(|| SeriesExemplars { labels: labels.clone(), exemplars })
+            })
+            .collect();
+        found.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(found)
+    }
+}
+
+fn satisfies(labels: &Labels, matchers: &[Matcher]) -> bool {
+    matchers.iter().all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or("")))
+}
+
 struct MemView {
     series: Arc<Vec<(Labels, Samples)>>,
 }
 
 impl MemView {
     fn matching<'a>(&'a self, matchers: &'a [Matcher]) -> impl Iterator<Item = &'a (Labels, Samples)> {
-        let satisfies =
-            |labels: &Labels| matchers.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or("")));
-        self.series.iter().filter(move |(labels, samples)| !samples.is_empty() && satisfies(labels))
+        self.series.iter().filter(move |(labels, samples)| !samples.is_empty() && satisfies(labels, matchers))
     }
 }
 

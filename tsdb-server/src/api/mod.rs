@@ -6,6 +6,7 @@
 
 mod ast;
 mod bound;
+mod exemplars;
 mod explain;
 mod labels;
 mod number;
@@ -36,12 +37,13 @@ use std::time::Instant;
 
 /// All routes of the server.
 pub(crate) fn router(server: &Server) -> Router {
-    let routes: [(&'static str, MethodRouter<Server>); 19] = [
+    let routes: [(&'static str, MethodRouter<Server>); 20] = [
         ("/api/v1/write", post(crate::ingest::remote_write)),
         ("/v1/metrics/push", post(crate::ingest::push)),
         ("/api/v1/query", get(query::instant).post(query::instant)),
         ("/api/v1/query_range", get(query::range).post(query::range)),
         ("/v1/metrics/query_range", get(query::range).post(query::range)),
+        ("/api/v1/query_exemplars", get(exemplars::exemplars).post(exemplars::exemplars)),
         ("/api/v1/series", get(series::series).post(series::series)),
         ("/api/v1/labels", get(labels::names).post(labels::names)),
         ("/api/v1/label/{name}/values", get(labels::values)),

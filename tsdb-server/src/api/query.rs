@@ -104,6 +104,7 @@ fn thousands(number: u64) -> String {
     out
 }
 
+/// The text of the query, which must not be too long.
 pub(super) fn query_text(server: &Server, params: &Params) -> Result<String, ApiError> {
     let text = params.get("query").unwrap_or_default();
     match server.limits().query.max_query_bytes.exceeded_by(text.len()) {

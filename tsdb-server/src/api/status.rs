@@ -95,8 +95,9 @@ pub(super) async fn index() -> Response {
     let text = "A metrics store with the Prometheus HTTP API.\n\n\
                 GET  /api/v1/query?query=up\n\
                 GET  /api/v1/query_range?query=up&start=...&end=...&step=15s\n\
+                GET  /api/v1/query_exemplars?query=up\n\
                 GET  /api/v1/labels, /api/v1/label/<name>/values, /api/v1/series?match[]=up, /api/v1/metadata\n\
-                POST /api/v1/write        remote write 1.0\n\
+                POST /api/v1/write        remote write 1.0 and 2.0\n\
                 POST /v1/metrics/push     samples as JSON\n\
                 GET  /metrics, /-/healthy, /-/ready\n";
     (TEXT, text).into_response()

@@ -1,4 +1,4 @@
-//! One request's samples on their way into a store, whatever format they came in.
+//! One request's samples on their way into a store, whatever format they came in. A native histogram is a sample.
 //!
 //! A [`Batch`] wraps an [`Appender`] with what all formats share: the window of time, the caps on samples and
 //! descriptions, and the record of what was refused and why. Refusing one sample never refuses another.
@@ -13,9 +13,10 @@ use crate::error::ErrorKind;
 use crate::limits::{IngestLimits, Limit};
 use std::ops::RangeInclusive;
 use std::time::Duration;
+use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::write::{Appendable, Appender, SampleError, SeriesError};
-use tsdb_core::{Labels, Sample, SeriesRef, Timestamp};
+use tsdb_core::{Exemplar, Labels, NO_START, Sample, SeriesRef, Timestamp};
 
 /// Samples under way into a store.
 pub(crate) struct Batch<'a> {
@@ -26,6 +27,10 @@ pub(crate) struct Batch<'a> {
     appended: usize,
     /// Samples that a first reading counted and left to the second.
     left: usize,
+    /// Exemplars added so far.
+    exemplars: usize,
+    /// Positions of the native histograms in the batch, ascending.
+    histograms: Vec<usize>,
     metadata: MetadataCap,
     pub(crate) refusals: Refusals,
 }
@@ -42,6 +47,8 @@ struct MetadataCap {
 pub(crate) struct Outcome {
     /// Samples stored, exact repetitions included.
     pub(crate) accepted: u64,
+    /// How many of them are native histograms.
+    pub(crate) histograms: u64,
     /// Samples that the batch or the store refused.
     pub(crate) refusals: Refusals,
     /// Samples that the store refused, by position in the batch: the caller knows what stood there.
@@ -61,6 +68,8 @@ impl<'a> Batch<'a> {
             allowed_samples: limits.max_samples_per_request.get().unwrap_or(u64::MAX),
             appended: 0,
             left: 0,
+            exemplars: 0,
+            histograms: Vec::new(),
             metadata: MetadataCap {
                 max_bytes: limits.max_metadata_bytes.as_len(),
                 limit: limits.max_metadata_per_request,
@@ -135,6 +144,69 @@ impl<'a> Batch<'a> {
         Ok(true)
     }
 
+    /// Adds a native histogram that stands at `index` of the request. `Err` within if the store does not take it.
+    ///
+    /// # Errors
+    /// More samples than a request may hold.
+    pub(crate) fn append_histogram(
+        &mut self,
+        series: SeriesRef,
+        timestamp: Timestamp,
+        histogram: FloatHistogram,
+        index: usize,
+    ) -> Result<Result<bool, SampleError>, ApiError> {
+        if !self.window.contains(&timestamp) {
+            self.refuse_time(timestamp, index);
+            return Ok(Ok(false));
+        }
+        if self.appended >= self.max_samples {
+            return Err(self.too_many());
+        }
+        if let Err(error) = self.appender.append_histogram(series, timestamp, histogram) {
+            return Ok(Err(error));
+        }
+        self.histograms.push(self.appended);
+        self.appended += 1;
+        Ok(Ok(true))
+    }
+
+    /// Says when the counting behind the sample added last began, unless the sender does not know it or it lies behind
+    /// the sample.
+    #[inline]
+    pub(crate) fn set_start(&mut self, start: Timestamp, timestamp: Timestamp) {
+        if start != NO_START && start <= timestamp {
+            self.appender.set_start(start);
+        }
+    }
+
+    /// Adds an exemplar. `false` if its time is refused.
+    ///
+    /// # Errors
+    /// More exemplars than a request may hold samples.
+    pub(crate) fn append_exemplar(
+        &mut self,
+        series: SeriesRef,
+        exemplar: Exemplar,
+    ) -> Result<bool, ApiError> {
+        if !self.window.contains(&exemplar.timestamp) {
+            return Ok(false);
+        }
+        if self.exemplars >= self.max_samples {
+            let allowed = self.allowed_samples;
+            return Err(ApiError::too_large(format!(
+                "the request has more than {allowed} exemplars, which max_samples_per_request allows"
+            )));
+        }
+        self.exemplars += 1;
+        self.appender.append_exemplar(series, exemplar);
+        Ok(true)
+    }
+
+    /// Exemplars added so far.
+    pub(crate) const fn exemplars(&self) -> usize {
+        self.exemplars
+    }
+
     /// Says what a metric is.
     ///
     /// # Errors
@@ -167,15 +239,17 @@ impl<'a> Batch<'a> {
             ApiError::new(kind, error.to_string()).retry_after(COMMIT_RETRY)
         })?;
         let mut refused_positions = Vec::with_capacity(report.refused.len());
+        let mut histograms = self.histograms.len() as u64;
         for refused in report.refused {
             if matches!(refused.reason, SampleError::UnknownSeries { .. }) {
                 // The store let go of the series between look-up and commit. Sent again, it is registered anew.
                 return Err(ApiError::new(ErrorKind::Unavailable, refused.reason.to_string())
                     .retry_after(Duration::from_secs(1)));
             }
+            histograms -= u64::from(self.histograms.binary_search(&refused.position).is_ok());
             refused_positions.push((refused.position, refused.reason));
         }
-        Ok(Outcome { accepted: report.accepted, refusals: self.refusals, refused_positions })
+        Ok(Outcome { accepted: report.accepted, histograms, refusals: self.refusals, refused_positions })
     }
 
     /// Records that a sample lies outside the window of time.
@@ -226,6 +300,7 @@ pub(crate) const fn sample_reason(error: &SampleError) -> &'static str {
         SampleError::Duplicate { .. } => "duplicate_timestamp",
         SampleError::TooOld { .. } => "too_old",
         SampleError::TooFarInFuture { .. } => "too_far_in_future",
+        SampleError::HistogramsUnsupported { .. } => "histograms_unsupported",
         _ => "refused",
     }
 }

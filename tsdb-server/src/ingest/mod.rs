@@ -30,6 +30,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use intake::Intake;
 use std::sync::atomic::Ordering;
+use write::{Version, Written};
 
 /// `POST /api/v1/write`
 pub(crate) async fn remote_write(State(server): State<Server>, request: Request) -> Response {
@@ -38,6 +39,7 @@ pub(crate) async fn remote_write(State(server): State<Server>, request: Request)
 
 async fn write_request(server: Server, request: Request) -> Result<Response, ApiError> {
     let tenant = server.tenant(request.headers())?;
+    let version = remote_write_version(request.headers())?;
     let encoding = remote_write_encoding(request.headers())?;
     let body = received(&server, request).await?;
     let work = server.clone();
@@ -47,30 +49,42 @@ async fn write_request(server: Server, request: Request) -> Result<Response, Api
             let mut buffer = work.buffers().take();
             let max_bytes = intake.limits.ingest.max_decoded_bytes;
             let decoded = encoding::decode(encoding, &body, max_bytes, &mut buffer)?;
-            let written = write::write(&intake, decoded);
+            let written = write::write(&intake, version, decoded);
             work.buffers().give_back(buffer);
             written
         })
         .await?;
-    let telemetry = server.telemetry();
-    telemetry.exemplars.fetch_add(written.exemplars, Ordering::Relaxed);
-    telemetry.histograms.fetch_add(written.histograms, Ordering::Relaxed);
-    count(&server, "remote_write", written.accepted, &written.refusals);
-    Ok(write_answer(written))
+    count_written(&server, &written);
+    Ok(write_answer(version, written))
 }
 
-fn write_answer(mut written: write::Written) -> Response {
-    let refused = written.refusals.total();
-    let mut response = if refused == 0 {
+fn count_written(server: &Server, written: &Written) {
+    let telemetry = server.telemetry();
+    telemetry.exemplars.fetch_add(written.exemplars, Ordering::Relaxed);
+    telemetry.refused_exemplars.fetch_add(written.refused_exemplars.total(), Ordering::Relaxed);
+    telemetry.histograms.fetch_add(written.histograms, Ordering::Relaxed);
+    count(server, "remote_write", written.accepted, &written.refusals);
+}
+
+/// What the sender is told. A refused exemplar fails a request of 2.0, which asks for that, and none of 1.0, which knows
+/// no partial success: there the sender would believe that nothing arrived.
+fn write_answer(version: Version, mut written: Written) -> Response {
+    let mut reasons = Vec::new();
+    if written.refusals.total() > 0 {
+        reasons.push(refusal_text("samples", written.accepted, &mut written.refusals));
+    }
+    if version == Version::Two && written.refused_exemplars.total() > 0 {
+        reasons.push(refusal_text("exemplars", written.exemplars, &mut written.refused_exemplars));
+    }
+    let mut response = if reasons.is_empty() {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        ApiError::bad_data(refusal_text(written.accepted, refused, &mut written.refusals))
-            .into_text_response()
+        ApiError::bad_data(reasons.join("; ")).into_text_response()
     };
     for (name, count) in [
-        ("x-prometheus-remote-write-samples-written", written.accepted),
-        ("x-prometheus-remote-write-histograms-written", 0),
-        ("x-prometheus-remote-write-exemplars-written", 0),
+        ("x-prometheus-remote-write-samples-written", written.accepted.saturating_sub(written.histograms)),
+        ("x-prometheus-remote-write-histograms-written", written.histograms),
+        ("x-prometheus-remote-write-exemplars-written", written.exemplars),
     ] {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from(count));
     }
@@ -80,8 +94,9 @@ fn write_answer(mut written: write::Written) -> Response {
 /// How many refusals a text answer tells; senders log it.
 const TOLD_REFUSALS: usize = 10;
 
-fn refusal_text(accepted: u64, refused: u64, refusals: &mut Refusals) -> String {
-    let mut text = format!("{refused} samples were refused, {accepted} were stored (");
+fn refusal_text(what: &str, accepted: u64, refusals: &mut Refusals) -> String {
+    let refused = refusals.total();
+    let mut text = format!("{refused} {what} were refused, {accepted} were stored (");
     for (index, (reason, count)) in refusals.counts().iter().enumerate() {
         let separator = if index > 0 { ", " } else { "" };
         text.push_str(&format!("{separator}{reason}: {count}"));
@@ -98,10 +113,11 @@ fn refusal_text(accepted: u64, refused: u64, refusals: &mut Refusals) -> String 
 pub(crate) async fn push(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
     let tenant = server.tenant(request.headers())?;
     let encoding = content_encoding(request.headers())?;
-    let is_protobuf = content_type(request.headers()).starts_with("application/x-protobuf");
-    if is_protobuf {
-        expect_version_1(request.headers())?;
-    }
+    let version = if content_type(request.headers()).starts_with("application/x-protobuf") {
+        Some(remote_write_version(request.headers())?)
+    } else {
+        None
+    };
     let body = received(&server, request).await?;
     let work = server.clone();
     let pushed = server
@@ -110,17 +126,21 @@ pub(crate) async fn push(State(server): State<Server>, request: Request) -> Resu
             let mut buffer = work.buffers().take();
             let max_bytes = intake.limits.ingest.max_decoded_bytes;
             let decoded = encoding::decode(encoding, &body, max_bytes, &mut buffer)?;
-            let pushed = if is_protobuf {
-                write::write(&intake, decoded).map(|w| (w.accepted, w.refusals))
-            } else {
-                json::push(&intake, decoded).map(|p| (p.accepted, p.refusals))
+            let pushed = match version {
+                Some(version) => write::write(&intake, version, decoded).map(|written| {
+                    count_written(&work, &written);
+                    (written.accepted, written.refusals)
+                }),
+                None => json::push(&intake, decoded).map(|pushed| {
+                    count(&work, "json", pushed.accepted, &pushed.refusals);
+                    (pushed.accepted, pushed.refusals)
+                }),
             };
             work.buffers().give_back(buffer);
             pushed
         })
         .await?;
     let (accepted, mut refusals) = pushed;
-    count(&server, if is_protobuf { "remote_write" } else { "json" }, accepted, &refusals);
     Ok(push_answer(accepted, &mut refusals))
 }
 
@@ -173,15 +193,15 @@ fn content_encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
 
 /// Snappy is the protocol's own; zstd is what vmagent sends where it is taken.
 fn remote_write_encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
-    expect_version_1(headers)?;
     match content_encoding(headers)? {
         encoding @ (Encoding::Snappy | Encoding::Zstd) => Ok(encoding),
         _ => Err(unsupported("remote write bodies must have the content encoding snappy or zstd")),
     }
 }
 
-/// Remote write 2.0 announces itself by the name of its message, which has another layout.
-fn expect_version_1(headers: &HeaderMap) -> Result<(), ApiError> {
+/// The version that the content type names by its message; 1.0 if it names none. A sender that speaks 2.0 goes back to
+/// 1.0 when it is told 415.
+fn remote_write_version(headers: &HeaderMap) -> Result<Version, ApiError> {
     let kind = content_type(headers);
     let (media, parameters) = kind.split_once(';').unwrap_or((kind, ""));
     if !media.trim().eq_ignore_ascii_case("application/x-protobuf") {
@@ -189,9 +209,10 @@ fn expect_version_1(headers: &HeaderMap) -> Result<(), ApiError> {
     }
     let message = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("proto="));
     match message.map(|name| name.trim_matches('"')) {
-        None | Some("prometheus.WriteRequest") => Ok(()),
+        None | Some("prometheus.WriteRequest") => Ok(Version::One),
+        Some("io.prometheus.write.v2.Request") => Ok(Version::Two),
         Some(other) => Err(unsupported(&format!(
-            "the message {other:?} is not supported: send remote write 1.0, prometheus.WriteRequest"
+            "the message {other:?} is not supported: send prometheus.WriteRequest or io.prometheus.write.v2.Request"
         ))),
     }
 }

@@ -105,6 +105,52 @@ impl<'a> Reader<'a> {
         self.varint(field)
     }
 
+    /// The 64-bit zigzag varint in the field that `tag` announced.
+    pub(crate) fn sint(&mut self, tag: Tag, field: &'static str) -> Result<i64, Corruption> {
+        self.int(tag, field).map(unzigzag)
+    }
+
+    /// Calls `take` with each varint of a repeated field, of which `tag` announced a single one or a packed list.
+    ///
+    /// # Errors
+    /// Those of the bytes and of `take`.
+    pub(crate) fn ints<E: From<Corruption>>(
+        &mut self,
+        tag: Tag,
+        field: &'static str,
+        mut take: impl FnMut(u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if tag.wire != Wire::Bytes {
+            return take(self.int(tag, field)?);
+        }
+        let mut list = self.message(tag, field)?;
+        while !list.rest().is_empty() {
+            take(list.varint(field)?)?;
+        }
+        Ok(())
+    }
+
+    /// Calls `take` with each double of a repeated field, likewise.
+    ///
+    /// # Errors
+    /// Those of the bytes and of `take`.
+    pub(crate) fn doubles<E: From<Corruption>>(
+        &mut self,
+        tag: Tag,
+        field: &'static str,
+        mut take: impl FnMut(f64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if tag.wire != Wire::Bytes {
+            return take(self.double(tag, field)?);
+        }
+        let mut list = self.message(tag, field)?;
+        let one = Tag { field: tag.field, wire: Wire::Fixed64 };
+        while !list.rest().is_empty() {
+            take(list.double(one, field)?)?;
+        }
+        Ok(())
+    }
+
     /// The double in the field that `tag` announced.
     #[inline]
     pub(crate) fn double(&mut self, tag: Tag, field: &'static str) -> Result<f64, Corruption> {
@@ -246,14 +292,21 @@ impl<'a> Reader<'a> {
         self.fault(self.at, CorruptionKind::Truncated { field })
     }
 
-    fn invalid(&self, offset: usize, field: &'static str, value: u64) -> Corruption {
+    /// The description of an impossible value at `offset` of the body.
+    pub(crate) fn invalid(&self, offset: usize, field: &'static str, value: u64) -> Corruption {
         self.fault(offset, CorruptionKind::Invalid { field, value })
     }
 
+    /// The description of a fault at `offset` of the body.
     #[cold]
-    fn fault(&self, offset: usize, kind: CorruptionKind) -> Corruption {
+    pub(crate) fn fault(&self, offset: usize, kind: CorruptionKind) -> Corruption {
         Corruption::new(self.message, offset, kind)
     }
+}
+
+/// The signed number that zigzag writes as `value`.
+pub(crate) const fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ (value & 1).cast_signed().wrapping_neg()
 }
 
 /// A varint of up to 8 bytes and its length, if 8 bytes are there to look at. All bytes are looked at at once: the
@@ -274,6 +327,15 @@ fn short_varint(bytes: &[u8]) -> Option<(u64, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn signs_are_the_lowest_bit() {
+        for (wire, value) in
+            [(0, 0), (1, -1), (2, 1), (3, -2), (u64::MAX, i64::MIN), (u64::MAX - 1, i64::MAX)]
+        {
+            assert_eq!(unzigzag(wire), value);
+        }
+    }
 
     #[test]
     fn short_varints_are_read_like_long_ones() {

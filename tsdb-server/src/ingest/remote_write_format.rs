@@ -1,20 +1,31 @@
-//! Remote write 1.0: the protobuf message `prometheus.WriteRequest`, decoded in place.
+//! Remote write: the protobuf messages `prometheus.WriteRequest` (1.0) and `io.prometheus.write.v2.Request` (2.0),
+//! decoded in place.
 //!
-//! [`decode`] walks a body once and hands each series to a [`Sink`] as the raw bytes of its labels and an iterator
-//! over its samples. It builds no label set, copies nothing and allocates nothing (a series whose label fields do
-//! not stand together, which no known sender writes, costs one buffer). Whoever knows the series by these bytes
-//! never decodes a label; whoever does not calls [`decode_labels`].
+//! [`decode`] and [`decode_version_2`] walk a body and hand each series to a [`Sink`] as the raw bytes of its labels and
+//! iterators over what it brings. They build no label set and, for 1.0, copy nothing and allocate nothing (a series
+//! whose label fields do not stand together, which no known sender writes, costs one buffer); of 2.0 the labels are
+//! written out in the form of 1.0. Whoever knows the series by these bytes never decodes a label; whoever does not calls
+//! [`decode_labels`].
 //!
-//! Exemplars and native histograms are counted and left out: this store holds float samples so far.
-//! Source: Prometheus remote-write 1.0 specification, `prompb/{remote,types}.proto`.
+//! Source: Prometheus remote-write specifications 1.0 and 2.0-rc.4, `prompb/{remote,types}.proto`,
+//! `prompb/io/prometheus/write/v2/types.proto`.
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
+
+mod exemplar;
+mod histogram;
+mod version_2;
+
+pub use exemplar::{ExemplarFault, ExemplarMessage, Exemplars};
+pub use histogram::{HistogramFault, HistogramMessage, Histograms};
+pub use version_2::{RequestError, SymbolLimits, decode_version_2};
 
 use super::protobuf::{Reader, Tag};
 use crate::validation::LabelFault;
 use tsdb_core::metadata::{Metadata, MetricType};
-use tsdb_core::{Corruption, Labels, Sample};
+use tsdb_core::{Corruption, Labels, NO_START, Sample, Timestamp};
+use version_2::Symbols;
 
-/// Takes what [`decode`] finds, in order of the body.
+/// Takes what a body holds, in order.
 pub trait Sink {
     /// A series with its samples.
     ///
@@ -43,27 +54,50 @@ pub fn decode(body: &[u8], sink: &mut impl Sink) -> Result<(), Corruption> {
     Ok(())
 }
 
-/// One `TimeSeries` message.
+/// One `TimeSeries` message of either version.
 #[derive(Debug, Clone)]
 pub struct TimeSeries<'a> {
     labels: &'a [u8],
     /// The fields from the first that may be a sample.
     samples: Reader<'a>,
     layout: Layout,
+    version: Version<'a>,
+}
+
+/// Which message a series stands in.
+#[derive(Debug, Clone, Copy)]
+enum Version<'a> {
+    One,
+    Two(&'a Symbols<'a>),
 }
 
 /// What a first walk over the fields of a series found.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Layout {
     labels_start: usize,
     labels_end: usize,
     scattered: bool,
     exemplars: usize,
     histograms: usize,
+    /// Start of all samples that do not say their own.
+    start: Timestamp,
+}
+
+impl Layout {
+    const fn at(offset: usize) -> Self {
+        Self {
+            labels_start: offset,
+            labels_end: offset,
+            scattered: false,
+            exemplars: 0,
+            histograms: 0,
+            start: NO_START,
+        }
+    }
 }
 
 impl<'a> TimeSeries<'a> {
-    /// The `labels` fields as they came: the wire form of
+    /// The labels as `labels` fields of 1.0: the wire form of
     /// [`labels::write_wire`](tsdb_core::labels::write_wire) if the sender sorts its labels.
     pub const fn labels_wire(&self) -> &'a [u8] {
         self.labels
@@ -71,16 +105,31 @@ impl<'a> TimeSeries<'a> {
 
     /// The samples in order of the message.
     pub const fn samples(&self) -> Samples<'a> {
-        Samples { fields: self.samples }
+        Samples {
+            fields: self.samples,
+            series_start: self.layout.start,
+            start: NO_START,
+            have_starts: matches!(self.version, Version::Two(_)),
+        }
     }
 
-    /// Number of exemplars, which are left out.
-    pub const fn exemplars(&self) -> usize {
+    /// The exemplars in order of the message.
+    pub const fn exemplars(&self) -> Exemplars<'a> {
+        Exemplars::new(self.samples, self.version, self.layout.exemplars)
+    }
+
+    /// The native histograms in order of the message.
+    pub const fn histograms(&self) -> Histograms<'a> {
+        Histograms::new(self.samples, self.version, self.layout.histograms, self.layout.start)
+    }
+
+    /// Number of exemplars.
+    pub const fn exemplar_count(&self) -> usize {
         self.layout.exemplars
     }
 
-    /// Number of native histograms, which are left out.
-    pub const fn histograms(&self) -> usize {
+    /// Number of native histograms.
+    pub const fn histogram_count(&self) -> usize {
         self.layout.histograms
     }
 }
@@ -95,10 +144,10 @@ fn series(fields: Reader<'_>, joined: &mut Vec<u8>, sink: &mut impl Sink) -> Res
     let labels = labels.get(relative(layout.labels_start)..relative(layout.labels_end)).unwrap_or_default();
     if layout.scattered {
         join_labels(fields, joined)?;
-        return sink.series(TimeSeries { labels: joined, samples: fields, layout });
+        return sink.series(TimeSeries { labels: joined, samples: fields, layout, version: Version::One });
     }
     let samples = if layout.labels_start == fields.offset() { fields.at(layout.labels_end) } else { fields };
-    sink.series(TimeSeries { labels, samples, layout })
+    sink.series(TimeSeries { labels, samples, layout, version: Version::One })
 }
 
 /// The layout of a series with labels of up to 127 bytes in front and one sample behind them: the usual one.
@@ -108,12 +157,12 @@ fn usual_layout(mut fields: Reader<'_>) -> Option<Layout> {
     while fields.skip_short(0x0a) {}
     let labels_end = fields.offset();
     let usual = fields.skip_short(0x12) && fields.rest().is_empty();
-    usual.then_some(Layout { labels_start, labels_end, ..Layout::default() })
+    usual.then_some(Layout { labels_end, ..Layout::at(labels_start) })
 }
 
 fn scan(mut fields: Reader<'_>) -> Result<Layout, Corruption> {
     let start = fields.offset();
-    let mut layout = Layout { labels_start: start, labels_end: start, ..Layout::default() };
+    let mut layout = Layout::at(start);
     let mut at = start;
     while let Some(tag) = fields.tag()? {
         fields.skip(expect_message(tag, &fields)?)?;
@@ -159,6 +208,9 @@ fn join_labels(mut fields: Reader<'_>, joined: &mut Vec<u8>) -> Result<(), Corru
 #[derive(Debug, Clone)]
 pub struct Samples<'a> {
     fields: Reader<'a>,
+    series_start: Timestamp,
+    start: Timestamp,
+    have_starts: bool,
 }
 
 impl Iterator for Samples<'_> {
@@ -166,6 +218,7 @@ impl Iterator for Samples<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
+        self.start = self.series_start;
         if let Some((value, timestamp)) = self.fields.plain_sample() {
             return Some(Ok(Sample::new(timestamp.cast_signed(), value)));
         }
@@ -174,6 +227,12 @@ impl Iterator for Samples<'_> {
 }
 
 impl Samples<'_> {
+    /// When the counting behind the sample given out last began, ms; [`NO_START`] if the sender does not say.
+    #[inline]
+    pub const fn start(&self) -> Timestamp {
+        self.start
+    }
+
     fn next_of_any_form(&mut self) -> Option<Result<Sample, Corruption>> {
         loop {
             let tag = match self.fields.tag() {
@@ -181,7 +240,7 @@ impl Samples<'_> {
                 Err(fault) => return Some(Err(fault)),
             };
             let outcome = match tag.field {
-                2 => self.fields.message(tag, "Sample").and_then(sample).map(Some),
+                2 => self.fields.message(tag, "Sample").and_then(|fields| self.sample(fields)).map(Some),
                 _ => self.fields.skip(tag).map(|()| None),
             };
             match outcome {
@@ -191,19 +250,19 @@ impl Samples<'_> {
             }
         }
     }
-}
 
-#[inline]
-fn sample(mut fields: Reader<'_>) -> Result<Sample, Corruption> {
-    let mut sample = Sample::new(0, 0.0);
-    while let Some(tag) = fields.tag()? {
-        match tag.field {
-            1 => sample.value = fields.double(tag, "value")?,
-            2 => sample.timestamp = fields.int(tag, "timestamp")?.cast_signed(),
-            _ => fields.skip(tag)?,
+    fn sample(&mut self, mut fields: Reader<'_>) -> Result<Sample, Corruption> {
+        let mut sample = Sample::new(0, 0.0);
+        while let Some(tag) = fields.tag()? {
+            match tag.field {
+                1 => sample.value = fields.double(tag, "value")?,
+                2 => sample.timestamp = fields.int(tag, "timestamp")?.cast_signed(),
+                3 if self.have_starts => self.start = fields.int(tag, "start_timestamp")?.cast_signed(),
+                _ => fields.skip(tag)?,
+            }
         }
+        Ok(sample)
     }
-    Ok(sample)
 }
 
 /// Decodes `labels` fields into a label set: sorted, without empty values.

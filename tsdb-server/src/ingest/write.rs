@@ -1,34 +1,50 @@
-//! `POST /api/v1/write`: remote write 1.0 into a store.
+//! `POST /api/v1/write`: remote write 1.0 and 2.0 into a store.
 //!
 //! A known series is recognised by the raw bytes of its labels; only an unknown one is decoded, checked and
 //! registered. Good samples are stored even if others of the request are refused; the answer is then 400 with the
 //! first reasons, so that the sender neither repeats the request nor believes all is well. A stale marker of an
-//! unknown series is dropped: it would create a series only to end it.
+//! unknown series is dropped: it would create a series only to end it. So is an exemplar.
 
 use super::batch::{Batch, Outcome, Refusals, sample_reason, series_reason};
 use super::intake::Intake;
-use super::remote_write_format::{self as format, LabelsError, Sink, TimeSeries};
+use super::remote_write_format::{
+    self as format, ExemplarFault, ExemplarMessage, HistogramFault, HistogramMessage, LabelsError,
+    RequestError, Sink, SymbolLimits, TimeSeries,
+};
 use crate::error::ApiError;
-use crate::limits::Limits;
+use crate::limits::{IngestLimits, Limits};
 use crate::validation;
+use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::metadata::Metadata;
-use tsdb_core::{Corruption, Labels, SeriesRef, is_stale_nan};
+use tsdb_core::{Corruption, Labels, SeriesRef, Timestamp, is_stale_nan};
+
+/// Which message a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// `prometheus.WriteRequest`
+    One,
+    /// `io.prometheus.write.v2.Request`
+    Two,
+}
 
 /// What became of a remote-write request.
 #[derive(Debug)]
 pub(crate) struct Written {
+    /// Samples stored, native histograms among them.
     pub(crate) accepted: u64,
+    pub(crate) histograms: u64,
     pub(crate) refusals: Refusals,
     pub(crate) exemplars: u64,
-    pub(crate) histograms: u64,
+    pub(crate) refused_exemplars: Refusals,
 }
 
-/// Decodes `body`, a `WriteRequest`, and writes it to the store of the tenant.
-pub(crate) fn write(intake: &Intake<'_>, body: &[u8]) -> Result<Written, ApiError> {
+/// Decodes `body` and writes it to the store of the tenant.
+pub(crate) fn write(intake: &Intake<'_>, version: Version, body: &[u8]) -> Result<Written, ApiError> {
+    let body = Body { version, bytes: body, limits: &intake.limits.ingest };
     let known = intake.existing_store()?;
     let opened;
     let mut sink = WriteSink::new(intake.batch(known.as_deref()), intake.limits, known.is_some());
-    sink.read(body)?;
+    sink.read(&body)?;
     intake.admit(sink.batch.cost())?;
     if let Some(first_unknown) = sink.first_unknown {
         if known.is_none() {
@@ -36,12 +52,37 @@ pub(crate) fn write(intake: &Intake<'_>, body: &[u8]) -> Result<Written, ApiErro
             sink.batch = intake.batch(opened.as_deref());
         }
         sink.resume(first_unknown);
-        sink.read(body)?;
+        sink.read(&body)?;
     }
-    let (exemplars, histograms) = (sink.exemplars, sink.histograms);
+    let (exemplars, refused_exemplars) = (sink.batch.exemplars() as u64, sink.refused_exemplars);
     let mut outcome = sink.batch.commit()?;
-    name_refused(body, &sink.starts, &mut outcome);
-    Ok(Written { accepted: outcome.accepted, refusals: outcome.refusals, exemplars, histograms })
+    name_refused(&body, &sink.starts, &mut outcome);
+    let Outcome { accepted, histograms, refusals, .. } = outcome;
+    Ok(Written { accepted, histograms, refusals, exemplars, refused_exemplars })
+}
+
+/// The body of a request.
+struct Body<'a> {
+    version: Version,
+    bytes: &'a [u8],
+    limits: &'a IngestLimits,
+}
+
+impl Body<'_> {
+    fn decode(&self, sink: &mut impl Sink) -> Result<(), ApiError> {
+        let limits = SymbolLimits {
+            max_symbols: self.limits.max_symbols_per_request,
+            max_label_bytes: self.limits.max_decoded_bytes,
+        };
+        let decoded = match self.version {
+            Version::One => format::decode(self.bytes, sink).map_err(RequestError::Damaged),
+            Version::Two => format::decode_version_2(self.bytes, limits, sink),
+        };
+        decoded.map_err(|error| match error {
+            RequestError::Damaged(damage) => ApiError::bad_data(damage.to_string()),
+            other => ApiError::too_large(other.to_string()),
+        })
+    }
 }
 
 /// The two readings of a request, see [`batch`](super::batch).
@@ -51,8 +92,7 @@ struct WriteSink<'a> {
     series_seen: usize,
     /// First position in the batch of each series that has one, with the number of the series in the request.
     starts: Vec<(usize, usize)>,
-    exemplars: u64,
-    histograms: u64,
+    refused_exemplars: Refusals,
     /// The series where the first reading stopped appending.
     first_unknown: Option<usize>,
     /// Set in the second reading: the series before this one are done.
@@ -66,14 +106,13 @@ struct WriteSink<'a> {
 }
 
 impl<'a> WriteSink<'a> {
-    const fn new(batch: Batch<'a>, limits: &'a Limits, has_store: bool) -> Self {
+    fn new(batch: Batch<'a>, limits: &'a Limits, has_store: bool) -> Self {
         Self {
             batch,
             limits,
             series_seen: 0,
             starts: Vec::new(),
-            exemplars: 0,
-            histograms: 0,
+            refused_exemplars: Refusals::default(),
             first_unknown: None,
             resumed_at: None,
             storable: has_store,
@@ -82,11 +121,11 @@ impl<'a> WriteSink<'a> {
         }
     }
 
-    fn read(&mut self, body: &[u8]) -> Result<(), ApiError> {
-        let decoded = format::decode(body, self);
+    fn read(&mut self, body: &Body<'_>) -> Result<(), ApiError> {
+        let decoded = body.decode(self);
         match self.stop.take() {
             Some(stop) => Err(stop),
-            None => decoded.map_err(|damage| ApiError::bad_data(damage.to_string())),
+            None => decoded,
         }
     }
 
@@ -106,19 +145,117 @@ impl<'a> WriteSink<'a> {
         number: usize,
     ) -> Result<(), Corruption> {
         self.starts.push((self.batch.appended(), number));
-        for sample in series.samples() {
-            if let Err(stop) = self.batch.append(reference, sample?, number) {
-                self.stop = Some(stop);
-                break;
+        let mut newest = 0;
+        let mut samples = series.samples();
+        while let Some(sample) = samples.next() {
+            let sample = sample?;
+            newest = sample.timestamp;
+            match self.batch.append(reference, sample, number) {
+                Ok(true) => self.batch.set_start(samples.start(), newest),
+                Ok(false) => {}
+                Err(stop) => {
+                    self.stop = Some(stop);
+                    return Ok(());
+                }
             }
         }
+        for histogram in series.histograms() {
+            let histogram = histogram?;
+            newest = histogram.timestamp();
+            self.add_histogram(reference, &histogram, series, number)?;
+        }
+        for exemplar in series.exemplars() {
+            self.add_exemplar(reference, &exemplar?, newest, series, number)?;
+        }
+        Ok(())
+    }
+
+    fn add_histogram(
+        &mut self,
+        reference: SeriesRef,
+        message: &HistogramMessage<'_>,
+        series: &TimeSeries<'_>,
+        number: usize,
+    ) -> Result<(), Corruption> {
+        let timestamp = message.timestamp();
+        if self.stop.is_some() {
+            return Ok(());
+        }
+        if !self.batch.admits(timestamp) {
+            self.batch.refuse_time(timestamp, number);
+            return Ok(());
+        }
+        let Some(histogram) = self.decoded(message, series, number)? else { return Ok(()) };
+        match self.batch.append_histogram(reference, timestamp, histogram, number) {
+            Ok(Ok(true)) => self.batch.set_start(message.start(), timestamp),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => {
+                let message = || format!("{}: {error}", name_of(series));
+                self.batch.refusals.add(number, sample_reason(&error), message);
+            }
+            Err(stop) => self.stop = Some(stop),
+        }
+        Ok(())
+    }
+
+    /// The histogram of a message, within the limit on buckets; `None` if it is refused.
+    fn decoded(
+        &mut self,
+        message: &HistogramMessage<'_>,
+        series: &TimeSeries<'_>,
+        number: usize,
+    ) -> Result<Option<FloatHistogram>, Corruption> {
+        let limit = self.limits.ingest.max_histogram_buckets.as_len();
+        let error = match message.decode() {
+            Ok(mut histogram) => match histogram.limit_buckets(limit) {
+                Ok(()) => return Ok(Some(histogram)),
+                Err(error) => format!("{error}, max_histogram_buckets"),
+            },
+            Err(HistogramFault::Damaged(damage)) => return Err(damage),
+            Err(fault) => fault.to_string(),
+        };
+        let timestamp = message.timestamp();
+        let told = || format!("{}: native histogram at {timestamp} ms: {error}", name_of(series));
+        self.batch.refusals.add(number, "invalid_histogram", told);
+        Ok(None)
+    }
+
+    /// Adds an exemplar, which stands for the sample at `newest` if it has no time of its own.
+    fn add_exemplar(
+        &mut self,
+        reference: SeriesRef,
+        message: &ExemplarMessage<'_>,
+        newest: Timestamp,
+        series: &TimeSeries<'_>,
+        number: usize,
+    ) -> Result<(), Corruption> {
+        if self.stop.is_some() {
+            return Ok(());
+        }
+        let timestamp = if message.timestamp() == 0 { newest } else { message.timestamp() };
+        let fault = match message.decode(timestamp, self.limits.ingest.max_exemplar_chars) {
+            Ok(exemplar) => match self.batch.append_exemplar(reference, exemplar) {
+                Ok(true) => return Ok(()),
+                Ok(false) => "its time is not accepted".to_owned(),
+                Err(stop) => {
+                    self.stop = Some(stop);
+                    return Ok(());
+                }
+            },
+            Err(ExemplarFault::Damaged(damage)) => return Err(damage),
+            Err(fault) => fault.to_string(),
+        };
+        let told = || format!("{}: exemplar at {timestamp} ms: {fault}", name_of(series));
+        self.refused_exemplars.add(number, "invalid_exemplar", told);
         Ok(())
     }
 
     /// Counts what a second reading will append.
     fn leave(&mut self, series: &TimeSeries<'_>) -> Result<(), Corruption> {
-        for sample in series.samples() {
-            if let Err(stop) = self.batch.leave(sample?.timestamp) {
+        let samples = series.samples().map(|sample| sample.map(|sample| sample.timestamp));
+        let histograms = series.histograms().map(|histogram| histogram.map(|found| found.timestamp()));
+        for timestamp in samples.chain(histograms) {
+            if let Err(stop) = self.batch.leave(timestamp?) {
                 self.stop = Some(stop);
                 return Ok(());
             }
@@ -137,6 +274,14 @@ impl<'a> WriteSink<'a> {
             survey.live |= !is_stale_nan(sample.value) && self.batch.admits(sample.timestamp);
             survey.samples = survey.samples.saturating_add(1);
         }
+        for message in series.histograms() {
+            let message = message?;
+            // Decoded only until one is found that is worth the series.
+            if !survey.live && self.batch.admits(message.timestamp()) {
+                survey.live = message.decode().is_ok_and(|histogram| !histogram.is_stale());
+            }
+            survey.samples = survey.samples.saturating_add(1);
+        }
         Ok(survey)
     }
 
@@ -144,7 +289,7 @@ impl<'a> WriteSink<'a> {
     fn register(&mut self, series: &TimeSeries<'_>, number: usize) -> Result<Option<SeriesRef>, Corruption> {
         let survey = self.survey(series)?;
         if !survey.live {
-            self.refuse_times(series, number)?;
+            self.refuse_dead(series, number)?;
             return Ok(None);
         }
         let labels = match self.checked_labels(series)? {
@@ -164,12 +309,21 @@ impl<'a> WriteSink<'a> {
         }
     }
 
-    /// Reports the samples outside the window of time of a series that is not registered.
-    fn refuse_times(&mut self, series: &TimeSeries<'_>, number: usize) -> Result<(), Corruption> {
+    /// Reports what is wrong with the samples of a series that is not registered: times outside the window, and
+    /// histograms that are none.
+    fn refuse_dead(&mut self, series: &TimeSeries<'_>, number: usize) -> Result<(), Corruption> {
         for sample in series.samples() {
             let timestamp = sample?.timestamp;
             if !self.batch.admits(timestamp) {
                 self.batch.refuse_time(timestamp, number);
+            }
+        }
+        for message in series.histograms() {
+            let message = message?;
+            if self.batch.admits(message.timestamp()) {
+                self.decoded(&message, series, number)?;
+            } else {
+                self.batch.refuse_time(message.timestamp(), number);
             }
         }
         Ok(())
@@ -206,10 +360,6 @@ impl Sink for WriteSink<'_> {
             return Ok(());
         }
         let is_second = self.resumed_at.is_some();
-        if !is_second {
-            self.exemplars = self.exemplars.saturating_add(series.exemplars() as u64);
-            self.histograms = self.histograms.saturating_add(series.histograms() as u64);
-        }
         if self.first_unknown.is_some() && !is_second {
             return self.leave(&series);
         }
@@ -233,9 +383,17 @@ impl Sink for WriteSink<'_> {
     }
 }
 
+/// The labels of a series as text, for people.
+fn name_of(series: &TimeSeries<'_>) -> String {
+    match format::decode_labels(series.labels_wire()) {
+        Ok(labels) => labels.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
 /// Records what the store refused, naming the series of the first ones. The names are read from the body again:
 /// refusals are rare, and the common path keeps no labels.
-fn name_refused(body: &[u8], starts: &[(usize, usize)], outcome: &mut Outcome) {
+fn name_refused(body: &Body<'_>, starts: &[(usize, usize)], outcome: &mut Outcome) {
     if outcome.refused_positions.is_empty() {
         return;
     }
@@ -247,7 +405,7 @@ fn name_refused(body: &[u8], starts: &[(usize, usize)], outcome: &mut Outcome) {
     let listed = outcome.refused_positions.iter().take(Refusals::MAX_LISTED);
     names.numbers.extend(listed.map(|(position, _)| number_at(*position)));
     // The body has been decoded once without damage.
-    drop(format::decode(body, &mut names));
+    drop(body.decode(&mut names));
     for (position, error) in &outcome.refused_positions {
         let number = number_at(*position);
         let message = || match names.found.iter().find(|(n, _)| *n == number) {

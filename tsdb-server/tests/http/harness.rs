@@ -11,7 +11,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tsdb_core::labels::write_wire;
 use tsdb_core::metadata::Metadata;
-use tsdb_core::read::{Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesSet};
+use tsdb_core::read::{
+    ExemplarQueryable, Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesExemplars, SeriesSet,
+};
 use tsdb_core::testing::{ManualClock, MemStore};
 use tsdb_core::write::{Appendable, Appender};
 use tsdb_core::{Labels, METRIC_NAME, MatchOp, Matcher, TenantId, TimeRange};
@@ -117,6 +119,14 @@ impl Store for Memory {
     fn metadata(&self) -> Vec<(String, Metadata)> {
         let names = self.querier(TimeRange::ALL).unwrap().label_values(METRIC_NAME, &[]).unwrap();
         names.into_iter().filter_map(|name| Some((name.clone(), self.0.metadata(&name)?))).collect()
+    }
+
+    fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<SeriesExemplars>, ReadError> {
+        self.0.exemplars(selectors, range)
     }
 
     fn flush(&self) -> Result<(), tsdb::Error> {

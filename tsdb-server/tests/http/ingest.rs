@@ -101,18 +101,6 @@ async fn a_stale_marker_ends_a_known_series_and_creates_none() {
 }
 
 #[tokio::test]
-async fn exemplars_and_histograms_are_counted_and_left_out() {
-    let server = start(config()).await;
-    let mut message = Vec::new();
-    write_wire_pair("__name__", "h", &mut message);
-    message.extend([field(3, b""), field(4, b""), field(4, b"")].concat());
-    assert_eq!(send(server.write(&field(1, &message))).await.0, 204);
-    let (_, metrics) = send(server.get("/metrics")).await;
-    assert!(metrics.contains("tsdb_skipped_exemplars_total 1\n"), "{metrics}");
-    assert!(metrics.contains("tsdb_skipped_histograms_total 2\n"), "{metrics}");
-}
-
-#[tokio::test]
 async fn bad_bodies_get_a_permanent_status_and_a_reason() {
     let server = start(config()).await;
     let good = snap::raw::Encoder::new().compress_vec(&series(UP, &[(NOW, 1.0)])).unwrap();
@@ -142,7 +130,7 @@ async fn other_formats_are_415() {
     let server = start(config()).await;
     let body = snap::raw::Encoder::new().compress_vec(b"").unwrap();
     for (kind, encoding) in [
-        ("application/x-protobuf;proto=io.prometheus.write.v2.Request", "snappy"),
+        ("application/x-protobuf;proto=io.prometheus.write.v3.Request", "snappy"),
         ("application/json", "snappy"),
         ("application/x-protobuf", "gzip"),
         ("application/x-protobuf", "identity"),

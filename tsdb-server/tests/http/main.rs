@@ -6,6 +6,8 @@ mod api_contract;
 mod harness;
 #[cfg(test)]
 mod ingest;
+#[cfg(test)]
+mod kinds;
 mod refused;
 #[cfg(test)]
 mod streaming;

@@ -6,6 +6,7 @@
 )]
 
 use super::*;
+use crate::Limit;
 use proptest::prelude::*;
 use tsdb_core::error::CorruptionKind;
 use tsdb_core::labels::write_wire_pair;
@@ -27,8 +28,19 @@ impl Sink for Found {
             Err(LabelsError::Fault(_)) => Labels::empty(),
         };
         self.series.push((labels, series.samples().collect::<Result<_, _>>()?));
-        self.exemplars += series.exemplars();
-        self.histograms += series.histograms();
+        for exemplar in series.exemplars() {
+            let exemplar = exemplar?;
+            drop(exemplar.decode(exemplar.timestamp(), Limit::at(128)));
+            self.exemplars += 1;
+        }
+        for histogram in series.histograms() {
+            drop(histogram?.decode());
+            self.histograms += 1;
+        }
+        assert_eq!(
+            (series.exemplar_count(), series.histogram_count()),
+            (series.exemplars().count(), series.histograms().count())
+        );
         Ok(())
     }
 
@@ -189,7 +201,56 @@ fn requests() -> impl Strategy<Value = Vec<TestSeries>> {
     proptest::collection::vec((labels.prop_map(|map| map.into_iter().collect()), samples), 0..5)
 }
 
+/// The same request in remote write 2.0.
+fn body_2(series: &[TestSeries]) -> Vec<u8> {
+    let mut symbols = vec![String::new()];
+    let mut messages = Vec::new();
+    for (labels, samples) in series {
+        let mut refs = Vec::new();
+        for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+            let known = symbols.iter().position(|symbol| symbol == text);
+            let number = known.unwrap_or(symbols.len());
+            if known.is_none() {
+                symbols.push(text.clone());
+            }
+            refs.extend(varint(number as u64));
+        }
+        let samples: Vec<u8> = samples.iter().flat_map(|(v, t)| sample(*v, *t)).collect();
+        messages.extend(field(5, &[field(1, &refs), samples].concat()));
+    }
+    let table: Vec<u8> = symbols.iter().flat_map(|symbol| field(4, symbol.as_bytes())).collect();
+    [table, messages].concat()
+}
+
+fn found_2(body: &[u8]) -> Result<Found, RequestError> {
+    let mut found = Found::default();
+    let limits = SymbolLimits { max_symbols: Limit::at(1_000), max_label_bytes: Limit::at(100_000) };
+    decode_version_2(body, limits, &mut found).map(|()| found)
+}
+
 proptest! {
+    #[test]
+    fn both_versions_carry_the_same(request in requests()) {
+        prop_assert_eq!(found_2(&body_2(&request)).unwrap(), found(&body(&request)).unwrap());
+    }
+
+    #[test]
+    fn damage_of_version_2_never_panics(request in requests(), at in any::<prop::sample::Index>(), bit in 0..8u8) {
+        let bytes = body_2(&request);
+        for length in 0..bytes.len() {
+            drop(found_2(&bytes[..length]));
+        }
+        let mut flipped = bytes.clone();
+        flipped[at.index(bytes.len())] ^= 1 << bit;
+        drop(found_2(&flipped));
+    }
+
+    #[test]
+    fn noise_in_place_of_a_histogram_or_exemplar_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let inner = [label("__name__", "h"), field(3, &bytes), field(4, &bytes)].concat();
+        drop(found(&field(1, &inner)));
+    }
+
     #[test]
     fn what_is_encoded_is_found(request in requests()) {
         let all = found(&body(&request)).unwrap();

@@ -1,0 +1,97 @@
+//! `/api/v1/query_exemplars`: exemplars of all series that an expression selects.
+
+use super::number::{write_timestamp, write_value};
+use super::query::query_text;
+use super::response::{self, write_labels};
+use super::{Outlet, Params, parameters};
+use crate::error::ApiError;
+use crate::state::Server;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use tsdb_core::read::SeriesExemplars;
+use tsdb_core::{Matcher, TimeRange, Timestamp};
+use tsdb_promql::ast::{Expr, Visitor, walk};
+
+/// The exemplars within a time of all series that the selectors of a query name, whatever the query does with them.
+pub(super) async fn exemplars(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
+    let tenant = server.tenant(request.headers())?;
+    let params = parameters(&server, request).await?;
+    let range = time_range(&params)?;
+    let text = query_text(&server, &params)?;
+    let expr = tsdb_promql::parse(&text, &server.engine().options().parse)
+        .map_err(|error| ApiError::bad_data(error.to_string()))?;
+    let selectors = selectors(&expr);
+    if selectors.is_empty() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let asked = server.clone();
+    let work = move |out: &mut Outlet| {
+        let found = match asked.existing_store(&tenant)? {
+            Some(store) => store.exemplars(&selectors, range)?,
+            None => Vec::new(),
+        };
+        response::success_list(found.into_iter(), |series, out| write_series(&series, out), &[], out)
+    };
+    server.run_answer(work).await
+}
+
+/// The time from `start` to `end`, all of time where they are absent.
+fn time_range(params: &Params) -> Result<TimeRange, ApiError> {
+    let start = params.time("start")?.unwrap_or(Timestamp::MIN);
+    let end = params.time("end")?.unwrap_or(Timestamp::MAX);
+    TimeRange::new(start, end)
+        .ok_or_else(|| ApiError::bad_data("end timestamp must not be before start timestamp"))
+}
+
+/// The matchers of every selector under `expr`, in order of the text.
+fn selectors(expr: &Expr) -> Vec<Vec<Matcher>> {
+    struct Selectors(Vec<Vec<Matcher>>);
+    impl Visitor for Selectors {
+        fn enter(&mut self, expr: &Expr, _path: &[&Expr]) -> bool {
+            match expr {
+                Expr::Vector(selector) => self.0.push(selector.matchers.clone()),
+                Expr::Matrix(matrix) => self.0.push(matrix.selector.matchers.clone()),
+                _ => {}
+            }
+            true
+        }
+    }
+    let mut found = Selectors(Vec::new());
+    walk(expr, &mut found);
+    found.0
+}
+
+fn write_series(series: &SeriesExemplars, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"seriesLabels\":");
+    write_labels(&series.labels, out);
+    out.extend_from_slice(b",\"exemplars\":[");
+    for (index, exemplar) in series.exemplars.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b"{\"labels\":" } else { b",{\"labels\":" });
+        write_labels(&exemplar.labels, out);
+        out.extend_from_slice(b",\"value\":\"");
+        write_value(exemplar.value, out);
+        out.extend_from_slice(b"\",\"timestamp\":");
+        write_timestamp(exemplar.timestamp, out);
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tsdb_promql::ParseOptions;
+
+    #[test]
+    fn selectors_are_found_wherever_they_stand() {
+        let text = "sum(rate(a{x=\"1\"}[5m])) / on (y) max_over_time((b offset 5m)[1h:]) + 1";
+        let expr = tsdb_promql::parse(text, &ParseOptions::default()).unwrap();
+        let names: Vec<_> = selectors(&expr)
+            .iter()
+            .map(|matchers| matchers.iter().map(|m| m.value().to_owned()).collect::<Vec<_>>())
+            .collect();
+        assert_eq!(names, [vec!["1", "a"], vec!["b"]]);
+        assert_eq!(selectors(&tsdb_promql::parse("1 + 1", &ParseOptions::default()).unwrap()), [[]; 0]);
+    }
+}
