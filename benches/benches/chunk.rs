@@ -1,6 +1,6 @@
 //! The codecs: appending to open chunks, sealing columns, and reading both, on a generated fleet.
 //!
-//! Before the measurements it prints the bytes per sample of every format. With `TSDB_CAPTURE` naming a text file of
+//! Before the measurements it prints the bytes per sample of every format, and where the packed bytes go. With `TSDB_CAPTURE` naming a text file of
 //! real samples (what `promtool tsdb dump` prints, sorted) it prints and measures those too.
 
 #![expect(
@@ -9,7 +9,7 @@
     reason = "a benchmark that cannot run has nothing to report"
 )]
 
-use benches::fleet::{Spec, Target};
+use benches::fleet::{Random, Spec, Target};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -22,18 +22,39 @@ use tsdb_core::sample::SampleColumns;
 const TARGETS: u32 = 20;
 const SCRAPES: usize = 480;
 
+/// Samples of a column of one kind, and how many such columns are read.
+const COLUMN: usize = 4096;
+const COLUMNS: usize = 32;
+
 /// Samples in an open chunk.
 const CHUNK_SAMPLES: usize = 120;
 
 /// Series of one source, neighbours in order of metric name and labels.
 struct Source {
     name: &'static str,
+    /// The metric of each series.
+    metrics: Vec<String>,
     series: Vec<SampleColumns>,
 }
 
 impl Source {
+    /// From series sorted by metric and labels.
+    fn new(name: &'static str, sorted: BTreeMap<(String, String), SampleColumns>) -> Self {
+        let (metrics, series) = sorted.into_iter().map(|((metric, _), columns)| (metric, columns)).unzip();
+        Self { name, metrics, series }
+    }
+
     fn samples(&self) -> usize {
         self.series.iter().map(SampleColumns::len).sum()
+    }
+
+    /// The series of each metric.
+    fn by_metric(&self) -> BTreeMap<&str, Vec<SampleColumns>> {
+        let mut metrics: BTreeMap<&str, Vec<SampleColumns>> = BTreeMap::new();
+        for (metric, columns) in self.metrics.iter().zip(&self.series) {
+            metrics.entry(metric).or_default().push(columns.clone());
+        }
+        metrics
     }
 }
 
@@ -52,7 +73,7 @@ fn fleet() -> Source {
         }
         sorted.extend(keys.into_iter().zip(columns));
     }
-    Source { name: "fleet", series: sorted.into_values().collect() }
+    Source::new("fleet", sorted)
 }
 
 /// Reads lines such as `{__name__="up", job="a"} 1 1775643330000`.
@@ -69,7 +90,7 @@ fn capture(path: &str) -> Source {
         let columns = sorted.entry((name.to_owned(), labels.to_owned())).or_default();
         columns.push(timestamp.parse().unwrap(), value);
     }
-    Source { name: "capture", series: sorted.into_values().collect() }
+    Source::new("capture", sorted)
 }
 
 fn sources() -> Vec<Source> {
@@ -100,10 +121,10 @@ struct Packed {
 }
 
 impl Packed {
-    fn new(source: &Source) -> Self {
+    fn new(series: &[SampleColumns]) -> Self {
         let (mut times, mut values) = (TimesWriter::new(), ValuesWriter::new());
         let mut frames = Vec::new();
-        for series in &source.series {
+        for series in series {
             let time = times.intern(&series.timestamps).unwrap();
             if values.raw_len() >= RAW_TARGET_BYTES {
                 frames.push(values.finish());
@@ -138,7 +159,7 @@ fn print_sizes(source: &Source) {
     let samples = source.samples() as f64;
     let per_sample = |bytes: usize| bytes as f64 / samples;
     let chunks = chunks(source);
-    let packed = Packed::new(source);
+    let packed = Packed::new(&source.series);
     let (times, values) = packed.compressed_len();
     println!("{}: {} series, {samples} samples; bytes per sample:", source.name, source.series.len());
     println!("  open chunks      {:.3}", per_sample(chunks.iter().map(|chunk| chunk.as_bytes().len()).sum()));
@@ -152,6 +173,30 @@ fn print_sizes(source: &Source) {
         per_sample(times + values),
         per_sample(times)
     );
+}
+
+/// Metrics that are printed of a source: those with the most bytes.
+const PRINTED: usize = 20;
+
+/// Prints what the series of each metric take when they are packed by themselves.
+fn print_metrics(source: &Source) {
+    let mut metrics = Vec::new();
+    for (metric, series) in source.by_metric() {
+        let samples: usize = series.iter().map(SampleColumns::len).sum();
+        let (_, values) = Packed::new(&series).compressed_len();
+        metrics.push((values, samples, metric));
+    }
+    metrics.sort_unstable();
+    let all = metrics.iter().map(|(values, ..)| values).sum::<usize>() as f64;
+    for (values, samples, metric) in metrics.iter().rev().take(PRINTED) {
+        let share = |part: usize, all: f64| 100.0 * part as f64 / all;
+        println!(
+            "  {:5.1} % of the bytes, {:5.1} % of the samples, {:.4} bytes per sample: {metric}",
+            share(*values, all),
+            share(*samples, source.samples() as f64),
+            *values as f64 / *samples as f64
+        );
+    }
 }
 
 fn open_chunks(c: &mut Criterion, source: &Source) {
@@ -174,8 +219,8 @@ fn open_chunks(c: &mut Criterion, source: &Source) {
 fn packed_columns(c: &mut Criterion, source: &Source) {
     let mut group = c.benchmark_group("pack");
     group.throughput(Throughput::Elements(source.samples() as u64)).sample_size(10);
-    group.bench_function(BenchmarkId::new("write", source.name), |b| b.iter(|| Packed::new(source)));
-    let packed = Packed::new(source);
+    group.bench_function(BenchmarkId::new("write", source.name), |b| b.iter(|| Packed::new(&source.series)));
+    let packed = Packed::new(&source.series);
     let times = Times::open(&packed.times).unwrap();
     let mut into = SampleColumns::new();
     for with_times in [true, false] {
@@ -201,8 +246,56 @@ fn packed_columns(c: &mut Criterion, source: &Source) {
 fn codecs(c: &mut Criterion) {
     for source in sources() {
         print_sizes(&source);
+        print_metrics(&source);
         open_chunks(c, &source);
         packed_columns(c, &source);
+    }
+    column_kinds(c);
+}
+
+/// Reading long columns of one kind each, all in one frame that a first-level cache does not hold.
+fn column_kinds(c: &mut Criterion) {
+    let mut random = Random::new(7);
+    let mut sum = 1e6;
+    let mut counter = || {
+        sum += f64::from(random.below(90));
+        sum
+    };
+    let counters: Vec<f64> = (0..COLUMN).map(|_| counter()).collect();
+    let decimals: Vec<f64> = (0..COLUMN).map(|_| f64::from(random.below(5000)) / 100.0).collect();
+    let mut level = 5e7;
+    let mut step = || {
+        level += if random.below(2) == 0 { f64::from(random.below(1 << 20)) - 524_288.0 } else { 0.0 };
+        level
+    };
+    let levels: Vec<f64> = (0..COLUMN).map(|_| step()).collect();
+    let ratios: Vec<f64> = (0..COLUMN).map(|_| random.unit()).collect();
+    let kinds = [
+        ("constant", vec![0.1; COLUMN]),
+        ("counter", counters),
+        ("gauge with decimals", decimals),
+        ("gauge that often stands still", levels),
+        ("full precision", ratios),
+    ];
+    let mut group = c.benchmark_group("pack/column");
+    group.throughput(Throughput::Elements((COLUMN * COLUMNS) as u64));
+    for (name, values) in kinds {
+        let mut writer = ValuesWriter::new();
+        for _ in 0..COLUMNS {
+            writer.push(0, &values).unwrap();
+        }
+        let frame = writer.finish();
+        let mut into = Vec::with_capacity(COLUMN);
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let values = Values::open(&frame).unwrap();
+                for slot in 0..COLUMNS {
+                    into.clear();
+                    values.read(u32::try_from(slot).unwrap(), &mut into).unwrap();
+                    black_box(&into);
+                }
+            });
+        });
     }
 }
 
