@@ -2,7 +2,6 @@
 
 use crate::ast::format_duration;
 use crate::error::ParseError;
-use crate::span::Span;
 use core::fmt;
 use tsdb_core::read::ReadError;
 
@@ -56,14 +55,6 @@ pub enum QueryError {
     Execution {
         /// What does not fit.
         message: String,
-    },
-    /// A part of the language that this engine does not evaluate.
-    #[error("{feature} is not supported")]
-    Unsupported {
-        /// The part.
-        feature: String,
-        /// Where it stands.
-        span: Span,
     },
     /// More samples than one query may hold at one time.
     #[error(
@@ -157,8 +148,6 @@ pub enum QueryErrorKind {
     Cancelled,
     /// Storage failed.
     Storage,
-    /// Not part of this engine.
-    Unsupported,
 }
 
 impl QueryError {
@@ -177,7 +166,6 @@ impl QueryError {
             Self::Timeout { .. } => QueryErrorKind::Timeout,
             Self::Cancelled => QueryErrorKind::Cancelled,
             Self::Storage(_) => QueryErrorKind::Storage,
-            Self::Unsupported { .. } => QueryErrorKind::Unsupported,
         }
     }
 

@@ -37,6 +37,9 @@ pub struct EngineOptions {
     pub delayed_name_removal: bool,
     /// Which passes make plans cheaper. Default all.
     pub passes: Passes,
+    /// `use-start-timestamps`: what samples say of when their counting began tells `rate`, `increase`, `irate` and
+    /// `resets` of resets, and `start_timestamp` shows it. Default off.
+    pub use_start_timestamps: bool,
     /// Which parts of the language are switched on, and the limits of the parser.
     pub parse: ParseOptions,
     /// Runs the parallel parts of a query.
@@ -58,6 +61,7 @@ impl Default for EngineOptions {
             max_points: 11_000,
             delayed_name_removal: false,
             passes: Passes::default(),
+            use_start_timestamps: false,
             parse: ParseOptions::default(),
             executor: Arc::new(ScopedThreads::default()),
         }
@@ -79,6 +83,7 @@ impl fmt::Debug for EngineOptions {
             .field("timeout", &self.timeout)
             .field("max_points", &self.max_points)
             .field("delayed_name_removal", &self.delayed_name_removal)
+            .field("use_start_timestamps", &self.use_start_timestamps)
             .field("parse", &self.parse)
             .finish_non_exhaustive()
     }

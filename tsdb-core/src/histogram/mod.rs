@@ -106,6 +106,23 @@ impl FloatHistogram {
         })
     }
 
+    /// A histogram of the same schema that keeps the count of all observations, their sum and the reset hint, and
+    /// knows nothing of buckets.
+    #[must_use]
+    pub fn totals(&self) -> Self {
+        Self(Model {
+            hint: self.0.hint,
+            schema: self.0.schema,
+            zero_threshold: 0.0,
+            zero_count: 0.0,
+            count: self.0.count,
+            sum: self.0.sum,
+            positive: Buckets::default(),
+            negative: Buckets::default(),
+            bounds: Arc::default(),
+        })
+    }
+
     /// What is known about a counter reset before this histogram.
     pub fn reset_hint(&self) -> ResetHint {
         self.0.hint

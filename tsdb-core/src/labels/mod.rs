@@ -118,6 +118,24 @@ impl Labels {
         xxhash_rust::xxh3::xxh3_64(self.0.as_bytes())
     }
 
+    /// The hash by which Prometheus samples series in `limit_ratio`: xxh64 (seed 0) of the pairs, each string behind
+    /// its length; a length from 255 takes four bytes, of which the first is 255 and the others are the length, least
+    /// significant first. Source: Prometheus `model/labels` as it is built by default.
+    pub fn sampling_hash(&self) -> u64 {
+        let mut hash = xxhash_rust::xxh64::Xxh64::new(0);
+        for text in self.iter().flat_map(|(name, value)| [name, value]) {
+            match u8::try_from(text.len()) {
+                Ok(length) if length < u8::MAX => hash.update(&[length]),
+                _ => {
+                    let [a, b, c, ..] = text.len().to_le_bytes();
+                    hash.update(&[u8::MAX, a, b, c]);
+                }
+            }
+            hash.update(text.as_bytes());
+        }
+        hash.digest()
+    }
+
     /// Bytes that the representation takes, without the reference counts.
     pub fn encoded_len(&self) -> usize {
         self.0.len()

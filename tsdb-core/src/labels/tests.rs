@@ -75,3 +75,19 @@ proptest! {
         prop_assert_eq!(set(&a).cmp(&set(&b)), a.iter().cmp(b.iter()));
     }
 }
+
+/// Values of xxh64 over the encoding, written out by hand; those of `m` are where promtool 3.5.3 includes the series.
+#[test]
+fn series_are_sampled_by_the_hash_that_prometheus_samples_them_by() {
+    let hash = |pairs: &[(&str, &str)]| Labels::from_pairs(pairs.iter().copied()).unwrap().sampling_hash();
+    assert_eq!(hash(&[]), 0xef46_db37_51d8_e999);
+    assert_eq!(hash(&[("hello", "world")]), 0x69c0_684e_519b_cec4);
+    assert_eq!(hash(&[("__name__", "metric"), ("label", "value")]), 0xbc49_f7d3_a647_b9b5);
+    assert_eq!(hash(&[("__name__", "m"), ("a", &"x".repeat(300))]), 0xa589_d1f2_be92_a732);
+    for (value, below) in
+        [("0", 3), ("1", 62), ("2", 47), ("3", 57), ("4", 41), ("5", 15), ("6", 11), ("7", 7)]
+    {
+        let sixty_fourths = hash(&[("__name__", "m"), ("a", value)]) >> 58;
+        assert_eq!(sixty_fourths + 1, below, "{value}");
+    }
+}

@@ -249,6 +249,16 @@ pub enum RangeExtension {
     Smoothed,
 }
 
+impl RangeExtension {
+    /// The keyword.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Anchored => "anchored",
+            Self::Smoothed => "smoothed",
+        }
+    }
+}
+
 /// What an expression evaluates to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ValueType {

@@ -19,7 +19,7 @@ use super::sort::sort;
 use crate::annotation::Annotation;
 use crate::ast::RangeExtension;
 use crate::failure::QueryError;
-use crate::plan::{BinaryNode, NodeRef, SortNode, VectorNode};
+use crate::plan::{BinaryNode, NodeRef, Selector, SortNode, VectorNode};
 
 /// The operator that evaluates `node` at the steps of `grid`.
 ///
@@ -52,10 +52,11 @@ fn build_operator<'c>(
         VectorNode::Select(selector) => {
             Ok(Box::new(InstantOp::new(context, selector, grid, Reading::Value)?))
         }
-        VectorNode::TimestampOf(selector) => {
-            let operator = InstantOp::new(context, selector, grid, Reading::Time)?;
-            Ok(merge_equal(context, Box::new(operator), Clash::SameStep))
+        VectorNode::TimestampOf(selector) => time_of_newest(context, selector, grid, Reading::Time),
+        VectorNode::StartOf(selector) if context.options.use_start_timestamps => {
+            time_of_newest(context, selector, grid, Reading::Start)
         }
+        VectorNode::StartOf(_) => Ok(Box::new(NoSeries)),
         VectorNode::OverRange(call) => {
             let operator = OverRangeOp::new(context, call, grid)?;
             Ok(merge_equal(context, Box::new(operator), Clash::Ever))
@@ -88,6 +89,16 @@ fn build_operator<'c>(
         VectorNode::Shared(node) => shared(context, node, grid),
         of_values => build_changed(context, of_values, grid),
     }
+}
+
+fn time_of_newest<'c>(
+    context: &'c Context<'c>,
+    selector: &Selector,
+    grid: Grid,
+    reading: Reading,
+) -> Result<Operator<'c>, QueryError> {
+    let operator = InstantOp::new(context, selector, grid, reading)?;
+    Ok(merge_equal(context, Box::new(operator), Clash::SameStep))
 }
 
 /// Operators that change values or labels of the series of another, one by one.

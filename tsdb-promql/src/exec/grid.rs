@@ -110,6 +110,11 @@ impl View {
         self.at.unwrap_or_else(|| self.grid.time(step)).saturating_sub(self.offset_ms)
     }
 
+    /// The same times, each later by `ms`.
+    pub(super) fn ahead(self, ms: i64) -> Self {
+        Self { offset_ms: self.offset_ms.saturating_sub(ms), ..self }
+    }
+
     /// Is it the same time at all steps?
     pub(super) const fn is_fixed(self) -> bool {
         self.at.is_some()

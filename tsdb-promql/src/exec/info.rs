@@ -6,7 +6,7 @@
 //! equally new ones are an error, as are info metrics that disagree about a label. Labels that the series has
 //! already stay as they are. With a selector of labels, only labels it names are added, and a series without any
 //! info series has a result only if the selector accepts series without these labels. Series of info metrics that
-//! the selector asks for are passed on unchanged.
+//! the selector asks for are passed on unchanged. Info series are numbers: one that holds a histogram is an error.
 //!
 //! Source: the behaviour of the experimental function in Prometheus (`promql/info.go`). One thing is left undefined
 //! there: among three samples of which the older two are equally new, whether they are an error depends on their
@@ -126,7 +126,10 @@ fn seen_identity(context: &Context<'_>, identity: &Identity) -> Identity {
 
 /// The steps at which the series number `row` has points.
 fn points<'b>(base: &'b Stored<'_>, row: usize) -> impl Iterator<Item = usize> + 'b {
-    base.row(row).iter().enumerate().filter(|(_, slot)| !is_absent(**slot)).map(|(step, _)| step)
+    let slots = base.row(row).iter().enumerate();
+    slots
+        .filter(move |(step, slot)| !is_absent(**slot) || base.histogram(row, *step).is_some())
+        .map(|(step, _)| step)
 }
 
 /// An info series for each family of a subject, or none.
@@ -357,8 +360,9 @@ fn times_of_info_series<'c>(
     matchers.extend(node.data.iter().chain(&node.names).cloned());
     let InfoNode { at, offset_ms, span, .. } = *node;
     let projection = Projection::All;
-    let selector = Selector { matchers, at, offset_ms, projection, extension: None, span };
-    let operator = InstantOp::new(context, &selector, grid, Reading::Time)?;
+    let selector =
+        Selector { matchers, at, offset_ms, projection, extension: None, totals_only: false, span };
+    let operator = InstantOp::new(context, &selector, grid, Reading::TimeOfNumber)?;
     context.store(&operator, grid.steps())
 }
 

@@ -51,7 +51,9 @@ impl Prepared {
 
     /// Runs the passes over the plan, for the data of `querier`.
     pub(super) fn optimize(&mut self, options: &EngineOptions, querier: &dyn Querier) {
-        optimize(&mut self.plan, options.passes, querier.may_hold_histograms());
+        // Rates have something to say about start timestamps, as they have about histograms.
+        let remarkable = querier.may_hold_histograms() || options.use_start_timestamps;
+        optimize(&mut self.plan, options.passes, remarkable);
     }
 
     /// Makes the selections for `context` if it is good to have them all before the first is read.

@@ -96,7 +96,11 @@ impl Visit<'_, '_> {
     ) -> Result<(), QueryError> {
         let lookback_ms = self.context.lookback_ms;
         match node {
-            NodeRef::Vector(VectorNode::Select(selector) | VectorNode::TimestampOf(selector)) => {
+            NodeRef::Vector(
+                VectorNode::Select(selector)
+                | VectorNode::TimestampOf(selector)
+                | VectorNode::StartOf(selector),
+            ) => {
                 return self.select(selector, instant_hints(selector, grid, lookback_ms), grid);
             }
             NodeRef::Range(RangeNode::Select { selector, window }) => {

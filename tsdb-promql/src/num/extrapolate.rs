@@ -14,7 +14,7 @@ pub(crate) struct Extrapolation {
     pub(crate) per_second: bool,
 }
 
-/// What is known of the samples of one window. There are at least two of them.
+/// What is known of the samples of one window. There are at least two of them, unless the counter began within.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RateWindow {
     /// Start of the window (not included), ms.
@@ -42,20 +42,30 @@ impl Extrapolation {
 
     /// What the change of `window` is multiplied with to stretch it.
     pub(crate) fn factor(self, window: &RateWindow) -> f64 {
-        let seconds = |from: Timestamp, to: Timestamp| to.wrapping_sub(from) as f64 / 1000.0;
         let sampled = seconds(window.first_time, window.last_time);
         let average_gap = sampled / (window.samples.saturating_sub(1)) as f64;
-        // A border further away than a usual gap (and a tenth) is no border of the series.
-        let threshold = average_gap * 1.1;
         let mut to_start = seconds(window.start, window.first_time);
-        if to_start >= threshold {
+        if to_start >= threshold(average_gap) {
             to_start = average_gap / 2.0;
         }
         if self.counter {
             to_start = self.limit_to_zero_point(window, sampled, to_start);
         }
+        self.stretch(window, sampled, to_start, average_gap)
+    }
+
+    /// The same of a window within which the counter began at `begun` (ms), from zero: nothing lies before that, and
+    /// a single sample is enough.
+    pub(crate) fn factor_since(self, window: &RateWindow, begun: Timestamp) -> f64 {
+        let gaps = window.samples.saturating_sub(1);
+        let observed = seconds(window.first_time, window.last_time);
+        let average_gap = if gaps == 0 { 0.0 } else { observed / gaps as f64 };
+        self.stretch(window, seconds(begun, window.last_time), 0.0, average_gap)
+    }
+
+    fn stretch(self, window: &RateWindow, sampled: f64, to_start: f64, average_gap: f64) -> f64 {
         let mut to_end = seconds(window.last_time, window.end);
-        if to_end >= threshold {
+        if to_end >= threshold(average_gap) {
             to_end = average_gap / 2.0;
         }
         let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
@@ -75,6 +85,15 @@ impl Extrapolation {
         }
         to_start
     }
+}
+
+/// A border further away than a usual gap (and a tenth) is no border of the series.
+fn threshold(average_gap: f64) -> f64 {
+    average_gap * 1.1
+}
+
+fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    to.wrapping_sub(from) as f64 / 1000.0
 }
 
 #[cfg(test)]

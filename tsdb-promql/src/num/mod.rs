@@ -14,6 +14,7 @@ mod natural;
 mod quantile;
 mod regression;
 mod smoothing;
+mod start;
 
 pub(crate) use arithmetic::{arithmetic, compares, larger, scalar_operation, smaller};
 pub(crate) use buckets::{Bucket, MonotonicityFix, bucket_fraction, bucket_quantile};
@@ -26,3 +27,4 @@ pub(crate) use natural::compare_natural;
 pub(crate) use quantile::{median_absolute_deviation, quantile, quantile_of_ordered};
 pub(crate) use regression::linear_regression;
 pub(crate) use smoothing::double_exponential_smoothing;
+pub(crate) use start::Stamp;

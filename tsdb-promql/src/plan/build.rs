@@ -46,7 +46,7 @@ pub(crate) struct Planned {
 /// Resolves `expr` for a query at `times`.
 pub(crate) fn plan(expr: &Expr, times: QueryTimes) -> Result<Planned, QueryError> {
     let builder = Builder { times, touched: Cell::new(None) };
-    let scope = Scope { first: times.start, last: times.end };
+    let scope = Scope { first: times.start, last: times.end, histograms: HistogramUse::Plain };
     let plan = match value_type(expr) {
         ValueType::Scalar => Plan::Scalar(builder.scalar(expr, scope)?.settle()),
         ValueType::Vector => Plan::Vector(builder.vector(expr, scope)?.settle()),
@@ -56,18 +56,50 @@ pub(crate) fn plan(expr: &Expr, times: QueryTimes) -> Result<Planned, QueryError
     Ok(Planned { plan, touched: builder.touched.get().unwrap_or(TimeRange::instant(0)) })
 }
 
-/// The times at which an expression is evaluated.
+/// What becomes of the histograms of an expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HistogramUse {
+    /// Nothing is known of it.
+    Plain,
+    /// Functions ask for their counts and sums alone.
+    Totals,
+    /// Something looks at their buckets.
+    Buckets,
+}
+
+/// Where an expression stands.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scope {
+    /// The first time at which it is evaluated.
     pub(super) first: Timestamp,
+    /// The last time at which it is evaluated.
     pub(super) last: Timestamp,
+    histograms: HistogramUse,
 }
 
 impl Scope {
     /// The scope seen through `@ at` and `offset`.
     pub(super) fn moved(self, at: Option<Timestamp>, offset_ms: i64) -> Self {
-        let Self { first, last } = at.map_or(self, |at| Self { first: at, last: at });
-        Self { first: first.saturating_sub(offset_ms), last: last.saturating_sub(offset_ms) }
+        let (first, last) = at.map_or((self.first, self.last), |at| (at, at));
+        Self { first: first.saturating_sub(offset_ms), last: last.saturating_sub(offset_ms), ..self }
+    }
+
+    /// The scope within the arguments of `function`.
+    pub(super) fn within_call(self, function: &str) -> Self {
+        match function {
+            "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => self.with_buckets(),
+            "histogram_count" | "histogram_sum" | "histogram_avg"
+                if self.histograms == HistogramUse::Plain =>
+            {
+                Self { histograms: HistogramUse::Totals, ..self }
+            }
+            _ => self,
+        }
+    }
+
+    /// The scope within something that looks at buckets.
+    fn with_buckets(self) -> Self {
+        Self { histograms: HistogramUse::Buckets, ..self }
     }
 }
 
@@ -141,7 +173,12 @@ impl Builder {
     }
 
     fn scalar_binary(&self, binary: &Binary, scope: Scope) -> Result<Lowered<ScalarNode>, QueryError> {
-        refuse_trimming(binary)?;
+        if is_trimming(binary.op) {
+            return Err(QueryError::execution(format!(
+                "operator \"{}\" not allowed for Scalar operations",
+                binary.op
+            )));
+        }
         let lhs = self.scalar(&binary.lhs, scope)?;
         let rhs = self.scalar(&binary.rhs, scope)?;
         let invariant = lhs.invariant && rhs.invariant;
@@ -174,6 +211,7 @@ impl Builder {
     }
 
     fn vector_binary(&self, binary: &Binary, scope: Scope) -> Result<Lowered<VectorNode>, QueryError> {
+        let scope = if is_trimming(binary.op) { scope.with_buckets() } else { scope };
         let scalar_left = value_type(&binary.lhs) == ValueType::Scalar;
         if scalar_left || value_type(&binary.rhs) == ValueType::Scalar {
             let (vector, scalar) =
@@ -263,7 +301,8 @@ impl Builder {
             None => 0,
         };
         let step_ms = if step_ms > 0 { step_ms } else { self.times.default_subquery_step_ms.max(1) };
-        let mut inner = scope.moved(at, offset_ms);
+        // Steps pass over samples, so that a reset is found in the buckets of those that are left.
+        let mut inner = scope.moved(at, offset_ms).with_buckets();
         inner.first = inner.first.saturating_sub(range_ms);
         let node = SubqueryNode {
             vector: self.vector(&subquery.expr, inner)?.settle(),
@@ -291,7 +330,8 @@ impl Builder {
         self.touch(first, seen.last.saturating_add(reach_ahead_ms));
         let extension = selector.extension;
         let (matchers, projection) = (selector.matchers.clone(), Projection::All);
-        Ok(Selector { matchers, at, offset_ms, projection, extension, span })
+        let totals_only = scope.histograms == HistogramUse::Totals;
+        Ok(Selector { matchers, at, offset_ms, projection, extension, totals_only, span })
     }
 
     pub(super) fn modifiers(&self, modifiers: &Modifiers) -> Result<(Option<Timestamp>, i64), QueryError> {
@@ -346,13 +386,8 @@ fn sorted(mut grouping: Grouping) -> Grouping {
 }
 
 /// Trimming is for native histograms alone.
-fn refuse_trimming(binary: &Binary) -> Result<(), QueryError> {
-    match binary.op {
-        BinaryOp::TrimLower | BinaryOp::TrimUpper => {
-            Err(QueryError::Unsupported { feature: format!("the operator {}", binary.op), span: binary.span })
-        }
-        _ => Ok(()),
-    }
+fn is_trimming(op: BinaryOp) -> bool {
+    matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper)
 }
 
 /// An expression of another type than its place asks for. The checker refuses such trees, so only trees made by hand

@@ -32,7 +32,7 @@ impl Builder {
             }
             "min_of" => self.pair(PairFn::Min, call, scope),
             "max_of" => self.pair(PairFn::Max, call, scope),
-            _ => Err(unsupported(call)),
+            _ => Err(unknown(call)),
         }
     }
 
@@ -46,15 +46,20 @@ impl Builder {
 
     pub(super) fn vector_call(&self, call: &Call, scope: Scope) -> LoweredVector {
         let name = call.function.as_str();
+        let scope = scope.within_call(name);
         if let Some(function) = RangeFn::by_name(name) {
             return self.over_range(function, call, scope);
         }
-        if name == "timestamp"
+        if let "timestamp" | "start_timestamp" = name
             && let Expr::Vector(selector) = argument(call, 0)?.without_parens()
         {
             let selector = self.selector(selector, selector.span, scope, self.times.lookback_ms)?;
             let invariant = selector.at.is_some();
-            return Ok(Lowered::new(VectorNode::TimestampOf(selector), invariant));
+            let node = match name {
+                "timestamp" => VectorNode::TimestampOf(selector),
+                _ => VectorNode::StartOf(selector),
+            };
+            return Ok(Lowered::new(node, invariant));
         }
         if let Some(field) = calendar_by_name(name) {
             if call.args.is_empty() {
@@ -95,12 +100,12 @@ impl Builder {
             "histogram_quantile" | "histogram_fraction" | "histogram_quantiles" => {
                 self.histogram(call, scope)
             }
-            // Storage keeps no start timestamps.
+            // What an expression computes has no start timestamp.
             "start_timestamp" => {
                 let vector = self.vector(argument(call, 0)?, scope)?;
                 Ok(Lowered::new(VectorNode::Nothing, vector.invariant))
             }
-            _ => Err(unsupported(call)),
+            _ => Err(unknown(call)),
         }
     }
 
@@ -203,10 +208,10 @@ impl Builder {
                 _ => {}
             }
         }
-        let (vector, vector_span) = vector.ok_or_else(|| unsupported(call))?;
+        let (vector, vector_span) = vector.ok_or_else(|| unknown(call))?;
         let invariant = vector.invariant && scalars.iter().all(|(scalar, _)| scalar.invariant);
         let mut scalars = scalars.into_iter().map(|(scalar, span)| (scalar.under(invariant), span));
-        let mut next = || scalars.next().ok_or_else(|| unsupported(call));
+        let mut next = || scalars.next().ok_or_else(|| unknown(call));
         let function = match call.function.as_str() {
             "histogram_quantile" => {
                 let (quantile, span) = next()?;
@@ -226,8 +231,9 @@ pub(super) fn argument(call: &Call, index: usize) -> Result<&Expr, QueryError> {
     })
 }
 
-fn unsupported(call: &Call) -> QueryError {
-    QueryError::Unsupported { feature: format!("the function {}", call.function), span: call.span }
+/// The checker knows all functions and their arguments, so only trees made by hand come here.
+fn unknown(call: &Call) -> QueryError {
+    QueryError::execution(format!("unknown function or wrong arguments: {}", call.function))
 }
 
 /// What is known of a series that does not exist: the labels that the selector fixes once.

@@ -60,6 +60,8 @@ pub(crate) enum VectorNode {
     Select(Selector),
     /// The time of the newest sample of each series, in seconds.
     TimestampOf(Selector),
+    /// When the counting of the newest sample of each series began, in seconds.
+    StartOf(Selector),
     /// A function of the windows of each series.
     OverRange(RangeCall),
     /// 1 where no series has a sample in its window.
@@ -133,6 +135,8 @@ pub(crate) struct Selector {
     pub(crate) projection: Projection,
     /// `anchored` or `smoothed`. An instant selector that is anchored is like any other.
     pub(crate) extension: Option<RangeExtension>,
+    /// Does nobody look at the buckets of native histograms?
+    pub(crate) totals_only: bool,
     /// The text.
     pub(crate) span: Span,
 }

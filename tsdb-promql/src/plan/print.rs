@@ -63,7 +63,11 @@ impl NodeRef<'_> {
     /// Where in the query stands what the node, its parts left out, was made of.
     pub(super) fn spans(self) -> Vec<Span> {
         match self {
-            Self::Vector(VectorNode::Select(selector) | VectorNode::TimestampOf(selector))
+            Self::Vector(
+                VectorNode::Select(selector)
+                | VectorNode::TimestampOf(selector)
+                | VectorNode::StartOf(selector),
+            )
             | Self::Range(RangeNode::Select { selector, .. }) => vec![selector.span],
             Self::Vector(VectorNode::OverRange(call)) => vec![call.first_arg],
             Self::Vector(VectorNode::VectorScalar(node)) => vec![node.span],
@@ -94,7 +98,8 @@ impl Selector {
     fn line(&self) -> String {
         let extension = extension_text(self.extension);
         let time = time_text(self.at, self.offset_ms);
-        format!("{}{extension}{time}{}", self.text(), labels_text(&self.projection))
+        let totals = if self.totals_only { ", totals of histograms" } else { "" };
+        format!("{}{extension}{time}{}{totals}", self.text(), labels_text(&self.projection))
     }
 }
 
@@ -114,6 +119,7 @@ fn vector_line(node: &VectorNode) -> String {
     match node {
         VectorNode::Select(selector) => format!("select {}", selector.line()),
         VectorNode::TimestampOf(selector) => format!("timestamp of {}", selector.line()),
+        VectorNode::StartOf(selector) => format!("start timestamp of {}", selector.line()),
         VectorNode::OverRange(call) => call.function.hint().to_owned(),
         VectorNode::AbsentOverTime { labels, .. } => format!("absent_over_time{}", result_text(labels)),
         VectorNode::Absent { labels, .. } => format!("absent{}", result_text(labels)),

@@ -76,6 +76,7 @@ fn vector_parts(node: &VectorNode) -> Vec<NodeRef<'_>> {
     match node {
         VectorNode::Select(_)
         | VectorNode::TimestampOf(_)
+        | VectorNode::StartOf(_)
         | VectorNode::CalendarOfStep(_)
         | VectorNode::Nothing => Vec::new(),
         VectorNode::OverRange(call) => {
@@ -157,6 +158,7 @@ fn vector_parts_mut(node: &mut VectorNode) -> Vec<NodeMut<'_>> {
     match node {
         VectorNode::Select(_)
         | VectorNode::TimestampOf(_)
+        | VectorNode::StartOf(_)
         | VectorNode::CalendarOfStep(_)
         | VectorNode::Nothing => Vec::new(),
         VectorNode::OverRange(call) => {

@@ -58,6 +58,7 @@ pub fn test_engine() -> Engine {
         max_samples: 10_000,
         timeout: Some(Duration::from_secs(100)),
         delayed_name_removal: true,
+        use_start_timestamps: true,
         parse: test_options(),
         ..EngineOptions::default()
     })

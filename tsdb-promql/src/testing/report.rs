@@ -1,7 +1,6 @@
 //! What came of a script.
 
 use super::ScriptError;
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// What came of one evaluation.
@@ -12,11 +11,6 @@ pub enum Outcome {
     /// Something else.
     Failed {
         /// How it differs.
-        reason: String,
-    },
-    /// It needs something that the engine or the runner does not have.
-    Unsupported {
-        /// What it needs.
         reason: String,
     },
 }
@@ -52,22 +46,6 @@ impl Report {
         self.count(|outcome| matches!(outcome, Outcome::Failed { .. }))
     }
 
-    /// Evaluations that need something missing.
-    pub fn unsupported(&self) -> usize {
-        self.count(|outcome| matches!(outcome, Outcome::Unsupported { .. }))
-    }
-
-    /// What is missing, and how many evaluations need it.
-    pub fn missing(&self) -> BTreeMap<&str, usize> {
-        let mut missing = BTreeMap::new();
-        for case in &self.cases {
-            if let Outcome::Unsupported { reason } = &case.outcome {
-                *missing.entry(reason.as_str()).or_default() += 1;
-            }
-        }
-        missing
-    }
-
     fn count(&self, wanted: impl Fn(&Outcome) -> bool) -> usize {
         self.cases.iter().filter(|case| wanted(&case.outcome)).count()
     }
@@ -79,9 +57,6 @@ impl fmt::Display for Report {
             match outcome {
                 Outcome::Passed => {}
                 Outcome::Failed { reason } => writeln!(f, "line {line}: {expr}\n    failed: {reason}")?,
-                Outcome::Unsupported { reason } => {
-                    writeln!(f, "line {line}: {expr}\n    unsupported: {reason}")?;
-                }
             }
         }
         self.error.as_ref().map_or(Ok(()), |error| writeln!(f, "the script stopped: {error}"))

@@ -7,14 +7,14 @@ use super::rewrite::{other_times, pinned};
 use super::script::{Command, Eval, Expectation, Expected, Load, Script, ScriptError, TextMatch, Times};
 use super::{Evaluator, SequenceValue};
 use crate::annotation::Annotations;
-use crate::ast::{Expr, Visitor, walk};
-use crate::failure::{QueryError, QueryErrorKind};
+use crate::ast::Expr;
+use crate::failure::QueryError;
 use crate::parse::ParseOptions;
 use crate::value::{ScalarPoint, Value, VectorSample};
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::read::Queryable;
 use tsdb_core::write::{Appendable, Appender};
-use tsdb_core::{Labels, Matcher, SeriesRef, Timestamp};
+use tsdb_core::{SeriesRef, Timestamp};
 
 /// Storage that scripts load into and query.
 pub trait ScriptStorage: Queryable + Appendable {
@@ -36,14 +36,11 @@ pub fn test_options() -> ParseOptions {
 /// Runs `script`: loads into storages that `open` makes, one at the beginning and one for each `clear`, and
 /// evaluates with `evaluator`.
 pub fn run(script: &Script, evaluator: &dyn Evaluator, open: &dyn Fn() -> Box<dyn ScriptStorage>) -> Report {
-    let mut runner = Runner { evaluator, storage: open(), beyond_traits: Vec::new() };
+    let mut runner = Runner { evaluator, storage: open() };
     let mut report = Report::default();
     for command in &script.commands {
         match command {
-            Command::Clear => {
-                runner.storage = open();
-                runner.beyond_traits.clear();
-            }
+            Command::Clear => runner.storage = open(),
             Command::Load(load) => {
                 if let Err(error) = runner.load(load) {
                     report.error = Some(error.at(load.line));
@@ -59,31 +56,13 @@ pub fn run(script: &Script, evaluator: &dyn Evaluator, open: &dyn Fn() -> Box<dy
     report
 }
 
-const START_TIMESTAMPS: &str = "start timestamps";
-
-/// Why an evaluation did not pass.
-enum Fault {
-    Differs(String),
-    Unsupported(String),
-}
-
-impl From<String> for Fault {
-    fn from(reason: String) -> Self {
-        Self::Differs(reason)
-    }
-}
-
 struct Runner<'a> {
     evaluator: &'a dyn Evaluator,
     storage: Box<dyn ScriptStorage>,
-    /// Series with start timestamps, which the traits of core do not carry.
-    beyond_traits: Vec<Labels>,
 }
 
 impl Runner<'_> {
     fn load(&mut self, load: &Load) -> Result<(), ScriptError> {
-        let started = load.series.iter().filter(|series| series.start_offsets.is_some());
-        self.beyond_traits.extend(started.map(|series| series.labels.clone()));
         let mut appender = self.storage.appender();
         for series in &load.series {
             let mut reference = None;
@@ -105,6 +84,9 @@ impl Runner<'_> {
                     SequenceValue::Histogram(value) => {
                         append_histogram(&mut *appender, reference, at, value.histogram()?)?
                     }
+                }
+                if let Some(offset) = series.start_offset(index) {
+                    appender.set_start(at.saturating_add(offset));
                 }
             }
         }
@@ -129,16 +111,12 @@ impl Runner<'_> {
     fn eval(&self, eval: &Eval) -> Outcome {
         match self.try_eval(eval) {
             Ok(()) => Outcome::Passed,
-            Err(Fault::Differs(reason)) => Outcome::Failed { reason },
-            Err(Fault::Unsupported(reason)) => Outcome::Unsupported { reason },
+            Err(reason) => Outcome::Failed { reason },
         }
     }
 
-    fn try_eval(&self, eval: &Eval) -> Result<(), Fault> {
+    fn try_eval(&self, eval: &Eval) -> Result<(), String> {
         let expr = crate::parse(&eval.expr, &test_options()).map_err(|error| error.to_string())?;
-        if let Some(what) = self.needs(&expr) {
-            return Err(Fault::Unsupported(what.into()));
-        }
         match eval.times {
             Times::Range { start, end, step_ms } => {
                 let source = self.storage.as_queryable();
@@ -157,26 +135,12 @@ impl Runner<'_> {
         }
     }
 
-    /// Something that is missing and that the case is about.
-    fn needs(&self, expr: &Expr) -> Option<&'static str> {
-        let mut selectors = Selectors(Vec::new());
-        walk(expr, &mut selectors);
-        let selected = |labels: &Labels| {
-            let accepts = |matcher: &Matcher| matcher.matches(labels.get(matcher.name()).unwrap_or(""));
-            selectors.0.iter().any(|matchers| matchers.iter().all(accepts))
-        };
-        self.beyond_traits.iter().any(selected).then_some(START_TIMESTAMPS)
-    }
-
     /// Evaluates once, and once more as the middle step of a range query.
-    fn check_instant(&self, eval: &Eval, expr: &Expr, text: &str, at: Timestamp) -> Result<(), Fault> {
+    fn check_instant(&self, eval: &Eval, expr: &Expr, text: &str, at: Timestamp) -> Result<(), String> {
         let source = self.storage.as_queryable();
-        let describe = |fault: Fault, how: &str| match fault {
-            Fault::Differs(reason) => Fault::Differs(format!("{reason} ({how}: {text} at {at} ms)")),
-            unsupported => unsupported,
-        };
+        let describe = |reason: String, how: &str| format!("{reason} ({how}: {text} at {at} ms)");
         let result = self.evaluator.instant(source, expr, at);
-        let value = self.check(eval, text, result).map_err(|fault| describe(fault, "instant query"))?;
+        let value = self.check(eval, text, result).map_err(|reason| describe(reason, "instant query"))?;
         let Some(value) = value else { return Ok(()) };
         let excluded = eval.expectation.range_vector.is_some()
             || matches!(eval.expectation.value, Expected::String(_))
@@ -184,7 +148,7 @@ impl Runner<'_> {
         if excluded {
             return Ok(());
         }
-        self.check_middle_step(eval, expr, at, &value).map_err(|fault| describe(fault, "range query"))
+        self.check_middle_step(eval, expr, at, &value).map_err(|reason| describe(reason, "range query"))
     }
 
     fn check_middle_step(
@@ -193,16 +157,16 @@ impl Runner<'_> {
         expr: &Expr,
         at: Timestamp,
         instant: &Value,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), String> {
         const MINUTE: i64 = 60_000;
         let source = self.storage.as_queryable();
         let (start, end) = (at.saturating_sub(MINUTE), at.saturating_add(MINUTE));
-        let result = self.evaluator.range(source, expr, start, end, MINUTE).map_err(fault_of)?;
+        let result = self.evaluator.range(source, expr, start, end, MINUTE).map_err(unexpected)?;
         if eval.expectation.ordered {
             return Ok(());
         }
         let Value::Matrix(matrix) = result.value else {
-            return Err(Fault::Differs(format!("a range query returned {:?}", result.value)));
+            return Err(format!("a range query returned {:?}", result.value));
         };
         check_sorted(&matrix)?;
         let middle = matrix.into_iter().filter_map(|series| {
@@ -219,7 +183,7 @@ impl Runner<'_> {
             }
             _ => Value::Vector(middle),
         };
-        compare(&value, &eval.expectation.value, false, steps_of(eval)).map_err(Fault::Differs)
+        compare(&value, &eval.expectation.value, false, steps_of(eval))
     }
 
     /// Checks a result; gives its value back unless the evaluation was expected to fail.
@@ -228,21 +192,18 @@ impl Runner<'_> {
         eval: &Eval,
         text: &str,
         result: Result<crate::value::QueryResult, QueryError>,
-    ) -> Result<Option<Value>, Fault> {
+    ) -> Result<Option<Value>, String> {
         let expectation = &eval.expectation;
         match (result, &expectation.fail) {
-            (Err(error), None) => Err(fault_of(error)),
-            (Err(error), Some(_)) if error.kind() == QueryErrorKind::Unsupported => Err(fault_of(error)),
+            (Err(error), None) => Err(unexpected(error)),
             (Err(error), Some(wanted)) => {
                 let message = error.to_string();
                 match wanted.iter().find(|wanted| !wanted.matches(&message)) {
-                    Some(wanted) => {
-                        Err(format!("expected an error matching {wanted:?}, got: {message}").into())
-                    }
+                    Some(wanted) => Err(format!("expected an error matching {wanted:?}, got: {message}")),
                     None => Ok(None),
                 }
             }
-            (Ok(_), Some(_)) => Err(String::from("expected an error but got none").into()),
+            (Ok(_), Some(_)) => Err("expected an error but got none".into()),
             (Ok(result), None) => {
                 check_annotations(expectation, &result.annotations, text)?;
                 compare(&result.value, &expectation.value, expectation.ordered, steps_of(eval))?;
@@ -262,11 +223,8 @@ fn append_histogram(
     added.map_err(|error| ScriptError::new(error.to_string()))
 }
 
-fn fault_of(error: QueryError) -> Fault {
-    match error {
-        QueryError::Unsupported { feature, .. } => Fault::Unsupported(feature),
-        error => Fault::Differs(format!("unexpected error: {error}")),
-    }
+fn unexpected(error: QueryError) -> String {
+    format!("unexpected error: {error}")
 }
 
 fn steps_of(eval: &Eval) -> Steps {
@@ -306,19 +264,5 @@ fn check_texts(
     match found.iter().find(|text| !wanted.iter().any(|wanted| wanted.matches(text))) {
         Some(surplus) => Err(format!("unexpected {kind} annotation {surplus:?}")),
         None => Ok(()),
-    }
-}
-
-/// Collects the matchers of all selectors.
-struct Selectors(Vec<Vec<Matcher>>);
-
-impl Visitor for Selectors {
-    fn enter(&mut self, expr: &Expr, _: &[&Expr]) -> bool {
-        match expr {
-            Expr::Vector(selector) => self.0.push(selector.matchers.clone()),
-            Expr::Matrix(matrix) => self.0.push(matrix.selector.matchers.clone()),
-            _ => {}
-        }
-        true
     }
 }

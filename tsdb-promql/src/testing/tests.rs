@@ -1,6 +1,6 @@
 //! The runner itself: it must see every kind of difference.
 
-use super::{Outcome, Report, Script, run, test_engine};
+use super::{Report, Script, run, test_engine};
 use tsdb_core::testing::MemStore;
 
 const DATA: &str = "
@@ -59,7 +59,7 @@ eval instant at 5m foo + on() foo
     expect fail regex: many
 ",
     );
-    assert_eq!((report.failed(), report.unsupported()), (0, 0), "{report}");
+    assert_eq!(report.failed(), 0, "{report}");
 }
 
 #[test]
@@ -97,10 +97,9 @@ fn every_wrong_expectation_fails() {
 }
 
 #[test]
-fn what_needs_start_timestamps_is_unsupported_and_says_so() {
-    let report = outcomes("eval instant at 3m rate(s[3m])");
-    let unsupported = Outcome::Unsupported { reason: "start timestamps".into() };
-    assert_eq!(report.cases[0].outcome, unsupported);
+fn start_timestamps_are_loaded() {
+    let report = outcomes("eval instant at 2m start_timestamp(s)\n    {} 60\n");
+    assert_eq!(report.passed(), 1, "{report}");
     assert_eq!(outcomes("clear\neval instant at 1m s").passed(), 1);
 }
 

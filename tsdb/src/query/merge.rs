@@ -46,8 +46,7 @@ impl MergedSet {
             missing: Vec::new(),
         };
         damage.iter().for_each(|error| set.note(error));
-        let most = sources.iter().map(|source| source.len()).max().unwrap_or(0);
-        let mut known: HashTable<usize> = HashTable::with_capacity(most);
+        let mut known: HashTable<usize> = HashTable::new();
         for (number, source) in sources.iter().enumerate() {
             for index in 0..source.len() {
                 set.add(&mut known, source.labels(index), number, index);

@@ -62,7 +62,7 @@ pub(super) fn limit_ratio<'c>(
     }
     let sight = Sight { chosen: Chosen::All, dropped_names: input.context.sees_dropped_names() };
     let rows = input.operator.rows().iter();
-    let offsets = rows.map(|identity| sight.labels(identity).stable_hash() as f64 / u64::MAX as f64);
+    let offsets = rows.map(|identity| sight.labels(identity).sampling_hash() as f64 / u64::MAX as f64);
     let sampled = Sampled { offsets: offsets.collect(), ratios: param.clone(), input };
     Ok(Box::new(input.context.store(&sampled, input.steps)?))
 }

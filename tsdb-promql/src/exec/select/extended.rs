@@ -24,14 +24,13 @@ use crate::ast::RangeExtension;
 use crate::failure::QueryError;
 use crate::num::interpolate;
 use crate::plan::{RangeFn, RangeNode, Selector};
-use crate::span::Span;
 use tsdb_core::sample::SampleColumns;
 use tsdb_core::{TimeRange, Timestamp};
 
 /// Reduces `samples`, read for the only step of `grid`, to those of the window of `range`.
 ///
 /// # Errors
-/// Histograms in an extended window.
+/// Histograms in an extended window, as in Prometheus, which knows rates of them but not their samples.
 pub(in super::super) fn cut_to_window(
     context: &Context<'_>,
     range: &RangeNode,
@@ -41,25 +40,18 @@ pub(in super::super) fn cut_to_window(
     let window = range.window();
     let view = View::of_window(grid, &window);
     match (Extension::of(context, range), range) {
-        (Some(extension), RangeNode::Select { selector, .. }) => {
-            refuse_histograms(samples, selector.span)?;
+        (Some(extension), RangeNode::Select { .. }) => {
+            if !samples.histograms.is_empty() {
+                let modifier = extension.kind.name();
+                return Err(QueryError::execution(format!(
+                    "{modifier} modifier is not supported with histograms"
+                )));
+            }
             *samples = extension.window(samples, view, window.range_ms);
         }
         _ => samples.retain_range(view.touched(window.range_ms)),
     }
     Ok(())
-}
-
-/// Extended selectors are evaluated over numbers alone.
-///
-/// # Errors
-/// `samples`, selected at `span`, hold a histogram.
-pub(super) fn refuse_histograms(samples: &SampleColumns, span: Span) -> Result<(), QueryError> {
-    if samples.histograms.is_empty() {
-        return Ok(());
-    }
-    let feature = "a selector with anchored or smoothed over native histograms".to_owned();
-    Err(QueryError::Unsupported { feature, span })
 }
 
 /// How windows reach beyond their borders.
@@ -95,6 +87,22 @@ impl Extension {
         }
     }
 
+    /// Replaces `windows` by all that is read for each window of `range_ms`: the lookback on its sides included.
+    pub(super) fn find_windows(
+        self,
+        timestamps: &[Timestamp],
+        view: View,
+        range_ms: i64,
+        windows: &mut Vec<(usize, usize)>,
+    ) {
+        let ahead_ms = match self.kind {
+            RangeExtension::Anchored => 0,
+            RangeExtension::Smoothed => self.lookback_ms,
+        };
+        let reach_ms = range_ms.saturating_add(self.lookback_ms).saturating_add(ahead_ms);
+        find_windows(timestamps, view.ahead(ahead_ms), reach_ms, windows);
+    }
+
     /// Computes `function` over the windows in `scratch`, which are those without extension, one slot of `out` for
     /// each. The plan admits no other functions than the five.
     ///
@@ -108,7 +116,7 @@ impl Extension {
         out: &mut [f64],
     ) -> Result<(), QueryError> {
         if let RangeFn::Changes | RangeFn::Resets = function {
-            self.anchor_windows(input, scratch);
+            self.anchor_windows(input, &mut scratch.windows);
             return apply(function, input, scratch, out);
         }
         let counter = function != RangeFn::Delta;
@@ -129,8 +137,8 @@ impl Extension {
     }
 
     /// Puts the sample before each window that is not empty into it.
-    fn anchor_windows(self, input: &KernelInput<'_>, scratch: &mut Scratch) {
-        for (step, window) in scratch.windows.iter_mut().enumerate() {
+    pub(super) fn anchor_windows(self, input: &KernelInput<'_>, windows: &mut [(usize, usize)]) {
+        for (step, window) in windows.iter_mut().enumerate() {
             if window.0 < window.1
                 && let Some(before) = self.before(input, step, window.0)
             {

@@ -18,6 +18,10 @@ pub(in super::super) enum Reading {
     Value,
     /// Its time, in seconds.
     Time,
+    /// Its time, in seconds; it must not be a histogram.
+    TimeOfNumber,
+    /// When the counting began that it is the result of, in seconds.
+    Start,
 }
 
 /// The newest sample of each series at each step.
@@ -41,7 +45,7 @@ impl<'c> InstantOp<'c> {
     ) -> Result<Self, QueryError> {
         let view = grid.seen_through(selector.at, selector.offset_ms);
         let mut source = select(context, selector, instant_hints(selector, grid, context.lookback_ms))?;
-        if reading == Reading::Time {
+        if reading != Reading::Value {
             source.drop_names();
         }
         Ok(Self { context, source, view, reading })
@@ -55,17 +59,16 @@ impl<'c> InstantOp<'c> {
         histograms: &mut Histograms,
     ) -> Result<(), QueryError> {
         histograms.clear();
-        self.source.set.read(row, samples)?;
-        self.context.budget.note_read(samples.len());
+        self.source.read(self.context, row, samples)?;
         let _held = self.context.budget.hold(samples.len())?;
         let SampleColumns { timestamps, values, .. } = &*samples;
         let lookback_ms = self.context.lookback_ms;
-        if samples.histograms.is_empty() {
+        if samples.histograms.is_empty() && self.reading != Reading::Start {
             newest_at_steps(timestamps, values, self.view, lookback_ms, self.reading, out);
         } else {
             let indexes: Vec<f64> = (0..samples.len()).map(|index| index as f64).collect();
             newest_at_steps(timestamps, &indexes, self.view, lookback_ms, Reading::Value, out);
-            self.pick(samples, out, histograms);
+            self.pick(row, samples, out, histograms)?;
         }
         Ok(())
     }
@@ -73,7 +76,13 @@ impl<'c> InstantOp<'c> {
 
 impl InstantOp<'_> {
     /// Replaces positions of samples by what is asked of them.
-    fn pick(&self, samples: &SampleColumns, out: &mut [f64], histograms: &mut Histograms) {
+    fn pick(
+        &self,
+        row: usize,
+        samples: &SampleColumns,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
         let steps = out.len();
         for (step, slot) in out.iter_mut().enumerate().filter(|(_, slot)| !is_absent(**slot)) {
             let index = *slot as usize;
@@ -87,10 +96,19 @@ impl InstantOp<'_> {
                     ABSENT
                 }
                 (Reading::Value, None) => value,
-                (Reading::Time, None) if is_absent(value) => ABSENT,
-                (Reading::Time, _) => time,
+                (Reading::TimeOfNumber, Some(_)) => return Err(self.not_a_number(row)),
+                (_, None) if is_absent(value) => ABSENT,
+                (Reading::Time | Reading::TimeOfNumber, _) => time,
+                (Reading::Start, _) => samples.start(index) as f64 / 1000.0,
             };
         }
+        Ok(())
+    }
+
+    fn not_a_number(&self, row: usize) -> QueryError {
+        let labels =
+            self.source.identities.get(row).map_or(String::new(), |series| series.labels.to_string());
+        QueryError::execution(format!("this should be an info metric, with float samples: {labels}"))
     }
 }
 
@@ -138,8 +156,8 @@ fn newest_at_steps(
         *slot = match newest {
             Some((t, value)) if *t > time.saturating_sub(lookback_ms) => match reading {
                 Reading::Value => *value,
-                Reading::Time if is_absent(*value) => ABSENT,
-                Reading::Time => *t as f64 / 1000.0,
+                _ if is_absent(*value) => ABSENT,
+                _ => *t as f64 / 1000.0,
             },
             _ => ABSENT,
         };

@@ -8,14 +8,15 @@ use super::super::grid::View;
 use super::super::native::{Findings, Misfit, mean, sum};
 use super::super::operator::{ABSENT, is_absent};
 use super::super::points::{Histogram, Histograms, Point};
-use crate::annotation::Annotation;
-use crate::num::{Extrapolation, RateWindow};
+use super::extended::Extension;
+use crate::annotation::{Annotation, StartTimeOverlap};
+use crate::num::{Extrapolation, RateWindow, Stamp};
 use crate::plan::RangeFn;
 use crate::span::Span;
 use std::sync::Arc;
 use tsdb_core::Timestamp;
 use tsdb_core::histogram::{FloatHistogram, IncompatibleSchemas, ResetHint};
-use tsdb_core::sample::SampleColumns;
+use tsdb_core::sample::{NO_START, SampleColumns};
 
 /// A function of the windows of one series.
 pub(super) struct MixedRange<'a> {
@@ -27,6 +28,8 @@ pub(super) struct MixedRange<'a> {
     pub(super) view: View,
     /// Length of the windows, ms.
     pub(super) range_ms: i64,
+    /// How far the windows reach beyond their borders.
+    pub(super) extension: Option<Extension>,
     /// Name of the metric.
     pub(super) metric: &'a str,
     /// The text of the range vector.
@@ -40,18 +43,27 @@ pub(super) struct HistogramColumn {
     pub(super) timestamps: Vec<Timestamp>,
     /// The histograms.
     pub(super) histograms: Vec<Histogram>,
+    /// Their start timestamps; empty if none is known.
+    pub(super) starts: Vec<Timestamp>,
 }
 
 /// Cuts a series into its numbers and its histograms.
 pub(super) fn split(samples: &SampleColumns) -> (SampleColumns, HistogramColumn) {
     let (mut numbers, mut column) = (SampleColumns::new(), HistogramColumn::default());
     for (index, (time, value)) in samples.timestamps.iter().zip(&samples.values).enumerate() {
+        let start = samples.start(index);
         match samples.histogram(index) {
             Some(histogram) => {
                 column.timestamps.push(*time);
                 column.histograms.push(histogram.clone());
+                if !samples.starts.is_empty() {
+                    column.starts.push(start);
+                }
             }
-            None => numbers.push(*time, *value),
+            None => {
+                numbers.push(*time, *value);
+                numbers.set_start(start);
+            }
         }
     }
     (numbers, column)
@@ -64,50 +76,98 @@ pub(super) struct MixedWindow<'a> {
     pub(super) times: &'a [Timestamp],
     /// The numbers.
     pub(super) values: &'a [f64],
+    /// Start timestamps of the numbers; empty if none is known.
+    pub(super) starts: &'a [Timestamp],
     /// Times of the histograms.
     pub(super) histogram_times: &'a [Timestamp],
     /// The histograms; not empty.
     pub(super) histograms: &'a [Histogram],
+    /// Start timestamps of the histograms; empty if none is known.
+    pub(super) histogram_starts: &'a [Timestamp],
 }
 
-impl MixedWindow<'_> {
+impl<'a> MixedWindow<'a> {
+    /// The samples at these positions.
+    pub(super) fn of(
+        numbers: &'a SampleColumns,
+        (first, last): (usize, usize),
+        column: &'a HistogramColumn,
+        (start, end): (usize, usize),
+    ) -> Self {
+        Self {
+            times: numbers.timestamps.get(first..last).unwrap_or(&[]),
+            values: numbers.values.get(first..last).unwrap_or(&[]),
+            starts: numbers.starts.get(first..last).unwrap_or(&[]),
+            histogram_times: column.timestamps.get(start..end).unwrap_or(&[]),
+            histograms: column.histograms.get(start..end).unwrap_or(&[]),
+            histogram_starts: column.starts.get(start..end).unwrap_or(&[]),
+        }
+    }
+
     /// All samples in order of time.
-    fn merged(&self) -> Vec<(Timestamp, Point)> {
-        let numbers = self.times.iter().zip(self.values).map(|(time, value)| (*time, Point::Number(*value)));
-        let histograms = self.histogram_times.iter().zip(self.histograms);
-        let histograms = histograms.map(|(time, histogram)| (*time, Point::Histogram(histogram.clone())));
+    pub(super) fn merged(&self) -> Vec<(Stamp, Point)> {
+        let numbers = (0..).zip(self.values).filter_map(|(index, value)| {
+            Some((stamp(self.times, self.starts, index)?, Point::Number(*value)))
+        });
+        let histograms = (0..)
+            .zip(self.histograms)
+            .filter_map(|(index, histogram)| Some((self.stamp(index)?, Point::Histogram(histogram.clone()))));
         let mut all: Vec<_> = numbers.chain(histograms).collect();
-        all.sort_by_key(|(time, _)| *time);
+        all.sort_by_key(|(stamp, _)| stamp.time);
         all
+    }
+
+    /// Where the histogram number `index` stands in time.
+    fn stamp(&self, index: usize) -> Option<Stamp> {
+        stamp(self.histogram_times, self.histogram_starts, index)
+    }
+
+    /// Did the counter begin anew with the histogram number `index`, which follows `before`?
+    fn is_reset(&self, index: usize, before: &Histogram) -> bool {
+        let started = || Some(self.stamp(index)?.began_anew_since(self.stamp(index.checked_sub(1)?)?));
+        started() == Some(true) || self.histograms.get(index).is_some_and(|after| after.detect_reset(before))
+    }
+
+    fn overlaps(&self) -> bool {
+        let overlap = |index: usize| Some(self.stamp(index)?.overlaps(self.stamp(index.checked_sub(1)?)?));
+        !self.histogram_starts.is_empty()
+            && (1..self.histograms.len()).any(|index| overlap(index) == Some(true))
     }
 }
 
+fn stamp(times: &[Timestamp], starts: &[Timestamp], index: usize) -> Option<Stamp> {
+    Some(Stamp { start: starts.get(index).copied().unwrap_or(NO_START), time: *times.get(index)? })
+}
+
 impl MixedRange<'_> {
-    fn warn(&self, annotation: impl FnOnce(String) -> Annotation) {
+    pub(super) fn warn(&self, annotation: impl FnOnce(String) -> Annotation) {
         self.context.annotate(annotation(self.metric.to_owned()), self.span);
     }
 
     /// The point of a window; `of_numbers` is what the kernel made of its numbers.
     pub(super) fn point(&self, step: usize, window: MixedWindow<'_>, of_numbers: f64) -> Option<Point> {
         let number = |value: f64| Some(Point::Number(value));
-        let seconds = |time: Timestamp| number(time as f64 / 1000.0);
+        let seconds = |stamp: &Stamp| number(stamp.time as f64 / 1000.0);
         let mixed = !window.values.is_empty();
         match self.function {
             RangeFn::Rate | RangeFn::Increase | RangeFn::Delta | RangeFn::Sum | RangeFn::Avg if mixed => {
                 self.warn(|metric| Annotation::MixedFloatsHistograms { metric });
                 None
             }
-            RangeFn::Rate | RangeFn::Increase | RangeFn::Delta => self.extrapolated(step, window),
+            RangeFn::Rate | RangeFn::Increase | RangeFn::Delta => match self.extension {
+                Some(extension) => self.between_borders(extension, step, window),
+                None => self.extrapolated(step, window),
+            },
             RangeFn::Sum | RangeFn::Avg => self.total(window.histograms),
             RangeFn::Irate | RangeFn::Idelta => self.last_change(&window.merged()),
             RangeFn::Count => number((window.values.len() + window.histograms.len()) as f64),
             RangeFn::Present => number(1.0),
             RangeFn::First => window.merged().into_iter().next().map(|(_, point)| point),
             RangeFn::Last => window.merged().into_iter().next_back().map(|(_, point)| point),
-            RangeFn::FirstTime => window.merged().first().and_then(|(time, _)| seconds(*time)),
-            RangeFn::LastTime => window.merged().last().and_then(|(time, _)| seconds(*time)),
-            RangeFn::Changes => number(count_pairs(&window.merged(), changed)),
-            RangeFn::Resets => number(count_pairs(&window.merged(), was_reset)),
+            RangeFn::FirstTime => window.merged().first().and_then(|(stamp, _)| seconds(stamp)),
+            RangeFn::LastTime => window.merged().last().and_then(|(stamp, _)| seconds(stamp)),
+            RangeFn::Changes => number(count_pairs(self.anchored(step, &window.merged())?, changed)),
+            RangeFn::Resets => number(count_pairs(self.anchored(step, &window.merged())?, was_reset)),
             _ => {
                 if mixed {
                     self.warn(|metric| Annotation::HistogramIgnoredInMixedRange { metric });
@@ -136,21 +196,21 @@ impl MixedRange<'_> {
         }
     }
 
-    fn last_change(&self, samples: &[(Timestamp, Point)]) -> Option<Point> {
+    fn last_change(&self, samples: &[(Stamp, Point)]) -> Option<Point> {
         let [.., (before, old), (after, new)] = samples else { return None };
         let rate = self.function == RangeFn::Irate;
-        let seconds = after.wrapping_sub(*before) as f64 / 1000.0;
+        let begun = after.began_anew_since(*before);
+        let seconds = after.time.wrapping_sub(before.time) as f64 / 1000.0;
         match (old, new) {
             (Point::Histogram(old), Point::Histogram(new)) => {
-                let change = self.histogram_change(old, new, rate)?;
-                let mut change = change;
+                let mut change = self.histogram_change(old, new, rate, begun)?;
                 if rate {
                     change.div(seconds);
                 }
                 Some(Point::Histogram(Arc::new(change)))
             }
             (Point::Number(old), Point::Number(new)) => {
-                let change = if rate && new < old { *new } else { new - old };
+                let change = if rate && (new < old || begun) { *new } else { new - old };
                 Some(Point::Number(if rate { change / seconds } else { change }))
             }
             _ => {
@@ -160,7 +220,14 @@ impl MixedRange<'_> {
         }
     }
 
-    fn histogram_change(&self, old: &Histogram, new: &Histogram, rate: bool) -> Option<FloatHistogram> {
+    /// The last change as `irate` (`rate`) and `idelta` see it; `begun`: a start timestamp tells of a reset.
+    fn histogram_change(
+        &self,
+        old: &Histogram,
+        new: &Histogram,
+        rate: bool,
+        begun: bool,
+    ) -> Option<FloatHistogram> {
         let gauges = [old, new].map(|histogram| histogram.reset_hint() == ResetHint::Gauge);
         if rate && gauges.contains(&true) {
             self.warn(|metric| Annotation::NativeHistogramNotCounter { metric });
@@ -169,7 +236,7 @@ impl MixedRange<'_> {
             self.warn(|metric| Annotation::NativeHistogramNotGauge { metric });
         }
         let mut change = FloatHistogram::clone(new);
-        if !rate || !new.detect_reset(old) {
+        if !rate || !(begun || new.detect_reset(old)) {
             self.subtract(&mut change, old)?;
         }
         change.set_reset_hint(ResetHint::Gauge);
@@ -177,9 +244,14 @@ impl MixedRange<'_> {
         Some(change)
     }
 
-    fn subtract(&self, from: &mut FloatHistogram, other: &FloatHistogram) -> Option<()> {
+    pub(super) fn subtract(&self, from: &mut FloatHistogram, other: &FloatHistogram) -> Option<()> {
         let done = from.sub(other);
         self.reconciled("subtraction", done)
+    }
+
+    pub(super) fn add(&self, to: &mut FloatHistogram, other: &FloatHistogram) -> Option<()> {
+        let done = to.add(other);
+        self.reconciled("addition", done)
     }
 
     /// Notes what had to be reconciled; `None` if that was not possible. Conflicting hints are expected here.
@@ -200,33 +272,44 @@ impl MixedRange<'_> {
 
     fn extrapolated(&self, step: usize, window: MixedWindow<'_>) -> Option<Point> {
         let counter = self.function != RangeFn::Delta;
-        let ([first_time, .., last_time], [first, ..]) = (window.histogram_times, window.histograms) else {
-            return None;
-        };
-        let mut change = self.change(window.histograms, counter)?;
+        let (first, first_stamp) = (window.histograms.first()?, window.stamp(0)?);
         let end = self.view.time(step);
+        let start = end.saturating_sub(self.range_ms);
+        let begun = first_stamp.begun_behind(start).filter(|_| counter);
+        let mut change = match (window.histograms, begun) {
+            ([only], Some(_)) => FloatHistogram::clone(only),
+            _ => self.change(window, counter)?,
+        };
         let rate_window = RateWindow {
-            start: end.saturating_sub(self.range_ms),
+            start,
             end,
-            first_time: *first_time,
-            last_time: *last_time,
+            first_time: first_stamp.time,
+            last_time: *window.histogram_times.last()?,
             first_value: first.count(),
             change: change.count(),
             samples: window.histograms.len(),
         };
         let extrapolation = Extrapolation { counter, per_second: self.function == RangeFn::Rate };
-        change.mul(extrapolation.factor(&rate_window));
-        change.set_reset_hint(ResetHint::Gauge);
+        match begun {
+            None => change.mul(extrapolation.factor(&rate_window)),
+            Some(begun) => {
+                if rate_window.samples > 1 {
+                    self.add(&mut change, first)?;
+                }
+                change.mul(extrapolation.factor_since(&rate_window, begun));
+            }
+        }
         Some(Point::Histogram(Arc::new(change)))
     }
 
     /// The last histogram minus the first, what was lost in resets added back if it is a counter.
-    fn change(&self, histograms: &[Histogram], counter: bool) -> Option<FloatHistogram> {
+    fn change(&self, window: MixedWindow<'_>, counter: bool) -> Option<FloatHistogram> {
+        let histograms = window.histograms;
         let [first, second, ..] = histograms else { return None };
         let last = histograms.last()?;
         self.check_kind(histograms, first, last, counter);
         // What lies before a reset is not looked at, so its buckets need not fit.
-        let begins_anew = counter && second.detect_reset(first);
+        let begins_anew = counter && window.is_reset(1, first);
         let start = if begins_anew { Arc::new(second.empty_like()) } else { first.clone() };
         let relevant = || {
             let inner = histograms.get(1..histograms.len().saturating_sub(1)).unwrap_or(&[]);
@@ -241,17 +324,24 @@ impl MixedRange<'_> {
         let mut change = last.copy_to_schema(coarsest)?;
         self.subtract(&mut change, &start)?;
         if counter {
+            self.warn_of_overlap(window);
             let mut previous = &start;
-            for histogram in histograms.get(1..).unwrap_or(&[]) {
-                if histogram.detect_reset(previous) {
-                    let done = change.add(previous);
-                    self.reconciled("addition", done)?;
+            for (index, histogram) in histograms.iter().enumerate().skip(1) {
+                if window.is_reset(index, previous) {
+                    self.add(&mut change, previous)?;
                 }
                 previous = histogram;
             }
         }
+        change.set_reset_hint(ResetHint::Gauge);
         change.compact(0);
         Some(change)
+    }
+
+    fn warn_of_overlap(&self, window: MixedWindow<'_>) {
+        if window.overlaps() {
+            self.warn(|metric| Annotation::StartTimeOverlap(StartTimeOverlap { metric, count: 1 }));
+        }
     }
 
     fn check_kind(&self, all: &[Histogram], first: &Histogram, last: &Histogram, counter: bool) {
@@ -265,12 +355,11 @@ impl MixedRange<'_> {
     }
 }
 
-fn count_pairs(samples: &[(Timestamp, Point)], holds: impl Fn(&Point, &Point) -> bool) -> f64 {
-    let pairs = samples.windows(2);
-    pairs.filter(|pair| matches!(pair, [(_, a), (_, b)] if holds(a, b))).count() as f64
+fn count_pairs(samples: &[(Stamp, Point)], holds: impl Fn(&(Stamp, Point), &(Stamp, Point)) -> bool) -> f64 {
+    samples.array_windows().filter(|[a, b]| holds(a, b)).count() as f64
 }
 
-fn changed(before: &Point, after: &Point) -> bool {
+fn changed((_, before): &(Stamp, Point), (_, after): &(Stamp, Point)) -> bool {
     match (before, after) {
         (Point::Number(a), Point::Number(b)) => a != b && !(a.is_nan() && b.is_nan()),
         (Point::Histogram(a), Point::Histogram(b)) => !a.same_data(b),
@@ -278,8 +367,9 @@ fn changed(before: &Point, after: &Point) -> bool {
     }
 }
 
-fn was_reset(before: &Point, after: &Point) -> bool {
+fn was_reset((earlier, before): &(Stamp, Point), (later, after): &(Stamp, Point)) -> bool {
     match (before, after) {
+        _ if later.began_anew_since(*earlier) => true,
         (Point::Number(a), Point::Number(b)) => b < a,
         (Point::Histogram(a), Point::Histogram(b)) => b.detect_reset(a),
         _ => true,
@@ -294,13 +384,8 @@ pub(super) fn with_histograms<'a>(
     out: &mut [f64],
     histograms: &mut Histograms,
 ) {
-    for (step, ((start, end), (first, last))) in windows.iter().zip(number_windows).enumerate() {
-        let window = MixedWindow {
-            times: numbers.timestamps.get(*first..*last).unwrap_or(&[]),
-            values: numbers.values.get(*first..*last).unwrap_or(&[]),
-            histogram_times: column.timestamps.get(*start..*end).unwrap_or(&[]),
-            histograms: column.histograms.get(*start..*end).unwrap_or(&[]),
-        };
+    for (step, (of_histograms, of_numbers)) in windows.iter().zip(number_windows).enumerate() {
+        let window = MixedWindow::of(numbers, *of_numbers, column, *of_histograms);
         if window.histograms.is_empty() {
             continue;
         }

@@ -4,6 +4,7 @@
 //! sample of each step in one pass, [`window`] the bounds of all windows in another, and [`kernel`] computes over
 //! the slices between bounds.
 
+mod borders;
 mod extended;
 mod instant;
 mod kernel;
@@ -12,6 +13,8 @@ mod range;
 mod request;
 mod slide;
 mod smoothed;
+mod started;
+mod totals;
 mod window;
 
 pub(super) use extended::cut_to_window;

@@ -7,24 +7,28 @@ use super::super::grid::{Grid, View};
 use super::super::operator::{ABSENT, Identity, Operator, Scratch, Stored, VectorOp, is_absent, is_metadata};
 use super::super::points::{Histogram, Histograms, Rows, slots_of};
 use super::super::scalar::{Steps, eval_scalar};
-use super::extended::{Extension, refuse_histograms};
+use super::extended::Extension;
 use super::kernel::{KernelInput, apply};
 use super::mixed::{MixedRange, split, with_histograms};
 use super::request::window_hints;
+use super::started::{StartedInput, knows_starts};
+use super::totals::reduce_to_totals;
 use super::window::find_windows;
-use crate::annotation::Annotation;
+use crate::annotation::{Annotation, StartTimeOverlap};
 use crate::failure::QueryError;
 use crate::plan::{RangeCall, RangeFn, RangeNode, Selector, SubqueryNode, Window};
 use crate::span::Span;
 use std::sync::{Arc, OnceLock};
 use tsdb_core::histogram::ResetHint;
 use tsdb_core::read::{Projection, SampleColumns, SelectHints, SeriesSet};
-use tsdb_core::{Labels, METRIC_NAME, MatchOp};
+use tsdb_core::{Labels, METRIC_NAME, MatchOp, Timestamp};
 
 /// Series of storage with their identities.
 pub(in super::super) struct Source {
     /// The series.
-    pub(super) set: Arc<dyn SeriesSet>,
+    set: Arc<dyn SeriesSet>,
+    /// If nobody looks at buckets: from when on samples were asked for, ms.
+    totals_from: Option<Timestamp>,
     /// One for each series, in the same order.
     pub(super) identities: Vec<Identity>,
     /// Are their labels different even without metric names?
@@ -32,6 +36,24 @@ pub(in super::super) struct Source {
 }
 
 impl Source {
+    /// Adds the samples of the series number `row` to `samples`, which is empty.
+    ///
+    /// # Errors
+    /// Those of storage.
+    pub(super) fn read(
+        &self,
+        context: &Context<'_>,
+        row: usize,
+        samples: &mut SampleColumns,
+    ) -> Result<(), QueryError> {
+        self.set.read(row, samples)?;
+        context.budget.note_read(samples.len());
+        if let Some(from) = self.totals_from {
+            reduce_to_totals(samples, from);
+        }
+        Ok(())
+    }
+
     /// Marks all names as dropped.
     pub(super) fn drop_names(&mut self) {
         self.identities.iter_mut().for_each(|identity| identity.drop_name = true);
@@ -71,7 +93,8 @@ fn select_labels(
     let only_name =
         |labels: &Labels| labels.iter().all(|(name, _)| name == METRIC_NAME || !is_metadata(name));
     let unique_without_name = one_name && identities.iter().all(|identity| only_name(&identity.labels));
-    Ok(Source { set, identities, unique_without_name })
+    let totals_from = selector.totals_only.then_some(hints.range.start());
+    Ok(Source { set, totals_from, identities, unique_without_name })
 }
 
 /// Where the samples of windows come from.
@@ -139,8 +162,7 @@ impl<'c> RangeSource<'c> {
         samples.clear();
         match self {
             Self::Series(source) => {
-                source.set.read(row, samples)?;
-                context.budget.note_read(samples.len());
+                source.read(context, row, samples)?;
                 drop_stale_markers(samples);
             }
             Self::Subquery(None) => {}
@@ -193,14 +215,16 @@ pub(super) fn drop_stale_markers(samples: &mut SampleColumns) {
     if !samples.values.iter().fold(false, |any, value| any | is_absent(*value)) {
         return;
     }
-    if !samples.histograms.is_empty() {
+    if !samples.histograms.is_empty() || !samples.starts.is_empty() {
         let all = std::mem::take(samples);
-        for ((time, value), histogram) in all.timestamps.into_iter().zip(all.values).zip(all.histograms) {
-            match histogram {
-                Some(histogram) if !histogram.is_stale() => samples.push_histogram(time, histogram),
-                None if !is_absent(value) => samples.push(time, value),
-                _ => {}
+        for (index, (time, value)) in all.timestamps.iter().zip(&all.values).enumerate() {
+            match all.histogram(index) {
+                Some(histogram) if histogram.is_stale() => continue,
+                Some(histogram) => samples.push_histogram(*time, Arc::clone(histogram)),
+                None if is_absent(*value) => continue,
+                None => samples.push(*time, *value),
             }
+            samples.set_start(all.start(index));
         }
         return;
     }
@@ -267,23 +291,26 @@ impl<'c> OverRangeOp<'c> {
     ) -> Result<(), QueryError> {
         histograms.clear();
         if samples.histograms.is_empty() {
-            return self.compute_numbers(samples, scratch, out);
-        }
-        if self.extension.is_some() {
-            refuse_histograms(samples, self.first_arg)?;
+            return self.compute_numbers(row, samples, scratch, out);
         }
         let (numbers, column) = split(samples);
         let _held = self.context.budget.hold(column.histograms.iter().map(|h| slots_of(h)).sum())?;
-        self.compute_numbers(&numbers, scratch, out)?;
+        self.compute_numbers(row, &numbers, scratch, out)?;
         let view = View::of_window(self.grid, &self.window);
         let (mut number_windows, mut windows) = (Vec::new(), Vec::new());
-        find_windows(&numbers.timestamps, view, self.window.range_ms, &mut number_windows);
-        find_windows(&column.timestamps, view, self.window.range_ms, &mut windows);
+        let found = [(&numbers.timestamps, &mut number_windows), (&column.timestamps, &mut windows)];
+        for (timestamps, windows) in found {
+            match self.extension {
+                Some(extension) => extension.find_windows(timestamps, view, self.window.range_ms, windows),
+                None => find_windows(timestamps, view, self.window.range_ms, windows),
+            }
+        }
         let range = MixedRange {
             context: self.context,
             function: self.function,
             view,
             range_ms: self.window.range_ms,
+            extension: self.extension,
             metric: self.seen_metric(row),
             span: self.first_arg,
         };
@@ -300,6 +327,7 @@ impl<'c> OverRangeOp<'c> {
 
     fn compute_numbers(
         &self,
+        row: usize,
         samples: &SampleColumns,
         scratch: &mut Scratch,
         out: &mut [f64],
@@ -323,9 +351,32 @@ impl<'c> OverRangeOp<'c> {
             range_ms: self.window.range_ms,
             params: &self.params,
         };
+        if !samples.starts.is_empty() {
+            if let Some(extension) = self.extension {
+                extension.anchor_windows(&input, &mut scratch.windows);
+            }
+            let started = StartedInput { input: &input, starts: &samples.starts };
+            let overlapping = started.apply(self.function, scratch, out);
+            self.warn_of_overlaps(row, overlapping);
+            return Ok(());
+        }
         match self.extension {
             Some(extension) => extension.apply(self.function, &input, scratch, out),
             None => apply(self.function, &input, scratch, out),
+        }
+    }
+
+    /// Is anything to be made of start timestamps? Rates of extended windows do not look at them.
+    fn reads_starts(&self) -> bool {
+        self.context.options.use_start_timestamps
+            && knows_starts(self.function)
+            && (self.extension.is_none() || self.function == RangeFn::Resets)
+    }
+
+    fn warn_of_overlaps(&self, row: usize, count: u64) {
+        if count > 0 {
+            let found = StartTimeOverlap { metric: self.seen_metric(row).to_owned(), count };
+            self.context.annotate(Annotation::StartTimeOverlap(found), self.first_arg);
         }
     }
 
@@ -375,10 +426,12 @@ impl VectorOp for OverRangeOp<'_> {
         histograms: &mut Histograms,
     ) -> Result<(), QueryError> {
         let mut samples = scratch.take_columns();
-        let result = self
-            .source
-            .read(self.context, row, scratch, &mut samples)
-            .and_then(|()| self.compute(row, &samples, scratch, out, histograms));
+        let result = self.source.read(self.context, row, scratch, &mut samples).and_then(|()| {
+            if !self.reads_starts() {
+                samples.starts.clear();
+            }
+            self.compute(row, &samples, scratch, out, histograms)
+        });
         scratch.give_columns(samples);
         result?;
         if matches!(self.function, RangeFn::Rate | RangeFn::Increase) {

@@ -3,20 +3,22 @@
 //! Both neighbours have to lie within the lookback: at most that far behind the step, and less than that before it.
 //! A sample exactly at the step is the value; without a later sample the newest stays; without an earlier one there
 //! is no value. Stale markers do not end a series here, and values are taken for gauges, for nothing says that a
-//! series is a counter.
+//! series is a counter. Histograms say themselves which they are; among numbers they have no value.
 //!
 //! Source: the behaviour of `promql-extended-range-selectors` in Prometheus (`promql/engine.go`).
 
 use super::super::context::Context;
 use super::super::grid::{Grid, View};
 use super::super::operator::{ABSENT, Identity, Scratch, VectorOp, as_point};
-use super::super::points::Histograms;
-use super::extended::refuse_histograms;
+use super::super::points::{Histograms, Point, slots_of};
+use super::extended::Extension;
+use super::mixed::{HistogramColumn, MixedRange, MixedWindow, split};
 use super::range::{Source, drop_stale_markers, select};
 use super::request::instant_hints;
+use crate::ast::RangeExtension;
 use crate::failure::QueryError;
 use crate::num::interpolate;
-use crate::plan::Selector;
+use crate::plan::{RangeFn, Selector};
 use crate::span::Span;
 use tsdb_core::Timestamp;
 use tsdb_core::sample::SampleColumns;
@@ -26,6 +28,7 @@ pub(in super::super) struct SmoothedOp<'c> {
     context: &'c Context<'c>,
     source: Source,
     view: View,
+    extension: Extension,
     span: Span,
 }
 
@@ -40,18 +43,63 @@ impl<'c> SmoothedOp<'c> {
         grid: Grid,
     ) -> Result<Self, QueryError> {
         let view = grid.seen_through(selector.at, selector.offset_ms);
+        let extension = Extension { kind: RangeExtension::Smoothed, lookback_ms: context.lookback_ms };
         let source = select(context, selector, instant_hints(selector, grid, context.lookback_ms))?;
-        Ok(Self { context, source, view, span: selector.span })
+        Ok(Self { context, source, view, extension, span: selector.span })
     }
 
-    fn read(&self, row: usize, samples: &mut SampleColumns, out: &mut [f64]) -> Result<(), QueryError> {
-        self.source.set.read(row, samples)?;
-        self.context.budget.note_read(samples.len());
+    fn read(
+        &self,
+        row: usize,
+        samples: &mut SampleColumns,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
+        self.source.read(self.context, row, samples)?;
         let _held = self.context.budget.hold(samples.len())?;
-        refuse_histograms(samples, self.span)?;
         drop_stale_markers(samples);
-        between_samples(&samples.timestamps, &samples.values, self.view, self.context.lookback_ms, out);
+        let lookback_ms = self.context.lookback_ms;
+        if samples.histograms.is_empty() {
+            between_samples(&samples.timestamps, &samples.values, self.view, lookback_ms, out);
+            return Ok(());
+        }
+        let slots = samples.histograms.iter().flatten().map(|histogram| slots_of(histogram)).sum();
+        let _held = self.context.budget.hold(slots)?;
+        let (numbers, column) = split(samples);
+        between_samples(&numbers.timestamps, &numbers.values, self.view, lookback_ms, out);
+        self.put_histograms(row, &numbers, &column, out, histograms);
         Ok(())
+    }
+
+    /// Replaces the points of steps within reach of which there are histograms.
+    fn put_histograms(
+        &self,
+        row: usize,
+        numbers: &SampleColumns,
+        column: &HistogramColumn,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) {
+        let range = MixedRange {
+            context: self.context,
+            // A selector picks, as this one does.
+            function: RangeFn::Last,
+            view: self.view,
+            range_ms: 0,
+            extension: Some(self.extension),
+            metric: self.source.identities.get(row).map_or("", |identity| identity.labels.metric_name()),
+            span: self.span,
+        };
+        let (mut near_numbers, mut near) = (Vec::new(), Vec::new());
+        self.extension.find_windows(&numbers.timestamps, self.view, 0, &mut near_numbers);
+        self.extension.find_windows(&column.timestamps, self.view, 0, &mut near);
+        for (step, (numbers_at, at)) in near_numbers.iter().zip(&near).enumerate() {
+            let window = MixedWindow::of(numbers, *numbers_at, column, *at);
+            if !window.histograms.is_empty() {
+                let point = range.smoothed(step, window);
+                Point::put(point, out, histograms, step);
+            }
+        }
     }
 }
 
@@ -69,7 +117,7 @@ impl VectorOp for SmoothedOp<'_> {
     ) -> Result<(), QueryError> {
         histograms.clear();
         let mut samples = scratch.take_columns();
-        let result = self.read(row, &mut samples, out);
+        let result = self.read(row, &mut samples, out, histograms);
         scratch.give_columns(samples);
         result
     }

@@ -89,7 +89,8 @@ impl Passes {
 
 /// Runs `passes` over `plan`.
 ///
-/// `histograms`: may native histograms be among what is read? Much that never speaks of numbers does of them.
+/// `histograms`: may native histograms be among what is read, or start timestamps be looked at? Much that never speaks
+/// of numbers does of them.
 pub(crate) fn optimize(plan: &mut Plan, passes: Passes, histograms: bool) {
     let Some(mut root) = plan.root_mut() else { return };
     if passes.has(Pass::FoldConstants) {

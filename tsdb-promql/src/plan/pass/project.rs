@@ -87,7 +87,9 @@ fn of_operand(vector: &mut VectorNode, needed: &Needed) {
 
 fn of_vector(vector: &mut VectorNode, needed: &Needed) {
     match vector {
-        VectorNode::Select(selector) | VectorNode::TimestampOf(selector) => of_selector(selector, needed),
+        VectorNode::Select(selector) | VectorNode::TimestampOf(selector) | VectorNode::StartOf(selector) => {
+            of_selector(selector, needed)
+        }
         VectorNode::OverRange(call) => {
             of_range(&mut call.range, needed);
             call.params.iter_mut().for_each(of_scalar);
@@ -145,7 +147,9 @@ fn of_join(join: &mut BinaryNode, needed: &Needed) {
 /// Does evaluation know, without looking at labels, that no two series are equal without their names?
 fn is_unique(vector: &VectorNode) -> bool {
     match vector {
-        VectorNode::Select(selector) | VectorNode::TimestampOf(selector) => is_named(selector),
+        VectorNode::Select(selector) | VectorNode::TimestampOf(selector) | VectorNode::StartOf(selector) => {
+            is_named(selector)
+        }
         VectorNode::OverRange(call) => match &call.range {
             RangeNode::Select { selector, .. } => is_named(selector),
             RangeNode::Subquery(subquery) => is_unique(&subquery.vector),

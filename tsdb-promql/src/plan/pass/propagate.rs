@@ -103,7 +103,9 @@ pub(super) fn is_named(selector: &Selector) -> bool {
 /// Equalities, not with the empty text, that hold for every series of the result.
 fn fixed(node: &VectorNode) -> Vec<Matcher> {
     match node {
-        VectorNode::Select(selector) | VectorNode::TimestampOf(selector) => equalities(selector),
+        VectorNode::Select(selector) | VectorNode::TimestampOf(selector) | VectorNode::StartOf(selector) => {
+            equalities(selector)
+        }
         VectorNode::OverRange(call) => match &call.range {
             RangeNode::Select { selector, .. } => equalities(selector),
             RangeNode::Subquery(subquery) => fixed(&subquery.vector),
@@ -172,7 +174,7 @@ fn restrict(node: &mut VectorNode, equality: &Matcher, histograms: bool) {
 fn source<'n>(node: &'n mut VectorNode, label: &str, histograms: bool) -> Option<&'n mut Selector> {
     match node {
         VectorNode::Select(selector) => selector.extension.is_none().then_some(selector),
-        VectorNode::TimestampOf(selector) => {
+        VectorNode::TimestampOf(selector) | VectorNode::StartOf(selector) => {
             (selector.extension.is_none() && is_named(selector)).then_some(selector)
         }
         VectorNode::OverRange(call) => {
@@ -218,7 +220,9 @@ fn unnamed<'n>(vector: &'n mut VectorNode, label: &str, histograms: bool) -> Opt
 /// Are all series different also without their names?
 fn differs_without_names(vector: &VectorNode) -> bool {
     match vector {
-        VectorNode::Select(selector) | VectorNode::TimestampOf(selector) => is_named(selector),
+        VectorNode::Select(selector) | VectorNode::TimestampOf(selector) | VectorNode::StartOf(selector) => {
+            is_named(selector)
+        }
         VectorNode::OverRange(call) => is_of_one_name(&call.range),
         VectorNode::Map(map) => differs_without_names(&map.vector),
         VectorNode::VectorScalar(node) => differs_without_names(&node.vector),

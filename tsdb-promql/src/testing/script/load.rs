@@ -28,6 +28,13 @@ pub struct LoadedSeries {
     pub start_offsets: Option<Vec<Option<i64>>>,
 }
 
+impl LoadedSeries {
+    /// The start timestamp of the value number `index` as an offset from its time, ms, if the script gives one.
+    pub fn start_offset(&self, index: usize) -> Option<i64> {
+        *self.start_offsets.as_ref()?.get(index)?
+    }
+}
+
 pub(super) fn parse(line: &str, lines: &mut Lines<'_>) -> Result<Load, ScriptError> {
     let (word, step) = super::split_word(line);
     let with_nhcb = match word {

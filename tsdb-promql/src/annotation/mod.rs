@@ -3,10 +3,15 @@
 //! Annotations never stop a query. Their texts are those of Prometheus, because people and tools match on them.
 //! Equal texts are kept once: the last of their positions is shown.
 
-use crate::ast::{format_number, quote};
+mod findings;
+mod format;
+
+pub use findings::{ForcedMonotonicity, StartTimeOverlap};
+
+use crate::ast::quote;
 use crate::span::Span;
 use core::fmt;
-use tsdb_core::Timestamp;
+pub(crate) use format::format_general;
 
 /// How serious an annotation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -93,6 +98,8 @@ pub enum Annotation {
     },
     /// Classic buckets that were not cumulative.
     ForcedMonotonicity(ForcedMonotonicity),
+    /// The counting of a sample began before the sample ahead of it, and not where that began.
+    StartTimeOverlap(StartTimeOverlap),
     /// A binary operator met sample types it has no result for.
     IncompatibleTypes {
         /// The operator.
@@ -137,48 +144,6 @@ pub enum Annotation {
         /// The sentence of the storage.
         message: String,
     },
-}
-
-/// Classic buckets that had to be made cumulative: what was found over the whole query.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ForcedMonotonicity {
-    /// The metric; empty if it has no name.
-    pub metric: String,
-    /// First time it happened, ms.
-    pub first: Timestamp,
-    /// Last time it happened, ms.
-    pub last: Timestamp,
-    /// Lowest bound concerned.
-    pub min_bucket: f64,
-    /// Highest bound concerned.
-    pub max_bucket: f64,
-    /// Largest difference that was levelled.
-    pub max_diff: f64,
-    /// How often it happened.
-    pub count: u64,
-}
-
-impl ForcedMonotonicity {
-    fn absorb(&mut self, other: &Self) {
-        self.first = self.first.min(other.first);
-        self.last = self.last.max(other.last);
-        self.min_bucket = self.min_bucket.min(other.min_bucket);
-        self.max_bucket = self.max_bucket.max(other.max_bucket);
-        self.max_diff = self.max_diff.max(other.max_diff);
-        self.count = self.count.saturating_add(other.count);
-    }
-
-    fn detail(&self) -> String {
-        format!(
-            ", from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
-            format_general(self.min_bucket),
-            format_general(self.max_bucket),
-            format_two_digits(self.max_diff),
-            self.count,
-            format_time(self.first),
-            format_time(self.last),
-        )
-    }
 }
 
 const MONOTONICITY: &str = "input to histogram_quantile needed to be fixed for monotonicity (see \
@@ -232,6 +197,7 @@ impl Annotation {
                 quote(metric.as_bytes())
             ),
             Self::ForcedMonotonicity(found) => for_metric(MONOTONICITY.into(), &found.metric),
+            Self::StartTimeOverlap(found) => found.message(),
             Self::IncompatibleTypes { operator, lhs, rhs } => format!(
                 "incompatible sample types encountered for binary operator \"{operator}\": {lhs} {operator} {rhs}"
             ),
@@ -348,10 +314,14 @@ impl Annotations {
         match self.entries.iter_mut().find(|(known, ..)| *known == text) {
             None => self.entries.push((text, annotation, span)),
             Some((_, known, place)) => {
-                if let (Annotation::ForcedMonotonicity(new), Annotation::ForcedMonotonicity(old)) =
-                    (&mut annotation, &*known)
-                {
-                    new.absorb(old);
+                match (&mut annotation, &*known) {
+                    (Annotation::ForcedMonotonicity(new), Annotation::ForcedMonotonicity(old)) => {
+                        new.absorb(old);
+                    }
+                    (Annotation::StartTimeOverlap(new), Annotation::StartTimeOverlap(old)) => {
+                        new.absorb(old);
+                    }
+                    _ => {}
                 }
                 *known = annotation;
                 *place = span.max(*place);
@@ -388,59 +358,13 @@ impl Annotations {
                 Annotation::ForcedMonotonicity(found) => {
                     format!("{text}{} ({})", found.detail(), span.position(query))
                 }
+                Annotation::StartTimeOverlap(found) => {
+                    format!("{text}{} ({})", found.detail(), span.position(query))
+                }
                 _ => format!("{text} ({})", span.position(query)),
             })
             .collect()
     }
-}
-
-/// A number as Go's `%g` prints it: shortest digits, an exponent below 1e-4 and from 1e6.
-fn format_general(value: f64) -> String {
-    let exponent = if value == 0.0 || !value.is_finite() { 0 } else { exponent_of(&format!("{value:e}")) };
-    if (-4..6).contains(&exponent) {
-        return format_number(value);
-    }
-    go_exponent(&format!("{value:e}"))
-}
-
-/// A number as Go's `%.2g` prints it: two digits, an exponent below 1e-4 and from 1e2.
-fn format_two_digits(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return format_number(value);
-    }
-    let scientific = format!("{value:.1e}");
-    let exponent = exponent_of(&scientific);
-    if (-4..2).contains(&exponent) {
-        return format_number(scientific.parse().unwrap_or(value));
-    }
-    go_exponent(&scientific.replace(".0e", "e"))
-}
-
-fn exponent_of(scientific: &str) -> i32 {
-    scientific.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0)
-}
-
-/// Turns Rust's `1e-7` into Go's `1e-07`.
-fn go_exponent(scientific: &str) -> String {
-    let exponent = exponent_of(scientific);
-    let mantissa = scientific.split('e').next().unwrap_or("");
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs())
-}
-
-/// A time as RFC 3339 in UTC, whole seconds. Source of the calendar: Howard Hinnant, `civil_from_days`.
-fn format_time(at: Timestamp) -> String {
-    let seconds = at.div_euclid(1000);
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
 }
 
 #[cfg(test)]
@@ -461,6 +385,17 @@ mod tests {
             ["PromQL info: metric might not be a counter, name does not end in \
               _total/_sum/_count/_bucket: \"foo\" (1:6)"]
         );
+    }
+
+    #[test]
+    fn overlaps_are_counted_and_a_single_one_is_not() {
+        let overlap = |count| Annotation::StartTimeOverlap(StartTimeOverlap { metric: "m".into(), count });
+        let mut annotations = Annotations::new();
+        annotations.add(overlap(1), Span::new(0, 1));
+        let text = "PromQL warning: sample has start time that overlaps with previous sample timestamp for metric \"m\"";
+        assert_eq!(annotations.warnings("m"), [format!("{text} (1:1)")]);
+        annotations.add(overlap(2), Span::new(0, 1));
+        assert_eq!(annotations.warnings("m"), [format!("{text} (3 occurrences) (1:1)")]);
     }
 
     #[test]
@@ -488,17 +423,5 @@ mod tests {
             ),
             "{infos:?}"
         );
-    }
-
-    #[test]
-    fn numbers_print_as_in_go() {
-        assert_eq!(format_general(1e-7), "1e-07");
-        assert_eq!(format_general(1.5e22), "1.5e+22");
-        assert_eq!(format_general(100_000.0), "100000");
-        assert_eq!(format_general(1_000_000.0), "1e+06");
-        assert_eq!(format_general(f64::NAN), "NaN");
-        assert_eq!(format_two_digits(1234.0), "1.2e+03");
-        assert_eq!(format_two_digits(1.0), "1");
-        assert_eq!(format_time(951_782_400_000), "2000-02-29T00:00:00Z");
     }
 }

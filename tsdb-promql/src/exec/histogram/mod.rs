@@ -1,29 +1,25 @@
 //! Functions of histograms: a native one is a point of its own; of classic ones, series that differ only in the label
 //! `le` are the buckets of one.
 
+mod question;
+
 use super::build::build_vector;
 use super::context::Context;
 use super::grid::Grid;
 use super::groups::{Chosen, Groups, Sight, members_of};
 use super::operator::{ABSENT, Identity, Operator, Scratch, VectorOp, as_point, is_absent};
 use super::points::Histograms;
-use super::scalar::{Steps, eval_scalar};
 use crate::annotation::{Annotation, ForcedMonotonicity};
 use crate::failure::QueryError;
 use crate::num::{Bucket, MonotonicityFix, bucket_fraction, bucket_quantile};
-use crate::plan::{HistogramFn, HistogramNode, ScalarNode};
+use crate::plan::HistogramNode;
 use crate::span::Span;
+use question::{Question, questions};
 use tsdb_core::histogram::{FloatHistogram, NanObservations};
 use tsdb_core::{Labels, LabelsBuilder};
 
 /// The label that holds the upper bound of a bucket.
 const BOUND_LABEL: &str = "le";
-
-/// What is asked of each histogram; one series of results for each.
-enum Question {
-    Quantile(Steps),
-    Fraction(Steps, Steps),
-}
 
 /// A function of the histograms of a vector.
 struct HistogramOp<'c> {
@@ -62,7 +58,9 @@ pub(super) fn histogram<'c>(
         histograms.push(buckets);
         others.push(members.into_iter().filter(|row| bound(row).is_none()).collect());
     }
-    let mut identities = Vec::with_capacity(groups.len().saturating_mul(questions.len()));
+    let rows = groups.len().saturating_mul(questions.len());
+    context.budget.check_room(rows)?;
+    let mut identities = Vec::with_capacity(rows);
     for extra in &extra_labels {
         for founder in groups.founders() {
             let labels = with_extra(&sight.labels(founder), extra.as_ref());
@@ -72,55 +70,6 @@ pub(super) fn histogram<'c>(
     let span = node.vector_span;
     let operator = HistogramOp { context, vector, identities, histograms, others, questions, grid, span };
     Ok(Box::new(operator))
-}
-
-type ExtraLabel = Option<(String, String)>;
-
-fn questions(
-    context: &Context<'_>,
-    node: &HistogramNode,
-    grid: Grid,
-) -> Result<(Vec<Question>, Vec<ExtraLabel>), QueryError> {
-    let quantile = |scalar: &ScalarNode, span: Span| {
-        let steps = eval_scalar(context, scalar, grid)?;
-        for quantile in steps.iter(if steps.is_constant() { 1 } else { grid.steps() }) {
-            if !(0.0..=1.0).contains(&quantile) {
-                context.annotate(Annotation::InvalidQuantile { quantile }, span);
-            }
-        }
-        Ok::<_, QueryError>(steps)
-    };
-    match &node.function {
-        HistogramFn::Quantile(scalar, span) => {
-            Ok((vec![Question::Quantile(quantile(scalar, *span)?)], vec![None]))
-        }
-        HistogramFn::Fraction(lower, upper) => {
-            let bounds = (eval_scalar(context, lower, grid)?, eval_scalar(context, upper, grid)?);
-            Ok((vec![Question::Fraction(bounds.0, bounds.1)], vec![None]))
-        }
-        HistogramFn::Quantiles(label, scalars) => {
-            let mut questions = Vec::new();
-            let mut extra_labels = Vec::new();
-            for (scalar, span) in scalars {
-                let steps = quantile(scalar, *span)?;
-                if !steps.is_constant() {
-                    let feature = "histogram_quantiles with a quantile that changes over time".into();
-                    return Err(QueryError::Unsupported { feature, span: *span });
-                }
-                extra_labels.push(Some((label.clone(), open_metrics_number(steps.at(0)))));
-                questions.push(Question::Quantile(steps));
-            }
-            Ok((questions, extra_labels))
-        }
-    }
-}
-
-/// A number as OpenMetrics writes it in labels: whole numbers with `.0`.
-fn open_metrics_number(number: f64) -> String {
-    if number.is_infinite() {
-        return (if number > 0.0 { "+Inf" } else { "-Inf" }).to_owned();
-    }
-    format!("{number:?}")
 }
 
 fn with_extra(labels: &Labels, extra: Option<&(String, String)>) -> Labels {
@@ -148,6 +97,10 @@ impl HistogramOp<'_> {
         let mut buckets = Vec::with_capacity(bounds.len());
         let mut found: Option<ForcedMonotonicity> = None;
         for (step, slot) in out.iter_mut().enumerate() {
+            *slot = ABSENT;
+            if !question.is_asked_at(step) {
+                continue;
+            }
             buckets.clear();
             let counts = slots.iter().skip(step).step_by(steps.max(1));
             let pairs = bounds.iter().zip(counts).filter(|(_, count)| !is_absent(**count));
@@ -157,14 +110,13 @@ impl HistogramOp<'_> {
                 continue;
             }
             if buckets.is_empty() {
-                *slot = ABSENT;
                 continue;
             }
             *slot = as_point(match question {
                 Question::Fraction(lower, upper) => {
                     bucket_fraction(lower.at(step), upper.at(step), &mut buckets)
                 }
-                Question::Quantile(quantile) => {
+                Question::Quantile { quantile, .. } => {
                     let (value, fix) = bucket_quantile(quantile.at(step), &mut buckets);
                     if let Some(fix) = fix {
                         note_fix(&mut found, &fix, self.grid.time(step));
@@ -200,7 +152,7 @@ impl HistogramOp<'_> {
         }
         let metric = if self.context.sees_dropped_names() { name.to_owned() } else { String::new() };
         let (estimate, annotation) = match question {
-            Question::Quantile(quantile) => {
+            Question::Quantile { quantile, .. } => {
                 let estimate = native.quantile(quantile.at(step));
                 let annotation = match estimate.nan {
                     NanObservations::None => None,
