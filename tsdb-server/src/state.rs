@@ -150,6 +150,17 @@ impl Server {
         }
     }
 
+    /// Makes the snapshot `name` of the store of `tenant`.
+    ///
+    /// # Errors
+    /// There is no such store, or its snapshot cannot be made.
+    pub(crate) fn snapshot(&self, tenant: &TenantId, name: &str, with_head: bool) -> Result<(), ApiError> {
+        match self.existing_store(tenant)? {
+            Some(store) => store.snapshot(name, with_head).map_err(|error| store_fault(&error)),
+            None => Err(ApiError::new(ErrorKind::NotFound, format!("tenant {tenant} has no store"))),
+        }
+    }
+
     /// Makes everything durable and closes all stores. Requests fail from now on.
     ///
     /// # Errors

@@ -42,6 +42,16 @@ pub trait Store: Queryable + Appendable {
     fn flush(&self) -> Result<(), tsdb::Error> {
         Ok(())
     }
+
+    /// Makes the snapshot `name`, without what is only in memory and the log if not `with_head`.
+    ///
+    /// # Errors
+    /// It cannot be written, or the store keeps no files, which is what this says unless a store says otherwise.
+    fn snapshot(&self, name: &str, with_head: bool) -> Result<(), tsdb::Error> {
+        let _: bool = with_head;
+        let source = std::io::ErrorKind::Unsupported.into();
+        Err(tsdb::Error::Io { action: "make a snapshot as", path: name.into(), source })
+    }
 }
 
 /// A store per tenant.
@@ -87,6 +97,11 @@ impl Store for Db {
 
     fn flush(&self) -> Result<(), tsdb::Error> {
         Self::flush(self)
+    }
+
+    fn snapshot(&self, name: &str, with_head: bool) -> Result<(), tsdb::Error> {
+        let to = self.snapshots_dir().join(name);
+        if with_head { Self::snapshot(self, to) } else { self.snapshot_of_blocks(to) }
     }
 }
 

@@ -161,7 +161,7 @@ fn sweep(fs: &dyn Fs, path: &Path, is_dir: bool) -> Result<(), Error> {
 }
 
 /// Bytes of all files below `dir`.
-fn size(fs: &dyn Fs, dir: &Path) -> io::Result<u64> {
+pub(crate) fn size(fs: &dyn Fs, dir: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs.list(dir)? {
         let path = dir.join(&entry.name);

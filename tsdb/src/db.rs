@@ -4,10 +4,10 @@ use crate::engine::Engine;
 use crate::fs::{Fs, OsFs};
 use crate::head::Recovery;
 use crate::maintain::{Rhythm, Task, Tasks, Worker};
-use crate::{Durability, Error, Options, Replay, Stats};
+use crate::{Durability, Error, Options, Replay, Stats, names};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tsdb_core::metadata::Metadata;
@@ -93,6 +93,39 @@ impl Db {
     /// What could not be done; the rest is done.
     pub fn maintain(&self) -> Result<(), Error> {
         self.inner.engine.maintain()
+    }
+
+    /// Makes a snapshot: the directory `dir`, which must not exist and must be on the same file system, opens as a
+    /// database with what was acknowledged before this call, and of each writer with all batches up to one. Its files
+    /// are hard links, so it takes no space until this database drops what it holds. Writes go on meanwhile.
+    ///
+    /// # Errors
+    /// It exists, or the file system failed; then there is no such directory.
+    pub fn snapshot(&self, dir: impl AsRef<Path>) -> Result<(), Error> {
+        self.inner.engine.snapshot(dir.as_ref(), true)
+    }
+
+    /// [`snapshot`](Self::snapshot) of the blocks alone, without what is in memory and the log.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot).
+    pub fn snapshot_of_blocks(&self, dir: impl AsRef<Path>) -> Result<(), Error> {
+        self.inner.engine.snapshot(dir.as_ref(), false)
+    }
+
+    /// The directory of the database.
+    pub fn dir(&self) -> &Path {
+        self.inner.engine.dir()
+    }
+
+    /// Where snapshots of the database may lie without being in anyone's way.
+    pub fn snapshots_dir(&self) -> PathBuf {
+        self.dir().join(names::SNAPSHOTS_DIR)
+    }
+
+    /// Drops the log as far as its samples are in blocks, with all damage in it.
+    pub(crate) fn renew_log(&self) -> Result<(), Error> {
+        self.inner.engine.renew_log()
     }
 
     /// Stops background work, syncs the log and releases the directory. Later writes fail with

@@ -37,8 +37,10 @@ mod options;
 mod poison;
 mod query;
 pub mod record;
+pub mod repair;
 mod stats;
 mod tenants;
+pub mod verify;
 mod version;
 pub mod wal;
 

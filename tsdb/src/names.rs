@@ -10,6 +10,8 @@
 //! <data>/<ULID>/meta.json     a block: what it is,
 //! <data>/<ULID>/index         its series and postings,
 //! <data>/<ULID>/chunks/000001 and its samples, numbered from 1
+//! <data>/snapshots/<name>/     a snapshot: a data directory of its own, whose files are those above under second names
+//! <data>/quarantine/<name>     what a repair moved aside; nobody reads it
 //! <anything>.tmp              unfinished; removed at the next start
 //! ```
 
@@ -28,6 +30,11 @@ pub(crate) const META: &str = "meta.json";
 pub(crate) const INDEX: &str = "index";
 /// Directory of the chunk files of a block.
 pub(crate) const CHUNKS_DIR: &str = "chunks";
+
+/// The directory of snapshots that lie in the data directory.
+pub(crate) const SNAPSHOTS_DIR: &str = "snapshots";
+/// The directory of what a repair moved aside.
+pub(crate) const QUARANTINE_DIR: &str = "quarantine";
 
 const TEMPORARY_SUFFIX: &str = ".tmp";
 const CHECKPOINT_PREFIX: &str = "checkpoint-";

@@ -14,15 +14,21 @@ const SUPPORTED: &str = "1";
 pub(crate) fn check(fs: &dyn Fs, dir: &Path) -> Result<(), Error> {
     let path = dir.join(names::VERSION);
     if fs.exists(&path).map_err(|e| Error::io("inspect", &path, e))? {
-        let bytes = twice(|| fs.read(&path)).map_err(|e| Error::io("read", &path, e))?;
-        let found = String::from_utf8_lossy(&bytes).trim().to_owned();
-        return if found == SUPPORTED { Ok(()) } else { Err(unknown(dir, found)) };
+        return require(fs, dir);
     }
     let wal = dir.join(names::WAL_DIR);
     if fs.exists(&wal).map_err(|e| Error::io("inspect", &wal, e))? {
         return Err(unknown(dir, "none".to_owned()));
     }
     write_file(fs, &path, format!("{SUPPORTED}\n").as_bytes()).map_err(|e| Error::io("write", path, e))
+}
+
+/// Checks that `dir` is a data directory of the version that this engine reads.
+pub(crate) fn require(fs: &dyn Fs, dir: &Path) -> Result<(), Error> {
+    let path = dir.join(names::VERSION);
+    let bytes = twice(|| fs.read(&path)).map_err(|e| Error::io("read", &path, e))?;
+    let found = String::from_utf8_lossy(&bytes).trim().to_owned();
+    if found == SUPPORTED { Ok(()) } else { Err(unknown(dir, found)) }
 }
 
 fn unknown(dir: &Path, found: String) -> Error {

@@ -37,7 +37,7 @@ use std::time::Instant;
 
 /// All routes of the server.
 pub(crate) fn router(server: &Server) -> Router {
-    let routes: [(&'static str, MethodRouter<Server>); 20] = [
+    let routes: [(&'static str, MethodRouter<Server>); 21] = [
         ("/api/v1/write", post(crate::ingest::remote_write)),
         ("/v1/metrics/push", post(crate::ingest::push)),
         ("/api/v1/query", get(query::instant).post(query::instant)),
@@ -53,6 +53,7 @@ pub(crate) fn router(server: &Server) -> Router {
         ("/api/v1/query_explain", get(explain::explain).post(explain::explain)),
         ("/api/v1/format_query", get(query::format).post(query::format)),
         ("/api/v1/parse_query", get(query::parse).post(query::parse)),
+        ("/api/v1/admin/tsdb/snapshot", post(status::snapshot).put(status::snapshot)),
         ("/internal/force_flush", post(status::force_flush)),
         ("/metrics", get(status::metrics)),
         ("/-/healthy", get(status::healthy)),

@@ -13,7 +13,7 @@ mod writer;
 pub use cache::FrameCache;
 pub use error::BlockError;
 pub use reader::{Block, BlockSeries};
-pub use verify::{Damage, verify};
+pub use verify::{Damage, Loss, verify};
 pub use writer::{BlockSpec, BlockWriter};
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::cache::FrameCache;
 use super::file::IndexFile;
 use super::segment::{self, FrameRef, Kind, Segments};
 use super::{BlockError, meta};
-use crate::fs::{Fs, twice};
+use crate::fs::{Fs, twice, write_file};
 use crate::names;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -166,6 +166,28 @@ impl Block {
             visit(labels, &chunks)?;
         }
         Ok(())
+    }
+
+    /// Calls `visit` with each series that the index still tells of, in order of labels, and its chunks.
+    pub(crate) fn for_each_readable<E>(
+        &self,
+        mut visit: impl FnMut(Labels, &[ChunkRef]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut cursor = self.index.cursor();
+        let mut chunks = Vec::new();
+        for series in 0..self.index.series_count() {
+            let labels = cursor.labels(series);
+            if let (Ok(labels), Ok(())) = (labels, cursor.chunks(series, &mut chunks)) {
+                visit(labels, &chunks)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the description of the block as it is known now in place of the one on disk.
+    pub(crate) fn describe_anew(&self, fs: &dyn Fs) -> Result<(), BlockError> {
+        let path = self.dir.join(names::META);
+        write_file(fs, &path, &meta::render(&self.meta)).map_err(BlockError::io("write", &path))
     }
 
     /// Appends to `into` the samples of `chunks`, which are those of one series, within `range`, in order of time.

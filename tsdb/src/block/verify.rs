@@ -7,6 +7,7 @@ use super::segment::{self, FrameRef, HEADER_LEN, Kind, Segments};
 use super::{BlockError, FrameCache};
 use crate::fs::Fs;
 use crate::names;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tsdb_core::block::{BlockId, BlockMeta};
@@ -27,6 +28,45 @@ pub struct Damage {
     pub path: PathBuf,
     /// What is wrong with it.
     pub what: Corruption,
+    /// What cannot be read because of it.
+    pub lost: Loss,
+}
+
+/// What damage costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// Nothing that was stored.
+    Nothing,
+    /// These samples.
+    Samples {
+        /// Chunks of series that hold them.
+        chunks: u64,
+        /// Their number.
+        samples: u64,
+    },
+    /// All samples of so many series.
+    Series(u64),
+    /// All samples of the block.
+    Block,
+    /// The records of the log in so many bytes.
+    Records {
+        /// Bytes that could not be read as records.
+        bytes: u64,
+    },
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => write!(f, "nothing"),
+            Self::Samples { chunks, samples } => write!(f, "{samples} samples in {chunks} chunks"),
+            Self::Series(count) => write!(f, "{count} series"),
+            Self::Block => write!(f, "the whole block"),
+            Self::Records { bytes: 0 } => write!(f, "the records in it"),
+            Self::Records { bytes } => write!(f, "the records in {bytes} bytes"),
+        }
+    }
 }
 
 /// Reads all of the block in `dir` and lists what is damaged; nothing if all is well. Goes on behind damaged frames.
@@ -37,18 +77,39 @@ pub fn verify(fs: &Arc<dyn Fs>, dir: &Path) -> Result<Vec<Damage>, BlockError> {
     let mut found = Vec::new();
     let meta = note(read_meta(&**fs, dir), &mut found)?;
     let (segments, damaged) = segment::open_all(fs, &dir.join(names::CHUNKS_DIR))?;
-    found.extend(damaged.into_iter().map(|(path, what)| Damage { path, what }));
+    found.extend(damaged.into_iter().map(|(path, what)| Damage { path, what, lost: Loss::Nothing }));
     verify_frames(dir, &segments, &mut found);
-    let index_path = dir.join(names::INDEX);
-    let cache = Arc::new(FrameCache::new(CACHE_BYTES));
-    let file =
-        IndexFile::open(fs, &index_path, BlockId(0), cache).map_err(BlockError::io("open", &index_path))?;
-    let opened = IndexReader::open(file).and_then(|index| index.check().map(|()| index));
-    let opened = opened.map_err(|damage| BlockError::damaged(&index_path, damage));
-    if let Some(index) = note(opened, &mut found)? {
+    if let Some(index) = verify_index(fs, dir, &mut found)? {
         verify_series(dir, &index, &segments, meta.as_ref(), &mut found);
     }
     Ok(found)
+}
+
+/// The index, as far as it can be used.
+fn verify_index(
+    fs: &Arc<dyn Fs>,
+    dir: &Path,
+    found: &mut Vec<Damage>,
+) -> Result<Option<IndexReader<IndexFile>>, BlockError> {
+    let path = dir.join(names::INDEX);
+    let cache = Arc::new(FrameCache::new(CACHE_BYTES));
+    let opened = IndexFile::open(fs, &path, BlockId(0), cache).map_err(|error| {
+        Corruption::new("index file", 0, CorruptionKind::Unreadable { message: error.to_string() })
+    });
+    let opened = opened.and_then(IndexReader::open).map_err(|damage| BlockError::damaged(&path, damage));
+    let before = found.len();
+    let index = note(opened, found)?;
+    found.iter_mut().skip(before).for_each(|damage| damage.lost = Loss::Block);
+    if let Some(index) = &index
+        && let Err(what) = index.check()
+    {
+        let (mut cursor, mut chunks) = (index.cursor(), Vec::new());
+        let mut is_lost =
+            |series| cursor.labels(series).is_err() || cursor.chunks(series, &mut chunks).is_err();
+        let lost = (0..index.series_count()).filter(|series| is_lost(*series)).count();
+        found.push(Damage { path, what, lost: Loss::Series(lost as u64) });
+    }
+    Ok(index)
 }
 
 /// Lists damage; other errors end the check.
@@ -56,7 +117,7 @@ fn note<T>(result: Result<T, BlockError>, found: &mut Vec<Damage>) -> Result<Opt
     match result {
         Ok(value) => Ok(Some(value)),
         Err(BlockError::Corrupt { path, source }) => {
-            found.push(Damage { path, what: source });
+            found.push(Damage { path, what: source, lost: Loss::Nothing });
             Ok(None)
         }
         Err(error) => Err(error),
@@ -73,7 +134,7 @@ fn verify_frames(dir: &Path, segments: &Segments, found: &mut Vec<Damage>) {
             match segment.frame(offset, &mut buffer) {
                 Ok((_, end)) => offset = end,
                 Err(what) => {
-                    found.push(Damage { path: segment_path(dir, number), what });
+                    found.push(Damage { path: segment_path(dir, number), what, lost: Loss::Nothing });
                     break;
                 }
             }
@@ -92,30 +153,41 @@ fn verify_series(
     let mut reader = FrameReader::new(segments);
     let mut seen = Seen::default();
     let (mut cursor, mut chunks) = (index.cursor(), Vec::new());
-    let mut last_damaged = None;
     for series in 0..index.series_count() {
-        // The index has been checked: this cannot fail.
+        // Damage to the index is known and counted.
         if cursor.chunks(series, &mut chunks).is_err() {
             continue;
         }
+        seen.series += 1;
         for chunk in &chunks {
             seen.add(chunk);
-            let place = FrameRef(chunk.frame);
-            if let Err(what) = reader.check(chunk)
-                && last_damaged.replace(place) != Some(place)
-            {
-                found.push(Damage { path: segment_path(dir, place.segment()), what });
+            if let Err(what) = reader.check(chunk) {
+                let path = segment_path(dir, FrameRef(chunk.frame).segment());
+                add_loss(found, path, what, u64::from(chunk.samples));
             }
         }
     }
-    if let Some(meta) = meta {
+    if let Some(meta) = meta.filter(|_| seen.series == u64::from(index.series_count())) {
         let stats = (meta.stats.series, meta.stats.chunks, meta.stats.samples);
         if stats != (index.series_count().into(), seen.chunks, seen.samples) || Some(meta.range) != seen.range
         {
             let kind = CorruptionKind::Rule { rule: "the description agrees with the index" };
             let what = Corruption::new("block description", 0, kind);
-            found.push(Damage { path: dir.join(names::META), what });
+            found.push(Damage { path: dir.join(names::META), what, lost: Loss::Nothing });
         }
+    }
+}
+
+/// Counts a chunk of so many `samples` that is lost by the damage `what` to `path`, known or not.
+fn add_loss(found: &mut Vec<Damage>, path: PathBuf, what: Corruption, samples: u64) {
+    let lost = Loss::Samples { chunks: 1, samples };
+    match found.iter_mut().rev().find(|damage| damage.path == path && damage.what == what) {
+        None => found.push(Damage { path, what, lost }),
+        Some(Damage { lost: Loss::Samples { chunks, samples: all }, .. }) => {
+            *chunks += 1;
+            *all += samples;
+        }
+        Some(known) => known.lost = lost,
     }
 }
 
@@ -126,6 +198,7 @@ fn segment_path(dir: &Path, number: u64) -> PathBuf {
 /// What the index tells in all.
 #[derive(Default)]
 struct Seen {
+    series: u64,
     chunks: u64,
     samples: u64,
     range: Option<TimeRange>,

@@ -2,6 +2,7 @@
 
 mod cut;
 mod horizon;
+mod snapshot;
 mod work;
 
 use crate::block::FrameCache;
@@ -11,6 +12,7 @@ use crate::head::{CatalogLimits, Durable, Head, Place, Recovery, Settings};
 use crate::query::{DamageLog, DbQuerier};
 use crate::wal::WalOptions;
 use crate::{Durability, Error, Options, Stats, names, version};
+pub(crate) use cut::new_id;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -54,6 +56,7 @@ impl Engine {
         create_dirs(&*fs, dir).map_err(|e| Error::io("create", dir, e))?;
         let lock = DirLock::acquire(&*fs, dir).map_err(lock_error)?;
         version::check(&*fs, dir)?;
+        snapshot::sweep_unfinished(&*fs, dir)?;
         let cache = Arc::new(FrameCache::new(options.block_cache_bytes));
         let place = BlockPlace { fs: Arc::clone(&fs), dir: dir.to_owned(), cache };
         let (blocks, open_warnings) = Blocks::open(&place)?;
@@ -88,6 +91,10 @@ impl Engine {
     fn warn(&self, found: Vec<String>) {
         found.iter().for_each(|warning| log::warn!("{}: {warning}", self.place.dir.display()));
         self.open_warnings.lock().extend(found);
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.place.dir
     }
 
     pub(crate) fn head(&self) -> &Head {

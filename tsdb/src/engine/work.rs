@@ -40,7 +40,20 @@ pub(super) struct Work {
     doomed: BTreeMap<BlockId, Weak<Block>>,
 }
 
+impl Work {
+    /// Is the block one that no new querier sees?
+    pub(super) fn is_doomed(&self, id: BlockId) -> bool {
+        self.doomed.contains_key(&id)
+    }
+}
+
 impl Engine {
+    /// Drops the log as far as its samples are in blocks, every segment of it if need be.
+    pub(crate) fn renew_log(&self) -> Result<(), Error> {
+        let _work = self.begin_work()?;
+        self.head.renew_log(self.head_from(), self.first_time(false).is_none())
+    }
+
     /// Moves the samples of the head up to now into blocks.
     pub(crate) fn flush(&self) -> Result<(), Error> {
         let mut work = self.begin_work()?;
@@ -83,7 +96,7 @@ impl Engine {
     }
 
     /// Waits for the work of others. Between two steps others get their turn, so that closing waits for one at most.
-    fn begin_work(&self) -> Result<MutexGuard<'_, Work>, Error> {
+    pub(super) fn begin_work(&self) -> Result<MutexGuard<'_, Work>, Error> {
         self.wait_for_replay();
         let work = self.work.lock();
         if self.is_stopping() { Err(Error::Closed) } else { Ok(work) }

@@ -127,6 +127,13 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// Nothing has changed.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Gives the file `from` the second name `to`, on the same file system. Durable after
+    /// [`sync_dir`](Self::sync_dir) of the directory of `to`.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if there is such a name; there is no file `from`; the file system knows no such thing.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Removes the name of a file; whoever has it open keeps its bytes.
     ///
     /// # Errors

@@ -68,6 +68,10 @@ impl Fs for OsFs {
         fs::rename(from, to)
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the one place that removes files")]
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)

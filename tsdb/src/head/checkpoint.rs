@@ -16,7 +16,7 @@ use crate::fs::{Fs, publish_dir};
 use crate::names;
 use crate::record::{ExemplarSeries, ExemplarsEncoder, SeriesEncoder, encode_metadata};
 use crate::wal::{Wal, WalOptions};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tsdb_core::{SeriesRef, Timestamp};
 
 /// What the name of a checkpoint says.
@@ -55,6 +55,24 @@ impl Checkpoint {
     }
 }
 
+/// The newest checkpoint of a log.
+pub(crate) struct CheckpointName {
+    /// Its directory.
+    pub(crate) path: PathBuf,
+    /// Samples before this are in blocks.
+    pub(crate) min_time: Timestamp,
+}
+
+/// The newest checkpoint of the log in `dir`.
+pub(crate) fn newest_checkpoint(fs: &dyn Fs, dir: &Path) -> Result<Option<CheckpointName>, Error> {
+    let entries = fs.list(dir).map_err(|e| Error::io("list", dir, e))?;
+    let named = entries.iter().filter(|entry| entry.is_dir).filter_map(|entry| {
+        let (first_segment, min_time) = names::parse_checkpoint(&entry.name)?;
+        Some((first_segment, min_time, dir.join(&entry.name)))
+    });
+    Ok(named.max().map(|(_, min_time, path)| CheckpointName { path, min_time }))
+}
+
 /// Options of a log that is written once and synced at its end.
 pub(super) fn log_options(place: &Place) -> WalOptions {
     WalOptions { max_unsynced_bytes: 0, ..place.wal_options }
@@ -67,6 +85,12 @@ impl Head {
             self.log.rotate()?;
         }
         Ok(())
+    }
+
+    /// Closes the current segment. Everything acknowledged so far is durable in segments below the number returned.
+    pub(crate) fn seal_log(&self) -> Result<u64, Error> {
+        self.log.sync()?;
+        Ok(self.log.rotate()?)
     }
 
     /// Are there segments that hold no sample at or after `min_time`? A log in which exemplars or metadata come and no
@@ -84,8 +108,20 @@ impl Head {
         let segments = self.segments()?;
         // Nothing was logged, so nothing could come back.
         let Some(newest) = segments.last() else { return Ok(()) };
-        // One segment always stays, because the numbering of later ones goes on from it.
-        let first_segment = self.log.first_needed(min_time).min(*newest);
+        // One segment stays, because the numbering of later ones goes on from it.
+        self.checkpoint_at(self.log.first_needed(min_time).min(*newest), min_time)
+    }
+
+    /// [`checkpoint`](Self::checkpoint) that may drop every segment, which it does if the head `is_empty`: the
+    /// numbering goes on in a new one.
+    pub(crate) fn renew_log(&self, min_time: Timestamp, is_empty: bool) -> Result<(), Error> {
+        let next = self.log.rotate()?;
+        // The log may hold samples that nobody can read any more.
+        let first_segment = if is_empty { next } else { self.log.first_needed(min_time) };
+        self.checkpoint_at(first_segment, min_time)
+    }
+
+    fn checkpoint_at(&self, first_segment: u64, min_time: Timestamp) -> Result<(), Error> {
         let resting = self.memory.ids.lock().resting();
         // Even if no segment can go, the time is kept: the blocks that tell it now may expire before the segment does.
         let checkpoint = Checkpoint { first_segment, min_time };

@@ -47,6 +47,7 @@ mod spool;
 mod view;
 
 pub(crate) use catalog::CatalogLimits;
+pub(crate) use checkpoint::{CheckpointName, newest_checkpoint};
 pub(crate) use memory::Memory;
 pub(crate) use pins::{Epoch, Pin};
 pub(crate) use recovery::Recovery;

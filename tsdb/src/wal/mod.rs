@@ -28,6 +28,20 @@ pub use log::Wal;
 pub use replay::Segments;
 pub use report::{Damage, DamageKind, ReplayReport};
 
+/// Reads the log in `dir`, which nobody may be writing, and changes nothing: hands every record found to `on_record`
+/// and reports what could not be read.
+///
+/// # Errors
+/// The directory cannot be read, or a segment has a version from the future.
+pub fn read(
+    fs: &std::sync::Arc<dyn crate::fs::Fs>,
+    dir: &std::path::Path,
+    on_record: &mut dyn FnMut(u64, &[u8]),
+) -> Result<ReplayReport, WalError> {
+    let found = Segments::find(std::sync::Arc::clone(fs), dir)?;
+    Ok(found.read_to_end(&mut |_| true, on_record).0)
+}
+
 /// Settings of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WalOptions {

@@ -14,5 +14,7 @@ mod limits;
 mod model;
 mod opening;
 mod recovery;
+mod repair;
 mod replay;
+mod snapshots;
 mod tenants;

@@ -173,6 +173,10 @@ impl Fs for ReadOnly {
         refuse()
     }
 
+    fn hard_link(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        refuse()
+    }
+
     fn remove_file(&self, _path: &Path) -> io::Result<()> {
         refuse()
     }

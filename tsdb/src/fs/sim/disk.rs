@@ -156,6 +156,20 @@ impl Disk {
         course.end()
     }
 
+    pub(super) fn link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let node = self.find_file(from)?;
+        let (dir, name) = self.parent(to)?;
+        if self.child(dir, &name).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let course = self.begin(Op::Link)?;
+        if let Course::Fail(error) = course {
+            return Err(error);
+        }
+        self.change(dir, Change::Set(name, node))?;
+        course.end()
+    }
+
     pub(super) fn remove_file(&mut self, path: &Path) -> io::Result<()> {
         self.find_file(path)?;
         self.remove_entry(path)

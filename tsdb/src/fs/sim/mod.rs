@@ -8,7 +8,7 @@
 //!
 //! What it is stricter in than most real file systems: syncing a new file does not make its name durable, unsynced
 //! changes of one directory survive independently of each other, and a rename across directories is two changes.
-//! Deliberately absent: permissions, links, modification times.
+//! Deliberately absent: permissions, symbolic links, modification times.
 
 mod disk;
 mod draw;
@@ -35,6 +35,8 @@ pub enum Op {
     Truncate,
     /// Rename.
     Rename,
+    /// A second name for a file.
+    Link,
     /// Removal of a file or of an empty directory.
     Remove,
     /// Creation of one directory.
@@ -241,6 +243,10 @@ impl Fs for SimFs {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.disk.lock().rename(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.lock().link(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

@@ -1,0 +1,90 @@
+//! Snapshots: a second name for every file that is needed, in a directory that opens like any other.
+//!
+//! Blocks never change. The segment of the log that is being written is closed first, and closed segments never change
+//! either: so a snapshot holds what was acknowledged until then, and of each writer all batches up to one of them.
+//! Nobody who writes waits longer than for the sync that closes a segment.
+
+use super::Engine;
+use super::work::Work;
+use crate::block::Block;
+use crate::fs::{Fs, create_dirs, publish_dir};
+use crate::{Error, names};
+use std::path::Path;
+
+impl Engine {
+    /// Makes the snapshot `to`, without the log if not `with_head`.
+    pub(crate) fn snapshot(&self, to: &Path, with_head: bool) -> Result<(), Error> {
+        let fs = &*self.place.fs;
+        if fs.exists(to).map_err(|e| Error::io("inspect", to, e))? {
+            return Err(Error::io("make a snapshot as", to, std::io::ErrorKind::AlreadyExists.into()));
+        }
+        // Meanwhile nothing is cut, forgotten or removed.
+        let work = self.begin_work()?;
+        let sealed = if with_head { Some(self.head.seal_log()?) } else { None };
+        let unfinished = names::temporary(to);
+        sweep(fs, &unfinished)?;
+        let linked = self.link_all(&work, &unfinished, sealed);
+        let published = linked
+            .and_then(|()| publish_dir(fs, &unfinished, to).map_err(|error| Error::io("publish", to, error)));
+        // What cannot be removed now is swept at the next start.
+        published.inspect_err(|_| drop(fs.remove_dir_all(&unfinished)))
+    }
+
+    fn link_all(&self, work: &Work, to: &Path, sealed: Option<u64>) -> Result<(), Error> {
+        let (fs, from) = (&*self.place.fs, &self.place.dir);
+        create_dirs(fs, to).map_err(|e| Error::io("create", to, e))?;
+        link(fs, &from.join(names::VERSION), &to.join(names::VERSION))?;
+        for entry in list(fs, from)? {
+            let block = Block::parse_dir_name(&entry.name).filter(|_| entry.is_dir);
+            if block.is_some_and(|id| !work.is_doomed(id)) {
+                link_tree(fs, &from.join(&entry.name), &to.join(&entry.name))?;
+            }
+        }
+        let (from, to) = (from.join(names::WAL_DIR), to.join(names::WAL_DIR));
+        let Some(sealed) = sealed else { return Ok(()) };
+        fs.create_dir_all(&to).map_err(|e| Error::io("create", &to, e))?;
+        for entry in list(fs, &from)? {
+            let (from, to) = (from.join(&entry.name), to.join(&entry.name));
+            if entry.is_dir && names::parse_checkpoint(&entry.name).is_some() {
+                link_tree(fs, &from, &to)?;
+            } else if names::parse_numbered(&entry.name).is_some_and(|number| number < sealed) {
+                link(fs, &from, &to)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes the snapshots in the data directory `dir` that were never finished.
+pub(super) fn sweep_unfinished(fs: &dyn Fs, dir: &Path) -> Result<(), Error> {
+    let snapshots = dir.join(names::SNAPSHOTS_DIR);
+    if !fs.exists(&snapshots).map_err(|e| Error::io("inspect", &snapshots, e))? {
+        return Ok(());
+    }
+    let unfinished = list(fs, &snapshots)?.into_iter().filter(|entry| names::is_temporary(&entry.name));
+    unfinished.into_iter().try_for_each(|entry| sweep(fs, &snapshots.join(&entry.name)))
+}
+
+fn sweep(fs: &dyn Fs, unfinished: &Path) -> Result<(), Error> {
+    if fs.exists(unfinished).map_err(|e| Error::io("inspect", unfinished, e))? {
+        fs.remove_dir_all(unfinished).map_err(|e| Error::io("remove", unfinished, e))?;
+    }
+    Ok(())
+}
+
+fn link_tree(fs: &dyn Fs, from: &Path, to: &Path) -> Result<(), Error> {
+    fs.create_dir_all(to).map_err(|e| Error::io("create", to, e))?;
+    for entry in list(fs, from)? {
+        let (from, to) = (from.join(&entry.name), to.join(&entry.name));
+        if entry.is_dir { link_tree(fs, &from, &to)? } else { link(fs, &from, &to)? }
+    }
+    Ok(())
+}
+
+fn link(fs: &dyn Fs, from: &Path, to: &Path) -> Result<(), Error> {
+    fs.hard_link(from, to).map_err(|e| Error::io("link", from, e))
+}
+
+fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<crate::fs::DirEntry>, Error> {
+    fs.list(dir).map_err(|e| Error::io("list", dir, e))
+}

@@ -1,0 +1,161 @@
+//! Verification finds every damage and names file, place and loss; repair saves what can be read and deletes nothing.
+
+use super::fixture::*;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tsdb::block::Loss;
+use tsdb::fs::{Fault, Fs, SimFs};
+use tsdb::repair::{Repair, Step, repair};
+use tsdb::verify::{Verdict, verify};
+use tsdb::{Error, TimeRange};
+
+/// A disk with two blocks, a checkpoint and a head, and what it holds.
+fn disk() -> (SimFs, Contents) {
+    let fs = SimFs::new();
+    let db = open(&fs).unwrap();
+    for from in [0, 1000, 2000] {
+        let samples: Vec<Sample> = (0..5)
+            .flat_map(|series| (0..8).map(move |k| (series, from + k * 100, (from + k) as f64 * 1.1)))
+            .collect();
+        append_all(&db, &samples);
+        if from < 2000 {
+            db.flush().unwrap();
+        }
+    }
+    let all = contents(&db);
+    db.close().unwrap();
+    (fs, all)
+}
+
+fn check(fs: &SimFs) -> Result<Verdict, Error> {
+    let shared: Arc<dyn Fs> = Arc::new(fs.clone());
+    verify(&shared, Path::new(DIR), &mut |_| {})
+}
+
+fn mend(fs: &SimFs) -> Result<Repair, Error> {
+    let shared: Arc<dyn Fs> = Arc::new(fs.clone());
+    repair(&shared, Path::new(DIR), &mut |_| {})
+}
+
+fn files(fs: &SimFs) -> Vec<PathBuf> {
+    fs.files().into_iter().filter(|path| !path.ends_with("LOCK")).collect()
+}
+
+#[test]
+fn a_sound_directory_has_no_findings_and_repair_does_nothing() {
+    let (fs, all) = disk();
+    let verdict = check(&fs).unwrap();
+    assert_eq!(verdict.findings, []);
+    assert!(verdict.blocks == 2 && verdict.log_segments > 0 && verdict.log_records > 0, "{verdict:?}");
+    let before = files(&fs);
+    assert_eq!(mend(&fs).unwrap().steps, []);
+    assert_eq!(files(&fs), before);
+    assert_eq!(contents(&open(&fs).unwrap()), all);
+}
+
+#[test]
+fn progress_ends_with_all_bytes() {
+    let (fs, _) = disk();
+    let shared: Arc<dyn Fs> = Arc::new(fs);
+    let mut seen = Vec::new();
+    verify(&shared, Path::new(DIR), &mut |progress| seen.push(progress.clone())).unwrap();
+    let last = seen.last().unwrap();
+    assert!(last.done == last.total && last.total > 1000 && seen.is_sorted_by_key(|p| p.done), "{seen:?}");
+}
+
+#[test]
+fn a_database_in_use_is_refused() {
+    let (fs, _) = disk();
+    let _db = open(&fs).unwrap();
+    assert!(matches!(check(&fs), Err(Error::Locked { .. })));
+    assert!(matches!(mend(&fs), Err(Error::Locked { .. })));
+}
+
+/// Flips a byte, checks that verification finds it, repairs, and checks what is left and that nothing is gone.
+fn flip_and_mend(fs: &SimFs, all: &Contents, path: &Path, offset: usize) {
+    let (fs, what) = (fs.process_killed(), format!("{} at {offset}", path.display()));
+    fs.flip(path, offset, 0x10).unwrap();
+    let readable = contents(&open(&fs.process_killed()).unwrap());
+    let verdict = check(&fs).unwrap_or_else(|error| panic!("{what}: {error}"));
+    if readable != *all {
+        let mut found = verdict.findings.iter().chain(&verdict.torn);
+        let finding = found.find(|finding| finding.lost != Loss::Nothing);
+        assert!(finding.is_some_and(|f| f.path.starts_with(DIR)), "{what}: {:?}", verdict.findings);
+    }
+    let damaged = fs.read(path).unwrap();
+    let mended = mend(&fs).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(mended.before, verdict, "{what}");
+    if verdict.findings.iter().any(|finding| finding.is_foreign) {
+        assert_eq!(
+            (mended.steps, check(&fs).unwrap()),
+            (vec![], verdict),
+            "{what}: another version may read it"
+        );
+        return;
+    }
+    assert_eq!(check(&fs).unwrap().findings, [], "{what}: {:?}", mended.steps);
+    let db = open(&fs).unwrap();
+    assert_eq!(contents(&db), readable, "{what}");
+    assert_eq!(db.stats().warnings.len(), verdict.torn.len(), "{what}: {:?}", db.stats().warnings);
+    if !verdict.findings.is_empty() {
+        let kept = fs.files().iter().any(|file| fs.read(file).unwrap() == damaged);
+        assert!(kept, "{what}: the damaged file is kept");
+    }
+}
+
+#[test]
+fn after_a_repair_all_that_could_be_read_is_there_and_sound_whatever_byte_was_flipped() {
+    let (fs, all) = disk();
+    for path in files(&fs).into_iter().filter(|path| !path.ends_with("VERSION")) {
+        let len = fs.size(&path).unwrap() as usize;
+        for offset in (0..len).step_by(len.div_ceil(40)) {
+            flip_and_mend(&fs, &all, &path, offset);
+        }
+    }
+}
+
+#[test]
+fn a_lost_index_costs_the_block_which_is_kept() {
+    let (fs, all) = disk();
+    let index = files(&fs).into_iter().find(|path| path.ends_with("index")).unwrap();
+    fs.remove_file(&index).unwrap();
+    let verdict = check(&fs).unwrap();
+    assert_eq!((&verdict.findings[0].path, verdict.findings[0].lost), (&index, Loss::Block));
+    let mended = mend(&fs).unwrap();
+    let [Step::MovedAside { from, to }] = &mended.steps[..] else { panic!("{:?}", mended.steps) };
+    assert_eq!(Some(from.as_path()), index.parent());
+    assert!(to.starts_with("/data/quarantine") && fs.exists(&to.join("chunks/000001")).unwrap());
+    let db = open(&fs).unwrap();
+    assert_eq!(contents(&db), part(&all, TimeRange::new(1000, 9000).unwrap(), |_| true));
+    assert_eq!(db.stats().warnings, [""; 0]);
+}
+
+#[test]
+fn a_repair_that_is_interrupted_anywhere_can_be_repeated() {
+    let damage = |fs: &SimFs| {
+        let chunks = files(fs).into_iter().find(|path| path.ends_with("chunks/000001")).unwrap();
+        fs.flip(&chunks, 40, 0xff).unwrap();
+        let log = files(fs)
+            .into_iter()
+            .rfind(|path| path.starts_with("/data/wal/0"))
+            .unwrap_or_else(|| files(fs).into_iter().rfind(|path| path.starts_with("/data/wal")).unwrap());
+        fs.flip(&log, 60, 0xff).unwrap();
+    };
+    let (fs, _) = disk();
+    damage(&fs);
+    let wanted = contents(&open(&fs.process_killed()).unwrap());
+    let first = fs.op_count();
+    mend(&fs).unwrap();
+    for at in first..fs.op_count() {
+        let (fs, _) = disk();
+        damage(&fs);
+        fs.inject(at, Fault::Crash);
+        assert!(mend(&fs).is_err(), "operation {at} is on the way");
+        let fs = fs.process_killed();
+        mend(&fs).unwrap_or_else(|error| panic!("stopped at {at}: {error}"));
+        let db = open(&fs).unwrap();
+        assert_eq!(contents(&db), wanted, "stopped at {at}");
+        drop(db);
+        assert_eq!(check(&fs).unwrap().findings, [], "stopped at {at}");
+    }
+}
