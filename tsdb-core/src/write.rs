@@ -130,6 +130,16 @@ pub enum SampleError {
         /// Its timestamp, ms.
         timestamp: Timestamp,
     },
+    /// A native histogram that no store of the family keeps whole.
+    #[error("native histogram at {timestamp} ms: {buckets} buckets exceed the limit of {limit}")]
+    TooManyBuckets {
+        /// Its timestamp, ms.
+        timestamp: Timestamp,
+        /// Buckets that it has.
+        buckets: usize,
+        /// The largest number of buckets.
+        limit: usize,
+    },
     /// The reference names no series of this store.
     #[error("series reference {series} is unknown", series = series.0)]
     UnknownSeries {

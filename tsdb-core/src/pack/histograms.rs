@@ -8,13 +8,18 @@ use super::values::{ValuesWriter, read_column};
 use super::{MAX_CELLS, PackError};
 use crate::Corruption;
 use crate::bytes::{Reader, Writer};
-use crate::histogram::{FloatHistogram, Layout, ResetHint, Run, Totals, to_whole, whole_or_zero};
+use crate::histogram::{
+    FloatHistogram, Layout, ResetHint, Run, Totals, max_layout_bytes, to_whole, whole_or_zero,
+};
 use crate::sample::{SampleColumns, SampleSlices};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// The counts are whole: what is stored of the count of all observations is what the buckets do not explain.
 const WHOLE: u8 = 1;
+
+/// Layouts of a column take about this many bytes at most, so that a frame stays one that can be unpacked.
+const MAX_LAYOUT_BYTES: usize = 16 << 20;
 
 /// The buckets that some of several layouts have.
 #[derive(Debug, Clone, Default)]
@@ -68,12 +73,17 @@ impl Union {
 /// The number of samples from the first on that one column takes: all, unless they are too many or histograms of very
 /// many buckets. 0 if the first alone is too large.
 pub(super) fn fitting(samples: SampleSlices<'_>) -> usize {
-    let (mut union, mut last, mut histograms) = (Union::default(), None, 0_usize);
+    let (mut union, mut last, mut histograms, mut layouts) = (Union::default(), None, 0_usize, 0_usize);
     let limit = samples.len().min(super::MAX_SAMPLES);
     for index in 0..limit {
         let Some(histogram) = samples.histogram(index) else { continue };
         if last.is_none_or(|last: &Arc<FloatHistogram>| !histogram.same_layout(last)) {
             union.add(&histogram.layout());
+            layouts =
+                layouts.saturating_add(max_layout_bytes(histogram.bucket_count(), histogram.bounds().len()));
+        }
+        if layouts > MAX_LAYOUT_BYTES && index > 0 {
+            return index;
         }
         last = Some(histogram);
         histograms = histograms.saturating_add(1);

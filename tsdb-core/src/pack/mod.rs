@@ -33,7 +33,7 @@ pub const MAX_SERIES: usize = 1 << 16;
 pub const MAX_CELLS: usize = 1 << 20;
 
 /// The number of samples, from the first on, that a frame takes as one series: all, unless they are more than
-/// [`MAX_SAMPLES`] or histograms of very many buckets. 0 if the first sample alone is too large.
+/// [`MAX_SAMPLES`] or histograms of very many buckets or layouts. 0 if the first sample alone is too large.
 pub fn fitting(samples: SampleSlices<'_>) -> usize {
     histograms::fitting(samples)
 }

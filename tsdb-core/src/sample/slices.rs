@@ -88,6 +88,27 @@ impl<'a> SampleSlices<'a> {
 }
 
 impl SampleColumns {
+    /// Adds `samples`, which must lie behind the others in time.
+    pub fn extend(&mut self, samples: SampleSlices<'_>) {
+        let (before, after) = (self.len(), self.len().saturating_add(samples.len()));
+        self.timestamps.extend_from_slice(samples.timestamps);
+        self.values.extend_from_slice(samples.values);
+        if samples.has_histograms() {
+            self.histograms.resize(before, None);
+            self.histograms.extend_from_slice(samples.histograms);
+        }
+        if !self.histograms.is_empty() {
+            self.histograms.resize(after, None);
+        }
+        if samples.has_starts() {
+            self.starts.resize(before, NO_START);
+            self.starts.extend_from_slice(samples.starts);
+        }
+        if !self.starts.is_empty() {
+            self.starts.resize(after, NO_START);
+        }
+    }
+
     /// All samples, borrowed.
     pub fn as_slices(&self) -> SampleSlices<'_> {
         SampleSlices {

@@ -2,14 +2,16 @@
 //!
 //! The usual case, sources that follow one another, is copying. Where they interleave, runs of samples that lie
 //! before everything else are copied whole.
+//!
+//! What a histogram says about a counter reset is about the sample before it in its source. Where another one comes
+//! before it now, it is found anew.
 
 use std::borrow::Borrow;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 use tsdb_core::Timestamp;
-use tsdb_core::histogram::FloatHistogram;
-use tsdb_core::sample::SampleColumns;
+use tsdb_core::sample::{SampleColumns, SampleSlices};
 
 /// Replaces `into` by the samples of all `sources`, in order of time, one per timestamp: that of the last source
 /// which has one.
@@ -22,12 +24,12 @@ pub fn samples<S: Borrow<SampleColumns>>(sources: &[S], into: &mut SampleColumns
         .enumerate()
         .filter_map(|(source, columns)| Cursor::new(source, columns.borrow()))
         .collect();
-    let total = cursors.iter().map(|cursor| cursor.timestamps.len()).sum();
+    let total = cursors.iter().map(|cursor| cursor.samples.len()).sum();
     into.timestamps.reserve(total);
     into.values.reserve(total);
     cursors.sort_unstable_by_key(|cursor| cursor.head);
     if cursors.is_sorted_by(|before, after| before.last() < after.head) {
-        cursors.iter().for_each(|cursor| cursor.copy(cursor.timestamps.len(), into));
+        cursors.iter().for_each(|cursor| cursor.copy(cursor.samples.len(), into));
     } else {
         interleave(cursors, into);
     }
@@ -41,10 +43,8 @@ pub fn add(later: &SampleColumns, into: &mut SampleColumns) {
         (Some(last), Some(first)) => last < first,
         _ => true,
     };
-    let numbers_alone = [&*into, later].iter().all(|all| all.histograms.is_empty() && all.starts.is_empty());
-    if follows && numbers_alone {
-        into.timestamps.extend_from_slice(&later.timestamps);
-        into.values.extend_from_slice(&later.values);
+    if follows {
+        join(later.as_slices(), into);
     } else {
         let earlier = std::mem::take(into);
         samples(&[&earlier, later], into);
@@ -59,7 +59,7 @@ fn interleave(cursors: Vec<Cursor<'_>>, into: &mut SampleColumns) {
         let count = match heap.peek() {
             _ if superseded => 1,
             Some(Reverse(next)) => first.run_before(next.head).max(1),
-            None => first.timestamps.len(),
+            None => first.samples.len(),
         };
         if !superseded {
             first.copy(count, into);
@@ -73,52 +73,50 @@ struct Cursor<'a> {
     /// The next timestamp.
     head: Timestamp,
     source: usize,
-    timestamps: &'a [Timestamp],
-    values: &'a [f64],
-    /// Empty if there are none.
-    histograms: &'a [Option<Arc<FloatHistogram>>],
+    samples: SampleSlices<'a>,
 }
 
 impl<'a> Cursor<'a> {
     fn new(source: usize, columns: &'a SampleColumns) -> Option<Self> {
-        let length = columns.timestamps.len().min(columns.values.len());
-        let timestamps = columns.timestamps.get(..length)?;
-        let values = columns.values.get(..length)?;
-        Some(Self { head: *timestamps.first()?, source, timestamps, values, histograms: &columns.histograms })
+        let samples = columns.as_slices();
+        Some(Self { head: *samples.timestamps().first()?, source, samples })
     }
 
     fn last(&self) -> Timestamp {
-        self.timestamps.last().copied().unwrap_or(self.head)
+        self.samples.timestamps().last().copied().unwrap_or(self.head)
     }
 
     /// How many of the next samples lie before `bound`.
     fn run_before(&self, bound: Timestamp) -> usize {
         // Galloping: short runs cost little, long ones a logarithm.
+        let timestamps = self.samples.timestamps();
         let mut reach = 1;
-        while self.timestamps.get(reach).is_some_and(|timestamp| *timestamp < bound) {
+        while timestamps.get(reach).is_some_and(|timestamp| *timestamp < bound) {
             reach *= 2;
         }
-        let window = self.timestamps.get(..reach).unwrap_or(self.timestamps);
+        let window = timestamps.get(..reach).unwrap_or(timestamps);
         window.partition_point(|timestamp| *timestamp < bound)
     }
 
     fn copy(&self, count: usize, into: &mut SampleColumns) {
-        if !(self.histograms.is_empty() && into.histograms.is_empty()) {
-            into.histograms.resize(into.timestamps.len(), None);
-            into.histograms.extend(self.histograms.iter().take(count).cloned());
-        }
-        into.timestamps.extend_from_slice(self.timestamps.get(..count).unwrap_or(self.timestamps));
-        into.values.extend_from_slice(self.values.get(..count).unwrap_or(self.values));
-        if !into.histograms.is_empty() {
-            into.histograms.resize(into.timestamps.len(), None);
-        }
+        join(self.samples.split_at(count).0, into);
     }
 
     fn advance(self, count: usize) -> Option<Self> {
-        let timestamps = self.timestamps.get(count..)?;
-        let values = self.values.get(count..)?;
-        let histograms = self.histograms.get(count..).unwrap_or(&[]);
-        Some(Self { head: *timestamps.first()?, source: self.source, timestamps, values, histograms })
+        let (_, samples) = self.samples.split_at(count);
+        Some(Self { head: *samples.timestamps().first()?, source: self.source, samples })
+    }
+}
+
+/// Adds samples behind those of `into`. What the first of them says about a counter reset is found anew.
+fn join(samples: SampleSlices<'_>, into: &mut SampleColumns) {
+    let seam = into.len();
+    into.extend(samples);
+    let Some((before, after)) = into.histograms.split_at_mut_checked(seam) else { return };
+    let (Some(previous), Some(Some(histogram))) = (before.last(), after.first_mut()) else { return };
+    let hint = histogram.hint_after(previous.as_deref());
+    if histogram.reset_hint() != hint {
+        Arc::make_mut(histogram).set_reset_hint(hint);
     }
 }
 
@@ -147,6 +145,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use tsdb_core::histogram::{FloatHistogram, FloatParts, ResetHint};
 
     fn columns(samples: &[(i64, f64)]) -> SampleColumns {
         let mut columns = SampleColumns::new();
@@ -186,6 +185,45 @@ mod tests {
     fn touching_sources_are_overlapping_ones() {
         let sources = [columns(&[(10, 1.0), (20, 1.0)]), columns(&[(20, 2.0), (30, 2.0)])];
         assert_eq!(merged(&sources), columns(&[(10, 1.0), (20, 2.0), (30, 2.0)]));
+    }
+
+    fn histogram(count: f64, reset_hint: ResetHint) -> Arc<FloatHistogram> {
+        let parts = FloatParts { count, reset_hint, ..FloatParts::default() };
+        Arc::new(FloatHistogram::new(parts).unwrap())
+    }
+
+    /// A source of histograms in which none is reset.
+    fn histograms(samples: &[(i64, f64)]) -> SampleColumns {
+        let mut columns = SampleColumns::new();
+        for (timestamp, count) in samples {
+            columns.push_histogram(*timestamp, histogram(*count, ResetHint::NotReset));
+        }
+        columns
+    }
+
+    #[test]
+    fn what_is_known_of_counter_resets_is_found_anew_where_sources_meet() {
+        let hints = |sources: &[SampleColumns]| -> Vec<_> {
+            let merged = merged(sources);
+            merged.histograms.into_iter().map(|histogram| histogram.map(|h| h.reset_hint())).collect()
+        };
+        let (none, unknown) = (Some(ResetHint::NotReset), Some(ResetHint::Unknown));
+        let old = || histograms(&[(10, 1.0), (20, 2.0), (30, 3.0)]);
+        assert_eq!(hints(&[old(), histograms(&[(40, 4.0), (50, 5.0)])]), [none; 5]);
+        assert_eq!(hints(&[old(), histograms(&[(40, 1.0), (50, 5.0)])]), [none, none, none, unknown, none]);
+        assert_eq!(hints(&[old(), histograms(&[(25, 9.0)])]), [none, none, none, unknown]);
+        assert_eq!(hints(&[old(), histograms(&[(20, 9.0)])]), [none, none, unknown]);
+        assert_eq!(hints(&[old(), columns(&[(25, 9.0)])]), [none, none, None, unknown]);
+    }
+
+    #[test]
+    fn start_timestamps_stay_with_their_samples() {
+        let mut old = columns(&[(10, 1.0)]);
+        old.set_start(7);
+        old.push(30, 3.0);
+        let mut new = columns(&[(20, 2.0), (30, 3.5)]);
+        new.set_start(9);
+        assert_eq!(merged(&[old, new]).starts, [7, 0, 9]);
     }
 
     #[test]

@@ -203,8 +203,7 @@ impl Block {
         let before = into.len();
         for chunk in chunks.iter().filter(|chunk| chunk.range.overlaps(&range)) {
             if let Err(source) = self.read_chunk(chunk, range, into) {
-                into.timestamps.truncate(before);
-                into.values.truncate(before);
+                into.truncate(before);
                 let segment = names::numbered(FrameRef(chunk.frame).segment());
                 let path = self.dir.join(names::CHUNKS_DIR).join(segment);
                 return Err(ReadError::Corrupt { origin: path.display().to_string(), source });
@@ -222,18 +221,11 @@ impl Block {
         let frame = self.frame(FrameRef(chunk.frame), Kind::Values)?;
         let values = Values::open(&frame)?;
         let times = self.times(values.time(chunk.slot)?)?;
-        let before = into.values.len();
-        let found = values.read(chunk.slot, &mut into.values)?;
-        if found != times.len() || found != chunk.samples as usize {
-            let rule = "a chunk has as many timestamps as values and as the index says";
+        if times.len() != chunk.samples as usize {
+            let rule = "a chunk has as many samples as the index says";
             return Err(Corruption::new("segment", 0, CorruptionKind::Rule { rule }));
         }
-        let start = times.partition_point(|timestamp| *timestamp < range.start());
-        let end = times.partition_point(|timestamp| *timestamp <= range.end()).max(start);
-        into.timestamps.extend_from_slice(times.get(start..end).unwrap_or_default());
-        into.values.truncate(before + end);
-        into.values.drain(before..before + start);
-        Ok(())
+        values.read_samples(chunk.slot, &times, range, into)
     }
 
     /// The column of timestamps `number`.

@@ -7,7 +7,8 @@ use crate::fs::{Fs, publish_dir};
 use crate::names;
 use std::path::{Path, PathBuf};
 use tsdb_core::block::{BlockId, BlockMeta, BlockStats};
-use tsdb_core::pack::{MAX_SERIES, PackError, RAW_TARGET_BYTES, Times, Values, ValuesWriter};
+use tsdb_core::pack::{MAX_SERIES, PackError, RAW_TARGET_BYTES, Times, Values, ValuesWriter, fitting};
+use tsdb_core::sample::SampleSlices;
 use tsdb_core::{Labels, TimeRange, Timestamp};
 use tsdb_index::{ChunkRef, IndexWriter};
 
@@ -95,8 +96,7 @@ impl<'a> BlockWriter<'a> {
     /// out.
     ///
     /// # Errors
-    /// A series that does not sort after the one before it, columns that are no series, or a failure of the file
-    /// system. After an error the writer is of no more use.
+    /// As for [`add_samples`](Self::add_samples), and columns of different lengths.
     pub fn add(
         &mut self,
         labels: &Labels,
@@ -107,18 +107,31 @@ impl<'a> BlockWriter<'a> {
             let source = PackError::UnequalColumns { timestamps: timestamps.len(), values: values.len() };
             return Err(self.samples_error(source));
         }
-        if timestamps.is_empty() {
+        self.add_samples(labels, SampleSlices::of_numbers(timestamps, values))
+    }
+
+    /// As [`add`](Self::add), for samples of any kind: numbers, native histograms, start timestamps.
+    ///
+    /// # Errors
+    /// A series that does not sort after the one before it, samples that are no series or of too many buckets, or a
+    /// failure of the file system. After an error the writer is of no more use.
+    pub fn add_samples(&mut self, labels: &Labels, samples: SampleSlices<'_>) -> Result<(), BlockError> {
+        if samples.is_empty() {
             return Ok(());
         }
         self.chunks.clear();
-        for (timestamps, values) in timestamps.chunks(CHUNK_SAMPLES).zip(values.chunks(CHUNK_SAMPLES)) {
-            self.add_chunk(timestamps, values)?;
+        let mut rest = samples;
+        while !rest.is_empty() {
+            let (chunk, _) = rest.split_at(CHUNK_SAMPLES);
+            let (chunk, _) = chunk.split_at(fitting(chunk).max(1));
+            self.add_chunk(chunk)?;
+            (_, rest) = rest.split_at(chunk.len());
         }
         let added = self.index.add(labels, &self.chunks);
         added.map_err(|source| BlockError::Series { path: self.dir.clone(), source })?;
         self.stats.series += 1;
         self.stats.chunks += self.chunks.len() as u64;
-        self.stats.samples += timestamps.len() as u64;
+        self.stats.samples += samples.len() as u64;
         Ok(())
     }
 
@@ -154,8 +167,9 @@ impl<'a> BlockWriter<'a> {
         Ok(Some(description))
     }
 
-    fn add_chunk(&mut self, timestamps: &[Timestamp], values: &[f64]) -> Result<(), BlockError> {
-        let slot = self.times.intern(timestamps).and_then(|time| self.values.push(time, values));
+    fn add_chunk(&mut self, samples: SampleSlices<'_>) -> Result<(), BlockError> {
+        let timestamps = samples.timestamps();
+        let slot = self.times.intern(timestamps).and_then(|time| self.values.push_samples(time, samples));
         let slot = slot.map_err(|source| self.samples_error(source))?;
         let ends = timestamps.first().zip(timestamps.last());
         let Some(range) = ends.and_then(|(first, last)| TimeRange::new(*first, *last)) else {

@@ -39,7 +39,7 @@ fn write(head: &Head, place: &BlockPlace, range: TimeRange, id: BlockId) -> Resu
         let read = memory.read(series, range, &mut columns);
         read.map_err(|source| Error::Corrupt { path: place.dir.clone(), source })?;
         if let Some(labels) = memory.labels(series).filter(|_| !columns.is_empty()) {
-            writer.add(&labels, &columns.timestamps, &columns.values)?;
+            writer.add_samples(&labels, columns.as_slices())?;
         }
     }
     Ok(writer.finish()?.map(|_| ()))

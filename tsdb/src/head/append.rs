@@ -1,19 +1,23 @@
 //! One batch: from series and samples to memory and log.
 
+use super::batch::{BatchSample, BatchSamples};
 use super::catalog::trim;
+use super::held::Held;
 use super::log::Records;
+use super::mixed::Value;
 use super::pages::{page_number, slot};
 use super::pins::Pin;
 use super::sealed::Sealer;
-use super::series::{Appended, Series};
+use super::series::Appended;
 use super::{Durable, Head};
 use crate::Error;
 use parking_lot::MutexGuard;
 use std::sync::atomic::Ordering;
+use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::labels::write_wire;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::write::{AppendReport, Appender, CommitError, RefusedSample, SampleError, SeriesError};
-use tsdb_core::{Exemplar, Labels, SeriesRef, Timestamp};
+use tsdb_core::{Exemplar, Labels, NO_START, SeriesRef, Timestamp};
 
 /// An open batch.
 pub(crate) struct HeadAppender<'a> {
@@ -26,7 +30,7 @@ pub(crate) struct HeadAppender<'a> {
 /// Memory of a batch, reused by later ones.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    samples: Vec<(SeriesRef, Timestamp, f64)>,
+    samples: BatchSamples,
     wire: Vec<u8>,
     metadata: Vec<(String, Metadata)>,
     exemplars: Vec<(SeriesRef, Exemplar)>,
@@ -59,29 +63,41 @@ impl<'a> HeadAppender<'a> {
     fn apply(&mut self, newest_allowed: Timestamp) -> Applied {
         let mut applied = Applied::default();
         let mut page: Option<LockedPage<'_>> = None;
-        for (position, (series, timestamp, value)) in self.buffers.samples.iter().enumerate() {
-            if page.as_ref().is_none_or(|page| page.number != page_number(*series)) {
+        let Buffers { samples, records, sealer, .. } = &mut self.buffers;
+        for BatchSample { position, series, timestamp, number, other } in samples.iter() {
+            if page.as_ref().is_none_or(|page| page.number != page_number(series)) {
                 // The old lock is released before the next is taken: two batches never wait for each other.
                 drop(page.take());
-                page = LockedPage::lock(self.head, *series);
+                page = LockedPage::lock(self.head, series);
             }
-            let outcome = match &mut page {
-                _ if *timestamp > newest_allowed => {
-                    Err(SampleError::TooFarInFuture { timestamp: *timestamp, newest: newest_allowed })
+            let outcome = match (&mut page, &other) {
+                _ if timestamp > newest_allowed => {
+                    Err(SampleError::TooFarInFuture { timestamp, newest: newest_allowed })
                 }
-                Some(page) => page.append(*series, *timestamp, *value, &mut self.buffers.sealer),
-                None => Err(SampleError::UnknownSeries { series: *series }),
+                (Some(page), None) => page.append(series, timestamp, number, sealer),
+                (Some(page), Some((value, start))) => {
+                    page.append_other(series, timestamp, value, *start, sealer)
+                }
+                (None, _) => Err(SampleError::UnknownSeries { series }),
             };
             match outcome {
                 Ok(Appended::Stored) => {
-                    self.buffers.records.push(*series, *timestamp, *value);
-                    applied.stored(*timestamp);
+                    match &other {
+                        None => records.push(series, timestamp, number),
+                        Some((value, start)) => records.push_other(series, timestamp, value, *start),
+                    }
+                    applied.stored(timestamp);
                 }
                 Ok(Appended::Repeated) => applied.repeated += 1,
                 Err(reason) => applied.report.refused.push(RefusedSample { position, reason }),
             }
         }
         applied
+    }
+
+    /// Replaces the samples of the batch.
+    pub(super) fn set_samples(&mut self, samples: BatchSamples) {
+        self.buffers.samples = samples;
     }
 
     /// Applies and logs the batch.
@@ -131,7 +147,7 @@ impl Applied {
 struct LockedPage<'a> {
     number: usize,
     min_time: Timestamp,
-    series: MutexGuard<'a, Vec<Series>>,
+    held: MutexGuard<'a, Held>,
 }
 
 impl<'a> LockedPage<'a> {
@@ -139,7 +155,7 @@ impl<'a> LockedPage<'a> {
         let locked = head.memory.pages.page(series)?.lock();
         // ORDER: read under the lock, so that a cut that raises it and then takes the lock sees all older samples.
         let min_time = head.memory.min_time().max(head.horizon.load(Ordering::Relaxed));
-        Some(Self { number: page_number(series), min_time, series: locked })
+        Some(Self { number: page_number(series), min_time, held: locked })
     }
 
     #[inline]
@@ -150,12 +166,26 @@ impl<'a> LockedPage<'a> {
         value: f64,
         sealer: &mut Sealer,
     ) -> Result<Appended, SampleError> {
-        match self.series.get_mut(slot(series)).filter(|state| state.is_live()) {
-            None => Err(SampleError::UnknownSeries { series }),
-            Some(_) if timestamp < self.min_time => {
-                Err(SampleError::TooOld { timestamp, oldest: self.min_time })
-            }
-            Some(state) => state.append(timestamp, value, sealer),
+        match self.held.plain_mut(slot(series)) {
+            Some(plain) if timestamp >= self.min_time => plain.append(timestamp, value, sealer),
+            _ => self.append_other(series, timestamp, &Value::Float(value), NO_START, sealer),
+        }
+    }
+
+    /// As [`append`](Self::append), for samples and series of any kind.
+    #[cold]
+    fn append_other(
+        &mut self,
+        series: SeriesRef,
+        timestamp: Timestamp,
+        value: &Value,
+        start: Timestamp,
+        sealer: &mut Sealer,
+    ) -> Result<Appended, SampleError> {
+        match slot(series) {
+            slot if !self.held.is_live(slot) => Err(SampleError::UnknownSeries { series }),
+            _ if timestamp < self.min_time => Err(SampleError::TooOld { timestamp, oldest: self.min_time }),
+            slot => self.held.append(slot, timestamp, value, start, sealer),
         }
     }
 }
@@ -187,7 +217,20 @@ impl Appender for HeadAppender<'_> {
 
     #[inline]
     fn append(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
-        self.buffers.samples.push((series, timestamp, value));
+        self.buffers.samples.push(series, timestamp, value);
+    }
+
+    fn append_histogram(
+        &mut self,
+        series: SeriesRef,
+        timestamp: Timestamp,
+        histogram: FloatHistogram,
+    ) -> Result<(), SampleError> {
+        self.buffers.samples.push_histogram(series, timestamp, histogram)
+    }
+
+    fn set_start(&mut self, start: Timestamp) {
+        self.buffers.samples.set_start(start);
     }
 
     fn append_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar) {
@@ -223,7 +266,7 @@ impl Drop for HeadAppender<'_> {
 impl Buffers {
     /// Bytes of memory that the samples take.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.samples.capacity() * size_of::<(SeriesRef, Timestamp, f64)>()
+        self.samples.memory_bytes()
     }
 }
 

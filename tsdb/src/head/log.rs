@@ -15,7 +15,10 @@
 //! Batches that run at the same time may be logged in another order than they were applied; replay puts their
 //! samples where they belong.
 
-use crate::record::{ExemplarSeries, ExemplarsEncoder, SamplesEncoder, SeriesEncoder, encode_metadata};
+use super::mixed::Value;
+use crate::record::{
+    ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder, encode_metadata,
+};
 use crate::wal::{Position, Wal, WalError};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::collections::BTreeMap;
@@ -67,6 +70,7 @@ struct Unlogged {
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     encoder: SamplesEncoder,
+    histograms: HistogramsEncoder,
     exemplars: ExemplarsEncoder,
     records: Vec<Vec<u8>>,
     newest: Option<Timestamp>,
@@ -79,6 +83,24 @@ impl Records {
         self.encoder.push(series, timestamp, value);
         self.newest = self.newest.max(Some(timestamp));
         if self.encoder.len() >= RECORD_SAMPLES {
+            self.finish();
+        }
+    }
+
+    /// Adds a sample of any kind that was stored, and when its counting began.
+    pub(crate) fn push_other(
+        &mut self,
+        series: SeriesRef,
+        timestamp: Timestamp,
+        value: &Value,
+        start: Timestamp,
+    ) {
+        match value {
+            Value::Float(value) => self.encoder.push_started(series, timestamp, start, *value),
+            Value::Histogram(histogram) => self.histograms.push(series, timestamp, start, histogram),
+        }
+        self.newest = self.newest.max(Some(timestamp));
+        if self.encoder.len() >= RECORD_SAMPLES || self.histograms.byte_len() >= RECORD_BYTES {
             self.finish();
         }
     }
@@ -107,6 +129,9 @@ impl Records {
     fn finish(&mut self) {
         let mut record = Vec::new();
         self.encoder.finish(&mut record);
+        self.keep(record);
+        let mut record = Vec::new();
+        self.histograms.finish(&mut record);
         self.keep(record);
         let mut record = Vec::new();
         self.exemplars.finish(&mut record);

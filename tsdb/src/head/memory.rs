@@ -140,7 +140,7 @@ impl Memory {
         if known == Some(series) {
             return;
         }
-        let samples = known.and_then(|old| Some(self.pages.page(old)?.take(old)));
+        let samples = known.and_then(|old| Some(self.pages.page(old)?.lock().take(slot(old))));
         known.into_iter().chain([series]).for_each(|number| self.forget(number));
         let Some(page) = self.pages.page_or_new(series) else { return };
         self.ids.lock().seen(series);
@@ -149,7 +149,7 @@ impl Memory {
         }
         page.begin(series);
         if let Some(samples) = samples {
-            page.put(series, samples);
+            page.lock().put(slot(series), samples);
         }
         self.identities.lock(hash).insert(&self.pages, series, hash, 0);
         self.active.fetch_add(1, Ordering::Relaxed);
@@ -175,7 +175,7 @@ impl Memory {
     /// Forgets chunks that end before `min_time`.
     pub(crate) fn truncate(&self, min_time: Timestamp) {
         for (_, page) in self.pages.iter() {
-            page.lock().iter_mut().for_each(|series| series.truncate(min_time));
+            page.lock().truncate(min_time);
         }
         self.first.fetch_max(min_time, Ordering::SeqCst);
     }
@@ -216,11 +216,10 @@ impl Memory {
             return false;
         };
         let mut shard = self.identities.lock(hash);
-        let mut all = page.lock();
-        let Some(state) = all.get_mut(slot(series)).filter(|state| state.is_empty()) else { return false };
-        let removed = shard.remove(&self.pages, series, oldest);
+        let mut held = page.lock();
+        let removed = held.is_empty(slot(series)) && shard.remove(&self.pages, series, oldest);
         if removed {
-            state.end();
+            drop(held.take(slot(series)));
         }
         removed
     }
@@ -228,9 +227,7 @@ impl Memory {
     /// The first time at or after `min_time` that has a sample; if not `exact`, perhaps `min_time` instead, for less
     /// work.
     pub(crate) fn first_time(&self, min_time: Timestamp, exact: bool) -> Option<Timestamp> {
-        let first_of =
-            |page: &Page| page.lock().iter().filter_map(|series| series.first(min_time, exact)).min();
-        self.pages.iter().filter_map(|(_, page)| first_of(page)).min()
+        self.pages.iter().filter_map(|(_, page)| page.lock().first(min_time, exact)).min()
     }
 
     /// Estimate of the bytes of memory in use.

@@ -7,11 +7,13 @@
 //! | part | what it is |
 //! |---|---|
 //! | `identity`, `pages`, `ids` | from label sets to numbers, from numbers to places, and which numbers are free |
-//! | `series` | the chunks of one series |
+//! | `series`, `sealed` | the chunks of one plain series, which has numbers alone |
+//! | `mixed` | the chunks of a series with native histograms or start timestamps |
+//! | `held` | the samples of the series of one page |
 //! | `catalog` | what is known of metrics |
 //! | `exemplars` | the newest exemplars, in a ring |
 //! | `memory` | all series with their index; `view` reads it |
-//! | `append`, `log` | one batch; the order of what goes to the write-ahead log |
+//! | `append`, `batch`, `log` | one batch; the order of what goes to the write-ahead log |
 //! | `checkpoint`, `replay` | which part of the log is still needed; memory from the log |
 //! | `recovery`, `spool` | when memory is built from the log, and batches that come in meanwhile |
 //! | `pins` | what readers and writers may still hold |
@@ -29,14 +31,17 @@
 //!    than `T` are removed. A crash between these steps leaves more log than needed, never less.
 
 mod append;
+mod batch;
 mod catalog;
 mod checkpoint;
 mod counters;
 mod exemplars;
+mod held;
 mod identity;
 mod ids;
 mod log;
 mod memory;
+mod mixed;
 mod pages;
 mod pins;
 mod recovery;

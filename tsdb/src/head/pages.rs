@@ -5,8 +5,8 @@
 //! takes each lock once. Pages are reached through a directory whose parts double in size and are never moved, so
 //! finding a page takes no lock either.
 
+use super::held::Held;
 use super::identity::Identity;
-use super::series::Series;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::OnceLock;
 use tsdb_core::SeriesRef;
@@ -30,7 +30,7 @@ pub(crate) struct Pages {
 #[derive(Debug)]
 pub(crate) struct Page {
     identities: [Identity; PAGE],
-    series: Mutex<Vec<Series>>,
+    held: Mutex<Held>,
 }
 
 /// The last number that has a place.
@@ -79,7 +79,7 @@ impl Pages {
 
 impl Page {
     fn new() -> Box<Self> {
-        Box::new(Self { identities: std::array::from_fn(|_| Identity::default()), series: Mutex::default() })
+        Box::new(Self { identities: std::array::from_fn(|_| Identity::default()), held: Mutex::default() })
     }
 
     #[inline]
@@ -89,61 +89,36 @@ impl Page {
 
     /// The samples of the series of this page, by [`slot`].
     #[inline]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Vec<Series>> {
-        self.series.lock()
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock()
     }
 
     /// Puts the number `series` to use.
     pub(crate) fn begin(&self, series: SeriesRef) {
-        self.put(series, Series::begun());
+        self.lock().begin(slot(series));
     }
 
     /// Takes the number `series` out of use.
     pub(crate) fn end(&self, series: SeriesRef) {
-        drop(self.take(series));
-    }
-
-    /// Takes the samples of `series` away, and its number out of use.
-    pub(crate) fn take(&self, series: SeriesRef) -> Series {
-        self.series.lock().get_mut(slot(series)).map(std::mem::take).unwrap_or_default()
-    }
-
-    /// Gives `series` these samples.
-    pub(crate) fn put(&self, series: SeriesRef, samples: Series) {
-        let mut all = self.series.lock();
-        let slot = slot(series);
-        if all.len() <= slot {
-            all.resize_with(slot + 1, Series::default);
-        }
-        if let Some(place) = all.get_mut(slot) {
-            *place = samples;
-        }
+        drop(self.lock().take(slot(series)));
     }
 
     /// The series of this page, which begins at `first`, that are in use and have no samples.
     pub(crate) fn empty(&self, first: SeriesRef) -> Vec<SeriesRef> {
-        let all = self.series.lock();
-        let numbers = (first.0..).map(SeriesRef);
-        numbers
-            .zip(all.iter())
-            .filter(|(_, s)| s.is_live() && s.is_empty())
-            .map(|(number, _)| number)
-            .collect()
+        let held = self.lock();
+        let numbers = (first.0..).map(SeriesRef).enumerate().take(PAGE);
+        let is_empty = |slot: usize| held.is_live(slot) && held.is_empty(slot);
+        numbers.filter(|(slot, _)| is_empty(*slot)).map(|(_, number)| number).collect()
     }
 
     /// Gives back memory if no series of this page is in use.
     pub(crate) fn shrink(&self) {
-        let mut all = self.series.lock();
-        if !all.iter().any(Series::is_live) {
-            *all = Vec::new();
-        }
+        self.lock().shrink();
     }
 
     /// Estimate of the bytes of memory in use.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let all = self.series.lock();
-        let heap: usize = all.iter().map(Series::heap_bytes).sum();
-        size_of::<Self>() + all.capacity() * size_of::<Series>() + heap
+        size_of::<Self>() + self.lock().memory_bytes()
     }
 }
 

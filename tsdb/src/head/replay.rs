@@ -10,9 +10,10 @@
 //! again at the end, when every number is known. Series still unknown then are new and get a number of their own.
 
 use super::exemplars::Kept;
+use super::held::Held;
+use super::mixed::Value;
 use super::pages::{MAX_SERIES, page_number, slot};
 use super::sealed::Sealer;
-use super::series::Series;
 use super::{Head, Memory};
 use crate::record::{Decoded, ExemplarSeries, RecordSink, decode};
 use parking_lot::MutexGuard;
@@ -20,14 +21,14 @@ use std::collections::BTreeMap;
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::labels::write_wire;
 use tsdb_core::metadata::Metadata;
-use tsdb_core::{Exemplar, Labels, SeriesRef, Timestamp};
+use tsdb_core::{Exemplar, Labels, NO_START, SeriesRef, Timestamp};
 
 /// Takes records into memory.
 pub(super) struct Replay<'a> {
     head: &'a Head,
     memory: &'a Memory,
     min_time: Timestamp,
-    page: Option<(usize, MutexGuard<'a, Vec<Series>>)>,
+    page: Option<(usize, MutexGuard<'a, Held>)>,
     segment: u64,
     newest: BTreeMap<u64, Timestamp>,
     /// The highest number that a sample has: no number up to it may be given out, whether its series is known or lost.
@@ -106,6 +107,26 @@ impl<'a> Replay<'a> {
         }
     }
 
+    fn take_sample(&mut self, series: SeriesRef, timestamp: Timestamp, value: &Value, start: Timestamp) {
+        let newest = self.newest.entry(self.segment).or_insert(timestamp);
+        *newest = timestamp.max(*newest);
+        self.highest = self.highest.max(Some(series));
+        if timestamp < self.min_time {
+            return;
+        }
+        if self.page.as_ref().is_none_or(|(number, _)| *number != page_number(series)) {
+            self.page = None;
+            self.page = self.memory.pages.page(series).map(|page| (page_number(series), page.lock()));
+        }
+        match &mut self.page {
+            Some((_, held)) if held.is_live(slot(series)) => {
+                held.insert(slot(series), timestamp, value, start, &mut self.sealer);
+                self.memory.widen(timestamp, timestamp);
+            }
+            _ => self.losses.homeless += 1,
+        }
+    }
+
     /// Names what went wrong and returns the newest timestamp of each segment.
     pub(super) fn finish(self) -> (BTreeMap<u64, Timestamp>, Vec<String>) {
         (self.newest, self.losses.sentences())
@@ -154,24 +175,21 @@ impl RecordSink for Replay<'_> {
     }
 
     fn sample(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
-        let newest = self.newest.entry(self.segment).or_insert(timestamp);
-        *newest = timestamp.max(*newest);
-        self.highest = self.highest.max(Some(series));
-        if timestamp < self.min_time {
-            return;
-        }
-        if self.page.as_ref().is_none_or(|(number, _)| *number != page_number(series)) {
-            self.page = None;
-            self.page = self.memory.pages.page(series).map(|page| (page_number(series), page.lock()));
-        }
-        let place = self.page.as_mut().and_then(|(_, all)| all.get_mut(slot(series)));
-        match place.filter(|state| state.is_live()) {
-            Some(state) => {
-                state.insert(timestamp, value, &mut self.sealer);
-                self.memory.widen(timestamp, timestamp);
-            }
-            None => self.losses.homeless += 1,
-        }
+        self.take_sample(series, timestamp, &Value::Float(value), NO_START);
+    }
+
+    fn started_sample(&mut self, series: SeriesRef, timestamp: Timestamp, start: Timestamp, value: f64) {
+        self.take_sample(series, timestamp, &Value::Float(value), start);
+    }
+
+    fn histogram(
+        &mut self,
+        series: SeriesRef,
+        timestamp: Timestamp,
+        start: Timestamp,
+        histogram: FloatHistogram,
+    ) {
+        self.take_sample(series, timestamp, &Value::Histogram(histogram.into()), start);
     }
 
     fn exemplar(&mut self, number: u64, series: &ExemplarSeries, exemplar: Exemplar) {

@@ -6,9 +6,8 @@
 
 use std::sync::Arc;
 use tsdb_core::chunk::xor::{self, XorChunk};
-use tsdb_core::error::CorruptionKind;
 use tsdb_core::pack::{Values, ValuesWriter};
-use tsdb_core::sample::SampleColumns;
+use tsdb_core::sample::{SampleColumns, SampleSlices};
 use tsdb_core::{Corruption, TimeRange, Timestamp};
 
 /// A chunk that never changes again. A clone shares it.
@@ -39,10 +38,18 @@ impl Sealer {
     pub(crate) fn seal(&mut self, chunk: &XorChunk) -> Option<Sealed> {
         self.columns.clear();
         xor::decode(chunk.as_bytes(), &mut self.columns).ok()?;
-        self.values.push(0, &self.columns.values).ok()?;
+        let columns = std::mem::take(&mut self.columns);
+        let sealed = self.seal_samples(columns.as_slices());
+        self.columns = columns;
+        sealed
+    }
+
+    /// `samples` of any kind; `None` if there are none, or more than a column takes.
+    pub(crate) fn seal_samples(&mut self, samples: SampleSlices<'_>) -> Option<Sealed> {
+        self.values.push_samples(0, samples).ok()?;
         let values = self.values.finish().into();
-        if *self.times != *self.columns.timestamps {
-            self.times = self.columns.timestamps.as_slice().into();
+        if *self.times != *samples.timestamps() {
+            self.times = samples.timestamps().into();
         }
         Some(Sealed { times: Arc::clone(&self.times), values })
     }
@@ -66,19 +73,7 @@ impl Sealed {
 
     /// Appends the samples within `range` to `into`.
     pub(crate) fn decode(&self, range: TimeRange, into: &mut SampleColumns) -> Result<(), Corruption> {
-        let start = self.times.partition_point(|time| *time < range.start());
-        let end = self.times.partition_point(|time| *time <= range.end()).max(start);
-        let before = into.values.len();
-        let found = Values::open(&self.values)?.read(0, &mut into.values)?;
-        if found != self.times.len() {
-            into.values.truncate(before);
-            let rule = "a chunk has as many timestamps as values";
-            return Err(Corruption::new("sealed chunk", 0, CorruptionKind::Rule { rule }));
-        }
-        into.values.truncate(before + end);
-        into.values.drain(before..before + start);
-        into.timestamps.extend_from_slice(self.times.get(start..end).unwrap_or_default());
-        Ok(())
+        Values::open(&self.values)?.read_samples(0, &self.times, range, into)
     }
 
     /// Bytes on the heap; those of the timestamps by the part of this chunk.

@@ -1,4 +1,4 @@
-//! The samples of one series in memory: sealed chunks and the open one.
+//! The samples of one plain series in memory, which are numbers alone: sealed chunks and the open one.
 //!
 //! Samples are in order of time and times are unique, over all chunks. Sealed chunks never change, so readers share
 //! them; of the open chunk they take a copy. A chunk that lies on both sides of a cut stays whole until its last
@@ -18,8 +18,19 @@ pub(crate) const CHUNK_SAMPLES: usize = 120;
 pub(crate) struct Series {
     open: XorChunk,
     sealed: Vec<Sealed>,
-    /// Is the number in use?
-    live: bool,
+    state: State,
+}
+
+/// What the place of a series is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    /// Nothing: the number is not in use.
+    #[default]
+    Vacant,
+    /// All samples of the series.
+    Plain,
+    /// Samples from before the series was a mixed one.
+    Mixed,
 }
 
 /// What became of an accepted sample.
@@ -41,16 +52,22 @@ pub(crate) struct Snapshot {
 impl Series {
     /// A series without samples whose number is in use.
     pub(crate) fn begun() -> Self {
-        Self { live: true, ..Self::default() }
-    }
-
-    /// Takes the number out of use; all samples are gone.
-    pub(crate) fn end(&mut self) {
-        *self = Self::default();
+        Self { state: State::Plain, ..Self::default() }
     }
 
     pub(crate) fn is_live(&self) -> bool {
-        self.live
+        self.state != State::Vacant
+    }
+
+    /// Is the number in use, and are all samples here?
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.state == State::Plain
+    }
+
+    /// Notes whether all samples from now on come here.
+    pub(crate) fn set_plain(&mut self, is_plain: bool) {
+        self.state = if is_plain { State::Plain } else { State::Mixed };
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -74,25 +91,6 @@ impl Series {
         }
     }
 
-    /// Puts a sample where it belongs. For replay: the log holds only samples that were accepted, but those of
-    /// batches that were written at the same time may stand in it in another order.
-    pub(crate) fn insert(&mut self, timestamp: Timestamp, value: f64, sealer: &mut Sealer) {
-        if self.last().is_none_or(|newest| timestamp > newest) {
-            return self.push(timestamp, value, sealer);
-        }
-        let mut all = SampleColumns::new();
-        // The chunks were written by this process: they decode.
-        drop(self.snapshot(TimeRange::ALL).decode(TimeRange::ALL, &mut all));
-        if let Err(place) = all.timestamps.binary_search(&timestamp) {
-            all.timestamps.insert(place, timestamp);
-            all.values.insert(place, value);
-            *self = Self::begun();
-            for (timestamp, value) in all.timestamps.iter().zip(&all.values) {
-                self.push(*timestamp, *value, sealer);
-            }
-        }
-    }
-
     /// Forgets the chunks that have no sample at or after `min_time`.
     pub(crate) fn truncate(&mut self, min_time: Timestamp) {
         self.sealed.retain(|chunk| chunk.reaches(min_time));
@@ -107,18 +105,6 @@ impl Series {
         let sealed = self.sealed.first().and_then(Sealed::range);
         let first = sealed.map(|range| range.start()).or(self.open.first_timestamp())?;
         TimeRange::new(first, self.last()?)
-    }
-
-    /// The first time at or after `min_time` that has a sample; if not `exact`, perhaps `min_time` instead.
-    pub(crate) fn first(&self, min_time: Timestamp, exact: bool) -> Option<Timestamp> {
-        let range = self.range().filter(|range| range.end() >= min_time)?;
-        if range.start() >= min_time || !exact {
-            return Some(range.start().max(min_time));
-        }
-        let rest = TimeRange::new(min_time, range.end())?;
-        let mut columns = SampleColumns::new();
-        self.snapshot(rest).decode(rest, &mut columns).ok()?;
-        columns.timestamps.first().copied()
     }
 
     /// Takes the chunks that may have samples within `range`.
@@ -144,13 +130,15 @@ impl Series {
         sealed + self.sealed.capacity() * size_of::<Sealed>() + self.open.heap_bytes()
     }
 
+    /// The time of the newest sample.
     #[inline]
-    fn last(&self) -> Option<Timestamp> {
+    pub(crate) fn last(&self) -> Option<Timestamp> {
         self.open.last_timestamp().or_else(|| self.sealed.last()?.range().map(|range| range.end()))
     }
 
+    /// Adds a sample that is newer than all others.
     #[inline]
-    fn push(&mut self, timestamp: Timestamp, value: f64, sealer: &mut Sealer) {
+    pub(crate) fn push(&mut self, timestamp: Timestamp, value: f64, sealer: &mut Sealer) {
         if self.open.len() >= CHUNK_SAMPLES {
             self.seal(sealer);
         }
@@ -242,18 +230,6 @@ mod tests {
         assert_eq!(append(3, 3.0), Ok(Appended::Repeated));
         assert_eq!(append(0, -0.0), Err(SampleError::Duplicate { timestamp: 0 }));
         assert_eq!(append(-1, 1.0), Err(SampleError::OutOfOrder { timestamp: -1, newest: 200 }));
-    }
-
-    #[test]
-    fn replayed_samples_go_where_they_belong() {
-        let (mut shuffled, mut sealer) = (series(&[]), Sealer::default());
-        for k in 0..300_i64 {
-            let t = k * 7 % 300;
-            shuffled.insert(t, t as f64, &mut sealer);
-            shuffled.insert(t, t as f64, &mut sealer);
-        }
-        let expected: Vec<_> = (0..300_i64).map(|t| (t, (t as f64).to_bits())).collect();
-        assert_eq!(samples(&shuffled, TimeRange::ALL), expected);
     }
 
     #[test]

@@ -6,34 +6,45 @@
 //! the one written first stays.
 
 use super::append::{HeadAppender, commit_error};
+use super::batch::{BatchSample, BatchSamples};
 use super::catalog::trim;
 use super::log::{Records, is_full};
+use super::mixed::Value;
 use super::{Durable, Head};
 use crate::Error;
 use crate::record::{ExemplarSeries, ExemplarsEncoder, SeriesEncoder, encode_metadata, encode_named};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::Ordering;
+use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::write::{AppendReport, Appender, CommitError, RefusedSample, SampleError, SeriesError};
 use tsdb_core::{Exemplar, Labels, SeriesRef, Timestamp};
 
 /// Samples in one record at most.
 const RECORD_SAMPLES: usize = 1 << 16;
+/// Memory of the histograms after which a record is finished.
+const RECORD_HISTOGRAM_BYTES: usize = 16 << 20;
 
 /// An open batch.
 pub(crate) struct SpoolAppender<'a> {
     head: &'a Head,
     /// The series of the batch, by their number in it.
     series: Vec<Labels>,
-    samples: Vec<(SeriesRef, Timestamp, f64)>,
+    samples: BatchSamples,
     metadata: Vec<(String, Metadata)>,
     exemplars: Vec<(SeriesRef, Exemplar)>,
 }
 
 impl<'a> SpoolAppender<'a> {
     pub(super) fn new(head: &'a Head) -> Self {
-        Self { head, series: Vec::new(), samples: Vec::new(), metadata: Vec::new(), exemplars: Vec::new() }
+        Self {
+            head,
+            series: Vec::new(),
+            samples: BatchSamples::default(),
+            metadata: Vec::new(),
+            exemplars: Vec::new(),
+        }
     }
 
     fn write(&mut self) -> Result<AppendReport, CommitError> {
@@ -66,13 +77,14 @@ impl<'a> SpoolAppender<'a> {
         for (metric, metadata) in &self.metadata {
             batch.add_metadata(metric, metadata);
         }
-        for (position, &(series, timestamp, value)) in self.samples.iter().enumerate() {
+        for sample in self.samples.iter() {
+            let BatchSample { position, series, timestamp, .. } = sample;
             let reason = match self.series.get(series.index()) {
                 None => SampleError::UnknownSeries { series },
                 Some(_) if timestamp > newest => SampleError::TooFarInFuture { timestamp, newest },
                 Some(_) if timestamp < oldest => SampleError::TooOld { timestamp, oldest },
                 Some(labels) => {
-                    batch.add(series, labels, timestamp, value);
+                    batch.add(labels, &sample);
                     report.accepted += 1;
                     continue;
                 }
@@ -89,10 +101,8 @@ impl<'a> SpoolAppender<'a> {
         let nobody = SeriesRef(u32::MAX);
         let numbers: Vec<_> =
             self.series.iter().map(|labels| appender.series(labels).unwrap_or(nobody)).collect();
-        for (series, timestamp, value) in &self.samples {
-            let number = numbers.get(series.index()).copied().unwrap_or(nobody);
-            appender.append(number, *timestamp, *value);
-        }
+        self.samples.renumber(|series| numbers.get(series.index()).copied().unwrap_or(nobody));
+        appender.set_samples(std::mem::take(&mut self.samples));
         for (series, exemplar) in self.exemplars.drain(..) {
             let number = numbers.get(series.index()).copied().unwrap_or(nobody);
             appender.append_exemplar(number, exemplar);
@@ -123,7 +133,20 @@ impl Appender for SpoolAppender<'_> {
     }
 
     fn append(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
-        self.samples.push((series, timestamp, value));
+        self.samples.push(series, timestamp, value);
+    }
+
+    fn append_histogram(
+        &mut self,
+        series: SeriesRef,
+        timestamp: Timestamp,
+        histogram: FloatHistogram,
+    ) -> Result<(), SampleError> {
+        self.samples.push_histogram(series, timestamp, histogram)
+    }
+
+    fn set_start(&mut self, start: Timestamp) {
+        self.samples.set_start(start);
     }
 
     fn append_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar) {
@@ -152,6 +175,7 @@ struct Batch {
     about: Vec<Vec<u8>>,
     samples: Records,
     count: usize,
+    histogram_bytes: usize,
     done: Records,
 }
 
@@ -170,18 +194,26 @@ impl Batch {
         self.about.push(record);
     }
 
-    fn add(&mut self, series: SeriesRef, labels: &Labels, timestamp: Timestamp, value: f64) {
+    fn add(&mut self, labels: &Labels, sample: &BatchSample) {
         let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
-        let number = match self.numbers.entry(series) {
+        let number = match self.numbers.entry(sample.series) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(vacant) => {
                 self.series.push(SeriesRef(next), labels);
                 *vacant.insert(SeriesRef(next))
             }
         };
-        self.samples.push(number, timestamp, value);
+        match &sample.other {
+            None => self.samples.push(number, sample.timestamp, sample.number),
+            Some((value, start)) => self.samples.push_other(number, sample.timestamp, value, *start),
+        }
         self.count += 1;
-        if self.count >= RECORD_SAMPLES || is_full(&self.series) {
+        self.histogram_bytes += match &sample.other {
+            Some((Value::Histogram(histogram), _)) => histogram.size_bytes(),
+            _ => 0,
+        };
+        let is_long = self.count >= RECORD_SAMPLES || self.histogram_bytes >= RECORD_HISTOGRAM_BYTES;
+        if is_long || is_full(&self.series) {
             self.end_record();
         }
     }
@@ -199,7 +231,7 @@ impl Batch {
             self.done.push_record(record, newest);
         }
         self.numbers.clear();
-        self.count = 0;
+        (self.count, self.histogram_bytes) = (0, 0);
     }
 
     fn finish(mut self) -> Records {

@@ -3,9 +3,9 @@
 //! A reader holds a pin. While it does, no chunk that it may still need is dropped and no number is reused, so it
 //! can select now and read later; locks are held only to copy references.
 
+use super::held::Held;
 use super::memory::Memory;
 use super::pages::{Page, page_number, slot};
-use super::series::Series;
 use parking_lot::MutexGuard;
 use tsdb_core::sample::SampleColumns;
 use tsdb_core::{Corruption, Labels, Matcher, SeriesRef, TimeRange};
@@ -38,8 +38,8 @@ impl Memory {
         into: &mut SampleColumns,
     ) -> Result<(), Corruption> {
         let Some(page) = self.pages.page(series) else { return Ok(()) };
-        let snapshot = page.lock().get(slot(series)).map(|series| series.snapshot(range));
-        snapshot.map_or(Ok(()), |snapshot| snapshot.decode(range, into))
+        let taken = page.lock().snapshot(slot(series), range);
+        taken.decode(range, into)
     }
 
     /// Labels of `series`.
@@ -73,16 +73,15 @@ impl Memory {
     /// Those of `candidates` that may have samples within `range`, with an estimate of how many.
     fn with_samples(&self, candidates: RoaringBitmap, range: TimeRange) -> Vec<(SeriesRef, usize)> {
         let mut found = Vec::with_capacity(usize::try_from(candidates.len()).unwrap_or_default());
-        let mut page: Option<(usize, MutexGuard<'_, Vec<Series>>)> = None;
+        let mut page: Option<(usize, MutexGuard<'_, Held>)> = None;
         for series in candidates.into_iter().map(SeriesRef) {
             if page.as_ref().is_none_or(|(number, _)| *number != page_number(series)) {
                 drop(page.take());
-                page = self.pages.page(series).map(Page::lock).map(|all| (page_number(series), all));
+                page = self.pages.page(series).map(Page::lock).map(|held| (page_number(series), held));
             }
-            let state = page.as_ref().and_then(|(_, all)| all.get(slot(series)));
-            let has_samples = |state: &&Series| state.range().is_some_and(|times| times.overlaps(&range));
-            if let Some(state) = state.filter(has_samples) {
-                found.push((series, state.estimate(range)));
+            let Some((_, held)) = &page else { continue };
+            if held.range(slot(series)).is_some_and(|times| times.overlaps(&range)) {
+                found.push((series, held.estimate(slot(series), range)));
             }
         }
         found
