@@ -6,6 +6,7 @@
 //! | `lex`, `parse`, [`check`] | text to tree; types and the table of functions |
 //! | [`annotation`], [`span`] | what a query says besides its result; where in the text |
 //! | [`functions`] | documentation alone: what every function, aggregation and operator does |
+//! | [`planning`] | documentation alone: plans, passes, limits before running, statistics |
 //! | `testing` | the runner of test scripts (feature `testing`) |
 //!
 //! The program `examples/src/bin/own_storage.rs` evaluates PromQL over a plain vector of series, in under 80 lines.
@@ -23,6 +24,8 @@ mod explanation;
 mod failure;
 #[doc = include_str!("../docs/functions.md")]
 pub mod functions {}
+#[doc = include_str!("../docs/planning.md")]
+pub mod planning {}
 mod lex;
 mod num;
 mod operator;

@@ -131,7 +131,8 @@ fn an_explanation_reads_nothing_and_tells_series_samples_points_and_bytes() {
 
 #[test]
 fn a_query_beyond_an_estimate_is_refused_before_it_reads_and_told_the_limit_and_the_numbers() {
-    let cases: [(CostLimit, fn(&mut EngineOptions, u64), u64); 4] = [
+    type Setting = fn(&mut EngineOptions, u64);
+    let cases: [(CostLimit, Setting, u64); 4] = [
         (CostLimit::Series, |options, limit| options.max_series = Some(limit), 6),
         (CostLimit::Samples, |options, limit| options.max_estimated_samples = Some(limit), 6 * 19),
         (CostLimit::Points, |options, limit| options.max_estimated_points = Some(limit), 36),

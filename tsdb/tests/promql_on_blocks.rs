@@ -177,9 +177,7 @@ fn worse(name: &str, expected: &Report, found: &Report) -> String {
     let mut worse = found.error.as_ref().map_or(String::new(), |error| format!("{name} stopped: {error}\n"));
     assert!(expected.error.is_some() || found.error.is_some() || expected.cases.len() == found.cases.len());
     for (expected, found) in expected.cases.iter().zip(&found.cases) {
-        if let (Outcome::Passed, Outcome::Failed { reason } | Outcome::Unsupported { reason }) =
-            (&expected.outcome, &found.outcome)
-        {
+        if let (Outcome::Passed, Outcome::Failed { reason }) = (&expected.outcome, &found.outcome) {
             worse.push_str(&format!("{name}:{}: {}: {reason}\n", found.line, found.expr));
         }
     }

@@ -8,6 +8,7 @@ use super::reader::{IndexReader, beyond};
 use super::series::{self, ChunkEntry, GROUP, Group, LabelId};
 use super::source::Source;
 use tsdb_core::error::CorruptionKind;
+use tsdb_core::read::Projection;
 use tsdb_core::{Corruption, Labels, TimeRange};
 
 /// Reads series; keeps the group of series and, for each name, the block of values that it decoded last.
@@ -20,6 +21,8 @@ pub struct SeriesCursor<'a, S> {
     /// The span told last: thousands of neighbours share one.
     span: Option<(u32, TimeRange, u32)>,
     places: Places<'a>,
+    /// For each name, whether its label is asked for; `None` for all.
+    wanted: Option<Vec<bool>>,
 }
 
 /// Where the cursor read numbers last.
@@ -33,20 +36,46 @@ struct Places<'a> {
 impl<'a, S: Source> SeriesCursor<'a, S> {
     pub(super) fn new(index: &'a IndexReader<S>) -> Self {
         let places = Places::default();
-        Self { index, group: Group::default(), group_number: None, blocks: Vec::new(), span: None, places }
+        Self {
+            index,
+            group: Group::default(),
+            group_number: None,
+            blocks: Vec::new(),
+            span: None,
+            places,
+            wanted: None,
+        }
     }
 
-    /// Labels of `series`.
+    /// Has [`labels`](Self::labels) decode only the labels that `projection` asks for.
+    #[must_use]
+    pub fn projected(mut self, projection: &Projection) -> Self {
+        self.wanted = match projection {
+            Projection::Only(names) => {
+                let is_wanted = |name: &dictionary::Name| names.contains(&name.text);
+                Some(self.index.names().iter().map(is_wanted).collect())
+            }
+            _ => None,
+        };
+        self
+    }
+
+    /// Labels of `series`, those that are asked for.
     ///
     /// # Errors
     /// Damage, or a number that is not below the count of series.
     pub fn labels(&mut self, series: u32) -> Result<Labels, Corruption> {
         self.load(series)?;
         let labels = self.group.labels(place(series)).unwrap_or_default();
-        for label in labels {
+        let wanted = self.wanted.as_deref();
+        let is_wanted = |label: &&LabelId| {
+            wanted.is_none_or(|wanted| wanted.get(label.name as usize).copied().unwrap_or(true))
+        };
+        for label in labels.iter().filter(is_wanted) {
             load_value(self.index, &mut self.blocks, *label, &mut self.places.values)?;
         }
-        let pairs = labels.iter().filter_map(|label| text(self.index, &self.blocks, *label));
+        let pairs =
+            labels.iter().filter(is_wanted).filter_map(|label| text(self.index, &self.blocks, *label));
         Labels::from_sorted_pairs(pairs).ok_or_else(|| {
             let rule = "labels of a series are ascending and not empty";
             Corruption::new(series::SECTION, 0, CorruptionKind::Rule { rule })

@@ -22,6 +22,8 @@ pub(super) struct Context<'q> {
     pub(super) options: &'q EngineOptions,
     /// How far back an instant selector looks, ms.
     pub(super) lookback_ms: i64,
+    /// May native histograms be among the samples?
+    pub(super) may_hold_histograms: bool,
     /// The account.
     pub(super) budget: Arc<Budget>,
     /// What was selected beforehand.
@@ -54,6 +56,7 @@ impl<'q> Context<'q> {
             querier,
             options,
             lookback_ms,
+            may_hold_histograms: querier.may_hold_histograms(),
             budget,
             selected: Arc::default(),
             profile: None,
@@ -70,6 +73,7 @@ impl<'q> Context<'q> {
             querier: self.querier,
             options: self.options,
             lookback_ms: self.lookback_ms,
+            may_hold_histograms: self.may_hold_histograms,
             budget: Arc::clone(&self.budget),
             selected: Arc::clone(&self.selected),
             profile: self.profile.clone(),
@@ -169,6 +173,30 @@ impl<'q> Context<'q> {
             results.append(&mut part.into_inner().unwrap_or_else(PoisonError::into_inner)?);
         }
         Ok(results)
+    }
+
+    /// Evaluates rows that no result needs, unless nobody could tell.
+    ///
+    /// # Errors
+    /// Those of the rows.
+    pub(super) fn hear_out(
+        &self,
+        operator: &dyn VectorOp,
+        rows: impl Iterator<Item = usize>,
+        steps: usize,
+    ) -> Result<(), QueryError> {
+        if operator.is_silent() {
+            return Ok(());
+        }
+        let rows: Vec<usize> = rows.collect();
+        self.parallel(rows.len(), steps, |item, scratch| {
+            let Some(row) = rows.get(item) else { return Ok(()) };
+            let (mut slots, mut histograms) = (scratch.take_row(steps), Histograms::new());
+            let result = operator.eval(*row, scratch, &mut slots, &mut histograms);
+            scratch.give_row(slots);
+            result
+        })?;
+        Ok(())
     }
 
     /// Computes all rows of `operator`.

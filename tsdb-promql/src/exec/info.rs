@@ -69,6 +69,9 @@ impl VectorOp for InfoOp<'_> {
         }
         Ok(())
     }
+    fn is_silent(&self) -> bool {
+        true
+    }
 }
 
 /// The series of `base` with the labels that `node` finds for them.

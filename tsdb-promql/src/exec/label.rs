@@ -31,6 +31,9 @@ impl VectorOp for RelabelOp<'_> {
     fn is_ordered(&self) -> bool {
         self.operator.is_ordered()
     }
+    fn is_silent(&self) -> bool {
+        self.operator.is_silent()
+    }
 }
 
 /// The label `destination` of each series becomes the expansion of the template, if the source label matches.

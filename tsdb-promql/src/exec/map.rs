@@ -167,6 +167,9 @@ impl VectorOp for MapOp<'_> {
     fn is_ordered(&self) -> bool {
         self.vector.is_ordered()
     }
+    fn is_silent(&self) -> bool {
+        self.vector.is_silent()
+    }
 }
 
 /// A vector of one series without labels.

@@ -88,6 +88,12 @@ pub(super) trait VectorOp: Send + Sync {
         false
     }
 
+    /// Does evaluating a row say nothing and refuse nothing, whatever its samples are? Then nobody can tell whether
+    /// a row that no result needs was evaluated.
+    fn is_silent(&self) -> bool {
+        false
+    }
+
     /// Is the order of rows part of the result?
     fn is_ordered(&self) -> bool {
         false
@@ -159,6 +165,9 @@ impl VectorOp for NoSeries {
         out.fill(ABSENT);
         histograms.clear();
         Ok(())
+    }
+    fn is_silent(&self) -> bool {
+        true
     }
 }
 
@@ -232,6 +241,9 @@ impl VectorOp for Stored<'_> {
     fn is_ordered(&self) -> bool {
         self.ordered
     }
+    fn is_silent(&self) -> bool {
+        true
+    }
 }
 
 /// A row that is evaluated once and repeated at all steps.
@@ -257,5 +269,8 @@ impl VectorOp for Repeated<'_> {
 
     fn is_ordered(&self) -> bool {
         self.0.is_ordered()
+    }
+    fn is_silent(&self) -> bool {
+        true
     }
 }

@@ -133,7 +133,8 @@ const fn has_cost_limit(options: &EngineOptions) -> bool {
 
 /// Refuses what exceeds the limits on estimates.
 fn check_costs(options: &EngineOptions, estimates: &[SelectorEstimate]) -> Result<(), QueryError> {
-    let checks: [(CostLimit, Option<u64>, fn(&SelectorEstimate) -> u64); 4] = [
+    type Figure = fn(&SelectorEstimate) -> u64;
+    let checks: [(CostLimit, Option<u64>, Figure); 4] = [
         (CostLimit::Series, options.max_series, |one| one.series),
         (CostLimit::Samples, options.max_estimated_samples, |one| one.samples),
         (CostLimit::Points, options.max_estimated_points, |one| one.points),

@@ -99,6 +99,9 @@ impl VectorOp for Watched<'_> {
     fn is_ordered(&self) -> bool {
         self.operator.is_ordered()
     }
+    fn is_silent(&self) -> bool {
+        self.operator.is_silent()
+    }
 }
 
 fn nanoseconds(since: Instant) -> u64 {

@@ -28,6 +28,15 @@ impl Steps {
         }
     }
 
+    /// Do all numbers lie between 0 and 1?
+    pub(super) fn are_quantiles(&self) -> bool {
+        let is_quantile = |number: &f64| (0.0..=1.0).contains(number);
+        match self {
+            Self::Constant(number) => is_quantile(number),
+            Self::Each(numbers) => numbers.iter().all(is_quantile),
+        }
+    }
+
     /// Is it known to be the same number at all steps?
     pub(super) const fn is_constant(&self) -> bool {
         matches!(self, Self::Constant(_))

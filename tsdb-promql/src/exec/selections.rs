@@ -15,14 +15,19 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tsdb_core::read::{SelectHints, SeriesSet};
 
-/// A selection that was made.
-struct Selection {
+/// A selection that the plan asks for.
+struct Wanted {
     selector: Selector,
     hints: SelectHints,
     /// Steps at which the selector is evaluated, of all places together.
     steps: u64,
     /// How many places of the plan ask for it.
     places: usize,
+}
+
+/// A selection that was made.
+struct Selection {
+    wanted: Wanted,
     set: Arc<dyn SeriesSet>,
 }
 
@@ -42,18 +47,25 @@ impl Selections {
     /// # Errors
     /// Those of storage; grids of subqueries beyond the budget; cancellation.
     pub(super) fn of(plan: &Plan, grid: Grid, context: &Context<'_>) -> Result<Self, QueryError> {
-        let mut visit = Visit { context, shared: HashSet::new(), selections: Self::default() };
+        let mut visit = Visit { context, shared: HashSet::new(), wanted: Vec::new(), places: HashMap::new() };
         if let Some(root) = plan.root() {
             visit.node(root, grid, None)?;
         }
-        Ok(visit.selections)
+        let Visit { wanted, places, .. } = visit;
+        let make = |wanted: Wanted| {
+            context.budget.check()?;
+            let set = context.querier.select(&wanted.selector.matchers, &wanted.hints)?.into();
+            Ok(Selection { wanted, set })
+        };
+        let made = wanted.into_iter().map(make).collect::<Result<_, QueryError>>()?;
+        Ok(Self { made, places })
     }
 
     /// Has what several places read be kept, on the account of `budget`.
     pub(super) fn keep_what_is_read_again(&mut self, budget: &Arc<Budget>) {
         let most = budget.limit() / SHARE_OF_BUDGET;
         for selection in &mut self.made {
-            if selection.places > 1 && selection.set.estimated_samples() <= most {
+            if selection.wanted.places > 1 && selection.set.estimated_samples() <= most {
                 selection.set = Arc::new(ReadOnce::new(Arc::clone(&selection.set), Arc::clone(budget)));
             }
         }
@@ -71,7 +83,7 @@ impl Selections {
     /// What each selection will cost.
     pub(super) fn estimates(&self) -> Vec<SelectorEstimate> {
         let estimate = |selection: &Selection| {
-            let Selection { selector, hints, steps, set, .. } = selection;
+            let Selection { wanted: Wanted { selector, hints, steps, .. }, set } = selection;
             SelectorEstimate::new(selector, hints, (set.len() as u64, set.estimated_samples()), *steps)
         };
         self.made.iter().map(estimate).collect()
@@ -83,7 +95,8 @@ struct Visit<'v, 'q> {
     context: &'v Context<'q>,
     /// The shared vectors that were met.
     shared: HashSet<usize>,
-    selections: Selections,
+    wanted: Vec<Wanted>,
+    places: HashMap<String, usize>,
 }
 
 impl Visit<'_, '_> {
@@ -101,11 +114,11 @@ impl Visit<'_, '_> {
                 | VectorNode::TimestampOf(selector)
                 | VectorNode::StartOf(selector),
             ) => {
-                return self.select(selector, instant_hints(selector, grid, lookback_ms), grid);
+                self.want(selector, instant_hints(selector, grid, lookback_ms), grid);
             }
             NodeRef::Range(RangeNode::Select { selector, window }) => {
                 let hints = window_hints(selector, window, grid, lookback_ms, function);
-                return self.select(selector, hints, grid);
+                self.want(selector, hints, grid);
             }
             NodeRef::Range(RangeNode::Subquery(node)) => {
                 match subquery_grid(node, grid, self.context.budget.limit())? {
@@ -124,24 +137,24 @@ impl Visit<'_, '_> {
         node.parts().into_iter().try_for_each(|part| self.node(part, grid, function))
     }
 
-    fn select(&mut self, selector: &Selector, hints: SelectHints, grid: Grid) -> Result<(), QueryError> {
-        let Selections { made, places } = &mut self.selections;
+    fn want(&mut self, selector: &Selector, hints: SelectHints, grid: Grid) {
+        let Self { wanted, places, .. } = self;
         let steps = grid.steps() as u64;
         let key = key(selector, &hints);
-        if let Some(known) = places.get(&key).and_then(|place| made.get_mut(*place)) {
+        if let Some(known) = places.get(&key).and_then(|place| wanted.get_mut(*place)) {
             known.places = known.places.saturating_add(1);
             known.steps = known.steps.saturating_add(steps);
-            return Ok(());
+            // A column that answers one function does not answer another.
+            known.hints.function = known.hints.function.filter(|function| hints.function == Some(*function));
+            return;
         }
-        self.context.budget.check()?;
-        let set = self.context.querier.select(&selector.matchers, &hints)?.into();
-        places.insert(key, made.len());
-        made.push(Selection { selector: selector.clone(), hints, steps, places: 1, set });
-        Ok(())
+        places.insert(key, wanted.len());
+        wanted.push(Wanted { selector: selector.clone(), hints, steps, places: 1 });
     }
 }
 
-/// What makes two selections the same.
+/// What makes two selections the same: everything but the function that reads them.
 fn key(selector: &Selector, hints: &SelectHints) -> String {
-    format!("{} {hints:?}", selector.text())
+    let SelectHints { range, step_ms, window_ms, function: _, projection } = hints;
+    format!("{} {range:?} {step_ms} {window_ms} {projection:?}", selector.text())
 }

@@ -136,4 +136,7 @@ impl VectorOp for SharedOp {
     fn is_ordered(&self) -> bool {
         self.0.ordered
     }
+    fn is_silent(&self) -> bool {
+        true
+    }
 }

@@ -240,6 +240,20 @@ impl RangeFn {
         }
     }
 
+    /// Is there nothing about native histograms that the function remarks upon?
+    pub(crate) const fn is_silent_about_histograms(self) -> bool {
+        matches!(
+            self,
+            Self::Count
+                | Self::First
+                | Self::Last
+                | Self::Present
+                | Self::Changes
+                | Self::FirstTime
+                | Self::LastTime
+        )
+    }
+
     /// Does the result keep the metric name? The functions that only pick a sample act like `offset`.
     pub(crate) const fn keeps_name(self) -> bool {
         matches!(self, Self::First | Self::Last)

@@ -52,7 +52,7 @@ impl NodeRef<'_> {
             Self::Vector(node) => vector_line(node),
             Self::Range(RangeNode::Select { selector, window }) => {
                 let text = format!("read {}{}", selector.text(), window_text(*window));
-                format!("{text}{}{}", extension_text(selector.extension), labels_text(&selector.projection))
+                format!("{text}{}{}", extension_text(selector.extension), selector.parts_text())
             }
             Self::Range(RangeNode::Subquery(node)) => {
                 format!("subquery {} every {}", window_text(node.window), format_duration(node.step_ms))
@@ -98,8 +98,13 @@ impl Selector {
     fn line(&self) -> String {
         let extension = extension_text(self.extension);
         let time = time_text(self.at, self.offset_ms);
+        format!("{}{extension}{time}{}", self.text(), self.parts_text())
+    }
+
+    /// Which parts of series and samples are loaded, unless it is all.
+    fn parts_text(&self) -> String {
         let totals = if self.totals_only { ", totals of histograms" } else { "" };
-        format!("{}{extension}{time}{}{totals}", self.text(), labels_text(&self.projection))
+        format!("{}{totals}", labels_text(&self.projection))
     }
 }
 

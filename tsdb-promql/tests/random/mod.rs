@@ -57,6 +57,15 @@ pub(crate) fn store() -> MemStore {
 /// Makes queries: the same for the same seed.
 pub(crate) struct Queries {
     state: u64,
+    /// Choices that are made before any is drawn, the last one first.
+    choices: Vec<u8>,
+}
+
+/// A generator whose first choices are the bytes of a text.
+impl From<&[u8]> for Queries {
+    fn from(choices: &[u8]) -> Self {
+        Self { choices: choices.iter().rev().copied().collect(), ..Self::new(choices.len() as u64) }
+    }
 }
 
 const RANGE_FUNCTIONS: [&str; 18] = [
@@ -87,7 +96,7 @@ const MAP_FUNCTIONS: [&str; 18] = [
 
 impl Queries {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
+        Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, choices: Vec::new() }
     }
 
     /// A query that yields an instant vector, or fails.
@@ -97,6 +106,9 @@ impl Queries {
 
     /// A number below `count`. Xorshift, after Marsaglia.
     pub(crate) fn below(&mut self, count: usize) -> usize {
+        if let Some(choice) = self.choices.pop() {
+            return usize::from(choice) % count;
+        }
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;

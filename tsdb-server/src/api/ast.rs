@@ -222,7 +222,8 @@ fn write_list<T>(items: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>
     out.push(b']');
 }
 
-fn write_text(text: &str, out: &mut Vec<u8>) {
+/// Writes a string as Go's encoder does: also `<`, `>` and `&` are escaped.
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
     let mut plain = Vec::with_capacity(text.len() + 2);
     write_json_string(text, &mut plain);
     for byte in plain {

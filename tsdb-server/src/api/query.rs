@@ -1,6 +1,6 @@
 //! `/api/v1/query`, `/api/v1/query_range`, `/api/v1/format_query`, `/api/v1/parse_query`.
 
-use super::ast::write_expr;
+use super::ast::{write_expr, write_text};
 use super::params::{Params, duration_ms};
 use super::stats::{Detail, stats_text};
 use super::{Outlet, json, parameters, response};
@@ -36,7 +36,7 @@ pub(super) async fn range(State(server): State<Server>, request: Request) -> Res
 
 /// The query in the one form that its printer gives it.
 pub(super) async fn format(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
-    of_expression(server, request, |expr, out| response::write_json_string(&expr.pretty(), out)).await
+    of_expression(server, request, |expr, out| write_text(&expr.pretty(), out)).await
 }
 
 /// The syntax tree of the query.

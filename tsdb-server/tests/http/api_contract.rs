@@ -1,7 +1,7 @@
 //! The query API byte for byte: what a real Prometheus answered to the same requests over the same data, and what
 //! is ours alone.
 //!
-//! `golden/api/answers.txt` was recorded by `golden/api/record` from Prometheus 3.5.3.
+//! `golden/api/answers.txt` and `golden/api/trees.txt` were recorded by `golden/api/record` from Prometheus 3.5.3.
 
 use crate::harness::{NOW, Running, SLOW_PREFIX, config, send, start};
 use tsdb_core::Labels;
@@ -9,6 +9,7 @@ use tsdb_server::{Limit, Period};
 
 const DATA: &str = include_str!("../golden/api/data.txt");
 const ANSWERS: &str = include_str!("../golden/api/answers.txt");
+const TREES: &str = include_str!("../golden/api/trees.txt");
 
 /// Loads lines of the form `name{label="value",...} value seconds`.
 fn load(server: &Running) {
@@ -40,10 +41,19 @@ fn escaped(path: &str) -> String {
 
 #[tokio::test]
 async fn answers_are_those_of_prometheus_byte_for_byte() {
+    compare_with_recording(ANSWERS, 70).await;
+}
+
+#[tokio::test]
+async fn trees_and_formatted_texts_of_expressions_are_those_of_prometheus_byte_for_byte() {
+    compare_with_recording(TREES, 180).await;
+}
+
+async fn compare_with_recording(recording: &str, requests: usize) {
     let server = start(config()).await;
     load(&server);
-    let lines: Vec<&str> = ANSWERS.lines().collect();
-    assert!(lines.len() >= 3 * 70, "the recording is whole");
+    let lines: Vec<&str> = recording.lines().collect();
+    assert!(lines.len() >= 3 * requests, "the recording is whole");
     let mut differences = Vec::new();
     for [request, status, body] in lines.as_chunks::<3>().0 {
         let mut words = request.splitn(3, ' ');

@@ -8,6 +8,8 @@ mod harness;
 mod ingest;
 #[cfg(test)]
 mod kinds;
+#[cfg(test)]
+mod planning;
 mod refused;
 #[cfg(test)]
 mod streaming;

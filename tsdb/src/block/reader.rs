@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tsdb_core::block::{BlockId, BlockMeta, BlockStats};
 use tsdb_core::error::CorruptionKind;
 use tsdb_core::pack::{Times, Values};
-use tsdb_core::read::{ReadError, SampleColumns};
+use tsdb_core::read::{Projection, ReadError, SampleColumns};
 use tsdb_core::{Corruption, Labels, Matcher, TimeRange, Timestamp};
 use tsdb_index::{ChunkRef, IndexReader, RoaringBitmap, SeriesCursor};
 
@@ -105,7 +105,8 @@ impl Block {
     }
 
     /// The series that satisfy all `matchers` and have chunks within `range`, in order of labels. A series in a
-    /// damaged page of the index is left out and the damage pushed to `damage`.
+    /// damaged page of the index is left out and the damage pushed to `damage`. Labels are loaded as far as
+    /// `projection` asks for them.
     ///
     /// # Errors
     /// Damage to the part of the index that finds series.
@@ -113,13 +114,14 @@ impl Block {
         &self,
         matchers: &[Matcher],
         range: TimeRange,
+        projection: &Projection,
         damage: &mut Vec<ReadError>,
     ) -> Result<Vec<BlockSeries>, ReadError> {
         let mut selected = Vec::new();
         if !self.meta.range.overlaps(&range) {
             return Ok(selected);
         }
-        let mut cursor = self.index.cursor();
+        let mut cursor = self.index.cursor().projected(projection);
         let mut chunks = Vec::new();
         let mut first_damage = None;
         for series in self.find(matchers)? {

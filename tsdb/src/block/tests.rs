@@ -7,6 +7,7 @@ use crate::names;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tsdb_core::block::BlockId;
+use tsdb_core::read::Projection;
 use tsdb_core::sample::SampleColumns;
 use tsdb_core::{Labels, MatchOp, Matcher, STALE_NAN, TimeRange, Timestamp};
 
@@ -71,7 +72,7 @@ fn bits(columns: &SampleColumns) -> Vec<(Timestamp, u64)> {
 /// Asserts that the block serves `series` within `range`; returns how many series could not be read.
 fn assert_serves(block: &Block, series: &[Series], range: TimeRange) -> usize {
     let mut damage = Vec::new();
-    let selected = block.select(&[], range, &mut damage).unwrap();
+    let selected = block.select(&[], range, &Projection::All, &mut damage).unwrap();
     assert!(damage.is_empty(), "{damage:?}");
     let mut unread = 0;
     let mut columns = SampleColumns::new();
@@ -122,6 +123,21 @@ fn what_is_written_comes_back() {
 }
 
 #[test]
+fn labels_that_nobody_asks_for_are_not_loaded() {
+    let fs = SimFs::new();
+    let series = fleet(12, 20);
+    let block = open(&fs, &write(&fs, &series, u64::MAX).unwrap()).unwrap();
+    for names in [vec![], vec!["__name__"], vec!["instance", "none"]] {
+        let asked = Projection::Only(names.iter().map(|name| (*name).to_owned()).collect());
+        let selected = block.select(&[], TimeRange::ALL, &asked, &mut Vec::new()).unwrap();
+        assert_eq!(selected.len(), series.len());
+        for (found, (labels, ..)) in selected.iter().zip(&series) {
+            assert_eq!(found.labels, labels.filter(|name| names.contains(&name)));
+        }
+    }
+}
+
+#[test]
 fn a_block_of_many_segments_and_long_series_comes_back() {
     let fs = SimFs::new();
     let series = fleet(12, 20_000);
@@ -133,7 +149,7 @@ fn a_block_of_many_segments_and_long_series_comes_back() {
     let late = TimeRange::new(START + 19_000 * 15_000, START + 19_010 * 15_000).unwrap();
     assert_eq!(assert_serves(&block, &series, late), 0);
     let up = [Matcher::new(MatchOp::Equal, "__name__", "up").unwrap()];
-    let selected = block.select(&up, late, &mut Vec::new()).unwrap();
+    let selected = block.select(&up, late, &Projection::All, &mut Vec::new()).unwrap();
     assert!(selected.iter().all(|series| series.chunks.len() == 1), "only the chunk that holds the range");
 }
 
@@ -209,7 +225,7 @@ fn a_damaged_frame_costs_its_series_and_no_others() {
     let series = fleet(300, 400);
     let dir = write(&fs, &series, u64::MAX).unwrap();
     let block = open(&fs, &dir).unwrap();
-    let chunks = block.select(&[], TimeRange::ALL, &mut Vec::new()).unwrap();
+    let chunks = block.select(&[], TimeRange::ALL, &Projection::All, &mut Vec::new()).unwrap();
     let frame = chunks[700].chunks[0].frame;
     let hit = chunks.iter().filter(|series| series.chunks[0].frame == frame).count();
     drop(block);
@@ -338,7 +354,7 @@ fn assert_found(file: &str, change: &dyn Fn(&mut Vec<u8>), what: &str) {
     let series = fleet(3, 24);
     let Ok(block) = open(&fs, &dir) else { return };
     let mut damage = Vec::new();
-    let Ok(selected) = block.select(&[], TimeRange::ALL, &mut damage) else { return };
+    let Ok(selected) = block.select(&[], TimeRange::ALL, &Projection::All, &mut damage) else { return };
     let mut columns = SampleColumns::new();
     for found in selected {
         let (_, timestamps, values) = series.iter().find(|(labels, ..)| *labels == found.labels).unwrap();

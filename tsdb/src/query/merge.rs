@@ -46,6 +46,11 @@ impl MergedSet {
             missing: Vec::new(),
         };
         damage.iter().for_each(|error| set.note(error));
+        if let [only] = &sources[..] {
+            set.add_all_of(only.as_ref());
+            set.sources = sources;
+            return set;
+        }
         let mut known: HashTable<usize> = HashTable::new();
         for (number, source) in sources.iter().enumerate() {
             for index in 0..source.len() {
@@ -65,6 +70,14 @@ impl MergedSet {
     fn note(&self, error: &ReadError) {
         self.met.note(error);
         self.log.note_and_tell(error);
+    }
+
+    /// Adds the series of the only source, which need not be joined.
+    fn add_all_of(&mut self, only: &dyn SeriesSet) {
+        for index in 0..only.len() {
+            self.links.push(Link { source: 0, index, next: None });
+            self.series.push(Joined { labels: only.labels(index), first: index, last: index });
+        }
     }
 
     fn add(&mut self, known: &mut HashTable<usize>, labels: Labels, source: usize, index: usize) {
@@ -183,6 +196,36 @@ mod tests {
         assert_eq!(read(&merged, "b"), [(1, 9.0)]);
         assert_eq!(read(&merged, "c"), [(1, 5.0)]);
         assert_eq!(merged.warnings(), [""; 0]);
+    }
+
+    struct Unlabelled;
+
+    impl SeriesSet for Unlabelled {
+        fn len(&self) -> usize {
+            2
+        }
+
+        fn labels(&self, _index: usize) -> Labels {
+            Labels::empty()
+        }
+
+        fn read(&self, index: usize, into: &mut SampleColumns) -> Result<(), ReadError> {
+            into.push(0, index as f64);
+            Ok(())
+        }
+
+        fn estimated_samples(&self) -> u64 {
+            2
+        }
+    }
+
+    #[test]
+    fn series_of_the_only_set_stay_apart_although_their_labels_are_left_out() {
+        let merged = merged(vec![Box::new(Unlabelled)]);
+        assert_eq!(merged.len(), 2);
+        let mut columns = SampleColumns::new();
+        merged.read(1, &mut columns).unwrap();
+        assert_eq!(columns.values, [1.0]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use head_set::HeadSet;
 use merge::MergedSet;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tsdb_core::read::{Querier, ReadError, SelectHints, SeriesSet};
+use tsdb_core::read::{Projection, Querier, ReadError, SelectHints, SeriesSet};
 use tsdb_core::{Matcher, TimeRange, Timestamp};
 
 /// A view of a database over a range of time.
@@ -59,6 +59,12 @@ impl DbQuerier {
         self.blocks.iter().filter(move |block| block.meta().range.overlaps(&range))
     }
 
+    /// The labels to load. Parts are joined by labels, all of which it takes; a part that is alone needs no joining.
+    fn projection<'h>(&self, range: TimeRange, hints: &'h SelectHints) -> &'h Projection {
+        let alone = self.head_range(hints.range).is_none() && self.blocks(range).nth(1).is_none();
+        if alone { &hints.projection } else { &Projection::All }
+    }
+
     /// Strings of all parts, sorted, unique. The strings of a block that is damaged are missing.
     fn collect(
         &self,
@@ -87,8 +93,9 @@ impl Querier for DbQuerier {
         let mut missing: Vec<_> = self.unreplayed().into_iter().collect();
         if let Some(range) = hints.range.intersect(&self.range) {
             missing.extend(self.blocks.missing(range));
+            let projection = self.projection(range, hints);
             for block in self.blocks(range) {
-                match block.select(matchers, range, &mut damage) {
+                match block.select(matchers, range, projection, &mut damage) {
                     Ok(series) if series.is_empty() => {}
                     Ok(series) => {
                         sources.push(Box::new(BlockSet { block: Arc::clone(block), range, series }))

@@ -13,6 +13,7 @@ use crate::span::Span;
 /// At each step the first points of each group.
 pub(super) fn limit_k<'c>(input: &Input<'_, 'c>, param: &Steps) -> Result<Operator<'c>, QueryError> {
     let counts = counts(param, input.steps)?;
+    let silent = input.operator.is_silent();
     let (mut groups, mut chosen_histograms) = (Vec::new(), Vec::new());
     for members in &input.groups.members {
         let mut chosen: Vec<Vec<(usize, f64)>> = vec![Vec::new(); input.steps];
@@ -20,7 +21,7 @@ pub(super) fn limit_k<'c>(input: &Input<'_, 'c>, param: &Steps) -> Result<Operat
             let (mut slots, mut histograms) = (scratch.take_row(input.steps), Histograms::new());
             for row in members {
                 input.context.budget.check()?;
-                if chosen.iter().zip(&counts).all(|(chosen, count)| chosen.len() >= *count) {
+                if silent && chosen.iter().zip(&counts).all(|(chosen, count)| chosen.len() >= *count) {
                     break;
                 }
                 input.operator.eval(*row, scratch, &mut slots, &mut histograms)?;

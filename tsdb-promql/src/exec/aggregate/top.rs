@@ -18,6 +18,7 @@ pub(super) fn top<'c>(
     let counts = counts(param, input.steps)?;
     let order: fn(&f64, &f64) -> Ordering = if largest { descending_nan_last } else { ascending_nan_last };
     if counts.iter().all(|count| *count == 0) {
+        input.context.hear_out(input.operator, 0..input.operator.rows().len(), input.steps)?;
         return Ok(Box::new(NoSeries));
     }
     let largest_group = input.groups.members.iter().map(Vec::len).max().unwrap_or(0);

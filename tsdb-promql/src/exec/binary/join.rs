@@ -149,17 +149,26 @@ impl<'c, 'n> JoinOp<'c, 'n> {
         let mut identities = Vec::new();
         let mut rows = Vec::new();
         let mut crowds = Vec::new();
+        let (mut many_met, mut one_met) = (vec![false; many.rows().len()], vec![false; one.rows().len()]);
         for (many_members, one_members) in many_members.into_iter().zip(one_members) {
             match pair_up(&rules, many.rows(), one.rows(), &many_members, &one_members) {
                 Some(results) => {
                     for ((row, one), identity) in results {
                         identities.push(identity);
                         rows.push(Row::Pair(row, one));
+                        meet(&mut many_met, &[row]);
+                        meet(&mut one_met, &[one]);
                     }
                 }
-                None => crowds.push((many_members, one_members)),
+                None => {
+                    meet(&mut many_met, &many_members);
+                    meet(&mut one_met, &one_members);
+                    crowds.push((many_members, one_members));
+                }
             }
         }
+        context.hear_out(&*many, alone(&many_met), steps)?;
+        context.hear_out(&*one, alone(&one_met), steps)?;
         let crowd_rules = CrowdRules { context, rules: &rules, many: &*many, one: &*one, steps };
         let (mut slots, mut histograms) = (Vec::new(), Vec::new());
         for (ready, (identity, row, more)) in evaluate_crowd(&crowd_rules, &crowds)?.into_iter().enumerate() {
@@ -171,6 +180,19 @@ impl<'c, 'n> JoinOp<'c, 'n> {
         let ready = Stored::new(context, Vec::new(), Rows::new(slots, histograms), steps)?;
         Ok(Self { context, many, one, identities, rows, ready, rules })
     }
+}
+
+fn meet(met: &mut [bool], rows: &[usize]) {
+    for row in rows {
+        if let Some(met) = met.get_mut(*row) {
+            *met = true;
+        }
+    }
+}
+
+/// The rows that meet none of the other side.
+fn alone(met: &[bool]) -> impl Iterator<Item = usize> {
+    met.iter().enumerate().filter(|(_, met)| !**met).map(|(row, _)| row)
 }
 
 type PairedRow = ((usize, usize), Identity);
@@ -259,5 +281,9 @@ impl VectorOp for JoinOp<'_, '_> {
 
     fn is_ordered(&self) -> bool {
         self.many.is_ordered()
+    }
+    fn is_silent(&self) -> bool {
+        let numbers = !self.context.may_hold_histograms && !self.rules.operation.op.is_trim();
+        numbers && self.many.is_silent() && self.one.is_silent()
     }
 }

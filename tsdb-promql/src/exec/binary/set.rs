@@ -79,6 +79,10 @@ impl<'c> FilterOp<'c> {
             scratch.give_row(slots);
             result
         })?;
+        if keep_present {
+            let alone = joined.iter().enumerate().filter(|(_, group)| group.is_none()).map(|(row, _)| row);
+            context.hear_out(&*operator, alone, steps)?;
+        }
         Ok(Self { operator, groups: joined, presence, keep_present })
     }
 }
@@ -122,6 +126,9 @@ impl VectorOp for FilterOp<'_> {
     fn is_ordered(&self) -> bool {
         self.operator.is_ordered()
     }
+    fn is_silent(&self) -> bool {
+        self.operator.is_silent()
+    }
 }
 
 impl VectorOp for ChainOp<'_> {
@@ -140,5 +147,8 @@ impl VectorOp for ChainOp<'_> {
             None => self.first.eval(row, scratch, out, histograms),
             Some(row) => self.second.eval(row, scratch, out, histograms),
         }
+    }
+    fn is_silent(&self) -> bool {
+        self.first.is_silent() && self.second.is_silent()
     }
 }

@@ -93,4 +93,7 @@ impl VectorOp for VectorScalarOp<'_> {
     fn is_ordered(&self) -> bool {
         self.vector.is_ordered()
     }
+    fn is_silent(&self) -> bool {
+        !self.context.may_hold_histograms && !self.operation.op.is_trim() && self.vector.is_silent()
+    }
 }

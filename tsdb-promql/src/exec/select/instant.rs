@@ -133,6 +133,9 @@ impl VectorOp for InstantOp<'_> {
     fn unique_without_name(&self) -> bool {
         self.source.unique_without_name
     }
+    fn is_silent(&self) -> bool {
+        true
+    }
 }
 
 /// Fills `out` with the newest sample at or before each time of `view`, not older than `lookback_ms`.

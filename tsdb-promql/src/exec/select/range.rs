@@ -140,6 +140,14 @@ impl<'c> RangeSource<'c> {
         }
     }
 
+    /// See [`VectorOp::is_silent`].
+    fn is_silent(&self) -> bool {
+        match self {
+            Self::Subquery(Some((operator, _))) => operator.is_silent(),
+            Self::Series(_) | Self::Subquery(None) => true,
+        }
+    }
+
     fn unique_without_name(&self) -> bool {
         match self {
             Self::Series(source) => source.unique_without_name,
@@ -396,8 +404,7 @@ impl<'c> OverRangeOp<'c> {
     /// Rates are for counters, and counters are told by their names.
     fn note_suspect_name(&self, row: usize, out: &[f64]) {
         let metric = self.seen_metric(row);
-        let usual = ["_total", "_sum", "_count", "_bucket"].iter().any(|end| metric.ends_with(end));
-        if metric.is_empty() || usual || out.iter().all(|slot| is_absent(*slot)) {
+        if !is_suspect(metric) || out.iter().all(|slot| is_absent(*slot)) {
             return;
         }
         // Mostly all series have the same name: it is noted once, not once for each.
@@ -443,6 +450,26 @@ impl VectorOp for OverRangeOp<'_> {
     fn unique_without_name(&self) -> bool {
         self.source.unique_without_name()
     }
+    fn is_silent(&self) -> bool {
+        let histograms = self.context.may_hold_histograms;
+        let by_samples = match self.function {
+            // Its factors may be refused.
+            RangeFn::Smooth => false,
+            RangeFn::Quantile => !histograms && self.params.first().is_some_and(Steps::are_quantiles),
+            // Rates of what is not named as a counter are remarked upon.
+            RangeFn::Rate | RangeFn::Increase => {
+                !histograms && (0..self.identities.len()).all(|row| !is_suspect(self.seen_metric(row)))
+            }
+            function => !histograms || function.is_silent_about_histograms(),
+        };
+        let extended = histograms && self.extension.is_some();
+        by_samples && !extended && !self.reads_starts() && self.source.is_silent()
+    }
+}
+
+/// Does the name of the metric not look like that of a counter?
+fn is_suspect(metric: &str) -> bool {
+    !metric.is_empty() && !["_total", "_sum", "_count", "_bucket"].iter().any(|end| metric.ends_with(end))
 }
 
 /// `absent_over_time`: 1 at the steps at which no window holds a sample.

@@ -125,6 +125,9 @@ impl VectorOp for SmoothedOp<'_> {
     fn unique_without_name(&self) -> bool {
         self.source.unique_without_name
     }
+    fn is_silent(&self) -> bool {
+        !self.context.may_hold_histograms
+    }
 }
 
 /// Fills `out` with the values at the times of `view` between samples that lie within `lookback_ms`.

@@ -1,4 +1,5 @@
-//! Passes over a plan: each makes it cheaper and leaves its answers, errors and annotations as they are.
+//! Passes over a plan: each makes it cheaper and leaves its answers, errors and annotations as they are. What they do
+//! and when is told in `docs/planning.md`.
 //!
 //! A pass changes the plan and reads no data. What depends on data is decided when the plan runs: shared vectors are
 //! kept or computed again by what they take (see [`share`]), and storage chooses in which order it applies matchers.

@@ -255,8 +255,6 @@ fn is_silent(call: &RangeCall, histograms: bool) -> bool {
         return false;
     }
     match call.function {
-        RangeFn::Count | RangeFn::First | RangeFn::Last | RangeFn::Present => true,
-        RangeFn::Changes | RangeFn::Resets | RangeFn::FirstTime | RangeFn::LastTime => true,
         // Its factors may be refused.
         RangeFn::Smooth => false,
         RangeFn::Quantile => {
@@ -264,7 +262,7 @@ fn is_silent(call: &RangeCall, histograms: bool) -> bool {
         }
         // Rates of what is not named as a counter are remarked upon.
         RangeFn::Rate | RangeFn::Increase => !histograms && is_named_as_counter(&call.range),
-        _ => !histograms,
+        function => !histograms || function.is_silent_about_histograms(),
     }
 }
 
