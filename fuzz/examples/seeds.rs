@@ -8,6 +8,8 @@ use std::path::Path;
 use tsdb::record::{
     ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder, encode_metadata,
 };
+use tsdb_core::chunk::histogram::HistogramChunk;
+use tsdb_core::chunk::starts::StartsWriter;
 use tsdb_core::chunk::xor::XorChunk;
 use tsdb_core::histogram::{FloatHistogram, FloatParts, Span};
 use tsdb_core::metadata::{Metadata, MetricType};
@@ -158,7 +160,27 @@ fn chunk_decode() -> Outcome {
     frame.push(&[1, 2, 3], &[0.1, 0.2, f64::NAN])?;
     seed("chunk_decode", "frame", &[&[1], &frame.finish()])?;
     seed("chunk_decode", "into_chunk", &[&[2], &drawn])?;
-    seed("chunk_decode", "into_frame", &[&[3, 120], &drawn])
+    seed("chunk_decode", "into_frame", &[&[3, 120], &drawn])?;
+    chunk_decode_histograms(&drawn)
+}
+
+fn chunk_decode_histograms(drawn: &[u8]) -> Outcome {
+    let columns = tsdb_fuzz::histograms(tsdb_fuzz::Input::new(drawn));
+    let (mut chunk, mut starts) = (HistogramChunk::new(), StartsWriter::new());
+    for (index, (timestamp, histogram)) in columns.timestamps.iter().zip(&columns.histograms).enumerate() {
+        if let Some(histogram) = histogram {
+            chunk.push(*timestamp, histogram)?;
+        }
+        starts.push(*timestamp, columns.start(index));
+    }
+    let mut frame = FrameWriter::new();
+    frame.push_samples(columns.as_slices())?;
+    seed("chunk_decode", "frame_of_histograms", &[&[1], &frame.finish()])?;
+    seed("chunk_decode", "histograms", &[&[4], chunk.as_bytes()])?;
+    seed("chunk_decode", "into_histograms", &[&[5], drawn])?;
+    seed("chunk_decode", "into_mixed_frame", &[&[6], drawn])?;
+    let count = u8::try_from(columns.len()).unwrap_or(u8::MAX);
+    seed("chunk_decode", "starts", &[&[7, count], &starts.to_bytes()])
 }
 
 fn index_open() -> Outcome {

@@ -5,8 +5,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tsdb_core::TimeRange;
 use std::sync::Arc;
+use tsdb_core::TimeRange;
 use tsdb_core::chunk::histogram::{self, HistogramChunk};
 use tsdb_core::chunk::starts::{self, StartsWriter};
 use tsdb_core::chunk::xor::{self, XorChunk};

@@ -3,8 +3,8 @@
 //! A fuzzer cannot guess a checksum. Where a format has them, the targets take bytes without and seal them here, so
 //! that what lies behind the checksums is reached. The layouts repeat those of the format documents.
 
-use tsdb_core::bytes::checksum;
 use std::sync::Arc;
+use tsdb_core::bytes::checksum;
 use tsdb_core::histogram::{FloatHistogram, FloatParts, ResetHint, Span};
 use tsdb_core::sample::SampleColumns;
 
