@@ -115,8 +115,13 @@ impl Bench {
     /// The cost over the length of the window and over the number of steps, on one thread. What is read is the same
     /// in all rows but for one window.
     fn curves(&self) -> Result<(), Box<dyn Error>> {
-        let functions =
-            ["rate(NAME)", "avg_over_time(NAME)", "max_over_time(NAME)", "quantile_over_time(0.9, NAME)"];
+        let functions = [
+            "rate(http_requests_total[WINDOW])",
+            "rate(queue_depth[WINDOW])",
+            "avg_over_time(queue_depth[WINDOW])",
+            "max_over_time(queue_depth[WINDOW])",
+            "quantile_over_time(0.9, queue_depth[WINDOW])",
+        ];
         println!("\n| window, steps |{}", functions.map(|f| format!(" {f}, ms |")).concat());
         println!("|---|{}", "---|".repeat(functions.len()));
         let start = START_MS + (self.end - START_MS) / 2;
@@ -125,7 +130,7 @@ impl Bench {
         {
             print!("| {window}, {steps} |");
             for function in functions {
-                let text = function.replace("NAME", &format!("queue_depth[{window}]"));
+                let text = function.replace("WINDOW", window);
                 let (best, _) = self.time(&format!("sum({text})"), start, (self.end - start) / steps, 1)?;
                 print!(" {:.2} |", ms(best));
             }

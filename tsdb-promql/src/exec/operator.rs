@@ -114,6 +114,8 @@ pub(super) struct Scratch {
     pub(super) windows: Vec<(usize, usize)>,
     /// Positions within the series at hand.
     pub(super) positions: Vec<usize>,
+    /// What a counter has lost up to each sample of the series at hand.
+    pub(super) losses: Vec<f64>,
     /// Candidates of a sliding minimum or maximum.
     pub(super) candidates: VecDeque<usize>,
     /// Values that are put in order.

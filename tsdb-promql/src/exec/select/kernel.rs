@@ -188,13 +188,36 @@ fn last_change(times: &[Timestamp], values: &[f64], counter: bool) -> Option<f64
 }
 
 fn extrapolate_counter(per_second: bool, input: &KernelInput<'_>, scratch: &mut Scratch, out: &mut [f64]) {
-    let Scratch { windows, positions, .. } = scratch;
+    let Scratch { windows, positions, losses, .. } = scratch;
     find_pairs(input.values, positions, |a, b| b < a);
     let extrapolation = Extrapolation { counter: true, per_second };
+    // A gauge that is taken for a counter is reset so often that adding up anew for each window would cost most.
+    let exact = !positions.is_empty() && sums_are_exact(input.values);
+    if exact {
+        add_up_losses(input.values, losses);
+    }
+    let lost_until = |at: usize| losses.get(at).copied().unwrap_or(ABSENT);
     with_pairs(positions, windows, out, |step, window, resets| {
+        if exact && resets.len() > 1 {
+            let lost = lost_until(window.1 - 1) - lost_until(window.0);
+            return extrapolated(extrapolation, input, step, window, std::iter::once(lost));
+        }
         let lost = resets.iter().filter_map(|at| input.values.get(at - 1)).copied();
         extrapolated(extrapolation, input, step, window, lost)
     });
+}
+
+/// Fills `losses` with what the resets up to each of the values have cost.
+fn add_up_losses(values: &[f64], losses: &mut Vec<f64>) {
+    losses.clear();
+    let (mut lost, mut before) = (0.0, f64::NEG_INFINITY);
+    losses.extend(values.iter().map(|value| {
+        if *value < before {
+            lost += before;
+        }
+        before = *value;
+        lost
+    }));
 }
 
 fn extrapolate_gauge(input: &KernelInput<'_>, scratch: &Scratch, out: &mut [f64]) {
