@@ -15,7 +15,7 @@ pub(crate) struct Timing {
     pub(crate) median: Duration,
     /// CPU time of the server, mean of the repetitions.
     pub(crate) cpu: Duration,
-    /// The most resident memory of the server meanwhile, beyond what it had before; bytes.
+    /// The most resident memory of the server meanwhile, bytes.
     pub(crate) memory: u64,
     /// Series in the answer, to see that the engines answer the same question.
     pub(crate) series: usize,
@@ -45,9 +45,9 @@ fn measure(server: &Running, plan: &Plan, query: Query, repetitions: u32) -> Res
     let step = ((end - start) / 240).max(15);
     let text = percent_encode(query.text);
     let path = format!("/api/v1/query_range?query={text}&start={start}&end={end}&step={step}");
+    server.reset_peak()?;
     let answer: serde_json::Value = serde_json::from_str(&server.query(&path)?)?;
     let series = answer["data"]["result"].as_array().map_or(0, Vec::len);
-    server.reset_peak()?;
     let before = server.process()?;
     let mut times = Vec::new();
     for _ in 0..repetitions {
@@ -61,7 +61,7 @@ fn measure(server: &Running, plan: &Plan, query: Query, repetitions: u32) -> Res
         name: query.name,
         median: times[times.len() / 2],
         cpu: after.cpu.saturating_sub(before.cpu) / repetitions,
-        memory: after.peak_rss_bytes.saturating_sub(before.rss_bytes),
+        memory: after.peak_rss_bytes,
         series,
     })
 }

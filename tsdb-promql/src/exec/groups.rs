@@ -3,7 +3,7 @@
 
 use super::operator::{Identity, is_metadata};
 use hashbrown::HashTable;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use tsdb_core::bytes::hash64;
 use tsdb_core::{Labels, METRIC_NAME};
 
 /// Which labels count.
@@ -56,11 +56,9 @@ impl Sight<'_> {
 
     fn hash(self, identity: &Identity) -> u64 {
         // A fixed key: groups are numbered by appearance, so the hash shows nowhere.
-        let mut hasher = BuildHasherDefault::<DefaultHasher>::new().build_hasher();
-        for pair in self.pairs(identity) {
-            pair.hash(&mut hasher);
-        }
-        hasher.finish()
+        let chain =
+            |hash, (name, value): (&str, &str)| hash64(value.as_bytes(), hash64(name.as_bytes(), hash));
+        self.pairs(identity).fold(0, chain)
     }
 }
 

@@ -118,6 +118,8 @@ pub(super) struct Scratch {
     pub(super) losses: Vec<f64>,
     /// Candidates of a sliding minimum or maximum.
     pub(super) candidates: VecDeque<usize>,
+    /// The same with their values.
+    pub(super) extremes: VecDeque<(usize, f64)>,
     /// Values that are put in order.
     pub(super) ordered: Vec<f64>,
 }

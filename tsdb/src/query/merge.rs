@@ -51,7 +51,8 @@ impl MergedSet {
             set.sources = sources;
             return set;
         }
-        let mut known: HashTable<usize> = HashTable::new();
+        let most = sources.iter().map(|source| source.len()).max().unwrap_or(0);
+        let mut known: HashTable<usize> = HashTable::with_capacity(most);
         for (number, source) in sources.iter().enumerate() {
             for index in 0..source.len() {
                 set.add(&mut known, source.labels(index), number, index);

@@ -6,7 +6,9 @@
 use super::super::grid::View;
 use super::super::operator::{ABSENT, Scratch, as_point};
 use super::super::scalar::Steps;
-use super::slide::{find_pairs, sums_are_exact, with_exact_sums, with_extremes, with_ordered, with_pairs};
+use super::slide::{
+    find_pairs, sums_are_exact, with_exact_sums, with_extreme_values, with_extremes, with_ordered, with_pairs,
+};
 use crate::failure::QueryError;
 use crate::num::{
     Extrapolation, KahanSum, MeanAccumulator, RateWindow, double_exponential_smoothing, linear_regression,
@@ -58,9 +60,14 @@ pub(super) fn apply(
             count_pairs(input, scratch, out, differ);
         }
         RangeFn::Resets => count_pairs(input, scratch, out, |a, b| b < a),
-        RangeFn::Min | RangeFn::Max | RangeFn::MinTime | RangeFn::MaxTime => {
-            extreme(function, input, scratch, out);
+        RangeFn::Min | RangeFn::Max => {
+            let Scratch { windows, extremes, .. } = scratch;
+            match function {
+                RangeFn::Min => with_extreme_values(input.values, windows, extremes, out, |a, b| a < b),
+                _ => with_extreme_values(input.values, windows, extremes, out, |a, b| a > b),
+            }
         }
+        RangeFn::MinTime | RangeFn::MaxTime => time_of_extreme(function, input, scratch, out),
         RangeFn::Quantile => {
             let Scratch { windows, ordered, .. } = scratch;
             let result = |step, ordered: &[f64]| as_point(quantile_of_ordered(input.param(0, step), ordered));
@@ -264,14 +271,11 @@ fn count_pairs(
     with_pairs(positions, windows, out, |_, _, inside| inside.len() as f64);
 }
 
-fn extreme(function: RangeFn, input: &KernelInput<'_>, scratch: &mut Scratch, out: &mut [f64]) {
+fn time_of_extreme(function: RangeFn, input: &KernelInput<'_>, scratch: &mut Scratch, out: &mut [f64]) {
     let Scratch { windows, candidates, .. } = scratch;
-    let value = |at: usize| input.values.get(at).copied().unwrap_or(ABSENT);
     let time = |at: usize| input.timestamps.get(at).map_or(ABSENT, |t| *t as f64 / 1000.0);
-    // Of equal values, the first is the extreme, but the last tells the time of it.
+    // Of equal values, the last tells the time.
     match function {
-        RangeFn::Min => with_extremes(input.values, windows, candidates, out, |a, b| a < b, value),
-        RangeFn::Max => with_extremes(input.values, windows, candidates, out, |a, b| a > b, value),
         RangeFn::MinTime => with_extremes(input.values, windows, candidates, out, |a, b| a <= b, time),
         _ => with_extremes(input.values, windows, candidates, out, |a, b| a >= b, time),
     }

@@ -44,6 +44,61 @@ fn count_below(positions: &[usize], from: usize, bound: usize) -> usize {
     positions.get(from..).unwrap_or(&[]).iter().take_while(|position| **position < bound).count()
 }
 
+/// For each window its extreme value, the first of equal ones; of a window of NaNs, its last value. Empty windows are
+/// absent.
+///
+/// `beats(new, old)`: does a later value replace an earlier one? NaN beats nothing. Samples that are in the same
+/// windows are one candidate of the queue of [`with_extremes`], and the extreme of such a run is found without
+/// branches.
+pub(super) fn with_extreme_values(
+    values: &[f64],
+    windows: &[(usize, usize)],
+    candidates: &mut VecDeque<(usize, f64)>,
+    out: &mut [f64],
+    beats: impl Fn(f64, f64) -> bool + Copy,
+) {
+    candidates.clear();
+    let mut seen = 0usize;
+    let mut starts = windows.iter().map(|(start, _)| *start).peekable();
+    for ((start, end), slot) in windows.iter().zip(out) {
+        seen = seen.max(*start);
+        while seen < *end {
+            while starts.next_if(|next| *next <= seen).is_some() {}
+            let cut = starts.peek().map_or(*end, |next| (*next).min(*end));
+            if let Some(extreme) = extreme_of(values.get(seen..cut).unwrap_or(&[]), beats) {
+                while candidates.pop_back_if(|(_, old)| beats(extreme, *old)).is_some() {}
+                candidates.push_back((seen, extreme));
+            }
+            seen = cut;
+        }
+        while candidates.pop_front_if(|(first, _)| *first < *start).is_some() {}
+        *slot = match candidates.front() {
+            _ if start >= end => ABSENT,
+            Some((_, extreme)) => *extreme,
+            None => values.get(end - 1).copied().unwrap_or(ABSENT),
+        };
+    }
+}
+
+/// Values that are compared side by side.
+const LANES: usize = 4;
+
+/// The first of the values that none beats; `None` if all are NaN.
+fn extreme_of(values: &[f64], beats: impl Fn(f64, f64) -> bool + Copy) -> Option<f64> {
+    let values = values.get(values.iter().position(|value| !value.is_nan())?..)?;
+    let better = |new: f64, old: f64| if beats(new, old) { new } else { old };
+    let (rows, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [*values.first()?; LANES];
+    for row in rows {
+        for (lane, value) in lanes.iter_mut().zip(row) {
+            *lane = better(*value, *lane);
+        }
+    }
+    let extreme = lanes.iter().chain(rest).fold(*values.first()?, |old, new| better(*new, old));
+    // Zeros are equal and differ in sign.
+    if extreme == 0.0 { values.iter().copied().find(|value| *value == 0.0) } else { Some(extreme) }
+}
+
 /// For each window, calls `result` with the position of its extreme value; of a window of NaNs, its last sample.
 /// Empty windows are absent.
 ///
