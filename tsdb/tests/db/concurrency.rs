@@ -1,6 +1,7 @@
 //! Writers, readers and cuts at the same time, on a real disk.
 
 use super::fixture::*;
+use super::kinds;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::thread;
@@ -40,7 +41,7 @@ fn write(db: &Db, writer: usize, done: &AtomicI64, lockstep: &Barrier) {
                 Some(series) => series,
                 None => appender.series(&own(k)).unwrap(),
             };
-            appender.append(series, step * STEP_MS, step as f64);
+            kinds::push(&mut *appender, series, k, step * STEP_MS, step as f64);
         }
         assert_eq!(appender.commit().unwrap().refused, []);
         done.store(step, Ordering::SeqCst);

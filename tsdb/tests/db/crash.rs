@@ -1,6 +1,7 @@
 //! The machine stops at every single operation on the disk.
 
 use super::fixture::*;
+use super::kinds;
 use std::path::PathBuf;
 use tsdb::fs::{Fault, Loss, SimFs};
 use tsdb::{Appendable, Db};
@@ -45,8 +46,8 @@ fn commit(db: &Db, samples: &[Sample], known: &mut Known) -> Result<(), Box<dyn 
     let help = Metadata { metric_type: MetricType::Gauge, help: "Says nothing.".into(), unit: String::new() };
     appender.set_metadata("metric", help);
     for (series, timestamp, value) in samples {
-        let series = appender.series(&labels(*series))?;
-        appender.append(series, *timestamp, *value);
+        let reference = appender.series(&labels(*series))?;
+        kinds::push(&mut *appender, reference, *series, *timestamp, *value);
     }
     match appender.commit() {
         Ok(report) => note(&mut known.acknowledged, samples, &report),

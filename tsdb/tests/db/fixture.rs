@@ -1,5 +1,6 @@
 //! A database on a simulated disk, and a map to compare it with.
 
+use super::kinds;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -45,8 +46,8 @@ pub(crate) fn labels(series: usize) -> Labels {
 pub(crate) fn append(db: &Db, samples: &[Sample]) -> Result<AppendReport, CommitError> {
     let mut appender = db.appender();
     for (series, timestamp, value) in samples {
-        let series = appender.series(&labels(*series)).unwrap();
-        appender.append(series, *timestamp, *value);
+        let reference = appender.series(&labels(*series)).unwrap();
+        kinds::push(&mut *appender, reference, *series, *timestamp, *value);
     }
     appender.commit()
 }
@@ -83,7 +84,7 @@ pub(crate) fn read(set: &dyn SeriesSet) -> Contents {
     for index in 0..set.len() {
         set.read(index, &mut columns).unwrap();
         assert!(columns.timestamps.is_sorted_by(|a, b| a < b), "{:?}", columns.timestamps);
-        let values = columns.values.iter().map(|value| value.to_bits());
+        let values = kinds::numbers(&set.labels(index), &columns);
         let samples: BTreeMap<_, _> = columns.timestamps.iter().copied().zip(values).collect();
         if !samples.is_empty() {
             assert!(

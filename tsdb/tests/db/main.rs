@@ -10,6 +10,7 @@ mod damage;
 mod exemplars;
 mod faults;
 mod fixture;
+mod kinds;
 mod limits;
 mod model;
 mod opening;
