@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tsdb::fs::{Fs, SimFs};
-use tsdb::record::{SamplesEncoder, SeriesEncoder};
+use tsdb::record::{ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder};
 use tsdb::wal::{Damage, DamageKind, FORMAT_VERSION, ReplayReport, Wal, WalError, WalOptions};
-use tsdb_core::{Labels, SeriesRef};
+use tsdb_core::histogram::{FloatHistogram, FloatParts, ResetHint, Span};
+use tsdb_core::{Exemplar, Labels, SeriesRef};
 
 const DIR: &str = "/wal";
 const HEADER: usize = 40;
@@ -319,10 +320,57 @@ fn golden_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1/wal")
 }
 
-/// Three segments: the worked example; records across pages; a torn tail.
+/// Three segments: the worked example; records across pages; samples of the other kinds and a torn tail.
 fn golden_records() -> Vec<Vec<u8>> {
     let mut records = worked_example();
     records.extend([vec![0xab; 3], vec![0xcd; PAGE], Vec::new(), b"last".to_vec()]);
+    records.extend(other_kinds());
+    records
+}
+
+/// Samples with start timestamps, histograms, exemplars.
+fn other_kinds() -> [Vec<u8>; 3] {
+    let mut records = [const { Vec::new() }; 3];
+    let mut samples = SamplesEncoder::new();
+    samples.push(SeriesRef(0), 2_000, 2.0);
+    samples.push_started(SeriesRef(1), 2_000, 500, 0.5);
+    samples.finish(&mut records[0]);
+    let exponential = FloatParts {
+        schema: 3,
+        zero_threshold: 0.001,
+        zero_count: 1.0,
+        count: 7.0,
+        sum: 4.5,
+        positive_spans: vec![Span { offset: -2, length: 1 }, Span { offset: 4, length: 1 }],
+        positive_counts: vec![3.0, 1.0],
+        negative_spans: vec![Span { offset: 7, length: 1 }],
+        negative_counts: vec![2.0],
+        ..FloatParts::default()
+    };
+    let custom = FloatParts {
+        reset_hint: ResetHint::Gauge,
+        schema: -53,
+        count: 2.5,
+        sum: 9.0,
+        positive_spans: vec![Span { offset: 1, length: 1 }],
+        positive_counts: vec![2.5],
+        bounds: [1.0, 5.0].into(),
+        ..FloatParts::default()
+    };
+    let mut histograms = HistogramsEncoder::new();
+    for (number, start, parts) in [(0, 0, exponential.clone()), (1, 500, exponential), (1, 500, custom)] {
+        let histogram = FloatHistogram::new(parts).unwrap();
+        histograms.push(SeriesRef(number), 2_000 + start, start, &histogram);
+    }
+    histograms.finish(&mut records[1]);
+    let labels = |name, value| Labels::from_pairs([(name, value)]).unwrap();
+    let exemplar = |id, timestamp| Exemplar { labels: labels("trace_id", id), timestamp, value: 0.25 };
+    let mut exemplars = ExemplarsEncoder::new();
+    let registered = ExemplarSeries::Registered(SeriesRef(1));
+    exemplars.push(7, registered.clone(), &exemplar("a", 2_000));
+    exemplars.push(8, registered, &exemplar("b", 2_100));
+    exemplars.push(9, ExemplarSeries::Labelled(labels("__name__", "gone")), &exemplar("c", 1_000));
+    exemplars.finish(&mut records[2]);
     records
 }
 

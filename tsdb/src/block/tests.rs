@@ -7,14 +7,15 @@ use crate::names;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tsdb_core::block::BlockId;
+use tsdb_core::histogram::{FloatHistogram, FloatParts, ResetHint, Span};
 use tsdb_core::read::Projection;
 use tsdb_core::sample::SampleColumns;
-use tsdb_core::{Labels, MatchOp, Matcher, STALE_NAN, TimeRange, Timestamp};
+use tsdb_core::{Labels, MatchOp, Matcher, NO_START, STALE_NAN, TimeRange, Timestamp};
 
 const ID: BlockId = BlockId(0x019a_0000_0000_1234_5678_9abc_def0_1234);
 const START: Timestamp = 1_700_000_000_000;
 
-type Series = (Labels, Vec<Timestamp>, Vec<f64>);
+type Series = (Labels, SampleColumns);
 
 /// Series of `targets`, each target with a clock of its own; counters, decimals, full-precision floats, constants.
 fn fleet(targets: usize, samples: usize) -> Vec<Series> {
@@ -34,20 +35,64 @@ fn fleet(targets: usize, samples: usize) -> Vec<Series> {
             if let Some(last) = values.last_mut().filter(|_| target % 5 == 4) {
                 *last = STALE_NAN;
             }
-            let instance = format!("host-{target:04}");
-            let pairs = [("__name__", name), ("instance", &instance), ("job", "node")];
-            all.push((Labels::from_pairs(pairs).unwrap(), timestamps.clone(), values));
+            let timestamps = timestamps.clone();
+            all.push((labels(name, target), SampleColumns { timestamps, values, ..SampleColumns::new() }));
         }
     }
     all.sort_by(|a, b| a.0.cmp(&b.0));
     all
 }
 
+fn labels(name: &str, target: usize) -> Labels {
+    let instance = format!("host-{target:04}");
+    Labels::from_pairs([("__name__", name), ("instance", &instance), ("job", "node")]).unwrap()
+}
+
+/// The fleet, and for each target a series of histograms and one of all kinds of samples.
+fn every_kind(targets: usize, samples: usize) -> Vec<Series> {
+    let mut all = fleet(targets, samples);
+    for target in 0..targets {
+        let numbers =
+            all.iter().find(|(known, _)| *known == labels("bytes_total", target)).unwrap().1.clone();
+        let (mut histograms, mut mixed) = (SampleColumns::new(), SampleColumns::new());
+        for (n, (timestamp, value)) in numbers.timestamps.iter().zip(&numbers.values).enumerate() {
+            histograms.push_histogram(*timestamp, histogram(target, n));
+            match n / 5 % 2 {
+                0 => mixed.push(*timestamp, *value),
+                _ => mixed.push_histogram(*timestamp, histogram(target, n)),
+            }
+            mixed.set_start(if n % 7 < 4 { START - 5_000 } else { NO_START });
+        }
+        all.push((labels("latency", target), histograms));
+        all.push((labels("mixed", target), mixed));
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all
+}
+
+/// Whole counts in exponential buckets or broken ones in custom buckets; the buckets change now and then.
+fn histogram(target: usize, n: usize) -> Arc<FloatHistogram> {
+    let custom = target % 2 == 1;
+    let buckets = 2 + n / 8 % 3;
+    let count = |bucket: usize| (n * (bucket + 3) + target) as f64 + if custom { 0.5 } else { 0.0 };
+    let parts = FloatParts {
+        reset_hint: if n == 0 { ResetHint::Unknown } else { ResetHint::NotReset },
+        schema: if custom { -53 } else { 3 },
+        count: (0..buckets).map(count).sum(),
+        sum: n as f64 * 0.1,
+        positive_spans: vec![Span { offset: 1, length: buckets as u32 }],
+        positive_counts: (0..buckets).map(count).collect(),
+        bounds: if custom { [0.1, 0.5, 1.0, 2.5, 5.0].into() } else { [].into() },
+        ..FloatParts::default()
+    };
+    Arc::new(FloatHistogram::new(parts).unwrap())
+}
+
 fn write(fs: &dyn Fs, series: &[Series], segment_bytes: u64) -> Result<PathBuf, BlockError> {
     let mut writer =
         BlockWriter::with_segment_bytes(fs, Path::new("data"), BlockSpec::first_level(ID), segment_bytes)?;
-    for (labels, timestamps, values) in series {
-        writer.add(labels, timestamps, values)?;
+    for (labels, samples) in series {
+        writer.add_samples(labels, samples.as_slices())?;
     }
     writer.finish()?;
     Ok(Path::new("data").join(Block::dir_name(ID)))
@@ -65,8 +110,11 @@ fn shared(fs: &(impl Fs + Clone + 'static)) -> Arc<dyn Fs> {
     Arc::new(fs.clone())
 }
 
-fn bits(columns: &SampleColumns) -> Vec<(Timestamp, u64)> {
-    columns.timestamps.iter().copied().zip(columns.values.iter().map(|value| value.to_bits())).collect()
+/// Everything, bit by bit.
+fn bits(columns: &SampleColumns) -> impl PartialEq + std::fmt::Debug {
+    let values: Vec<u64> = columns.values.iter().map(|value| value.to_bits()).collect();
+    let SampleColumns { timestamps, histograms, starts, .. } = columns.clone();
+    (timestamps, values, histograms, starts)
 }
 
 /// Asserts that the block serves `series` within `range`; returns how many series could not be read.
@@ -77,13 +125,9 @@ fn assert_serves(block: &Block, series: &[Series], range: TimeRange) -> usize {
     let mut unread = 0;
     let mut columns = SampleColumns::new();
     let mut found = selected.iter();
-    for (labels, timestamps, values) in series {
-        let wanted: Vec<(Timestamp, u64)> = timestamps
-            .iter()
-            .copied()
-            .zip(values.iter().map(|value| value.to_bits()))
-            .filter(|(timestamp, _)| range.contains(*timestamp))
-            .collect();
+    for (labels, samples) in series {
+        let mut wanted = samples.clone();
+        wanted.retain_range(range);
         if wanted.is_empty() {
             continue;
         }
@@ -91,7 +135,7 @@ fn assert_serves(block: &Block, series: &[Series], range: TimeRange) -> usize {
         assert_eq!(series.labels, *labels);
         columns.clear();
         match block.read(&series.chunks, range, &mut columns) {
-            Ok(()) => assert_eq!(bits(&columns), wanted, "{labels}"),
+            Ok(()) => assert_eq!(bits(&columns), bits(&wanted), "{labels}"),
             Err(_) => {
                 assert!(columns.is_empty());
                 unread += 1;
@@ -105,7 +149,7 @@ fn assert_serves(block: &Block, series: &[Series], range: TimeRange) -> usize {
 #[test]
 fn what_is_written_comes_back() {
     let fs = SimFs::new();
-    let series = fleet(60, 200);
+    let series = every_kind(60, 200);
     let dir = write(&fs, &series, u64::MAX).unwrap();
     assert_eq!(verify(&fs, &dir).unwrap(), []);
     let block = open(&fs, &dir).unwrap();
@@ -116,7 +160,7 @@ fn what_is_written_comes_back() {
     assert_eq!(assert_serves(&block, &series, TimeRange::instant(START)), 0);
     let meta = block.meta();
     assert_eq!((meta.id, meta.level, &*meta.sources), (ID, 1, &[ID][..]));
-    assert_eq!((meta.stats.series, meta.stats.samples, meta.stats.chunks), (240, 48_000, 240));
+    assert_eq!((meta.stats.series, meta.stats.samples, meta.stats.chunks), (360, 72_000, 360));
     assert!(meta.range.contains(START) && meta.range.end() > START + 199 * 15_000);
     let cache = Arc::new(FrameCache::new(0));
     assert_eq!(assert_serves(&Block::open(&shared(&fs), &dir, cache).unwrap(), &series, TimeRange::ALL), 0);
@@ -151,6 +195,27 @@ fn a_block_of_many_segments_and_long_series_comes_back() {
     let up = [Matcher::new(MatchOp::Equal, "__name__", "up").unwrap()];
     let selected = block.select(&up, late, &Projection::All, &mut Vec::new()).unwrap();
     assert!(selected.iter().all(|series| series.chunks.len() == 1), "only the chunk that holds the range");
+}
+
+#[test]
+fn histograms_of_very_many_buckets_are_cut_into_several_chunks() {
+    let fs = SimFs::new();
+    let mut samples = SampleColumns::new();
+    for n in 0..60_i32 {
+        // No two have a bucket in common.
+        let parts = FloatParts {
+            positive_spans: vec![Span { offset: n * 30_000, length: 30_000 }],
+            positive_counts: vec![1.0; 30_000],
+            ..FloatParts::default()
+        };
+        samples.push_histogram(n.into(), Arc::new(FloatHistogram::new(parts).unwrap()));
+    }
+    let series = [(labels("wide", 0), samples)];
+    let dir = write(&fs, &series, u64::MAX).unwrap();
+    assert_eq!(verify(&fs, &dir).unwrap(), []);
+    let block = open(&fs, &dir).unwrap();
+    assert!(block.meta().stats.chunks > 5);
+    assert_eq!(assert_serves(&block, &series, TimeRange::ALL), 0);
 }
 
 #[test]
@@ -196,7 +261,7 @@ fn what_is_no_series_of_a_block_is_refused() {
 
 #[test]
 fn a_crash_at_any_operation_leaves_the_whole_block_or_none() {
-    let series = fleet(4, 30);
+    let series = every_kind(4, 30);
     let counter = SimFs::new();
     write(&counter, &series, 1500).unwrap();
     for fault in [Fault::Crash, Fault::OutOfSpace, Fault::Io] {
@@ -322,12 +387,12 @@ fn golden() -> PathBuf {
 
 #[test]
 fn the_golden_block_is_read() {
-    let series = fleet(3, 24);
+    let series = every_kind(3, 24);
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
         let parent = golden().parent().unwrap().to_path_buf();
         let mut writer = BlockWriter::create(&OsFs, &parent, BlockSpec::first_level(ID)).unwrap();
-        for (labels, timestamps, values) in &series {
-            writer.add(labels, timestamps, values).unwrap();
+        for (labels, samples) in &series {
+            writer.add_samples(labels, samples.as_slices()).unwrap();
         }
         writer.finish().unwrap();
     }
@@ -351,19 +416,16 @@ fn assert_found(file: &str, change: &dyn Fn(&mut Vec<u8>), what: &str) {
     }
     let verdict = verify(&fs, &dir);
     assert!(!verdict.is_ok_and(|damage| damage.is_empty()), "{file}: {what} is not found");
-    let series = fleet(3, 24);
+    let series = every_kind(3, 24);
     let Ok(block) = open(&fs, &dir) else { return };
     let mut damage = Vec::new();
     let Ok(selected) = block.select(&[], TimeRange::ALL, &Projection::All, &mut damage) else { return };
     let mut columns = SampleColumns::new();
     for found in selected {
-        let (_, timestamps, values) = series.iter().find(|(labels, ..)| *labels == found.labels).unwrap();
+        let (_, wanted) = series.iter().find(|(labels, _)| *labels == found.labels).unwrap();
         columns.clear();
         if block.read(&found.chunks, TimeRange::ALL, &mut columns).is_ok() {
-            let mut wanted = SampleColumns::new();
-            wanted.timestamps.clone_from(timestamps);
-            wanted.values.clone_from(values);
-            assert_eq!(bits(&columns), bits(&wanted), "{file}: {what} is served");
+            assert_eq!(bits(&columns), bits(wanted), "{file}: {what} is served");
         }
     }
 }

@@ -41,7 +41,7 @@ fn write(db: &Db, writer: usize, done: &AtomicI64, lockstep: &Barrier) {
                 Some(series) => series,
                 None => appender.series(&own(k)).unwrap(),
             };
-            kinds::push(&mut *appender, series, k, step * STEP_MS, step as f64);
+            kinds::push(&mut *appender, series, writer * SERIES + k, step * STEP_MS, step as f64);
         }
         assert_eq!(appender.commit().unwrap().refused, []);
         done.store(step, Ordering::SeqCst);
