@@ -8,6 +8,7 @@
 mod classic;
 mod compare;
 mod evaluator;
+pub mod reference;
 mod report;
 mod rewrite;
 mod run;
@@ -15,6 +16,7 @@ mod script;
 mod series;
 
 pub use evaluator::{Evaluator, test_engine};
+pub use reference::Reference;
 pub use report::{CaseReport, Outcome, Report};
 pub use run::{ScriptStorage, run, test_options};
 pub use script::{

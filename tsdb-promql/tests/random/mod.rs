@@ -59,6 +59,8 @@ pub(crate) struct Queries {
     state: u64,
     /// Choices that are made before any is drawn, the last one first.
     choices: Vec<u8>,
+    /// With all of the language that the referee knows, over its data; else what the Prometheus that is asked knows.
+    pub(crate) wide: bool,
 }
 
 /// A generator whose first choices are the bytes of a text.
@@ -96,12 +98,13 @@ const MAP_FUNCTIONS: [&str; 18] = [
 
 impl Queries {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, choices: Vec::new() }
+        Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, choices: Vec::new(), wide: false }
     }
 
     /// A query that yields an instant vector, or fails.
     pub(crate) fn next(&mut self) -> String {
-        self.vector(3)
+        let depth = if self.wide { 1 + self.below(3) } else { 3 };
+        self.vector(depth)
     }
 
     /// A number below `count`. Xorshift, after Marsaglia.
@@ -120,7 +123,8 @@ impl Queries {
     }
 
     fn selector(&mut self) -> String {
-        let name = self.one(&["foo", "bar", "c_total", "gap", "st", "h_bucket", "neg"]);
+        let all = ["foo", "bar", "c_total", "gap", "st", "h_bucket", "neg", "nh", "nh_total", "mixed"];
+        let name = if self.wide { self.one(&all) } else { self.one(&all[..7]) };
         let matchers = self.one(&["", "", "", r#"{i="1"}"#, r#"{i!="1"}"#, r#"{i=~"1|2"}"#, r#"{j=""}"#]);
         format!("{name}{matchers}")
     }
@@ -170,8 +174,9 @@ impl Queries {
         let Some(below) = depth.checked_sub(1) else {
             return format!("{}{}", self.selector(), self.modifiers());
         };
-        match self.below(10) {
+        match self.below(if self.wide { 14 } else { 10 }) {
             0 | 1 => format!("{}({})", self.one(&RANGE_FUNCTIONS), self.range(depth)),
+            10..=13 => self.beyond(depth, below),
             2 => {
                 let quantile = self.one(&["0", "0.5", "0.9", "1", "2", "-1", "NaN"]);
                 format!("quantile_over_time({quantile}, {})", self.range(depth))
@@ -226,5 +231,68 @@ impl Queries {
                 format!("histogram_quantile({}, {buckets})", self.one(&["0", "0.5", "0.9", "1", "2"]))
             }
         }
+    }
+
+    /// What only the referee is asked.
+    fn beyond(&mut self, depth: usize, below: usize) -> String {
+        match self.below(14) {
+            0 => {
+                let name = self.one(&["limitk", "topk", "bottomk"]);
+                format!(
+                    "count by (i) ({name}{}({}, {}))",
+                    self.grouping(),
+                    self.scalar(0),
+                    self.vector(below)
+                )
+            }
+            1 => {
+                // Rounded, for the last digits of a number may differ.
+                format!(r#"count_values{}("v", round({}, 0.25))"#, self.grouping(), self.vector(below))
+            }
+            2 => format!("limit_ratio({}, {})", self.one(&["0.3", "-0.7", "1", "-2"]), self.vector(below)),
+            3 | 4 => {
+                let names =
+                    ["mad_over_time", "first_over_time", "ts_of_first_over_time", "ts_of_last_over_time"];
+                let more =
+                    ["ts_of_max_over_time", "ts_of_min_over_time", "last_over_time", "resets", "changes"];
+                let name = if self.below(2) == 0 { self.one(&names) } else { self.one(&more) };
+                format!("{name}({})", self.range(depth))
+            }
+            5 => {
+                let factors = self.one(&["0.5, 0.1", "0.9, 0.5", "0.1, 0.9", "1, 0.5"]);
+                format!("double_exponential_smoothing({}, {factors})", self.range(depth))
+            }
+            6 => self.filled(below),
+            7 => {
+                let names = ["histogram_count", "histogram_sum", "histogram_avg", "histogram_stddev"];
+                format!("{}({})", self.one(&names), self.vector(below))
+            }
+            8 => format!("histogram_quantile({}, {})", self.one(&["0.5", "0.9"]), self.vector(below)),
+            9 => {
+                let names =
+                    ["hour", "minute", "month", "year", "day_of_week", "day_of_year", "days_in_month"];
+                format!(
+                    "{}(vector(time() * {}))",
+                    self.one(&names),
+                    self.one(&["1", "1e5", "-777777", "1e6"])
+                )
+            }
+            10 => format!("(start() + {} * step() - end() + range())", self.scalar(below)),
+            11 => format!("timestamp({})", self.vector(below)),
+            12 => {
+                let name = self.one(&["clamp_min", "clamp_max", "round"]);
+                format!("{name}({}, {})", self.vector(below), self.one(&["1", "0.5", "-3", "7"]))
+            }
+            _ => format!("({} {} 2)", self.vector(below), self.one(&["</", ">/", "atan2", "%"])),
+        }
+    }
+
+    /// A join in which missing elements are filled.
+    fn filled(&mut self, below: usize) -> String {
+        let operator = self.one(&["+", "-", "*", ">", "<= bool"]);
+        let matching =
+            self.one(&["on(i)", "ignoring(j)", "on(i, j)", "on(i) group_left(j)", "on(i) group_right()"]);
+        let fill = self.one(&["fill(0)", "fill_left(3)", "fill_right(-1)", "fill_left(1) fill_right(2)"]);
+        format!("({} {operator} {matching} {fill} {})", self.vector(below), self.vector(below))
     }
 }

@@ -84,7 +84,7 @@ impl<'a, 'n> Group<'a, 'n> {
         for step in first..self.crowd.steps {
             let mut points = points_at(&self.one, step);
             let (Some((a, _)), Some((b, _))) = (points.next(), points.next()) else { continue };
-            if many_present.at(step) || self.crowd.rules.many_fill.is_some() {
+            if many_present.at(step) || self.crowd.rules.fills() {
                 return Err(self.duplicate_series(a, b));
             }
         }
@@ -119,26 +119,31 @@ impl<'a, 'n> Group<'a, 'n> {
         let rules = self.crowd.rules;
         let mut results = Results { rows: Vec::new(), known: HashMap::new(), steps: self.crowd.steps };
         for step in 0..self.crowd.steps {
-            let mut pairs = Vec::new();
+            let mut pairs: Vec<(Identity, Option<Point>)> = Vec::new();
+            let meet = |many: &Identity, value: &Point, one: &Identity, one_value: &Point| {
+                let point = rules.point(self.crowd.context, value, one_value).ok()?;
+                Some((rules.result(many, one), point))
+            };
             let one = points_at(&self.one, step).next();
             for (many, value) in points_at(&self.many, step) {
                 let filled = || rules.one_fill.map(|fill| (self.stand_in(many), Point::Number(fill)));
                 let found = one.as_ref().map(|(identity, point)| ((*identity).clone(), point.clone()));
                 if let Some((one, one_value)) = found.or_else(filled) {
-                    pairs.push((many.clone(), value, one, one_value));
+                    pairs.extend(meet(many, &value, &one, &one_value));
                 }
             }
-            if let (true, Some((one, one_value)), Some(fill)) = (pairs.is_empty(), one, rules.many_fill) {
-                pairs.push((self.stand_in(one), Point::Number(fill), one.clone(), one_value));
+            if pairs.is_empty()
+                && let (Some((one, one_value)), Some(fill)) = (one, rules.many_fill)
+            {
+                pairs.extend(meet(&self.stand_in(one), &Point::Number(fill), one, &one_value));
             }
             if rules.is_one_to_one() && pairs.len() > 1 {
                 return Err(QueryError::execution(
                     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
                 ));
             }
-            for (many, value, one, one_value) in pairs {
-                let point = rules.point(self.crowd.context, &value, &one_value);
-                results.put(step, rules.result(&many, &one), point)?;
+            for (identity, point) in pairs {
+                results.put(step, identity, point)?;
             }
         }
         Ok(results.rows)

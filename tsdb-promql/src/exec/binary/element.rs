@@ -21,20 +21,33 @@ pub(super) struct ElementRules<'a> {
     pub(super) span: Span,
 }
 
+/// The operator knows no such elements, or they do not fit; that was noted. They count as not having met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refused;
+
 impl ElementRules<'_> {
-    /// The point for `left op right`; `kept` is what a comparison that holds passes on.
-    pub(super) fn combine(&self, left: &Point, right: &Point, kept: &Point) -> Option<Point> {
+    /// The point for `left op right`; `kept` is what a comparison that holds passes on, and none remains of one that
+    /// does not.
+    ///
+    /// # Errors
+    /// Elements that do not fit.
+    pub(super) fn combine(
+        &self,
+        left: &Point,
+        right: &Point,
+        kept: &Point,
+    ) -> Result<Option<Point>, Refused> {
         let op = self.operation.op;
         match (left, right) {
             (Point::Number(a), Point::Number(b)) if !op.is_trim() => {
-                let Point::Number(kept) = kept else { return None };
-                Point::of_slot(self.operation.slot(*a, *b, *kept))
+                let Point::Number(kept) = kept else { return Err(Refused) };
+                Ok(Point::of_slot(self.operation.slot(*a, *b, *kept)))
             }
             (Point::Number(factor), Point::Histogram(histogram))
             | (Point::Histogram(histogram), Point::Number(factor))
                 if op == BinaryOp::Mul =>
             {
-                Some(Point::Histogram(scaled(histogram, *factor)))
+                Ok(Some(Point::Histogram(scaled(histogram, *factor))))
             }
             (Point::Histogram(histogram), Point::Number(number)) => self.with_number(histogram, *number),
             (Point::Histogram(a), Point::Histogram(b)) => self.of_histograms(a, b, kept),
@@ -42,7 +55,7 @@ impl ElementRules<'_> {
         }
     }
 
-    fn with_number(&self, histogram: &Histogram, number: f64) -> Option<Point> {
+    fn with_number(&self, histogram: &Histogram, number: f64) -> Result<Option<Point>, Refused> {
         let mut result = FloatHistogram::clone(histogram);
         match self.operation.op {
             BinaryOp::Div => {
@@ -53,10 +66,10 @@ impl ElementRules<'_> {
             BinaryOp::TrimLower => result.trim_below(number),
             _ => return self.refuse(&Point::Histogram(histogram.clone()), &Point::Number(number)),
         }
-        Some(Point::Histogram(Arc::new(result)))
+        Ok(Some(Point::Histogram(Arc::new(result))))
     }
 
-    fn of_histograms(&self, a: &Histogram, b: &Histogram, kept: &Point) -> Option<Point> {
+    fn of_histograms(&self, a: &Histogram, b: &Histogram, kept: &Point) -> Result<Option<Point>, Refused> {
         let compared = |holds: bool| match (self.operation.return_bool, holds) {
             (true, holds) => Some(Point::Number(f64::from(u8::from(holds)))),
             (false, true) => Some(kept.clone()),
@@ -64,8 +77,8 @@ impl ElementRules<'_> {
         };
         let mut result = FloatHistogram::clone(a);
         match self.operation.op {
-            BinaryOp::Equal => return compared(a.same_data(b)),
-            BinaryOp::NotEqual => return compared(!a.same_data(b)),
+            BinaryOp::Equal => return Ok(compared(a.same_data(b))),
+            BinaryOp::NotEqual => return Ok(compared(!a.same_data(b))),
             BinaryOp::Add => self.note("addition", result.add(b))?,
             BinaryOp::Sub => {
                 self.note("subtraction", result.sub(b))?;
@@ -74,15 +87,19 @@ impl ElementRules<'_> {
             _ => return self.refuse(&Point::Histogram(a.clone()), &Point::Histogram(b.clone())),
         }
         result.compact(0);
-        Some(Point::Histogram(Arc::new(result)))
+        Ok(Some(Point::Histogram(Arc::new(result))))
     }
 
-    /// Notes what had to be reconciled; `None` if that was not possible.
-    fn note(&self, operation: &'static str, done: Result<Reconciled, IncompatibleSchemas>) -> Option<()> {
+    /// Notes what had to be reconciled, or that it was not possible.
+    fn note(
+        &self,
+        operation: &'static str,
+        done: Result<Reconciled, IncompatibleSchemas>,
+    ) -> Result<(), Refused> {
         let Ok(reconciled) = done else {
             let operator = self.operation.op.symbol();
             self.context.annotate(Annotation::IncompatibleBucketLayout { operator }, self.span);
-            return None;
+            return Err(Refused);
         };
         if reconciled.hint_conflict {
             self.context.annotate(Annotation::CounterResetCollision { operation }, self.span);
@@ -90,13 +107,13 @@ impl ElementRules<'_> {
         if reconciled.bounds {
             self.context.annotate(Annotation::MismatchedCustomBuckets { operation }, self.span);
         }
-        Some(())
+        Ok(())
     }
 
-    fn refuse(&self, left: &Point, right: &Point) -> Option<Point> {
+    fn refuse(&self, left: &Point, right: &Point) -> Result<Option<Point>, Refused> {
         let (lhs, rhs) = (left.type_name(), right.type_name());
         let operator = self.operation.op.symbol();
         self.context.annotate(Annotation::IncompatibleTypes { operator, lhs, rhs }, self.span);
-        None
+        Err(Refused)
     }
 }

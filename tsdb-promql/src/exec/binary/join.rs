@@ -8,7 +8,7 @@ use super::super::groups::{Groups, Sight, members_of};
 use super::super::operator::{ABSENT, Identity, Operator, Scratch, Stored, VectorOp, is_absent, is_metadata};
 use super::super::points::{Histograms, Point, Rows};
 use super::crowd::{CrowdRules, evaluate_crowd};
-use super::element::ElementRules;
+use super::element::{ElementRules, Refused};
 use super::operation::Operation;
 use super::set::match_sight;
 use crate::ast::{Cardinality, VectorMatching};
@@ -42,7 +42,7 @@ impl Rules<'_> {
         self.matching.cardinality == Cardinality::OneToOne
     }
 
-    fn fills(&self) -> bool {
+    pub(super) fn fills(&self) -> bool {
         self.many_fill.is_some() || self.one_fill.is_some()
     }
 
@@ -54,7 +54,15 @@ impl Rules<'_> {
     }
 
     /// The point for one of the many side and one of the one side, whatever they are.
-    pub(super) fn point(&self, context: &Context<'_>, many: &Point, one: &Point) -> Option<Point> {
+    ///
+    /// # Errors
+    /// Points that the operator does not know.
+    pub(super) fn point(
+        &self,
+        context: &Context<'_>,
+        many: &Point,
+        one: &Point,
+    ) -> Result<Option<Point>, Refused> {
         let (left, right) = if self.swapped { (one, many) } else { (many, one) };
         let rules = ElementRules { context, operation: self.operation, span: self.span };
         rules.combine(left, right, left)
@@ -239,7 +247,8 @@ impl JoinOp<'_, '_> {
     fn combine(&self, out: &mut [f64], histograms: &mut Histograms, ones: &[f64], more: &Histograms) {
         for step in 0..out.len() {
             let pair = Point::at(out, histograms, step).zip(Point::at(ones, more, step));
-            let result = pair.and_then(|(many, one)| self.rules.point(self.context, &many, &one));
+            let result =
+                pair.and_then(|(many, one)| self.rules.point(self.context, &many, &one).unwrap_or(None));
             Point::put(result, out, histograms, step);
         }
     }

@@ -49,7 +49,7 @@ impl<'c> VectorScalarOp<'c> {
             } else {
                 rules.combine(&point, &scalar, &point)
             };
-            Point::put(result, out, histograms, step);
+            Point::put(result.unwrap_or(None), out, histograms, step);
         }
     }
 }

@@ -291,20 +291,30 @@ fn deviation(input: &KernelInput<'_>, scratch: &mut Scratch, out: &mut [f64]) {
 }
 
 fn smooth(input: &KernelInput<'_>, scratch: &Scratch, out: &mut [f64]) -> Result<(), QueryError> {
-    let mut bad = None;
+    check_smoothing(input.params, &scratch.windows)?;
     each(input, &scratch.windows, out, |step, _, values| {
-        let (level, trend) = (input.param(0, step), input.param(1, step));
-        for (name, short, factor) in [("smoothing", "sf", level), ("trend", "tf", trend)] {
+        double_exponential_smoothing(values, input.param(0, step), input.param(1, step))
+    });
+    Ok(())
+}
+
+/// Checks the factors of `double_exponential_smoothing` wherever there is something to smooth.
+///
+/// # Errors
+/// A factor that does not lie between 0 and 1.
+pub(super) fn check_smoothing(params: &[Steps], windows: &[(usize, usize)]) -> Result<(), QueryError> {
+    let param = |index: usize, step: usize| params.get(index).map_or(f64::NAN, |steps| steps.at(step));
+    for (step, _) in windows.iter().enumerate().filter(|(_, (start, end))| start < end) {
+        for (name, short, factor) in [("smoothing", "sf", param(0, step)), ("trend", "tf", param(1, step))] {
             // NaN passes, as it does in Prometheus.
             if factor <= 0.0 || factor >= 1.0 {
-                bad.get_or_insert_with(|| {
-                    format!("invalid {name} factor. Expected: 0 < {short} < 1, got: {factor:.6}")
-                });
+                return Err(QueryError::execution(format!(
+                    "invalid {name} factor. Expected: 0 < {short} < 1, got: {factor:.6}"
+                )));
             }
         }
-        double_exponential_smoothing(values, level, trend)
-    });
-    bad.map_or(Ok(()), |message| Err(QueryError::execution(message)))
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::super::operator::{ABSENT, Identity, Operator, Scratch, Stored, Vector
 use super::super::points::{Histogram, Histograms, Rows, slots_of};
 use super::super::scalar::{Steps, eval_scalar};
 use super::extended::Extension;
-use super::kernel::{KernelInput, apply};
+use super::kernel::{KernelInput, apply, check_smoothing};
 use super::mixed::{MixedRange, split, with_histograms};
 use super::request::window_hints;
 use super::started::{StartedInput, knows_starts};
@@ -274,7 +274,7 @@ impl<'c> OverRangeOp<'c> {
         if !call.function.keeps_name() {
             identities.iter_mut().for_each(|identity| identity.drop_name = true);
         }
-        Ok(Self {
+        let operator = Self {
             context,
             source,
             identities,
@@ -285,7 +285,30 @@ impl<'c> OverRangeOp<'c> {
             params,
             first_arg: call.first_arg,
             first_suspect: OnceLock::new(),
-        })
+        };
+        if call.function == RangeFn::Smooth {
+            operator.refuse_bad_factors()?;
+        }
+        Ok(operator)
+    }
+
+    /// A bad factor is an error wherever there is something to smooth, whoever needs the result. So all series are
+    /// looked at, if there is a bad factor at all.
+    fn refuse_bad_factors(&self) -> Result<(), QueryError> {
+        let everywhere = vec![(0, 1); self.grid.steps()];
+        if check_smoothing(&self.params, &everywhere).is_ok() {
+            return Ok(());
+        }
+        let view = View::of_window(self.grid, &self.window);
+        let checked = self.context.parallel(self.source.rows().len(), self.grid.steps(), |row, scratch| {
+            let mut samples = scratch.take_columns();
+            let result = self.source.read(self.context, row, scratch, &mut samples);
+            let mut windows = Vec::new();
+            find_windows(&samples.timestamps, view, self.window.range_ms, &mut windows);
+            scratch.give_columns(samples);
+            result.and_then(|()| check_smoothing(&self.params, &windows))
+        });
+        checked.map(drop)
     }
 
     /// Computes a row, whatever its samples are.
