@@ -116,6 +116,16 @@ pub enum SampleError {
         /// The oldest time still writable, ms.
         oldest: Timestamp,
     },
+    /// Older than the newest sample of its series, and the store has no more memory for such samples at the moment.
+    #[error(
+        "too many late samples: there is no memory for {timestamp} ms, because they take {allowed} bytes, which is all that they may; try again"
+    )]
+    TooManyLate {
+        /// Its timestamp, ms.
+        timestamp: Timestamp,
+        /// The bytes that they may take.
+        allowed: u64,
+    },
     /// Further ahead of the clock than the store allows.
     #[error("too far in the future: {timestamp} ms lies behind {newest} ms, the newest time accepted")]
     TooFarInFuture {

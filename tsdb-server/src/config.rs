@@ -50,8 +50,27 @@ pub struct StorageConfig {
     pub sync_interval: Period,
     /// Length of a block.
     pub block_range: Period,
+    /// How far behind the newest sample of a tenant one may come that is not newer than all of its series; `0s` takes
+    /// none. Two hours is what senders buffer while a server is away.
+    pub out_of_order_window: Period,
+    /// Which of several values at a time is kept: `first`, and the others are refused, or `last`.
+    pub duplicate_policy: DuplicatePolicyConfig,
+    /// Memory that late samples of a tenant should take. Those beyond twice as much are refused until the others are in
+    /// blocks.
+    pub max_late_bytes: usize,
     /// Series that the head of a tenant may hold; 0 for no limit.
     pub max_active_series: crate::Limit,
+}
+
+/// Which of several values of a series at a time is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum DuplicatePolicyConfig {
+    /// The one that came first.
+    First,
+    /// The one that came last.
+    Last,
 }
 
 /// When an acknowledged batch is safe from a power cut.
@@ -96,6 +115,9 @@ impl Default for Config {
                 durability: DurabilityConfig::Interval,
                 sync_interval: Period::from_ms(200),
                 block_range: Period::from_secs(7_200),
+                out_of_order_window: Period::from_secs(7_200),
+                duplicate_policy: DuplicatePolicyConfig::First,
+                max_late_bytes: 64 << 20,
                 max_active_series: crate::Limit::at(500_000),
             },
             http: HttpConfig {
@@ -205,6 +227,12 @@ impl Config {
             block_range_ms: storage.block_range.as_signed_ms(),
             retention_ms: positive(storage.retention),
             future_skew_ms: positive(self.limits.ingest.max_future),
+            out_of_order_window_ms: storage.out_of_order_window.as_signed_ms(),
+            duplicates: match storage.duplicate_policy {
+                DuplicatePolicyConfig::First => tsdb::DuplicatePolicy::KeepFirst,
+                DuplicatePolicyConfig::Last => tsdb::DuplicatePolicy::KeepLast,
+            },
+            max_late_bytes: storage.max_late_bytes,
             max_active_series: storage.max_active_series.get(),
             replay: tsdb::Replay::Background,
             ..tsdb::Options::default()

@@ -35,7 +35,7 @@ mod validation;
 mod workers;
 
 pub use access::TenantPolicy;
-pub use config::{Config, ConfigError, DurabilityConfig, HttpConfig, StorageConfig};
+pub use config::{Config, ConfigError, DuplicatePolicyConfig, DurabilityConfig, HttpConfig, StorageConfig};
 pub use error::{ApiError, ErrorKind};
 pub use ingest::remote_write_format as remote_write;
 pub use ingest::{Encoding, EncodingError, decode_content};

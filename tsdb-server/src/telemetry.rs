@@ -180,6 +180,7 @@ fn store_families(stores: &dyn Stores) -> Vec<Family> {
         ),
         gauge("tsdb_blocks", "Blocks that can be read.", float(sum(|s| s.blocks))),
         gauge("tsdb_block_bytes", "Bytes of the blocks on disk.", float(sum(|s| s.block_bytes))),
+        gauge("tsdb_head_late_bytes", "Memory of late samples.", float(sum(|s| s.late_bytes))),
         gauge(
             "tsdb_store_warnings",
             "Things wrong with the stores.",
@@ -196,6 +197,13 @@ fn store_families(stores: &dyn Stores) -> Vec<Family> {
             "Samples accepted by the stores.",
             sum(|s| s.samples_appended),
         ),
+        counter("tsdb_samples_late_total", "Samples accepted out of order.", sum(|s| s.samples_late)),
+        counter(
+            "tsdb_samples_repeated_total",
+            "Samples accepted that the heads had already.",
+            sum(|s| s.samples_repeated),
+        ),
+        counter("tsdb_late_blocks_total", "Blocks written of late samples.", sum(|s| s.late_blocks)),
         counter("tsdb_blocks_cut_total", "Blocks cut from the heads.", sum(|s| s.blocks_cut)),
         counter("tsdb_failed_commits_total", "Batches that could not be logged.", sum(|s| s.failed_commits)),
     ]

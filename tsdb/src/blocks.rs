@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tsdb_core::block::{BlockId, BlockMeta};
 use tsdb_core::{TimeRange, Timestamp};
 
-/// Blocks that can be read, in order of time. Changing the list makes a new one.
+/// Blocks that can be read, in the order in which they were written. Changing the list makes a new one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Blocks {
     list: Arc<[OpenBlock]>,
@@ -116,8 +116,17 @@ impl Blocks {
     }
 
     fn sorted(mut blocks: Vec<OpenBlock>) -> Self {
-        blocks.sort_by_key(|open| (open.block.meta().range, open.block.meta().id));
+        blocks.sort_by_key(|open| (open.written(), open.block.meta().id));
         Self { list: blocks.into(), aside: Arc::default() }
+    }
+}
+
+impl OpenBlock {
+    /// The newest of the blocks cut from a head that it is made of: samples in it were written before those of a block
+    /// for which this is greater.
+    fn written(&self) -> BlockId {
+        let meta = self.block.meta();
+        meta.sources.iter().copied().max().unwrap_or(meta.id)
     }
 }
 

@@ -47,7 +47,7 @@ pub mod wal;
 pub use clock::SystemClock;
 pub use db::Db;
 pub use error::{Error, ErrorKind};
-pub use options::{Durability, Options, Replay};
+pub use options::{DuplicatePolicy, Durability, Options, Replay};
 pub use stats::{Refusals, Stats};
 pub use tenants::Tenants;
 pub use tsdb_core::read::{Querier, Queryable};

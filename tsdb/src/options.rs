@@ -20,6 +20,14 @@ pub struct Options {
     pub retention_ms: Option<i64>,
     /// How far ahead of the clock a sample may lie, in ms. `None` takes up to a year. Default: 10 min.
     pub future_skew_ms: Option<i64>,
+    /// How far behind the newest sample a sample may come that is not newer than all of its series, in ms. Such samples
+    /// are late: queries see them at once, and they move into blocks of their own. 0 takes none. Default: 2 h.
+    pub out_of_order_window_ms: i64,
+    /// What becomes of a sample at a time for which its series has another value. Default: the first is kept.
+    pub duplicates: DuplicatePolicy,
+    /// Memory that late samples should take, in bytes. When they take more they are moved into blocks; those that would
+    /// take twice as much are refused. Default: 64 MiB.
+    pub max_late_bytes: usize,
     /// How many series the head may hold. Known series keep flowing when new ones are refused. `None` is no limit
     /// but that of memory. Default: `None`.
     pub max_active_series: Option<u64>,
@@ -42,6 +50,20 @@ pub struct Options {
     pub replay: Replay,
     /// Where the time comes from. Default: the system clock.
     pub clock: Arc<dyn Clock>,
+}
+
+/// What becomes of a sample at a time for which its series has another value, bit by bit. One with the same value is
+/// always ignored.
+///
+/// "First" and "last" are meant in the order of commits; batches that are committed at the same time have none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DuplicatePolicy {
+    /// The value that came first stays, and the other is refused. If the first is in a block already the other is not
+    /// refused, and goes unseen all the same.
+    KeepFirst,
+    /// The value that came last is seen, if it comes within the window of late samples.
+    KeepLast,
 }
 
 /// When an acknowledged batch is safe.
@@ -83,6 +105,9 @@ impl Default for Options {
             block_range_ms: 2 * 3_600_000,
             retention_ms: Some(14 * 86_400_000),
             future_skew_ms: Some(600_000),
+            out_of_order_window_ms: 2 * 3_600_000,
+            duplicates: DuplicatePolicy::KeepFirst,
+            max_late_bytes: 64 << 20,
             max_active_series: None,
             max_metadata_metrics: 100_000,
             max_metadata_bytes: 32 << 20,
@@ -103,6 +128,9 @@ impl fmt::Debug for Options {
             .field("block_range_ms", &self.block_range_ms)
             .field("retention_ms", &self.retention_ms)
             .field("future_skew_ms", &self.future_skew_ms)
+            .field("out_of_order_window_ms", &self.out_of_order_window_ms)
+            .field("duplicates", &self.duplicates)
+            .field("max_late_bytes", &self.max_late_bytes)
             .field("max_active_series", &self.max_active_series)
             .field("max_metadata_metrics", &self.max_metadata_metrics)
             .field("max_metadata_bytes", &self.max_metadata_bytes)
@@ -127,6 +155,9 @@ impl Options {
         check_period("maintenance_interval", self.maintenance_interval)?;
         if let Durability::Interval(every) = self.durability {
             check_period("durability", every)?;
+        }
+        if self.out_of_order_window_ms < 0 {
+            return Err(invalid("out_of_order_window_ms", self.out_of_order_window_ms, "0 or more"));
         }
         match self.future_skew_ms {
             Some(skew) if skew < 0 => Err(invalid("future_skew_ms", skew, "0 or more")),

@@ -15,6 +15,10 @@ pub struct Stats {
     pub series_removed: u64,
     /// Samples accepted since the database was opened, exact repetitions included.
     pub samples_appended: u64,
+    /// Those of them that came late: behind a newer sample of their series, or before what is in blocks.
+    pub samples_late: u64,
+    /// Those of them that repeated a sample which the head held.
+    pub samples_repeated: u64,
     /// Samples refused since the database was opened, by reason.
     pub samples_refused: Refusals,
     /// New series refused since the database was opened.
@@ -45,6 +49,10 @@ pub struct Stats {
     pub block_samples: u64,
     /// Blocks cut from the head since the database was opened.
     pub blocks_cut: u64,
+    /// Blocks of late samples written since the database was opened.
+    pub late_blocks: u64,
+    /// Memory that late samples take, in bytes.
+    pub late_bytes: u64,
     /// Estimate of the memory that the head takes, in bytes; up to 10 s old.
     pub head_bytes: u64,
     /// Times of the samples in the head; `None` if it has none.
@@ -60,21 +68,24 @@ pub struct Stats {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusals {
-    /// Older than the newest sample of their series.
+    /// Older than the newest sample of their series, where no late samples are taken.
     pub out_of_order: u64,
     /// Another value at the time of a stored sample.
     pub duplicate: u64,
-    /// Older than the head still takes.
+    /// Older than the window of late samples, or past retention.
     pub too_old: u64,
     /// Too far ahead of the clock.
     pub too_far_in_future: u64,
     /// Of a series that the head does not hold.
     pub unknown_series: u64,
+    /// Late, while late samples took all the memory that they may.
+    pub too_many_late: u64,
 }
 
 impl Refusals {
     /// Refused samples of all reasons.
     pub fn total(&self) -> u64 {
-        self.out_of_order + self.duplicate + self.too_old + self.too_far_in_future + self.unknown_series
+        let of_time = self.out_of_order + self.too_old + self.too_far_in_future + self.too_many_late;
+        of_time + self.duplicate + self.unknown_series
     }
 }

@@ -39,16 +39,32 @@ pub fn samples<S: Borrow<SampleColumns>>(sources: &[S], into: &mut SampleColumns
 ///
 /// Both must be in order of time.
 pub fn add(later: &SampleColumns, into: &mut SampleColumns) {
+    if !follow(later, into) {
+        let earlier = std::mem::take(into);
+        samples(&[&earlier, later], into);
+    }
+}
+
+/// Adds the samples of `later` to those of `into`; at equal timestamps, what is in `into` is believed.
+///
+/// Both must be in order of time.
+pub fn add_missing(later: &SampleColumns, into: &mut SampleColumns) {
+    if !follow(later, into) {
+        let earlier = std::mem::take(into);
+        samples(&[later, &earlier], into);
+    }
+}
+
+/// Adds the samples of `later` behind those of `into`, if that is all there is to do. Says whether it was.
+fn follow(later: &SampleColumns, into: &mut SampleColumns) -> bool {
     let follows = match (into.timestamps.last(), later.timestamps.first()) {
         (Some(last), Some(first)) => last < first,
         _ => true,
     };
     if follows {
         join(later.as_slices(), into);
-    } else {
-        let earlier = std::mem::take(into);
-        samples(&[&earlier, later], into);
     }
+    follows
 }
 
 fn interleave(cursors: Vec<Cursor<'_>>, into: &mut SampleColumns) {
@@ -179,6 +195,15 @@ mod tests {
         assert_eq!(merged(&[old.clone(), new.clone()]), expected);
         let expected = columns(&[(10, 1.0), (20, 1.0), (25, 2.0), (30, 1.0)]);
         assert_eq!(merged(&[new, old]), expected);
+    }
+
+    #[test]
+    fn what_is_there_is_believed_where_only_missing_samples_are_added() {
+        let mut into = columns(&[(10, 1.0), (20, 1.0)]);
+        add_missing(&columns(&[(5, 2.0), (20, 2.0), (25, 2.0)]), &mut into);
+        assert_eq!(into, columns(&[(5, 2.0), (10, 1.0), (20, 1.0), (25, 2.0)]));
+        add_missing(&columns(&[(30, 3.0)]), &mut into);
+        assert_eq!(into.timestamps.last(), Some(&30));
     }
 
     #[test]

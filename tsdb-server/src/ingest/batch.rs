@@ -241,8 +241,11 @@ impl<'a> Batch<'a> {
         let mut refused_positions = Vec::with_capacity(report.refused.len());
         let mut histograms = self.histograms.len() as u64;
         for refused in report.refused {
-            if matches!(refused.reason, SampleError::UnknownSeries { .. }) {
-                // The store let go of the series between look-up and commit. Sent again, it is registered anew.
+            let is_temporary =
+                matches!(refused.reason, SampleError::UnknownSeries { .. } | SampleError::TooManyLate { .. });
+            if is_temporary {
+                // The store let go of the series between look-up and commit: sent again, it is registered anew. Or late
+                // samples have no room before those that are there are in blocks.
                 return Err(ApiError::new(ErrorKind::Unavailable, refused.reason.to_string())
                     .retry_after(Duration::from_secs(1)));
             }

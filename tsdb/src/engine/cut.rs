@@ -3,40 +3,40 @@
 use crate::Error;
 use crate::block::{BlockSpec, BlockWriter};
 use crate::blocks::{BlockPlace, OpenBlock};
-use crate::head::Head;
+use crate::head::{Head, HeadView};
 use std::hash::{BuildHasher, RandomState};
+use tsdb_core::Timestamp;
 use tsdb_core::block::BlockId;
 use tsdb_core::sample::SampleColumns;
-use tsdb_core::{TimeRange, Timestamp};
 use ulid::Ulid;
 
-/// Writes the samples of `head` within `range` as the block `id` and opens it; `None` if there are none. The head must not
-/// take samples within the range any more.
+/// Writes the samples of `head` in `view` as the block `id` and opens it; `None` if there are none. No samples may be
+/// added to the view any more.
 pub(crate) fn write_block(
     head: &Head,
     place: &BlockPlace,
-    range: TimeRange,
+    view: &HeadView,
     id: BlockId,
 ) -> Result<Option<OpenBlock>, Error> {
-    let written = write(head, place, range, id);
+    let written = write(head, place, view, id);
     let opened = written.and_then(|written| match written {
         Some(()) => place.open(&place.path(id)).map(Some),
         None => Ok(None),
     });
     opened.inspect_err(|_| {
         // The last step may have failed after the block got its name. The head still has the samples, so the block is
-        // not needed; should it stay, it holds what a later one will hold too, and reading tells them apart by time.
+        // not needed; should it stay, it holds what a later one will hold too, and readers merge the two.
         drop(place.remove(id));
     })
 }
 
-fn write(head: &Head, place: &BlockPlace, range: TimeRange, id: BlockId) -> Result<Option<()>, Error> {
+fn write(head: &Head, place: &BlockPlace, view: &HeadView, id: BlockId) -> Result<Option<()>, Error> {
     let memory = head.memory();
     let mut writer = BlockWriter::create(&*place.fs, &place.dir, BlockSpec::first_level(id))?;
     let mut columns = SampleColumns::new();
-    for series in memory.in_label_order(range) {
+    for series in memory.in_label_order(view) {
         columns.clear();
-        let read = memory.read(series, range, &mut columns);
+        let read = memory.read(series, view, &mut columns);
         read.map_err(|source| Error::Corrupt { path: place.dir.clone(), source })?;
         if let Some(labels) = memory.labels(series).filter(|_| !columns.is_empty()) {
             writer.add_samples(&labels, columns.as_slices())?;

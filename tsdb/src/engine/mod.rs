@@ -2,16 +2,18 @@
 
 mod cut;
 mod horizon;
+mod late;
 mod snapshot;
 mod work;
 
 use crate::block::FrameCache;
 use crate::blocks::{BlockPlace, Blocks};
 use crate::fs::{DirLock, Fs, LockError, create_dirs};
-use crate::head::{CatalogLimits, Durable, Head, Place, Recovery, Settings};
+use crate::head::{CatalogLimits, Duplicates, Durable, Head, Place, Recovery, Settings};
 use crate::query::{DamageLog, DbQuerier};
+use crate::record::Border;
 use crate::wal::WalOptions;
-use crate::{Durability, Error, Options, Stats, names, version};
+use crate::{DuplicatePolicy, Durability, Error, Options, Stats, names, version};
 pub(crate) use cut::new_id;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -19,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tsdb_core::read::{Querier, ReadError, SeriesExemplars};
-use tsdb_core::{Matcher, TimeRange, Timestamp};
+use tsdb_core::{Matcher, TimeRange};
 use work::Work;
 
 /// An open database.
@@ -31,6 +33,7 @@ pub(crate) struct Engine {
     /// Held by whoever cuts, expires or cleans up.
     work: Mutex<Work>,
     blocks_cut: AtomicU64,
+    late_blocks: AtomicU64,
     damage: Arc<DamageLog>,
     /// Work that fails at the moment, by name.
     trouble: Mutex<BTreeMap<&'static str, String>>,
@@ -45,8 +48,8 @@ pub(crate) struct Engine {
 #[derive(Debug, Clone)]
 struct Published {
     blocks: Blocks,
-    /// Samples of the head before this are in blocks.
-    head_from: Timestamp,
+    /// What of the head is in blocks.
+    border: Border,
 }
 
 impl Engine {
@@ -61,15 +64,16 @@ impl Engine {
         let place = BlockPlace { fs: Arc::clone(&fs), dir: dir.to_owned(), cache };
         let (blocks, open_warnings) = Blocks::open(&place)?;
         let head_place = Place { fs, wal_dir: dir.join(names::WAL_DIR), wal_options: WalOptions::default() };
-        let (head, recovery) = Head::open(head_place, head_settings(&options), blocks.end())?;
-        let head_from = head.memory().min_time();
+        let (head, recovery) = Head::open(head_place, head_settings(&options))?;
+        let border = head.replayed();
         let engine = Self {
             place,
             options,
             head: Arc::new(head),
-            published: RwLock::new(Published { blocks, head_from }),
+            published: RwLock::new(Published { blocks, border }),
             work: Mutex::default(),
             blocks_cut: AtomicU64::new(0),
+            late_blocks: AtomicU64::new(0),
             damage: Arc::new(DamageLog::after(open_warnings.clone())),
             trouble: Mutex::default(),
             open_warnings: Mutex::default(),
@@ -83,7 +87,10 @@ impl Engine {
 
     /// Replays the log into the head, unless work is stopped meanwhile.
     pub(crate) fn replay(&self, recovery: Recovery) -> Result<(), Error> {
+        // ORDER: whoever works next finds the border that replay found.
+        let _work = self.work.lock();
         let found = recovery.run(&self.head, &|| !self.is_stopping())?;
+        self.published.write().border = self.head.replayed();
         self.warn(found);
         Ok(())
     }
@@ -105,10 +112,13 @@ impl Engine {
         self.check_open()?;
         // ORDER: pin first; what is published afterwards is then kept for this querier.
         let pin = Arc::new(self.head.pin());
-        let Published { blocks, head_from } = self.published.read().clone();
+        let Published { blocks, border } = self.published.read().clone();
         let (head, damage) = (Arc::clone(&self.head), Arc::clone(&self.damage));
+        let keep_first = self.options.duplicates == DuplicatePolicy::KeepFirst;
         let (met, unreplayed_bytes) = (DamageLog::default(), head.unreplayed_bytes());
-        Ok(Box::new(DbQuerier { head, pin, blocks, head_from, range, damage, met, unreplayed_bytes }))
+        let querier =
+            DbQuerier { head, pin, blocks, border, range, keep_first, damage, met, unreplayed_bytes };
+        Ok(Box::new(querier))
     }
 
     pub(crate) fn exemplars(
@@ -186,6 +196,7 @@ impl Engine {
         self.head.report(&mut stats);
         stats.warnings.extend(self.damage.sentences());
         stats.warnings.extend(self.trouble.lock().values().cloned());
+        stats.late_blocks = self.late_blocks.load(Ordering::Relaxed);
         stats.blocks_cut = self.blocks_cut.load(Ordering::Relaxed);
         stats.range = stats.head_range;
         let blocks = self.published.read().blocks.clone();
@@ -207,6 +218,12 @@ fn head_settings(options: &Options) -> Settings {
             Durability::Interval(_) | Durability::Lazy => Durable::Later,
         },
         future_skew_ms: options.future_skew_ms,
+        late_window_ms: options.out_of_order_window_ms,
+        late_bytes: options.max_late_bytes as u64,
+        duplicates: match options.duplicates {
+            DuplicatePolicy::KeepFirst => Duplicates::KeepFirst,
+            DuplicatePolicy::KeepLast => Duplicates::KeepLast,
+        },
         metadata: CatalogLimits { metrics: options.max_metadata_metrics, bytes: options.max_metadata_bytes },
         max_exemplars: options.max_exemplars,
         max_active_series: options.max_active_series.unwrap_or(u64::MAX),

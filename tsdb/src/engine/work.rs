@@ -3,13 +3,13 @@
 //!
 //! Every step can be repeated: one that fails, or must wait for a querier, is tried again in the next round.
 
-use super::cut::{new_id, write_block};
 use super::horizon::Horizon;
+use super::late::Written;
 use super::{Engine, Published};
 use crate::Error;
 use crate::block::Block;
-use crate::blocks::OpenBlock;
-use crate::head::Epoch;
+use crate::head::{Epoch, HeadView};
+use crate::record::Border;
 use parking_lot::MutexGuard;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -29,10 +29,12 @@ const ROUNDS_PER_SWEEP: u64 = 16;
 #[derive(Debug, Default)]
 pub(super) struct Work {
     rounds: u64,
-    /// The head may forget what lies before this time when nothing older than the epoch is pinned.
-    truncation: Option<(Timestamp, Epoch)>,
-    /// The log may forget what lies before this time.
-    checkpoint: Option<Timestamp>,
+    /// The head may forget what lies on the other side of this border when nothing older than the epoch is pinned.
+    truncation: Option<(Border, Epoch)>,
+    /// The log may forget what lies on the other side of this border.
+    checkpoint: Option<Border>,
+    /// Since when there are late samples that no cut took, in monotonic time.
+    pub(super) late_since: Option<i64>,
     horizon: Horizon,
     /// Blocks that were past retention in the last round. A horizon that is wrong once deletes nothing.
     expiring: BTreeSet<BlockId>,
@@ -51,14 +53,18 @@ impl Engine {
     /// Drops the log as far as its samples are in blocks, every segment of it if need be.
     pub(crate) fn renew_log(&self) -> Result<(), Error> {
         let _work = self.begin_work()?;
-        self.head.renew_log(self.head_from(), self.first_time(false).is_none())
+        let is_empty = self.first_time(false).is_none() && self.head.memory().late_range().is_none();
+        self.head.renew_log(self.border(), is_empty)
     }
 
     /// Moves the samples of the head up to now into blocks.
     pub(crate) fn flush(&self) -> Result<(), Error> {
         let mut work = self.begin_work()?;
         self.drop_expired(&mut work)?;
-        let Some(range) = self.head.memory().range() else { return self.clean_up(&mut work) };
+        let Some(range) = self.head.memory().range() else {
+            self.flush_late(&mut work)?;
+            return self.clean_up(&mut work);
+        };
         // What is ahead of the clock stays: nothing before it would be taken any more. So does the very last instant,
         // which has no time after it from which the head could go on.
         let end = range.end().min(self.options.clock.now()).min(Timestamp::MAX - 1);
@@ -69,6 +75,7 @@ impl Engine {
             MutexGuard::unlock_fair(work);
             work = self.begin_work()?;
         }
+        self.flush_late(&mut work)?;
         self.clean_up(&mut work)
     }
 
@@ -84,15 +91,17 @@ impl Engine {
         MutexGuard::unlock_fair(work);
         let cut = self.cut_due();
         let mut work = self.begin_work()?;
+        let flushed = self.flush_late_if_due(&mut work);
         let expired = self.expire(&mut work);
-        let spare = self.head.has_spare_segments(self.head_from());
+        let spare = self.head.has_spare_segments(&self.border());
         if let Ok(true) = spare {
-            work.checkpoint.get_or_insert(self.head_from());
+            work.checkpoint.get_or_insert(self.border());
         }
         if work.rounds.is_multiple_of(ROUNDS_PER_SWEEP) {
             self.head.remove_empty();
         }
-        rotated.and(dropped).and(cut).and(expired).and(spare.map(drop)).and(self.clean_up(&mut work))
+        let cleaned = self.clean_up(&mut work);
+        rotated.and(dropped).and(cut).and(flushed).and(expired).and(spare.map(drop)).and(cleaned)
     }
 
     /// Waits for the work of others. Between two steps others get their turn, so that closing waits for one at most.
@@ -134,9 +143,9 @@ impl Engine {
         self.head.set_horizon(horizon);
         let from = self.block_width()?.window(horizon).start();
         let has_older = self.head.memory().range().is_some_and(|held| held.start() < from);
-        if has_older && self.head_from() < from {
+        if has_older && self.border().from < from {
             self.head.memory().raise_min_time(from);
-            self.publish(work, None, from);
+            self.publish(work, Written::default(), Border { from, ..self.border() });
         }
         Ok(())
     }
@@ -144,13 +153,16 @@ impl Engine {
     /// The time before which samples are past retention; `None` if there is no such time.
     fn horizon(&self, work: &mut Work) -> Option<Timestamp> {
         let retention_ms = self.options.retention_ms?;
-        work.horizon.next(&*self.options.clock, self.head.memory().newest()?, retention_ms)
+        // A block that somebody put there may be newer than everything that came in.
+        let in_blocks = self.published.read().blocks.end().checked_sub(1);
+        let newest = self.head.memory().newest().max(in_blocks)?;
+        work.horizon.next(&*self.options.clock, newest, retention_ms)
     }
 
     /// The oldest time in the head. Finding it takes a walk through all series, finding it exactly some decoding too:
     /// that is worth it only in a gap.
     fn first_time(&self, exact: bool) -> Option<Timestamp> {
-        self.head.memory().first_time(self.head_from(), exact)
+        self.head.memory().first_time(self.border().from, exact)
     }
 
     fn next_cut(&self, range: TimeRange) -> Result<Option<TimeRange>, Error> {
@@ -163,47 +175,50 @@ impl Engine {
         }))
     }
 
-    /// Makes a block of the head's samples up to and including `last`. Says whether there were any.
+    /// Makes a block of the head's samples up to and including `last`, and blocks of late samples from before. Says
+    /// whether there were any.
     fn cut(&self, work: &mut Work, last: Timestamp) -> Result<bool, Error> {
-        let from = self.head_from();
+        let border = self.border();
         let end = last.saturating_add(1);
-        // ORDER: nothing before `end` is taken any more; then the samples are collected.
+        // ORDER: nothing before `end` is taken in order any more; then the samples are collected.
         self.head.memory().raise_min_time(end);
-        let Some(range) = TimeRange::new(from, last) else { return Ok(false) };
-        let newest = self.published.read().blocks.newest_id();
-        let block = write_block(&self.head, &self.place, range, new_id(newest, self.options.clock.now()))?;
-        let is_cut = block.is_some();
-        self.publish(work, block, end);
+        let Some(range) = TimeRange::new(border.from, last) else { return Ok(false) };
+        let late = self.end_late_generation(work);
+        let view = HeadView::beyond(border, range).with_late_upto(late.unwrap_or(0));
+        let mut written = Written::default();
+        let is_written = late
+            .map_or(Ok(()), |generation| self.write_late(border, generation, border.from, &mut written))
+            .and_then(|()| self.write_view(&view, &mut written));
+        let is_cut = is_written.inspect_err(|_| self.discard(&written))?;
+        self.blocks_cut.fetch_add(u64::from(is_cut), Ordering::Relaxed);
+        let border = Border { from: end, cut: late.unwrap_or(border.cut), ..border };
+        self.publish(work, written, border);
+        self.head.log_border(border)?;
         Ok(is_cut)
     }
 
-    /// Lets queriers see `block` instead of the samples of the head before `head_from`.
-    fn publish(&self, work: &mut Work, block: Option<OpenBlock>, head_from: Timestamp) {
+    /// Lets queriers see what was `written` instead of the samples of the head on the other side of `border`.
+    pub(super) fn publish(&self, work: &mut Work, written: Written, border: Border) {
         let mut published = self.published.write();
-        let blocks = match block {
-            Some(block) => {
-                self.blocks_cut.fetch_add(1, Ordering::Relaxed);
-                published.blocks.with(block)
-            }
-            None => published.blocks.clone(),
-        };
-        *published = Published { blocks, head_from };
+        let blocks =
+            written.blocks.into_iter().fold(published.blocks.clone(), |blocks, block| blocks.with(block));
+        *published = Published { blocks, border };
         drop(published);
         // ORDER: whoever pins the new epoch sees what has just been published.
-        work.truncation = Some((head_from, self.head.advance()));
-        work.checkpoint = Some(head_from);
+        work.truncation = Some((border, self.head.advance()));
+        work.checkpoint = Some(border);
     }
 
     /// Lets the head and the log forget what is in blocks, as far as no querier needs it.
     fn clean_up(&self, work: &mut Work) -> Result<(), Error> {
-        if let Some((min_time, epoch)) = work.truncation
+        if let Some((border, epoch)) = work.truncation
             && self.head.is_unpinned_before(epoch)
         {
-            self.head.truncate(min_time);
+            self.head.truncate(&border);
             work.truncation = None;
         }
-        if let Some(min_time) = work.checkpoint {
-            self.head.checkpoint(min_time)?;
+        if let Some(border) = work.checkpoint {
+            self.head.checkpoint(border)?;
             work.checkpoint = None;
         }
         self.head.free_numbers();
@@ -246,8 +261,8 @@ impl Engine {
         outcome
     }
 
-    fn head_from(&self) -> Timestamp {
-        self.published.read().head_from
+    pub(super) fn border(&self) -> Border {
+        self.published.read().border
     }
 
     fn policy(&self) -> Result<Policy, Error> {
@@ -256,7 +271,7 @@ impl Engine {
         Ok(Policy { cut, retention_ms: self.options.retention_ms })
     }
 
-    fn block_width(&self) -> Result<BlockWidth, Error> {
+    pub(super) fn block_width(&self) -> Result<BlockWidth, Error> {
         self.options.block_width()
     }
 }

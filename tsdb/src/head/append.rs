@@ -3,13 +3,14 @@
 use super::batch::{BatchSample, BatchSamples};
 use super::catalog::trim;
 use super::held::Held;
+use super::late::{Generation, LateSample};
 use super::log::Records;
 use super::mixed::Value;
 use super::pages::{page_number, slot};
 use super::pins::Pin;
 use super::sealed::Sealer;
 use super::series::Appended;
-use super::{Durable, Head};
+use super::{Duplicates, Durable, Head};
 use crate::Error;
 use parking_lot::MutexGuard;
 use std::sync::atomic::Ordering;
@@ -43,6 +44,8 @@ pub(crate) struct Buffers {
 struct Applied {
     report: AppendReport,
     repeated: u64,
+    late: u64,
+    /// Times of the samples stored in order.
     range: Option<(Timestamp, Timestamp)>,
 }
 
@@ -60,7 +63,8 @@ impl<'a> HeadAppender<'a> {
         found
     }
 
-    fn apply(&mut self, newest_allowed: Timestamp) -> Applied {
+    fn apply(&mut self, taken: &Taken) -> Applied {
+        self.buffers.records.begin(taken.generation);
         let mut applied = Applied::default();
         let mut page: Option<LockedPage<'_>> = None;
         let Buffers { samples, records, sealer, .. } = &mut self.buffers;
@@ -68,11 +72,11 @@ impl<'a> HeadAppender<'a> {
             if page.as_ref().is_none_or(|page| page.number != page_number(series)) {
                 // The old lock is released before the next is taken: two batches never wait for each other.
                 drop(page.take());
-                page = LockedPage::lock(self.head, series);
+                page = LockedPage::lock(self.head, taken, series);
             }
             let outcome = match (&mut page, &other) {
-                _ if timestamp > newest_allowed => {
-                    Err(SampleError::TooFarInFuture { timestamp, newest: newest_allowed })
+                _ if timestamp > taken.newest => {
+                    Err(SampleError::TooFarInFuture { timestamp, newest: taken.newest })
                 }
                 (Some(page), None) => page.append(series, timestamp, number, sealer),
                 (Some(page), Some((value, start))) => {
@@ -87,6 +91,16 @@ impl<'a> HeadAppender<'a> {
                         Some((value, start)) => records.push_other(series, timestamp, value, *start),
                     }
                     applied.stored(timestamp);
+                }
+                Ok(Appended::Late) => {
+                    let (value, start) = other.unwrap_or((Value::Float(number), NO_START));
+                    records.push_late(series, timestamp, &value, start);
+                    applied.late += 1;
+                }
+                Ok(Appended::Replaced) => {
+                    let (value, start) = other.unwrap_or((Value::Float(number), NO_START));
+                    records.push_other(series, timestamp, &value, start);
+                    applied.late += 1;
                 }
                 Ok(Appended::Repeated) => applied.repeated += 1,
                 Err(reason) => applied.report.refused.push(RefusedSample { position, reason }),
@@ -109,13 +123,13 @@ impl<'a> HeadAppender<'a> {
         if head.is_closed() {
             return Err(CommitError { source: Box::new(Error::Closed), temporary: false });
         }
-        let newest_allowed = head.newest_allowed();
-        let applied = self.apply(newest_allowed);
+        let taken = head.taken();
+        let applied = self.apply(&taken);
         if let Some((first, last)) = applied.range {
             head.memory.widen(first, last);
         }
         head.announce_metadata(&mut self.buffers.metadata);
-        head.store_exemplars(&mut self.buffers.exemplars, newest_allowed, &mut self.buffers.records);
+        head.store_exemplars(&mut self.buffers.exemplars, taken.newest, &mut self.buffers.records);
         let logged = log.append(&mut self.buffers.records);
         drop(under_way);
         logged.map_err(commit_error)?;
@@ -127,8 +141,9 @@ impl<'a> HeadAppender<'a> {
         if head.settings.durable == Durable::EveryCommit {
             log.sync().map_err(commit_error)?;
         }
+        head.counters.count_late(applied.late, applied.repeated);
         let mut report = applied.report;
-        report.accepted += applied.repeated;
+        report.accepted += applied.late + applied.repeated;
         Ok(report)
     }
 }
@@ -144,18 +159,32 @@ impl Applied {
     }
 }
 
+/// Which samples a batch may bring.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// The newest time.
+    pub(super) newest: Timestamp,
+    /// The oldest time of late samples; `None` if none are taken.
+    pub(super) late_from: Option<Timestamp>,
+    /// The generation of the late ones.
+    pub(super) generation: Generation,
+}
+
 struct LockedPage<'a> {
+    head: &'a Head,
+    taken: &'a Taken,
     number: usize,
+    /// The oldest time of samples in order.
     min_time: Timestamp,
     held: MutexGuard<'a, Held>,
 }
 
 impl<'a> LockedPage<'a> {
-    fn lock(head: &'a Head, series: SeriesRef) -> Option<Self> {
-        let locked = head.memory.pages.page(series)?.lock();
+    fn lock(head: &'a Head, taken: &'a Taken, series: SeriesRef) -> Option<Self> {
+        let held = head.memory.pages.page(series)?.lock();
         // ORDER: read under the lock, so that a cut that raises it and then takes the lock sees all older samples.
         let min_time = head.memory.min_time().max(head.horizon.load(Ordering::Relaxed));
-        Some(Self { number: page_number(series), min_time, held: locked })
+        Some(Self { head, taken, number: page_number(series), min_time, held })
     }
 
     #[inline]
@@ -166,10 +195,13 @@ impl<'a> LockedPage<'a> {
         value: f64,
         sealer: &mut Sealer,
     ) -> Result<Appended, SampleError> {
-        match self.held.plain_mut(slot(series)) {
-            Some(plain) if timestamp >= self.min_time => plain.append(timestamp, value, sealer),
-            _ => self.append_other(series, timestamp, &Value::Float(value), NO_START, sealer),
+        if let Some(plain) = self.held.plain_mut(slot(series))
+            && timestamp >= self.min_time
+            && plain.append(timestamp, value, sealer)
+        {
+            return Ok(Appended::Stored);
         }
+        self.append_other(series, timestamp, &Value::Float(value), NO_START, sealer)
     }
 
     /// As [`append`](Self::append), for samples and series of any kind.
@@ -182,11 +214,60 @@ impl<'a> LockedPage<'a> {
         start: Timestamp,
         sealer: &mut Sealer,
     ) -> Result<Appended, SampleError> {
-        match slot(series) {
-            slot if !self.held.is_live(slot) => Err(SampleError::UnknownSeries { series }),
-            _ if timestamp < self.min_time => Err(SampleError::TooOld { timestamp, oldest: self.min_time }),
-            slot => self.held.append(slot, timestamp, value, start, sealer),
+        let slot = slot(series);
+        if !self.held.is_live(slot) {
+            return Err(SampleError::UnknownSeries { series });
         }
+        if timestamp >= self.min_time && self.held.newest(slot).is_none_or(|newest| timestamp > newest) {
+            self.held.push(slot, timestamp, value, start, sealer);
+            return Ok(Appended::Stored);
+        }
+        self.append_late(slot, timestamp, value, start, sealer)
+    }
+
+    /// Answers for a sample that is not behind the others of its series, or lies before the head.
+    #[cold]
+    fn append_late(
+        &mut self,
+        slot: usize,
+        timestamp: Timestamp,
+        value: &Value,
+        start: Timestamp,
+        sealer: &mut Sealer,
+    ) -> Result<Appended, SampleError> {
+        let late_from = self.taken.late_from.unwrap_or(Timestamp::MAX);
+        if timestamp < self.min_time && timestamp < late_from {
+            return Err(SampleError::TooOld { timestamp, oldest: self.min_time.min(late_from) });
+        }
+        let keeps_first = self.head.settings.duplicates == Duplicates::KeepFirst;
+        let late = self.held.late.find(slot, timestamp);
+        // What the chunks have from before the head may have been replaced since.
+        let is_head = keeps_first || timestamp >= self.min_time;
+        let in_order = if is_head { self.held.at(slot, timestamp) } else { None };
+        match late.as_ref().or(in_order.as_ref()) {
+            Some(stored) if stored.is(value) => return Ok(Appended::Repeated),
+            Some(_) if keeps_first => return Err(SampleError::Duplicate { timestamp }),
+            _ => {}
+        }
+        if timestamp < late_from {
+            let newest = self.held.newest(slot).unwrap_or(self.min_time);
+            return Err(match self.taken.late_from {
+                Some(oldest) => SampleError::TooOld { timestamp, oldest },
+                None if in_order.is_some() => SampleError::Duplicate { timestamp },
+                None => SampleError::OutOfOrder { timestamp, newest },
+            });
+        }
+        if late.is_none() && in_order.is_some() {
+            // INVARIANT: no time at which the chunks have a sample of the head has a late one.
+            self.held.insert(slot, timestamp, (value, start), false, sealer);
+            return Ok(Appended::Replaced);
+        }
+        if let Some(allowed) = self.head.late_limit_reached() {
+            return Err(SampleError::TooManyLate { timestamp, allowed });
+        }
+        let sample = LateSample::new(slot, timestamp, value, start);
+        self.head.memory.late.insert(&mut self.held, self.taken.generation, sample);
+        Ok(Appended::Late)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Checkpoints: what the log needs so that its beginning can be dropped.
 //!
-//! A checkpoint is a folder beside the segments, in the form of a log of its own: records of all series, all
-//! metadata, and all exemplars. Its name says the first segment still needed and the
+//! A checkpoint is a folder beside the segments, in the form of a log of its own: a record of what is in blocks,
+//! records of all series, all metadata, and all exemplars. Its name says the first segment still needed and the
 //! time before which samples are in blocks (see [`names`]). It is written under a temporary name, synced and renamed, so
 //! it exists whole or not at all; the segments below it and older checkpoints are removed afterwards. Replay reads the
 //! newest checkpoint and the segments from the one it names on.
@@ -14,7 +14,9 @@ use super::{Head, Place};
 use crate::Error;
 use crate::fs::{Fs, publish_dir};
 use crate::names;
-use crate::record::{ExemplarSeries, ExemplarsEncoder, SeriesEncoder, encode_metadata};
+use crate::record::{
+    Border, ExemplarSeries, ExemplarsEncoder, SeriesEncoder, encode_border, encode_metadata,
+};
 use crate::wal::{Wal, WalOptions};
 use std::path::{Path, PathBuf};
 use tsdb_core::{SeriesRef, Timestamp};
@@ -93,39 +95,39 @@ impl Head {
         Ok(self.log.rotate()?)
     }
 
-    /// Are there segments that hold no sample at or after `min_time`? A log in which exemplars or metadata come and no
+    /// Are there segments that hold no sample on this side of `border`? A log in which exemplars or metadata come and no
     /// samples has such segments without any block being cut.
-    pub(crate) fn has_spare_segments(&self, min_time: Timestamp) -> Result<bool, Error> {
+    pub(crate) fn has_spare_segments(&self, border: &Border) -> Result<bool, Error> {
         let segments = self.segments()?;
         let ends = segments.first().zip(segments.last());
-        Ok(ends.is_some_and(|(first, newest)| self.log.first_needed(min_time).min(*newest) > *first))
+        Ok(ends.is_some_and(|(first, newest)| self.log.first_needed(border).min(*newest) > *first))
     }
 
-    /// Drops the part of the log that holds nothing but samples before `min_time`, which must be in blocks, after
-    /// writing a checkpoint of everything else in it.
-    pub(crate) fn checkpoint(&self, min_time: Timestamp) -> Result<(), Error> {
+    /// Drops the part of the log that holds nothing but samples on the other side of `border`, which must be in blocks,
+    /// after writing a checkpoint of everything else in it.
+    pub(crate) fn checkpoint(&self, border: Border) -> Result<(), Error> {
         self.log.rotate()?;
         let segments = self.segments()?;
         // Nothing was logged, so nothing could come back.
         let Some(newest) = segments.last() else { return Ok(()) };
         // One segment stays, because the numbering of later ones goes on from it.
-        self.checkpoint_at(self.log.first_needed(min_time).min(*newest), min_time)
+        self.checkpoint_at(self.log.first_needed(&border).min(*newest), border)
     }
 
     /// [`checkpoint`](Self::checkpoint) that may drop every segment, which it does if the head `is_empty`: the
     /// numbering goes on in a new one.
-    pub(crate) fn renew_log(&self, min_time: Timestamp, is_empty: bool) -> Result<(), Error> {
+    pub(crate) fn renew_log(&self, border: Border, is_empty: bool) -> Result<(), Error> {
         let next = self.log.rotate()?;
         // The log may hold samples that nobody can read any more.
-        let first_segment = if is_empty { next } else { self.log.first_needed(min_time) };
-        self.checkpoint_at(first_segment, min_time)
+        let first_segment = if is_empty { next } else { self.log.first_needed(&border) };
+        self.checkpoint_at(first_segment, border)
     }
 
-    fn checkpoint_at(&self, first_segment: u64, min_time: Timestamp) -> Result<(), Error> {
+    fn checkpoint_at(&self, first_segment: u64, border: Border) -> Result<(), Error> {
         let resting = self.memory.ids.lock().resting();
         // Even if no segment can go, the time is kept: the blocks that tell it now may expire before the segment does.
-        let checkpoint = Checkpoint { first_segment, min_time };
-        let is_new = self.publish_checkpoint(&checkpoint)?;
+        let checkpoint = Checkpoint { first_segment, min_time: border.from };
+        let is_new = self.publish_checkpoint(&checkpoint, border)?;
         // ORDER: the checkpoint is durable; now, and not before, the old segments may go.
         self.log.drop_below(first_segment)?;
         checkpoint.remove_others(&self.place)?;
@@ -136,12 +138,12 @@ impl Head {
     }
 
     /// After replay: removes what a crash may have left of the log before `checkpoint`.
-    pub(super) fn finish_checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Error> {
+    pub(super) fn finish_checkpoint(&self, checkpoint: Checkpoint, border: Border) -> Result<(), Error> {
         let next = self.log.wal().current_segment();
         if next < checkpoint.first_segment {
             // Segments were taken away from outside. New ones must not look as if they were before the checkpoint.
             let renumbered = Checkpoint { first_segment: next, ..checkpoint };
-            self.publish_checkpoint(&renumbered)?;
+            self.publish_checkpoint(&renumbered, border)?;
             return renumbered.remove_others(&self.place);
         }
         self.log.drop_below(checkpoint.first_segment)?;
@@ -159,7 +161,7 @@ impl Head {
     }
 
     /// Sees to it that the checkpoint is there for good. Says whether it was written now.
-    fn publish_checkpoint(&self, checkpoint: &Checkpoint) -> Result<bool, Error> {
+    fn publish_checkpoint(&self, checkpoint: &Checkpoint, border: Border) -> Result<bool, Error> {
         let fs: &dyn Fs = &*self.place.fs;
         let path = checkpoint.path(&self.place);
         let exists = |path: &PathBuf| fs.exists(path).map_err(|e| Error::io("inspect", path, e));
@@ -176,6 +178,9 @@ impl Head {
         }
         let options = log_options(&self.place);
         let (log, _) = Wal::open(self.place.fs.clone(), &unfinished, options, &mut |_, _| {})?;
+        let mut record = Vec::new();
+        encode_border(border, &mut record);
+        log.append(&[&record])?;
         self.write_series(&log)?;
         self.write_metadata(&log)?;
         self.write_exemplars(&log)?;

@@ -20,6 +20,9 @@ pub(crate) struct Counters {
     too_old: AtomicU64,
     too_far_in_future: AtomicU64,
     unknown_series: AtomicU64,
+    too_many_late: AtomicU64,
+    late: AtomicU64,
+    repeated: AtomicU64,
 }
 
 impl Counters {
@@ -34,6 +37,14 @@ impl Counters {
         }
     }
 
+    /// Counts accepted samples that were late or repeated others.
+    pub(super) fn count_late(&self, late: u64, repeated: u64) {
+        if late | repeated > 0 {
+            add(&self.late, late);
+            add(&self.repeated, repeated);
+        }
+    }
+
     /// Fills in the counts.
     pub(super) fn report(&self, stats: &mut Stats) {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -44,6 +55,8 @@ impl Counters {
         stats.exemplars_stored = read(&self.exemplars_stored);
         stats.exemplars_refused = read(&self.exemplars_refused);
         stats.samples_appended = read(&self.appended);
+        stats.samples_late = read(&self.late);
+        stats.samples_repeated = read(&self.repeated);
         stats.failed_commits = read(&self.failed_commits);
         stats.samples_refused = Refusals {
             out_of_order: read(&self.out_of_order),
@@ -51,6 +64,7 @@ impl Counters {
             too_old: read(&self.too_old),
             too_far_in_future: read(&self.too_far_in_future),
             unknown_series: read(&self.unknown_series),
+            too_many_late: read(&self.too_many_late),
         };
     }
 
@@ -60,6 +74,7 @@ impl Counters {
             SampleError::Duplicate { .. } => &self.duplicate,
             SampleError::TooOld { .. } => &self.too_old,
             SampleError::TooFarInFuture { .. } => &self.too_far_in_future,
+            SampleError::TooManyLate { .. } => &self.too_many_late,
             // A reason that the head does not give.
             _ => &self.unknown_series,
         }

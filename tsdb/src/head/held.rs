@@ -3,12 +3,13 @@
 //! A mixed series (see [`mixed`](super::mixed)) may have plain chunks from before it was one; they are older than all
 //! others.
 
+use super::late::Late;
 use super::mixed::{Mixed, MixedSnapshot, Value};
 use super::sealed::Sealer;
-use super::series::{Appended, Series, Snapshot};
+use super::series::{Series, Snapshot};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use tsdb_core::sample::SampleColumns;
-use tsdb_core::write::SampleError;
 use tsdb_core::{Corruption, NO_START, TimeRange, Timestamp};
 
 /// What a page holds of its series, by [`slot`](super::pages::slot).
@@ -16,6 +17,8 @@ use tsdb_core::{Corruption, NO_START, TimeRange, Timestamp};
 pub(crate) struct Held {
     plain: Vec<Series>,
     mixed: BTreeMap<usize, Box<Mixed>>,
+    /// Samples of all kinds that came late.
+    pub(super) late: Late,
 }
 
 /// What a reader takes from a series under the lock of its page, to decode without it.
@@ -37,9 +40,10 @@ impl Held {
         self.plain.get(slot).is_some_and(Series::is_live)
     }
 
-    /// Has the series no samples?
+    /// Has the series no samples, neither in order nor late?
     pub(crate) fn is_empty(&self, slot: usize) -> bool {
-        self.plain.get(slot).is_none_or(Series::is_empty) && !self.mixed.contains_key(&slot)
+        let in_order = self.plain.get(slot).is_some_and(|series| !series.is_empty());
+        !in_order && !self.mixed.contains_key(&slot) && !self.late.has(slot)
     }
 
     /// Puts the number to use: the series has no samples.
@@ -63,34 +67,15 @@ impl Held {
         self.mixed.extend(samples.1.map(|mixed| (slot, mixed)));
     }
 
-    /// Adds a sample of any kind behind the others, if it may be added.
-    pub(crate) fn append(
-        &mut self,
-        slot: usize,
-        timestamp: Timestamp,
-        value: &Value,
-        start: Timestamp,
-        sealer: &mut Sealer,
-    ) -> Result<Appended, SampleError> {
-        let Some(newest) = self.newest(slot).filter(|newest| timestamp <= *newest) else {
-            self.push(slot, timestamp, value, start, sealer);
-            return Ok(Appended::Stored);
-        };
-        match self.at(slot, timestamp) {
-            Some(stored) if stored.is(value) => Ok(Appended::Repeated),
-            Some(_) => Err(SampleError::Duplicate { timestamp }),
-            None => Err(SampleError::OutOfOrder { timestamp, newest }),
-        }
-    }
-
-    /// Puts a sample where it belongs. For replay: the log holds only samples that were accepted, but those of
-    /// batches that were written at the same time may stand in it in another order.
+    /// Puts a sample and when its counting began where it belongs; one at its time stays if `keeps_first`. For replay:
+    /// the log holds only samples that were accepted, but those of batches that were written at the same time may stand
+    /// in it in another order.
     pub(crate) fn insert(
         &mut self,
         slot: usize,
         timestamp: Timestamp,
-        value: &Value,
-        start: Timestamp,
+        (value, start): (&Value, Timestamp),
+        keeps_first: bool,
         sealer: &mut Sealer,
     ) {
         if self.newest(slot).is_none_or(|newest| timestamp > newest) {
@@ -99,17 +84,16 @@ impl Held {
         let mut all = SampleColumns::new();
         // The chunks were written by this process: they decode.
         drop(self.snapshot(slot, TimeRange::ALL).decode(TimeRange::ALL, &mut all));
-        let Err(place) = all.timestamps.binary_search(&timestamp) else { return };
+        let (place, behind) = match all.timestamps.binary_search(&timestamp) {
+            Ok(_) if keeps_first => return,
+            Ok(place) => (place, place + 1),
+            Err(place) => (place, place),
+        };
         drop(self.take(slot));
         self.begin(slot);
-        for (index, at) in all.timestamps.iter().enumerate() {
-            if index == place {
-                self.push(slot, timestamp, value, start, sealer);
-            }
-            if let Some(value) = Value::at(&all, index) {
-                self.push(slot, *at, &value, all.start(index), sealer);
-            }
-        }
+        self.push_all(slot, &all, 0..place, sealer);
+        self.push(slot, timestamp, value, start, sealer);
+        self.push_all(slot, &all, behind..all.len(), sealer);
     }
 
     /// Forgets the chunks that have no sample at or after `min_time`.
@@ -156,7 +140,8 @@ impl Held {
     /// Gives back memory if no series is in use.
     pub(crate) fn shrink(&mut self) {
         if !self.plain.iter().any(Series::is_live) {
-            *self = Self::default();
+            self.plain = Vec::new();
+            self.mixed = BTreeMap::new();
         }
     }
 
@@ -164,16 +149,17 @@ impl Held {
     pub(crate) fn memory_bytes(&self) -> usize {
         let plain: usize = self.plain.iter().map(Series::heap_bytes).sum();
         let mixed: usize = self.mixed.values().map(|mixed| mixed.memory_bytes()).sum();
-        self.plain.capacity() * size_of::<Series>() + plain + mixed
+        self.plain.capacity() * size_of::<Series>() + plain + mixed + self.late.bytes()
     }
 
-    fn newest(&self, slot: usize) -> Option<Timestamp> {
+    /// The time of the newest sample in order.
+    pub(crate) fn newest(&self, slot: usize) -> Option<Timestamp> {
         let mixed = self.mixed.get(&slot).and_then(|mixed| mixed.newest());
         mixed.or_else(|| self.plain.get(slot)?.last())
     }
 
     /// Adds a sample that is newer than all others of the series.
-    fn push(
+    pub(crate) fn push(
         &mut self,
         slot: usize,
         timestamp: Timestamp,
@@ -193,7 +179,16 @@ impl Held {
         }
     }
 
-    fn at(&self, slot: usize, timestamp: Timestamp) -> Option<Value> {
+    fn push_all(&mut self, slot: usize, all: &SampleColumns, part: Range<usize>, sealer: &mut Sealer) {
+        for index in part {
+            if let Some((timestamp, value)) = all.timestamps.get(index).zip(Value::at(all, index)) {
+                self.push(slot, *timestamp, &value, all.start(index), sealer);
+            }
+        }
+    }
+
+    /// The sample in order at `timestamp`, if there is one.
+    pub(crate) fn at(&self, slot: usize, timestamp: Timestamp) -> Option<Value> {
         let instant = TimeRange::instant(timestamp);
         let mut found = SampleColumns::new();
         self.snapshot(slot, instant).decode(instant, &mut found).ok()?;
@@ -266,8 +261,9 @@ mod tests {
         for k in 0..300_i64 {
             let t = k * 7 % 300;
             let (value, start) = sample(t);
-            held.insert(3, t, &value, start, &mut sealer);
-            held.insert(3, t, &value, start, &mut sealer);
+            held.insert(3, t, (&value, start), true, &mut sealer);
+            held.insert(3, t, (&Value::Float(-1.0), start), true, &mut sealer);
+            held.insert(3, t, (&value, start), false, &mut sealer);
         }
         assert!(bits(read(&held, TimeRange::ALL)) == bits(expected(0..300)));
         assert!(held.plain_mut(3).is_none() && held.is_live(3));
@@ -279,8 +275,8 @@ mod tests {
         held.begin(3);
         for k in 0..300_i64 {
             let t = k * 7 % 300;
-            held.insert(3, t, &Value::Float(t as f64), NO_START, &mut sealer);
-            held.insert(3, t, &Value::Float(t as f64), NO_START, &mut sealer);
+            held.insert(3, t, (&Value::Float(t as f64), NO_START), true, &mut sealer);
+            held.insert(3, t, (&Value::Float(-1.0), NO_START), true, &mut sealer);
         }
         let found = read(&held, TimeRange::ALL);
         assert!(found.timestamps.iter().copied().eq(0..300) && held.plain_mut(3).is_some());
@@ -295,12 +291,10 @@ mod tests {
                 0..130 => (Value::Float(t as f64), NO_START),
                 _ => sample(t),
             };
-            assert_eq!(held.append(3, t, &value, start, &mut sealer), Ok(Appended::Stored));
+            held.push(3, t, &value, start, &mut sealer);
         }
-        let again = held.append(3, 70, &Value::Float(70.0), NO_START, &mut sealer);
-        assert_eq!(again, Ok(Appended::Repeated));
-        let other = held.append(3, 200, &Value::Float(70.0), NO_START, &mut sealer);
-        assert_eq!(other, Err(SampleError::Duplicate { timestamp: 200 }));
+        assert!(held.at(3, 70).unwrap().is(&Value::Float(70.0)));
+        assert!(held.at(3, 200).unwrap().is(&sample(200).0) && held.at(3, 400).is_none());
         assert_eq!(held.range(3), TimeRange::new(0, 399));
         assert_eq!(held.first(50, true), Some(50));
         let part = TimeRange::new(131, 350).unwrap();

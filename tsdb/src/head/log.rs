@@ -15,12 +15,14 @@
 //! Batches that run at the same time may be logged in another order than they were applied; replay puts their
 //! samples where they belong.
 
+use super::late::Generation;
 use super::mixed::Value;
 use crate::record::{
-    ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder, encode_metadata,
+    Border, ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder,
+    encode_border, encode_late, encode_metadata,
 };
 use crate::wal::{Position, Wal, WalError};
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::collections::BTreeMap;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::{Exemplar, Labels, SeriesRef, Timestamp};
@@ -49,11 +51,11 @@ pub(crate) struct Log {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Records that should be in the log and are not, and the newest timestamp in them.
+    /// Records that should be in the log and are not, and what is in them.
     backlog: Vec<Vec<u8>>,
-    backlog_newest: Option<Timestamp>,
-    /// The newest timestamp in each segment.
-    newest: BTreeMap<u64, Timestamp>,
+    backlog_newest: Newest,
+    /// What is in each segment.
+    newest: BTreeMap<u64, Newest>,
     /// The segment that is being written, and the newest timestamp when it was begun.
     begun: Option<(u64, Timestamp)>,
     last: Option<Position>,
@@ -66,22 +68,102 @@ struct Unlogged {
     records: Vec<Vec<u8>>,
 }
 
+/// The newest samples of a part of the log.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Newest {
+    /// Of those in order.
+    in_order: Option<Timestamp>,
+    /// Of late ones, by generation.
+    late: BTreeMap<Generation, Timestamp>,
+}
+
+impl Newest {
+    /// Notes a sample in order.
+    #[inline]
+    pub(crate) fn add(&mut self, timestamp: Timestamp) {
+        self.in_order = self.in_order.max(Some(timestamp));
+    }
+
+    /// Notes a late sample.
+    pub(crate) fn add_late(&mut self, generation: Generation, timestamp: Timestamp) {
+        let known = self.late.entry(generation).or_insert(timestamp);
+        *known = timestamp.max(*known);
+    }
+
+    /// Notes what `other` has.
+    fn merge(&mut self, other: &Self) {
+        self.in_order = self.in_order.max(other.in_order);
+        other.late.iter().for_each(|(generation, newest)| self.add_late(*generation, *newest));
+    }
+
+    /// Is there a sample on this side of `border`?
+    fn is_needed(&self, border: &Border) -> bool {
+        let is_late = |(generation, newest): (&Generation, &Timestamp)| {
+            border.late_from(*generation).is_some_and(|from| *newest >= from)
+        };
+        self.in_order.is_some_and(|newest| newest >= border.from) || self.late.iter().any(is_late)
+    }
+}
+
 /// The samples of one batch on their way to the log. Kept and reused.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     encoder: SamplesEncoder,
     histograms: HistogramsEncoder,
     exemplars: ExemplarsEncoder,
+    late: SamplesEncoder,
+    late_histograms: HistogramsEncoder,
+    generation: Generation,
     records: Vec<Vec<u8>>,
-    newest: Option<Timestamp>,
+    newest: Newest,
 }
 
 impl Records {
+    /// Begins a batch whose late samples are of `generation`.
+    pub(crate) fn begin(&mut self, generation: Generation) {
+        self.generation = generation;
+    }
+
+    /// Adds a late sample that was stored, and when its counting began.
+    pub(crate) fn push_late(
+        &mut self,
+        series: SeriesRef,
+        timestamp: Timestamp,
+        value: &Value,
+        start: Timestamp,
+    ) {
+        match value {
+            Value::Float(value) => self.late.push_started(series, timestamp, start, *value),
+            Value::Histogram(histogram) => self.late_histograms.push(series, timestamp, start, histogram),
+        }
+        self.newest.add_late(self.generation, timestamp);
+        if self.late.len() >= RECORD_SAMPLES || self.late_histograms.byte_len() >= RECORD_BYTES {
+            self.finish_late();
+        }
+    }
+
+    fn finish_late(&mut self) {
+        let mut samples = Vec::new();
+        self.late.finish(&mut samples);
+        self.keep_late(&samples);
+        samples.clear();
+        self.late_histograms.finish(&mut samples);
+        self.keep_late(&samples);
+    }
+
+    fn keep_late(&mut self, samples: &[u8]) {
+        if !samples.is_empty() {
+            let mut record = Vec::with_capacity(samples.len() + 16);
+            encode_late(self.generation, samples, &mut record);
+            self.keep(record);
+        }
+    }
+
     /// Adds a sample that was stored.
     #[inline]
     pub(crate) fn push(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
         self.encoder.push(series, timestamp, value);
-        self.newest = self.newest.max(Some(timestamp));
+        self.newest.add(timestamp);
         if self.encoder.len() >= RECORD_SAMPLES {
             self.finish();
         }
@@ -99,7 +181,7 @@ impl Records {
             Value::Float(value) => self.encoder.push_started(series, timestamp, start, *value),
             Value::Histogram(histogram) => self.histograms.push(series, timestamp, start, histogram),
         }
-        self.newest = self.newest.max(Some(timestamp));
+        self.newest.add(timestamp);
         if self.encoder.len() >= RECORD_SAMPLES || self.histograms.byte_len() >= RECORD_BYTES {
             self.finish();
         }
@@ -113,17 +195,17 @@ impl Records {
         }
     }
 
-    /// Adds a finished record whose newest sample is of `newest`.
-    pub(crate) fn push_record(&mut self, record: Vec<u8>, newest: Option<Timestamp>) {
+    /// Adds a finished record whose newest samples are `newest`.
+    pub(crate) fn push_record(&mut self, record: Vec<u8>, newest: &Newest) {
         self.finish();
-        self.newest = self.newest.max(newest);
+        self.newest.merge(newest);
         self.records.push(record);
     }
 
     /// Takes the records out, and forgets them.
-    pub(crate) fn take(&mut self) -> (Vec<Vec<u8>>, Option<Timestamp>) {
+    pub(crate) fn take(&mut self) -> (Vec<Vec<u8>>, Newest) {
         self.finish();
-        (std::mem::take(&mut self.records), self.newest.take())
+        (std::mem::take(&mut self.records), std::mem::take(&mut self.newest))
     }
 
     fn finish(&mut self) {
@@ -136,6 +218,7 @@ impl Records {
         let mut record = Vec::new();
         self.exemplars.finish(&mut record);
         self.keep(record);
+        self.finish_late();
     }
 
     fn keep(&mut self, record: Vec<u8>) {
@@ -151,12 +234,11 @@ impl Log {
         Self { wal, state: Mutex::default(), unlogged: Mutex::default(), under_way: RwLock::new(()) }
     }
 
-    /// Learns the newest timestamps of the segments that were replayed.
-    pub(crate) fn note_replayed(&self, newest: BTreeMap<u64, Timestamp>) {
+    /// Learns what is in the segments that were replayed.
+    pub(crate) fn note_replayed(&self, newest: &BTreeMap<u64, Newest>) {
         let mut state = self.state.lock();
         for (segment, newest) in newest {
-            let known = state.newest.entry(segment).or_insert(newest);
-            *known = newest.max(*known);
+            state.newest.entry(*segment).or_default().merge(newest);
         }
     }
 
@@ -174,6 +256,20 @@ impl Log {
     /// Returns when every batch that was in memory before this call is in the log or in the backlog.
     pub(crate) fn barrier(&self) {
         drop(self.under_way.write());
+    }
+
+    /// Keeps batches from beginning while it is held; none is under way.
+    pub(crate) fn hold(&self) -> RwLockWriteGuard<'_, ()> {
+        self.under_way.write()
+    }
+
+    /// Logs that what lies on the other side of `border` is in blocks.
+    pub(crate) fn add_border(&self, border: Border) -> Result<(), WalError> {
+        let mut record = Vec::new();
+        encode_border(border, &mut record);
+        let mut state = self.state.lock();
+        state.backlog.push(record);
+        self.write(&mut state)
     }
 
     /// Leaves a series for the next batch to log. To be called before anyone can find the series.
@@ -200,7 +296,7 @@ impl Log {
         // ORDER: the series that the samples refer to stand before them.
         self.unlogged.lock().take(&mut state.backlog);
         state.backlog.append(&mut batch.records);
-        state.backlog_newest = state.backlog_newest.max(batch.newest.take());
+        state.backlog_newest.merge(&std::mem::take(&mut batch.newest));
         self.write(&mut state)
     }
 
@@ -219,12 +315,11 @@ impl Log {
         self.wal.rotate()
     }
 
-    /// The first segment that must be kept when samples before `min_time` are not needed any more: all before it
-    /// hold older samples only.
-    pub(crate) fn first_needed(&self, min_time: Timestamp) -> u64 {
+    /// The first segment that must be kept when samples on the other side of `border` are not needed any more.
+    pub(crate) fn first_needed(&self, border: &Border) -> u64 {
         let state = self.state.lock();
         let needed =
-            state.newest.iter().find(|(_, newest)| **newest >= min_time).map(|(segment, _)| *segment);
+            state.newest.iter().find(|(_, newest)| newest.is_needed(border)).map(|(segment, _)| *segment);
         let current = self.wal.current_segment();
         needed.map_or(current, |segment| segment.min(current))
     }
@@ -241,7 +336,8 @@ impl Log {
     pub(crate) fn current_span_ms(&self) -> i64 {
         let state = self.state.lock();
         let begun = state.begun.filter(|(segment, _)| *segment == self.wal.current_segment());
-        let span = begun.and_then(|(segment, then)| Some(state.newest.get(&segment)?.saturating_sub(then)));
+        let span = begun
+            .and_then(|(segment, then)| Some(state.newest.get(&segment)?.in_order?.saturating_sub(then)));
         span.unwrap_or(0)
     }
 
@@ -255,19 +351,18 @@ impl Log {
         state.last = Some(self.wal.append(&records)?);
         state.count_newest(self.wal.current_segment());
         state.backlog.clear();
-        state.backlog_newest = None;
+        state.backlog_newest = Newest::default();
         Ok(())
     }
 }
 
 impl State {
     fn count_newest(&mut self, segment: u64) {
-        if let Some(newest) = self.backlog_newest {
-            let known = self.newest.entry(segment).or_insert(newest);
-            *known = newest.max(*known);
-            if self.begun.is_none_or(|(begun, _)| begun != segment) {
-                self.begun = Some((segment, newest));
-            }
+        self.newest.entry(segment).or_default().merge(&self.backlog_newest);
+        if let Some(newest) = self.backlog_newest.in_order
+            && self.begun.is_none_or(|(begun, _)| begun != segment)
+        {
+            self.begun = Some((segment, newest));
         }
     }
 }

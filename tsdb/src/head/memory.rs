@@ -4,6 +4,7 @@ use super::catalog::{Catalog, CatalogLimits};
 use super::exemplars::Exemplars;
 use super::identity::{Identities, SeriesHash};
 use super::ids::Ids;
+use super::late_totals::LateTotals;
 use super::pages::{Page, Pages, slot};
 use super::pins::{Epoch, Pins};
 use parking_lot::{Mutex, RwLock};
@@ -32,6 +33,7 @@ pub(crate) struct Memory {
     min_time: AtomicI64,
     first: AtomicI64,
     last: AtomicI64,
+    pub(super) late: LateTotals,
 }
 
 impl Memory {
@@ -49,6 +51,7 @@ impl Memory {
             min_time: AtomicI64::new(min_time),
             first: AtomicI64::new(Timestamp::MAX),
             last: AtomicI64::new(Timestamp::MIN),
+            late: LateTotals::new(),
         }
     }
 
@@ -140,7 +143,11 @@ impl Memory {
         if known == Some(series) {
             return;
         }
-        let samples = known.and_then(|old| Some(self.pages.page(old)?.lock().take(slot(old))));
+        let old_page = known.and_then(|old| Some((old, self.pages.page(old)?)));
+        let samples = old_page.map(|(old, page)| {
+            let mut held = page.lock();
+            (held.late.take(slot(old)), held.take(slot(old)))
+        });
         known.into_iter().chain([series]).for_each(|number| self.forget(number));
         let Some(page) = self.pages.page_or_new(series) else { return };
         self.ids.lock().seen(series);
@@ -148,8 +155,12 @@ impl Memory {
             return;
         }
         page.begin(series);
-        if let Some(samples) = samples {
-            page.lock().put(slot(series), samples);
+        if let Some((late, samples)) = samples {
+            let mut held = page.lock();
+            held.put(slot(series), samples);
+            for (generation, sample) in late {
+                held.late.insert(generation, sample.of(slot(series)));
+            }
         }
         self.identities.lock(hash).insert(&self.pages, series, hash, 0);
         self.active.fetch_add(1, Ordering::Relaxed);

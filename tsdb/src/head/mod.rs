@@ -39,6 +39,8 @@ mod exemplars;
 mod held;
 mod identity;
 mod ids;
+mod late;
+mod late_totals;
 mod log;
 mod memory;
 mod mixed;
@@ -53,14 +55,16 @@ mod view;
 
 pub(crate) use catalog::CatalogLimits;
 pub(crate) use checkpoint::{CheckpointName, newest_checkpoint};
+pub(crate) use late::Generation;
 pub(crate) use memory::Memory;
 pub(crate) use pins::{Epoch, Pin};
 pub(crate) use recovery::Recovery;
-pub(crate) use view::Selected;
+pub(crate) use view::{HeadView, Selected};
 
+use crate::record::Border;
 use crate::stats::Stats;
 use crate::wal::{WalError, WalOptions};
-use append::{Buffers, HeadAppender};
+use append::{Buffers, HeadAppender, Taken};
 use counters::{Counters, add};
 use exemplars::Kept;
 use log::{Log, Records};
@@ -100,10 +104,22 @@ pub(crate) enum Durable {
     Later,
 }
 
+/// What becomes of a sample at a time for which its series has another value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Duplicates {
+    KeepFirst,
+    KeepLast,
+}
+
 /// What the engine decides for a head.
 pub(crate) struct Settings {
     pub(crate) durable: Durable,
     pub(crate) future_skew_ms: Option<i64>,
+    /// How far behind the newest sample late ones may lie; 0 for none.
+    pub(crate) late_window_ms: i64,
+    /// Bytes that late samples may take before they should be moved into blocks.
+    pub(crate) late_bytes: u64,
+    pub(crate) duplicates: Duplicates,
     pub(crate) max_active_series: u64,
     pub(crate) metadata: CatalogLimits,
     pub(crate) max_exemplars: usize,
@@ -136,6 +152,8 @@ pub(crate) struct Head {
     shrunk: Mutex<Shrunk>,
     /// The latest estimate of memory: a walk through all series.
     estimate: Mutex<Option<(Instant, u64)>>,
+    /// What was in blocks when the log was replayed, as far as replay has come.
+    replayed: Mutex<Border>,
 }
 
 /// How many series had been created when ...
@@ -176,10 +194,42 @@ impl Head {
         self.memory.pins.oldest() >= epoch
     }
 
-    /// Drops chunks before `min_time` and series without samples.
-    pub(crate) fn truncate(&self, min_time: Timestamp) {
-        self.memory.truncate(min_time);
+    /// Drops what lies on the other side of `border`, and series without samples.
+    pub(crate) fn truncate(&self, border: &Border) {
+        self.memory.truncate(border.from);
+        self.memory.forget_late(border);
         self.remove_empty();
+    }
+
+    /// What was in blocks when the log was replayed.
+    pub(crate) fn replayed(&self) -> Border {
+        *self.replayed.lock()
+    }
+
+    /// Ends a generation of late samples and returns it: all of its samples are in memory.
+    pub(crate) fn end_generation(&self) -> Generation {
+        let held = self.log.hold();
+        let ended = self.memory.late.end_generation();
+        drop(held);
+        ended
+    }
+
+    /// Logs that what lies on the other side of `border` is in blocks, so that a replay need not take it. Should the record
+    /// be lost, a replay takes more than it needs, and readers merge the two.
+    pub(crate) fn log_border(&self, border: Border) -> Result<(), WalError> {
+        self.log.add_border(border)
+    }
+
+    /// Do late samples take more memory than they should?
+    pub(crate) fn is_late_full(&self) -> bool {
+        self.memory.late_bytes() > self.settings.late_bytes
+    }
+
+    /// The most bytes that late samples may take, if they take as many. Twice what they should: moving them into blocks
+    /// takes a while.
+    fn late_limit_reached(&self) -> Option<u64> {
+        let allowed = self.settings.late_bytes.saturating_mul(2);
+        (self.memory.late_bytes() >= allowed).then_some(allowed)
     }
 
     /// Drops series without samples: those whose samples are in blocks, and those that never had any.
@@ -248,6 +298,7 @@ impl Head {
         stats.metadata_metrics = self.memory.metadata.read().len() as u64;
         stats.exemplars = self.memory.exemplars.read().len() as u64;
         stats.head_range = self.memory.range();
+        stats.late_bytes = self.memory.late_bytes();
         stats.head_bytes = self.memory_bytes();
         stats.wal_bytes = self.log.wal().stats().bytes;
         stats.unreplayed_bytes = self.unreplayed_bytes();
@@ -273,11 +324,20 @@ impl Head {
         &self.log
     }
 
-    /// Notes that a batch comes in, and returns the newest time that it may have.
-    fn newest_allowed(&self) -> Timestamp {
+    /// Notes that a batch comes in, and says which samples it may bring.
+    fn taken(&self) -> Taken {
         let clock = &self.settings.clock;
         self.last_append.store(clock.monotonic_ms(), Ordering::Relaxed);
-        clock.now().saturating_add(self.settings.future_skew_ms.unwrap_or(MAX_SKEW_MS))
+        let now = clock.now();
+        let window_ms = Some(self.settings.late_window_ms).filter(|window_ms| *window_ms > 0);
+        // Neither a sample from the future nor a clock that is wrong closes the window.
+        let newest = self.memory.newest().map_or(Timestamp::MIN, |newest| newest.min(now));
+        let horizon = self.horizon.load(Ordering::Relaxed);
+        Taken {
+            newest: now.saturating_add(self.settings.future_skew_ms.unwrap_or(MAX_SKEW_MS)),
+            late_from: window_ms.map(|window_ms| newest.saturating_sub(window_ms).max(horizon)),
+            generation: self.memory.late.generation(),
+        }
     }
 
     fn register(

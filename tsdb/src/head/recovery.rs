@@ -20,6 +20,7 @@ use super::replay::Replay;
 use super::{Counters, Head, Place, Settings};
 use crate::Error;
 use crate::names;
+use crate::record::Border;
 use crate::wal::{ReplayReport, Segments, Wal};
 use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -52,20 +53,15 @@ pub(crate) struct Recovery {
 }
 
 impl Head {
-    /// Opens the log. The head takes batches from now on, and is whole after [`Recovery::run`]. Samples before
-    /// `min_time` are in blocks.
-    pub(crate) fn open(
-        place: Place,
-        settings: Settings,
-        min_time: Timestamp,
-    ) -> Result<(Self, Recovery), Error> {
+    /// Opens the log. The head takes batches from now on, and is whole after [`Recovery::run`].
+    pub(crate) fn open(place: Place, settings: Settings) -> Result<(Self, Recovery), Error> {
         place.fs.create_dir_all(&place.wal_dir).map_err(|e| Error::io("create", &place.wal_dir, e))?;
         sweep(&place)?;
         let checkpoint = Checkpoint::list(&place)?.pop();
-        let bound = checkpoint.as_ref().map_or(min_time, |found| found.min_time.max(min_time));
+        let from = checkpoint.as_ref().map_or(Timestamp::MIN, |found| found.min_time);
         let (wal, segments) = Wal::open_unread(place.fs.clone(), &place.wal_dir, place.wal_options)?;
         let head = Self {
-            memory: Memory::new(bound, settings.metadata, settings.max_exemplars),
+            memory: Memory::new(from, settings.metadata, settings.max_exemplars),
             log: Log::new(wal),
             wholeness: Wholeness::missing(segments.size_bytes()),
             place,
@@ -77,6 +73,7 @@ impl Head {
             closed: AtomicBool::new(false),
             shrunk: Mutex::default(),
             estimate: Mutex::default(),
+            replayed: Mutex::new(Border { from, ..Border::NOTHING }),
         };
         Ok((head, Recovery { checkpoint, segments }))
     }
@@ -113,7 +110,8 @@ impl Recovery {
         if goes_on() {
             run.replay.settle();
             head.memory.index.write().shrink();
-            self.checkpoint.map_or(Ok(()), |checkpoint| head.finish_checkpoint(checkpoint))?;
+            self.checkpoint
+                .map_or(Ok(()), |checkpoint| head.finish_checkpoint(checkpoint, run.replay.border()))?;
         }
         run.catch_up(self.segments.last().unwrap_or(0))
     }
@@ -174,10 +172,16 @@ impl<'a> Run<'a> {
 
     /// Makes the head whole.
     fn finish(mut self) -> Vec<String> {
+        let border = self.replay.border();
         let (newest, losses) = self.replay.finish();
         self.warnings.extend(losses);
         let head = self.head;
-        head.log.note_replayed(newest);
+        head.log.note_replayed(&newest);
+        // ORDER: what is in blocks is forgotten before batches are applied again.
+        head.memory.raise_min_time(border.from);
+        head.memory.truncate(border.from);
+        head.memory.forget_late(&border);
+        *head.replayed.lock() = border;
         head.memory.finish_replay(head.log.wal().current_segment());
         head.wholeness.become_whole();
         self.warnings

@@ -1,21 +1,25 @@
 //! Records of the log into memory.
 //!
-//! Samples before the bound that blocks or the checkpoint state are skipped: they are in blocks. What is damaged is
-//! counted and named; the rest is taken. Replay never refuses what was acknowledged: no limit on series, skew or
+//! Samples on the other side of the border that the checkpoint and the records of the log state are skipped: they are in
+//! blocks. What blocks there are says nothing of that: somebody may have put one there. What is damaged is counted and
+//! named; the rest is taken. Replay never refuses what was acknowledged: no limit on series, skew or
 //! order applies to it.
 //!
 //! # Batches that name their series themselves
 //! They were taken while an earlier replay went on (see `recovery`). A series that such a batch names and memory does
 //! not know yet may get its number from a record further on, so its samples wait: the batch is put aside and read
 //! again at the end, when every number is known. Series still unknown then are new and get a number of their own.
+//! Samples of such a batch from before the border are late ones: all that is in blocks was written before it.
 
 use super::exemplars::Kept;
 use super::held::Held;
+use super::late::{Generation, LateSample};
+use super::log::Newest;
 use super::mixed::Value;
 use super::pages::{MAX_SERIES, page_number, slot};
 use super::sealed::Sealer;
-use super::{Head, Memory};
-use crate::record::{Decoded, ExemplarSeries, RecordSink, decode};
+use super::{Duplicates, Head, Memory};
+use crate::record::{Border, Decoded, ExemplarSeries, RecordSink, decode};
 use parking_lot::MutexGuard;
 use std::collections::BTreeMap;
 use tsdb_core::histogram::FloatHistogram;
@@ -27,10 +31,12 @@ use tsdb_core::{Exemplar, Labels, NO_START, SeriesRef, Timestamp};
 pub(super) struct Replay<'a> {
     head: &'a Head,
     memory: &'a Memory,
-    min_time: Timestamp,
+    border: Border,
+    /// The generation of the late samples that are being handed out.
+    late: Option<Generation>,
     page: Option<(usize, MutexGuard<'a, Held>)>,
     segment: u64,
-    newest: BTreeMap<u64, Timestamp>,
+    newest: BTreeMap<u64, Newest>,
     /// The highest number that a sample has: no number up to it may be given out, whether its series is known or lost.
     highest: Option<SeriesRef>,
     /// Exemplars below this number that are in the log are in the checkpoint too, as far as they are kept.
@@ -62,7 +68,8 @@ impl<'a> Replay<'a> {
         Self {
             head,
             memory: &head.memory,
-            min_time: head.memory.min_time(),
+            border: head.replayed(),
+            late: None,
             page: None,
             segment: 0,
             newest: BTreeMap::new(),
@@ -108,28 +115,67 @@ impl<'a> Replay<'a> {
     }
 
     fn take_sample(&mut self, series: SeriesRef, timestamp: Timestamp, value: &Value, start: Timestamp) {
-        let newest = self.newest.entry(self.segment).or_insert(timestamp);
-        *newest = timestamp.max(*newest);
+        let newest = self.newest.entry(self.segment).or_default();
+        match self.late {
+            None => newest.add(timestamp),
+            Some(generation) => newest.add_late(generation, timestamp),
+        }
         self.highest = self.highest.max(Some(series));
-        if timestamp < self.min_time {
+        let from = self.late.map_or(Some(self.border.from), |generation| self.border.late_from(generation));
+        if from.is_none_or(|from| timestamp < from) {
             return;
         }
+        let (late, memory, keeps_first) = (self.late, self.memory, self.keeps_first());
+        // Taken out and put back, because the page is borrowed meanwhile.
+        let mut sealer = std::mem::take(&mut self.sealer);
+        match (self.held(series), late) {
+            (None, _) => self.losses.homeless += 1,
+            (Some(held), Some(generation)) => {
+                memory.late.insert(held, generation, LateSample::new(slot(series), timestamp, value, start));
+            }
+            (Some(held), None) => {
+                held.insert(slot(series), timestamp, (value, start), keeps_first, &mut sealer);
+                memory.widen(timestamp, timestamp);
+            }
+        }
+        self.sealer = sealer;
+    }
+
+    /// What is in blocks, as far as is known.
+    pub(super) fn border(&self) -> Border {
+        self.border
+    }
+
+    /// Names what went wrong and returns what is in each segment.
+    pub(super) fn finish(self) -> (BTreeMap<u64, Newest>, Vec<String>) {
+        (self.newest, self.losses.sentences())
+    }
+
+    /// The page of `series`, if the number is in use.
+    fn held(&mut self, series: SeriesRef) -> Option<&mut Held> {
         if self.page.as_ref().is_none_or(|(number, _)| *number != page_number(series)) {
             self.page = None;
             self.page = self.memory.pages.page(series).map(|page| (page_number(series), page.lock()));
         }
-        match &mut self.page {
-            Some((_, held)) if held.is_live(slot(series)) => {
-                held.insert(slot(series), timestamp, value, start, &mut self.sealer);
-                self.memory.widen(timestamp, timestamp);
-            }
-            _ => self.losses.homeless += 1,
-        }
+        let is_live = |held: &&mut Held| held.is_live(slot(series));
+        self.page.as_mut().map(|(_, held)| &mut **held).filter(is_live)
     }
 
-    /// Names what went wrong and returns the newest timestamp of each segment.
-    pub(super) fn finish(self) -> (BTreeMap<u64, Timestamp>, Vec<String>) {
-        (self.newest, self.losses.sentences())
+    /// Takes a sample of a batch that names its series: it may be anywhere in time.
+    fn named_sample(&mut self, series: SeriesRef, timestamp: Timestamp, value: &Value, start: Timestamp) {
+        let stored = self.held(series).is_some_and(|held| held.late.find(slot(series), timestamp).is_some());
+        if stored && self.keeps_first() {
+            return;
+        }
+        if stored || timestamp < self.border.from {
+            self.late = Some(self.memory.late.generation());
+        }
+        self.take_sample(series, timestamp, value, start);
+        self.late = None;
+    }
+
+    fn keeps_first(&self) -> bool {
+        self.head.settings.duplicates == Duplicates::KeepFirst
     }
 
     fn take_batch(&mut self, records: &[&[u8]], unknown: Unknown, taken: &[bool]) -> Vec<bool> {
@@ -190,6 +236,18 @@ impl RecordSink for Replay<'_> {
         histogram: FloatHistogram,
     ) {
         self.take_sample(series, timestamp, &Value::Histogram(histogram.into()), start);
+    }
+
+    fn late(&mut self, generation: Option<Generation>) {
+        self.late = generation;
+        if let Some(generation) = generation {
+            self.memory.late.seen_generation(generation.saturating_sub(1));
+        }
+    }
+
+    fn border(&mut self, border: Border) {
+        self.border = self.border.or_later(border);
+        self.memory.late.seen_generation(border.cut.max(border.flushed));
     }
 
     fn exemplar(&mut self, number: u64, series: &ExemplarSeries, exemplar: Exemplar) {
@@ -257,13 +315,13 @@ impl RecordSink for NamedBatch<'_, '_> {
 
     fn sample(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
         if let Some(place) = self.place(series) {
-            self.replay.sample(place, timestamp, value);
+            self.replay.named_sample(place, timestamp, &Value::Float(value), NO_START);
         }
     }
 
     fn started_sample(&mut self, series: SeriesRef, timestamp: Timestamp, start: Timestamp, value: f64) {
         if let Some(place) = self.place(series) {
-            self.replay.started_sample(place, timestamp, start, value);
+            self.replay.named_sample(place, timestamp, &Value::Float(value), start);
         }
     }
 
@@ -275,7 +333,7 @@ impl RecordSink for NamedBatch<'_, '_> {
         histogram: FloatHistogram,
     ) {
         if let Some(place) = self.place(series) {
-            self.replay.histogram(place, timestamp, start, histogram);
+            self.replay.named_sample(place, timestamp, &Value::Histogram(histogram.into()), start);
         }
     }
 

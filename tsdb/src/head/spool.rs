@@ -65,8 +65,10 @@ impl<'a> SpoolAppender<'a> {
     }
 
     fn encode(&self) -> (Records, AppendReport) {
-        let newest = self.head.newest_allowed();
-        let oldest = self.head.memory.min_time().max(self.head.horizon.load(Ordering::Relaxed));
+        let taken = self.head.taken();
+        let newest = taken.newest;
+        let horizon = self.head.horizon.load(Ordering::Relaxed);
+        let oldest = taken.late_from.unwrap_or(Timestamp::MAX).min(self.head.memory.min_time()).max(horizon);
         let mut report = AppendReport::default();
         let mut batch = Batch::default();
         for (series, exemplar) in self.exemplars.iter().filter(|(_, exemplar)| exemplar.timestamp <= newest) {
@@ -228,7 +230,7 @@ impl Batch {
         if !records.is_empty() {
             let mut record = Vec::new();
             encode_named(&records, &mut record);
-            self.done.push_record(record, newest);
+            self.done.push_record(record, &newest);
         }
         self.numbers.clear();
         (self.count, self.histogram_bytes) = (0, 0);

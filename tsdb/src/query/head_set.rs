@@ -1,15 +1,15 @@
 //! The series that a selection found in the head.
 
-use crate::head::{Head, Pin, Selected};
+use crate::head::{Head, HeadView, Pin, Selected};
 use std::sync::Arc;
+use tsdb_core::Labels;
 use tsdb_core::read::{ReadError, SampleColumns, SeriesSet};
-use tsdb_core::{Labels, TimeRange};
 
 /// Series of the head; their samples are read when asked for. The pin keeps them readable.
 pub(super) struct HeadSet {
     pub(super) head: Arc<Head>,
     pub(super) pin: Arc<Pin>,
-    pub(super) range: TimeRange,
+    pub(super) view: HeadView,
     pub(super) series: Vec<Selected>,
 }
 
@@ -25,7 +25,7 @@ impl SeriesSet for HeadSet {
     fn read(&self, index: usize, into: &mut SampleColumns) -> Result<(), ReadError> {
         into.clear();
         let Some(selected) = self.series.get(index) else { return Ok(()) };
-        let read = self.head.memory().read(selected.series, self.range, into);
+        let read = self.head.memory().read(selected.series, &self.view, into);
         read.map_err(|source| {
             into.clear();
             ReadError::Corrupt { origin: format!("head, epoch {}", self.pin.epoch()), source }

@@ -7,11 +7,12 @@ use tsdb_core::Labels;
 use tsdb_core::read::{ReadError, SampleColumns, SeriesSet};
 use tsdb_rollup::merge;
 
-/// A union of sets. At equal timestamps the later set is believed. A part that is damaged is left out and named.
+/// A union of sets. At equal timestamps the later set is believed, or the earlier one. A part that is damaged is left out and named.
 pub(super) struct MergedSet {
     sources: Vec<Box<dyn SeriesSet>>,
     series: Vec<Joined>,
     links: Vec<Link>,
+    keeps_first: bool,
     /// Damage that this set met.
     met: DamageLog,
     log: Arc<DamageLog>,
@@ -34,13 +35,14 @@ struct Link {
 }
 
 impl MergedSet {
-    /// Joins `sources`, in order of time. `damage` was met while they were selected; what is met while reading is
+    /// Joins `sources`. `damage` was met while they were selected; what is met while reading is
     /// added to it. All of it is noted in `log`.
     pub(super) fn new(sources: Vec<Box<dyn SeriesSet>>, damage: Vec<ReadError>, log: Arc<DamageLog>) -> Self {
         let mut set = Self {
             sources: Vec::new(),
             series: Vec::new(),
             links: Vec::new(),
+            keeps_first: false,
             met: DamageLog::default(),
             log,
             missing: Vec::new(),
@@ -60,6 +62,12 @@ impl MergedSet {
         }
         set.sources = sources;
         set
+    }
+
+    /// At equal timestamps the earlier set is believed, if `keeps_first`.
+    pub(super) fn keeping_first(mut self, keeps_first: bool) -> Self {
+        self.keeps_first = keeps_first;
+        self
     }
 
     /// Says also what was known to be missing before anything was read.
@@ -111,6 +119,7 @@ impl MergedSet {
                 Some(Err(error)) => self.note(&error),
                 // Where there is nothing yet, the columns change hands.
                 _ if into.is_empty() => std::mem::swap(into, &mut part),
+                _ if self.keeps_first => merge::add_missing(&part, into),
                 _ => merge::add(&part, into),
             }
             next = link.next;
@@ -227,6 +236,12 @@ mod tests {
         let mut columns = SampleColumns::new();
         merged.read(1, &mut columns).unwrap();
         assert_eq!(columns.values, [1.0]);
+    }
+
+    #[test]
+    fn the_first_value_is_kept_if_so_wanted() {
+        let sets = vec![set(&[("a", &[(1, 1.0), (4, 4.0)])]), set(&[("a", &[(1, 9.0), (2, 2.0), (4, 9.0)])])];
+        assert_eq!(read(&merged(sets).keeping_first(true), "a"), [(1, 1.0), (2, 2.0), (4, 4.0)]);
     }
 
     #[test]

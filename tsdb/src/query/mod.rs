@@ -1,8 +1,12 @@
 //! Queries over the head and the blocks as one store.
 //!
-//! A querier is a snapshot: the blocks of its time range and the lower bound of the head that was published with
-//! them, so a sample that moves from the head into a block is seen exactly once. It pins the head (see
+//! A querier is a snapshot: the blocks of its time range and the border between them and the head that was published
+//! with them, so a sample that moves from the head into a block is seen exactly once. It pins the head (see
 //! [`crate::head`]), and a block that expires meanwhile keeps its files until the querier is gone.
+//!
+//! Blocks may overlap: late samples have blocks of their own. Sources are merged in the order in which they were written,
+//! blocks by their names, the head last; at equal times the first or the last value is believed, as the policy on
+//! duplicates has it.
 //!
 //! Damage in a block costs its samples, not the query: the answer lacks them, and a warning of the set says so. A
 //! set may learn of damage only when it is read, so its warnings are complete after the last read.
@@ -16,23 +20,26 @@ pub(crate) use damage::DamageLog;
 
 use crate::block::Block;
 use crate::blocks::Blocks;
-use crate::head::{Head, Pin};
+use crate::head::{Head, HeadView, Pin};
+use crate::record::Border;
 use block_set::BlockSet;
 use head_set::HeadSet;
 use merge::MergedSet;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tsdb_core::read::{Projection, Querier, ReadError, SelectHints, SeriesSet};
-use tsdb_core::{Matcher, TimeRange, Timestamp};
+use tsdb_core::{Matcher, TimeRange};
 
 /// A view of a database over a range of time.
 pub(crate) struct DbQuerier {
     pub(crate) head: Arc<Head>,
     pub(crate) pin: Arc<Pin>,
     pub(crate) blocks: Blocks,
-    /// Samples of the head before this are in blocks.
-    pub(crate) head_from: Timestamp,
+    /// What of the head is in blocks.
+    pub(crate) border: Border,
     pub(crate) range: TimeRange,
+    /// Of several values at a time, is the one written first believed, or the one written last?
+    pub(crate) keep_first: bool,
     /// What the whole database knows of damage.
     pub(crate) damage: Arc<DamageLog>,
     /// Damage that cost names or values of this view.
@@ -42,10 +49,11 @@ pub(crate) struct DbQuerier {
 }
 
 impl DbQuerier {
-    /// The part of `range` for which the head answers.
-    fn head_range(&self, range: TimeRange) -> Option<TimeRange> {
-        let held = TimeRange::new(self.head_from, self.head.memory().range()?.end())?;
-        held.intersect(&range)?.intersect(&self.range)
+    /// The samples within `range` for which the head answers.
+    fn head_view(&self, range: TimeRange) -> Option<HeadView> {
+        let view = HeadView::beyond(self.border, range.intersect(&self.range)?);
+        let memory = self.head.memory();
+        view.overlaps(memory.range(), memory.late_range()).then_some(view)
     }
 
     /// What the head lacks until its log is replayed, as a sentence.
@@ -59,17 +67,17 @@ impl DbQuerier {
         self.blocks.iter().filter(move |block| block.meta().range.overlaps(&range))
     }
 
-    /// The labels to load. Parts are joined by labels, all of which it takes; a part that is alone needs no joining.
+    /// The labels to load of blocks, if the head has nothing. Parts are joined by labels, all of which it takes; a part
+    /// that is alone needs no joining.
     fn projection<'h>(&self, range: TimeRange, hints: &'h SelectHints) -> &'h Projection {
-        let alone = self.head_range(hints.range).is_none() && self.blocks(range).nth(1).is_none();
-        if alone { &hints.projection } else { &Projection::All }
+        if self.blocks(range).nth(1).is_none() { &hints.projection } else { &Projection::All }
     }
 
     /// Strings of all parts, sorted, unique. The strings of a block that is damaged are missing.
     fn collect(
         &self,
         of_block: impl Fn(&Block) -> Result<Vec<String>, ReadError>,
-        of_head: impl FnOnce(TimeRange) -> Vec<String>,
+        of_head: impl FnOnce(&HeadView) -> Vec<String>,
     ) -> Vec<String> {
         let mut strings = BTreeSet::new();
         for block in self.blocks(self.range) {
@@ -81,7 +89,7 @@ impl DbQuerier {
                 }
             }
         }
-        strings.extend(self.head_range(self.range).map(of_head).unwrap_or_default());
+        strings.extend(self.head_view(self.range).as_ref().map(of_head).unwrap_or_default());
         strings.into_iter().collect()
     }
 }
@@ -91,9 +99,10 @@ impl Querier for DbQuerier {
         let mut sources: Vec<Box<dyn SeriesSet>> = Vec::new();
         let mut damage = Vec::new();
         let mut missing: Vec<_> = self.unreplayed().into_iter().collect();
+        let view = self.head_view(hints.range);
         if let Some(range) = hints.range.intersect(&self.range) {
             missing.extend(self.blocks.missing(range));
-            let projection = self.projection(range, hints);
+            let projection = if view.is_none() { self.projection(range, hints) } else { &Projection::All };
             for block in self.blocks(range) {
                 match block.select(matchers, range, projection, &mut damage) {
                     Ok(series) if series.is_empty() => {}
@@ -104,25 +113,26 @@ impl Querier for DbQuerier {
                 }
             }
         }
-        if let Some(range) = self.head_range(hints.range) {
-            let series = self.head.memory().select(matchers, range);
-            let set = HeadSet { head: Arc::clone(&self.head), pin: Arc::clone(&self.pin), range, series };
+        if let Some(view) = view {
+            let series = self.head.memory().select(matchers, &view);
+            let set = HeadSet { head: Arc::clone(&self.head), pin: Arc::clone(&self.pin), view, series };
             if sources.is_empty() && damage.is_empty() && missing.is_empty() {
                 return Ok(Box::new(set));
             }
             sources.push(Box::new(set));
         }
-        Ok(Box::new(MergedSet::new(sources, damage, Arc::clone(&self.damage)).lacking(missing)))
+        let merged = MergedSet::new(sources, damage, Arc::clone(&self.damage));
+        Ok(Box::new(merged.keeping_first(self.keep_first).lacking(missing)))
     }
 
     fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
         let memory = self.head.memory();
-        Ok(self.collect(|block| block.label_names(matchers), |range| memory.label_names(matchers, range)))
+        Ok(self.collect(|block| block.label_names(matchers), |view| memory.label_names(matchers, view)))
     }
 
     fn label_values(&self, name: &str, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
         let memory = self.head.memory();
-        let of_head = |range| memory.label_values(name, matchers, range);
+        let of_head = |view: &HeadView| memory.label_values(name, matchers, view);
         Ok(self.collect(|block| block.label_values(name, matchers), of_head))
     }
 

@@ -8,16 +8,20 @@
 //! Deliberately absent: tombstones. Records with unknown tags are named and skipped.
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
+mod border;
 mod exemplars;
 mod histograms;
+mod late;
 mod metadata;
 mod named;
 mod runs;
 mod samples;
 mod series;
 
+pub use border::{Border, encode_border};
 pub use exemplars::{ExemplarSeries, ExemplarsEncoder};
 pub use histograms::HistogramsEncoder;
+pub use late::encode_late;
 pub use metadata::encode_metadata;
 pub use named::encode_named;
 pub use samples::{MAX_SAMPLE_BYTES, SamplesEncoder};
@@ -39,6 +43,8 @@ const TAG_EXEMPLARS: u8 = 6;
 const TIMESTAMP_STRIDE: i64 = 0;
 /// In columns of series, with the next.
 const SERIES_STRIDE: i64 = 1;
+const TAG_LATE: u8 = 7;
+const TAG_BORDER: u8 = 8;
 const TAG_NAMED: u8 = 16;
 
 /// What [`decode`] does with the contents of a record. Every method has an empty default.
@@ -66,6 +72,12 @@ pub trait RecordSink {
     /// An exemplar was appended that has this number.
     fn exemplar(&mut self, _number: u64, _series: &ExemplarSeries, _exemplar: Exemplar) {}
 
+    /// The samples handed out from now on are late and of this generation; with `None`, in order again.
+    fn late(&mut self, _generation: Option<u64>) {}
+
+    /// What lies on the other side of this border is in blocks.
+    fn border(&mut self, _border: Border) {}
+
     /// Something became known of a metric.
     fn metadata(&mut self, _metric: &str, _metadata: Metadata) {}
 
@@ -89,6 +101,8 @@ pub enum Decoded {
     Metadata,
     /// A batch that names its series itself.
     NamedBatch,
+    /// A border between head and blocks.
+    Border,
     /// A tag that this version does not know; the record was skipped.
     UnknownTag(u8),
 }
@@ -99,8 +113,14 @@ pub enum Decoded {
 /// The record is damaged; what was handed out before the damage was found stays handed out.
 pub fn decode(record: &[u8], sink: &mut impl RecordSink) -> Result<Decoded, Corruption> {
     let mut reader = Reader::new("log record", record);
-    let tag = reader.u8("tag")?;
-    let payload = reader.unread();
+    match reader.u8("tag")? {
+        TAG_LATE => late::decode(reader.unread(), sink),
+        tag => decode_tagged(tag, reader.unread(), sink),
+    }
+}
+
+/// Decodes the payload of a record that is not in an envelope.
+fn decode_tagged(tag: u8, payload: &[u8], sink: &mut impl RecordSink) -> Result<Decoded, Corruption> {
     match tag {
         TAG_SERIES => series::decode(payload, sink).map(|()| Decoded::Series),
         TAG_SAMPLES => samples::decode(payload, sink).map(|()| Decoded::Samples),
@@ -109,6 +129,7 @@ pub fn decode(record: &[u8], sink: &mut impl RecordSink) -> Result<Decoded, Corr
         TAG_EXEMPLARS => exemplars::decode(payload, sink).map(|()| Decoded::Exemplars),
         TAG_METADATA => metadata::decode(payload, sink).map(|()| Decoded::Metadata),
         TAG_NAMED => named::decode(payload, sink).map(|()| Decoded::NamedBatch),
+        TAG_BORDER => border::decode(payload, sink).map(|()| Decoded::Border),
         unknown => Ok(Decoded::UnknownTag(unknown)),
     }
 }

@@ -149,6 +149,8 @@ fn series_that_come_and_go_keep_their_samples_apart() {
     });
     let accepted = accepted.into_inner().unwrap();
     assert_eq!(contents(&db), accepted);
+    db.flush().unwrap();
+    assert_eq!(contents(&db), accepted);
     assert!(db.stats().series_removed > 100, "{:?}", db.stats());
     drop(db);
     assert_eq!(contents(&Db::open(dir.path(), options()).unwrap()), accepted);

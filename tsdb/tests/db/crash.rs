@@ -4,8 +4,13 @@ use super::fixture::*;
 use super::kinds;
 use std::path::PathBuf;
 use tsdb::fs::{Fault, Loss, SimFs};
-use tsdb::{Appendable, Db};
+use tsdb::{Appendable, Db, Error, Options};
 use tsdb_core::metadata::{Metadata, MetricType};
+
+/// Late samples are taken.
+fn open(fs: &SimFs) -> Result<Db, Error> {
+    open_with(fs, Options { out_of_order_window_ms: 100_000, ..options() })
+}
 
 /// What a run knew when it ended.
 #[derive(Default)]
@@ -28,6 +33,9 @@ fn live(fs: &SimFs, known: &mut Known) -> Result<(), Box<dyn std::error::Error>>
             })
             .collect();
         commit(&db, &samples, known)?;
+        // Some of these times are in the head, others in blocks.
+        let late: Vec<Sample> = (0..2).map(|k| (k, round * 300 - 250 - 900 * k as i64, -1.0)).collect();
+        commit(&db, &late, known)?;
         db.maintain()?;
         if round == 6 {
             db.flush()?;

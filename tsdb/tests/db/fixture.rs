@@ -26,6 +26,7 @@ pub(crate) fn options() -> Options {
         block_range_ms: WINDOW,
         retention_ms: None,
         future_skew_ms: None,
+        out_of_order_window_ms: 0,
         background: false,
         clock: Arc::new(ManualClock::at(1_000_000)),
         ..Options::default()
@@ -33,7 +34,11 @@ pub(crate) fn options() -> Options {
 }
 
 pub(crate) fn open(fs: &SimFs) -> Result<Db, Error> {
-    Db::open_on(Arc::new(fs.clone()), Path::new(DIR), options())
+    open_with(fs, options())
+}
+
+pub(crate) fn open_with(fs: &SimFs, options: Options) -> Result<Db, Error> {
+    Db::open_on(Arc::new(fs.clone()), Path::new(DIR), options)
 }
 
 pub(crate) fn labels(series: usize) -> Labels {

@@ -11,6 +11,7 @@ mod exemplars;
 mod faults;
 mod fixture;
 mod kinds;
+mod late;
 mod limits;
 mod model;
 mod opening;

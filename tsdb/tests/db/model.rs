@@ -4,7 +4,7 @@ use super::fixture::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tsdb::fs::{Loss, SimFs};
-use tsdb::{Db, Matcher, Queryable, TimeRange, Timestamp};
+use tsdb::{Db, DuplicatePolicy, Matcher, Options, Queryable, TimeRange, Timestamp};
 use tsdb_core::MatchOp;
 use tsdb_core::read::SelectHints;
 use tsdb_core::write::{AppendReport, SampleError};
@@ -20,7 +20,7 @@ enum Step {
 
 fn sample() -> impl Strategy<Value = (usize, i64, f64)> {
     let value = prop_oneof![Just(1.0), Just(f64::NAN), Just(-0.0), any::<f64>()];
-    (0..6_usize, -150..300_i64, value)
+    (0..6_usize, prop_oneof![8 => -150..300_i64, 1 => -3000..0_i64], value)
 }
 
 /// Samples carry times relative to how far the history has come.
@@ -34,9 +34,12 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// How late samples may be, and which of several values at a time is kept.
+type Rules = (i64, DuplicatePolicy);
+
 /// The map, and what the rules say about a sample.
-#[derive(Default)]
 struct Model {
+    rules: Rules,
     contents: Contents,
     /// No sample at or after this time may be called too old.
     flushed: Timestamp,
@@ -52,20 +55,24 @@ impl Model {
             match refused.remove(&position) {
                 None => {
                     let repeated = stored == Some(value.to_bits());
-                    assert!(
-                        repeated || newest.is_none_or(|newest| *timestamp > newest),
-                        "{timestamp} {newest:?}"
-                    );
-                    known.insert(*timestamp, value.to_bits());
+                    let in_order = newest.is_none_or(|newest| *timestamp > newest);
+                    assert!(repeated || in_order || self.rules.0 > 0, "{timestamp} {newest:?}");
+                    match self.rules.1 {
+                        DuplicatePolicy::KeepLast => drop(known.insert(*timestamp, value.to_bits())),
+                        _ => drop(known.entry(*timestamp).or_insert(value.to_bits())),
+                    }
                 }
                 Some(SampleError::Duplicate { .. }) => {
-                    assert!(stored.is_some_and(|bits| bits != value.to_bits()))
+                    assert!(stored.is_some_and(|bits| bits != value.to_bits()));
+                    assert_eq!(self.rules.1, DuplicatePolicy::KeepFirst);
                 }
                 Some(SampleError::OutOfOrder { .. }) => {
-                    assert!(stored.is_none() && newest.is_some_and(|newest| *timestamp < newest));
+                    assert_eq!((stored, self.rules.0), (None, 0));
+                    assert!(newest.is_some_and(|newest| *timestamp < newest));
                 }
                 Some(SampleError::TooOld { oldest, .. }) => {
                     assert!(*timestamp < oldest && oldest <= self.flushed.max(self.end()) + 1);
+                    assert!(self.rules.0 == 0 || oldest <= self.end() - self.rules.0);
                 }
                 Some(other) => panic!("{other}"),
             }
@@ -82,10 +89,17 @@ impl Model {
     }
 }
 
-fn run(steps: Vec<Step>) {
+fn run(steps: Vec<Step>, rules: Rules) {
+    let (out_of_order_window_ms, duplicates) = rules;
+    // So little memory for late samples that they move into blocks now and then.
+    let max_late_bytes = 16_384;
+    let open = |fs: &SimFs| {
+        let options = Options { out_of_order_window_ms, duplicates, max_late_bytes, ..options() };
+        open_with(fs, options).unwrap()
+    };
     let mut fs = SimFs::new();
-    let mut db = open(&fs).unwrap();
-    let mut model = Model::default();
+    let mut db = open(&fs);
+    let mut model = Model { rules, contents: Contents::new(), flushed: 0 };
     let mut now = 0;
     for step in steps {
         match step {
@@ -103,13 +117,13 @@ fn run(steps: Vec<Step>) {
             Step::Reopen => {
                 db.close().unwrap();
                 drop(db);
-                db = open(&fs).unwrap();
+                db = open(&fs);
             }
             Step::PowerCut(seed) => {
                 let disk = fs.after_power_cut(Loss::Random(seed));
                 drop(db);
                 fs = disk;
-                db = open(&fs).unwrap();
+                db = open(&fs);
             }
         }
         compare(&db, &model.contents);
@@ -117,7 +131,11 @@ fn run(steps: Vec<Step>) {
 }
 
 fn compare(db: &Db, expected: &Contents) {
-    assert_eq!(&contents(db), expected);
+    let found = contents(db);
+    for (labels, samples) in expected {
+        assert_eq!(found.get(labels), Some(samples), "{labels}");
+    }
+    assert_eq!(found.len(), expected.len());
     let end = expected.values().filter_map(|samples| samples.keys().last()).max().copied().unwrap_or(0);
     let range = TimeRange::new(end / 3, end / 3 + 700).unwrap();
     let querier = db.querier(range).unwrap();
@@ -139,6 +157,16 @@ proptest! {
 
     #[test]
     fn any_history_answers_like_a_map(steps in prop::collection::vec(step(), 1..60)) {
-        run(steps);
+        run(steps, (0, DuplicatePolicy::KeepFirst));
+    }
+
+    #[test]
+    fn late_samples_are_like_others_and_the_first_value_stays(steps in prop::collection::vec(step(), 1..60)) {
+        run(steps, (400, DuplicatePolicy::KeepFirst));
+    }
+
+    #[test]
+    fn late_samples_are_like_others_and_the_last_value_stays(steps in prop::collection::vec(step(), 1..60)) {
+        run(steps, (2500, DuplicatePolicy::KeepLast));
     }
 }

@@ -139,7 +139,7 @@ fn a_repair_that_is_interrupted_anywhere_can_be_repeated() {
             .into_iter()
             .rfind(|path| path.starts_with("/data/wal/0"))
             .unwrap_or_else(|| files(fs).into_iter().rfind(|path| path.starts_with("/data/wal")).unwrap());
-        fs.flip(&log, 60, 0xff).unwrap();
+        fs.flip(&log, 50, 0xff).unwrap();
     };
     let (fs, _) = disk();
     damage(&fs);
