@@ -122,9 +122,9 @@ fn build_changed<'c>(
             Box::new(VectorScalarOp::new(context, node, vector, scalar))
         }
         VectorNode::LabelReplace(node) => {
-            label_replace(context, build_vector(context, &node.vector, grid)?, node)
+            label_replace(context, build_vector(context, &node.vector, grid)?, node)?
         }
-        VectorNode::LabelJoin(node) => label_join(context, build_vector(context, &node.vector, grid)?, node),
+        VectorNode::LabelJoin(node) => label_join(context, build_vector(context, &node.vector, grid)?, node)?,
         _ => Box::new(NoSeries),
     };
     Ok(merge_equal(context, operator, Clash::SameStep))

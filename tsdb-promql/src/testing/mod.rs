@@ -8,6 +8,7 @@
 mod classic;
 mod compare;
 mod evaluator;
+mod hostile;
 pub mod reference;
 mod report;
 mod rewrite;
@@ -16,6 +17,7 @@ mod script;
 mod series;
 
 pub use evaluator::{Evaluator, test_engine};
+pub use hostile::{HostileQueries, HostileQuery};
 pub use reference::Reference;
 pub use report::{CaseReport, Outcome, Report};
 pub use run::{ScriptStorage, run, test_options};

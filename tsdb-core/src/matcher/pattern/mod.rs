@@ -70,6 +70,20 @@ impl Pattern {
     /// The rules are those of Go's `Regexp.Expand`: a reference to a group that does not exist or took no part in
     /// the match is replaced by nothing, `$0` is the whole value, and `$1x` means the group named `1x`.
     pub fn replace(&self, value: &str, template: &str) -> Option<String> {
+        self.replace_within(value, template, usize::MAX).and_then(Result::ok)
+    }
+
+    /// [`replace`](Self::replace), but the result has at most `max_bytes` bytes: a short template may refer often to a
+    /// long value.
+    ///
+    /// # Errors
+    /// [`ReplacementTooLong`], within, if it would have more.
+    pub fn replace_within(
+        &self,
+        value: &str,
+        template: &str,
+        max_bytes: usize,
+    ) -> Option<Result<String, ReplacementTooLong>> {
         let mut captures = self.engine.create_captures();
         self.engine.captures(value, &mut captures);
         if !captures.is_match() {
@@ -83,14 +97,26 @@ impl Pattern {
         };
         let mut replaced = String::new();
         for piece in template::pieces(template) {
-            replaced.push_str(match piece {
+            let text = match piece {
                 Piece::Text(text) => text,
                 Piece::Number(number) => group(number).unwrap_or(""),
                 Piece::Name(name) => named(name).unwrap_or(""),
-            });
+            };
+            if replaced.len().saturating_add(text.len()) > max_bytes {
+                return Some(Err(ReplacementTooLong { max_bytes }));
+            }
+            replaced.push_str(text);
         }
-        Some(replaced)
+        Some(Ok(replaced))
     }
+}
+
+/// A replacement with more bytes than allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the replacement has more than {max_bytes} bytes")]
+pub struct ReplacementTooLong {
+    /// What was allowed.
+    pub max_bytes: usize,
 }
 
 impl fmt::Debug for Pattern {

@@ -1,7 +1,7 @@
 //! `limitk` and `limit_ratio`: some series of each group, whatever their values.
 
 use super::super::groups::{Chosen, Sight};
-use super::super::operator::{ABSENT, Identity, Operator, Scratch, VectorOp, is_absent};
+use super::super::operator::{ABSENT, Identity, NoSeries, Operator, Scratch, VectorOp, is_absent};
 use super::super::points::Histograms;
 use super::super::scalar::Steps;
 use super::Input;
@@ -14,8 +14,15 @@ use crate::span::Span;
 pub(super) fn limit_k<'c>(input: &Input<'_, 'c>, param: &Steps) -> Result<Operator<'c>, QueryError> {
     let counts = counts(param, input.steps)?;
     let silent = input.operator.is_silent();
-    let (mut groups, mut chosen_histograms) = (Vec::new(), Vec::new());
+    let most = counts.iter().copied().max().unwrap_or(0);
+    if most == 0 && silent {
+        return Ok(Box::new(NoSeries));
+    }
+    let (mut groups, mut chosen_histograms, mut held) = (Vec::new(), Vec::new(), Vec::new());
     for members in &input.groups.members {
+        // A list for each step, three words long, and two words for each point in it.
+        let words = most.min(members.len()).saturating_mul(2).saturating_add(3);
+        held.push(input.context.budget.hold(input.steps.saturating_mul(words))?);
         let mut chosen: Vec<Vec<(usize, f64)>> = vec![Vec::new(); input.steps];
         input.context.with_scratch(|scratch| {
             let (mut slots, mut histograms) = (scratch.take_row(input.steps), Histograms::new());
