@@ -194,6 +194,31 @@ fn sample_store() -> MemStore {
 }
 
 #[test]
+fn histograms_of_an_aggregation_are_on_the_account() {
+    use tsdb_core::write::Appendable;
+    use tsdb_promql::testing::{SequenceValue, parse_series};
+    let store = MemStore::new();
+    let mut appender = store.appender();
+    let buckets = "1 ".repeat(200);
+    let text = format!("h {{{{schema:0 count:200 sum:1 buckets:[{}]}}}}", buckets.trim());
+    let SequenceValue::Histogram(value) = parse_series(&text).unwrap().1.remove(0) else { return };
+    for i in 0..20 {
+        let labels = Labels::from_pairs([("__name__", "h"), ("i", i.to_string().as_str())]).unwrap();
+        let series = appender.series(&labels).unwrap();
+        appender.append_histogram(series, 0, value.histogram().unwrap()).unwrap();
+    }
+    appender.commit().unwrap();
+    let engine = |max_samples| {
+        let mut options = EngineOptions::default();
+        options.max_samples = max_samples;
+        Engine::new(options)
+    };
+    assert!(engine(100_000).instant(&store, "sum(h)", 0).is_ok());
+    let error = engine(1_000).instant(&store, "sum(h)", 0).unwrap_err();
+    assert!(matches!(error, QueryError::TooManySamples { limit: 1_000, .. }), "{error}");
+}
+
+#[test]
 fn a_query_that_holds_too_many_samples_is_refused_with_the_numbers() {
     let mut options = EngineOptions::default();
     options.max_samples = 60;

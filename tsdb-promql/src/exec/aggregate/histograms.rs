@@ -2,7 +2,7 @@
 
 use super::super::native::{Findings, mean, sum};
 use super::super::operator::{ABSENT, is_absent};
-use super::super::points::{Histogram, Histograms, Rows};
+use super::super::points::{Histogram, Histograms, Rows, slots_of};
 use super::Input;
 use crate::annotation::Annotation;
 use crate::ast::AggregateOp;
@@ -19,6 +19,9 @@ pub(super) struct Member {
 
 /// The rows of all groups: `slots` is what the aggregation made of the numbers, `met` the histograms that were met,
 /// each with the number of its chunk and of its group.
+///
+/// # Errors
+/// More memory of histograms, those that were met and those of the result, than the budget has left.
 pub(super) fn with_histograms(
     input: &Input<'_, '_>,
     mut slots: Vec<f64>,
@@ -31,6 +34,9 @@ pub(super) fn with_histograms(
             group.append(&mut members);
         }
     }
+    let budget = &input.context.budget;
+    let met = groups.iter().flatten().map(|member| slots_of_all(&member.histograms)).sum();
+    let _held = budget.hold(met)?;
     let mut rows = Vec::with_capacity(groups.len());
     for (members, slots) in groups.iter().zip(slots.chunks_mut(input.steps.max(1))) {
         input.context.budget.check()?;
@@ -42,9 +48,14 @@ pub(super) fn with_histograms(
                 aggregate_step(input, &found, slots, &mut histograms, step);
             }
         }
+        budget.keep(slots_of_all(&histograms))?;
         rows.push(histograms);
     }
     Ok(Rows::new(slots, rows))
+}
+
+fn slots_of_all(histograms: &Histograms) -> usize {
+    histograms.iter().map(|(_, histogram)| slots_of(histogram)).sum()
 }
 
 fn aggregate_step(
