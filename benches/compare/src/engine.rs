@@ -175,7 +175,8 @@ impl Running {
 
     /// Waits until the newest samples are in the answers, and these are complete.
     pub(crate) fn wait_for_answer(&self, at_ms: i64) -> Result<()> {
-        let path = format!("/api/v1/query?query=count(node_cpu_seconds_total)&time={}", at_ms / 1000);
+        let any = "count(node_cpu_seconds_total or customer_requests_total)";
+        let path = format!("/api/v1/query?query={any}&time={}", at_ms / 1000);
         self.poll(Duration::from_secs(300), |this| {
             let answer = this.query(&path)?;
             Ok(answer.contains("\"value\"") && !answer.contains("still to be replayed"))
