@@ -8,3 +8,5 @@ mod process;
 mod real_peers;
 #[cfg(test)]
 mod smoke;
+#[cfg(test)]
+mod version_2;
