@@ -86,7 +86,7 @@ fn a_block_without_an_index_is_set_aside_and_stays() {
     for (range, lacks) in [(TimeRange::ALL, true), (TimeRange::new(0, 999).unwrap(), false)] {
         let querier = db.querier(range).unwrap();
         let set = querier.select(&[], &SelectHints::over(range)).unwrap();
-        let said: &[String] = if lacks { &[warning.clone()] } else { &[] };
+        let said: &[String] = if lacks { std::slice::from_ref(warning) } else { &[] };
         assert_eq!((&set.warnings()[..], &querier.warnings()[..]), (said, said));
     }
     let gone = TimeRange::new(1000, 1999).unwrap();
