@@ -304,6 +304,7 @@ pub(crate) const fn sample_reason(error: &SampleError) -> &'static str {
         SampleError::TooOld { .. } => "too_old",
         SampleError::TooFarInFuture { .. } => "too_far_in_future",
         SampleError::HistogramsUnsupported { .. } => "histograms_unsupported",
+        SampleError::TooManyBuckets { .. } => "too_many_buckets",
         _ => "refused",
     }
 }
