@@ -31,6 +31,8 @@ mod engine;
 mod error;
 pub mod fs;
 mod head;
+pub mod import;
+pub mod inspect;
 mod maintain;
 mod names;
 mod options;

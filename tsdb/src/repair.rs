@@ -150,18 +150,14 @@ impl Work<'_> {
         let meta = block.meta();
         let spec = BlockSpec { id, level: meta.level, sources: meta.sources.clone() };
         let mut writer = BlockWriter::create(&**self.fs, self.dir, spec)?;
-        let (mut samples, mut part) = (SampleColumns::new(), SampleColumns::new());
+        let mut samples = SampleColumns::new();
         block.for_each_readable(|labels, chunks| {
             samples.clear();
             for chunk in chunks {
-                part.clear();
-                // What cannot be read is what the verdict names.
-                if block.read(&[*chunk], TimeRange::ALL, &mut part).is_ok() {
-                    samples.timestamps.extend_from_slice(&part.timestamps);
-                    samples.values.extend_from_slice(&part.values);
-                }
+                // What cannot be read is what the verdict names; nothing of it is added.
+                drop(block.read(&[*chunk], TimeRange::ALL, &mut samples));
             }
-            writer.add(&labels, &samples.timestamps, &samples.values)
+            writer.add_samples(&labels, samples.as_slices())
         })?;
         if let Some(written) = writer.finish()? {
             let into = self.dir.join(Block::dir_name(written.id));

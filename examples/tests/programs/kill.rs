@@ -8,8 +8,11 @@ use tsdb_core::{Labels, Timestamp};
 
 const SERIES: usize = 40;
 
-/// How often the server is killed.
+/// How often the server is killed, unless `KILL_ROUNDS` says otherwise.
 const ROUNDS: usize = 4;
+
+/// Batches between two kills, about.
+const BATCHES: usize = 60;
 
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_by_a_kill() {
@@ -17,13 +20,13 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
     let base = tsdb_core::time::Clock::now(&tsdb::SystemClock) - 3_000_000;
     let mut acknowledged: BTreeMap<Timestamp, f64> = BTreeMap::new();
     let mut next = 0u32;
-    for round in 0..ROUNDS {
+    let rounds = std::env::var("KILL_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
+    for round in 0..rounds {
         let mut server = MetricsServer::start(folder.path(), &["--no-limits"]);
         assert_eq!(missing(&server, &acknowledged).await, "", "after kill {round}");
-        let batches = 30 * (round + 1);
         let writer = write_until_dead(&server, base, &mut next, &mut acknowledged);
         let killer = async {
-            let enough = format!("count_over_time(acked{{n=\"0\"}}[1h]) >= {}", batches * (round + 1) / 2);
+            let enough = format!("count_over_time(acked{{n=\"0\"}}[2h]) >= {}", BATCHES * (round + 1));
             let deadline = std::time::Instant::now() + Duration::from_secs(60);
             while std::time::Instant::now() < deadline {
                 let found = server.api("query", &[("query", &enough)]).await.unwrap();
@@ -50,7 +53,7 @@ async fn write_until_dead(
     acknowledged: &mut BTreeMap<Timestamp, f64>,
 ) {
     loop {
-        let (timestamp, value) = (base + Timestamp::from(*next) * 1_000, f64::from(*next));
+        let (timestamp, value) = (base + Timestamp::from(*next) * 100, f64::from(*next));
         *next += 1;
         let request = server
             .client

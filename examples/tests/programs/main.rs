@@ -9,4 +9,6 @@ mod real_peers;
 #[cfg(test)]
 mod smoke;
 #[cfg(test)]
+mod tsdbctl;
+#[cfg(test)]
 mod version_2;

@@ -170,6 +170,11 @@ impl Block {
         Ok(())
     }
 
+    /// Bytes that the frame `frame`, as a chunk names it, takes in its file.
+    pub(crate) fn stored_len(&self, frame: u64) -> Result<usize, Corruption> {
+        self.segments.stored_len(FrameRef(frame))
+    }
+
     /// Calls `visit` with each series that the index still tells of, in order of labels, and its chunks.
     pub(crate) fn for_each_readable<E>(
         &self,

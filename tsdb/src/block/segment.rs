@@ -468,6 +468,14 @@ impl Segments {
         Err(Corruption::new(SECTION, offset, CorruptionKind::Rule { rule }))
     }
 
+    /// Bytes that the frame at `place` takes, as its header says.
+    pub(super) fn stored_len(&self, place: FrameRef) -> Result<usize, Corruption> {
+        let offset = usize::try_from(place.offset()).unwrap_or(usize::MAX);
+        let mut len = [0; 4];
+        self.segment(place.segment())?.file.fill(SECTION, offset, &mut len)?;
+        Ok((u32::from_le_bytes(len) as usize).saturating_add(FRAME_HEADER_LEN).saturating_add(CHECKSUM_LEN))
+    }
+
     /// The segment `number`.
     pub(super) fn segment(&self, number: u64) -> Result<&Segment, Corruption> {
         let index = usize::try_from(number.wrapping_sub(1)).unwrap_or(usize::MAX);

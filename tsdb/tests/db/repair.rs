@@ -1,13 +1,16 @@
 //! Verification finds every damage and names file, place and loss; repair saves what can be read and deletes nothing.
 
 use super::fixture::*;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tsdb::block::Loss;
 use tsdb::fs::{Fault, Fs, SimFs};
 use tsdb::repair::{Repair, Step, repair};
 use tsdb::verify::{Verdict, verify};
-use tsdb::{Error, TimeRange};
+use tsdb::{Appendable, Error, Labels, Queryable, TimeRange};
+use tsdb_core::histogram::{FloatHistogram, FloatParts};
+use tsdb_core::read::{SampleColumns, SelectHints};
 
 /// A disk with two blocks, a checkpoint and a head, and what it holds.
 fn disk() -> (SimFs, Contents) {
@@ -158,4 +161,58 @@ fn a_repair_that_is_interrupted_anywhere_can_be_repeated() {
         drop(db);
         assert_eq!(check(&fs).unwrap().findings, [], "stopped at {at}");
     }
+}
+
+/// All series with samples: labels, samples.
+fn columns(db: &tsdb::Db) -> Vec<(Labels, SampleColumns)> {
+    let querier = db.querier(TimeRange::ALL).unwrap();
+    let set = querier.select(&[], &SelectHints::over(TimeRange::ALL)).unwrap();
+    let mut all = Vec::new();
+    for index in 0..set.len() {
+        let mut samples = SampleColumns::new();
+        set.read(index, &mut samples).unwrap();
+        if !samples.is_empty() {
+            all.push((set.labels(index), samples));
+        }
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all
+}
+
+#[test]
+fn a_rebuilt_block_keeps_histograms_and_start_timestamps() {
+    let fs = SimFs::new();
+    let db = open(&fs).unwrap();
+    // Enough numbers, none like another, to fill frames of their own before that of the histogram.
+    for series in 0..40 {
+        let mut batch = db.appender();
+        let name = format!("a{series:02}");
+        let number = batch.series(&Labels::from_pairs([("__name__", name.as_str())]).unwrap()).unwrap();
+        (0..900).for_each(|t| batch.append(number, t, ((series * 1000 + t) as f64).sin()));
+        batch.commit().unwrap();
+    }
+    let mut batch = db.appender();
+    let started = batch.series(&labels(0)).unwrap();
+    batch.append(started, 500, 1.5);
+    batch.set_start(400);
+    let series = batch.series(&labels(1)).unwrap();
+    let parts = FloatParts { count: 3.0, zero_count: 3.0, sum: 7.5, ..FloatParts::default() };
+    batch.append_histogram(series, 500, FloatHistogram::new(parts).unwrap()).unwrap();
+    batch.commit().unwrap();
+    db.flush().unwrap();
+    let before = columns(&db);
+    db.close().unwrap();
+    let chunks = files(&fs).into_iter().find(|path| path.ends_with("chunks/000001")).unwrap();
+    fs.flip(&chunks, 40, 0xff).unwrap();
+    let step = mend(&fs).unwrap().steps.remove(0);
+    assert!(matches!(step, Step::Rebuilt { .. }), "{step:?}");
+    assert_eq!(check(&fs).unwrap().findings, []);
+    let after = columns(&open(&fs).unwrap());
+    assert!((2..before.len()).contains(&after.len()), "{} of {}", after.len(), before.len());
+    assert!(after.iter().any(|(_, samples)| !samples.histograms.is_empty()));
+    assert!(after.iter().any(|(_, samples)| !samples.starts.is_empty()));
+    // A histogram's place among the numbers is not a number, which equals nothing.
+    let text =
+        |all: Vec<_>| all.into_iter().map(|series| format!("{series:?}")).collect::<BTreeSet<String>>();
+    assert!(text(after).is_subset(&text(before)));
 }

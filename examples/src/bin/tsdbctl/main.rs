@@ -1,0 +1,153 @@
+//! Looks into data directories, checks and repairs them, and moves samples in and out as text.
+//!
+//! `tsdbctl inspect|verify|repair|dump|import DIRECTORY ...`
+//!
+//! A data directory is that of one database: of a server's data directory, the folder of one tenant, while the server
+//! is down. Answers go to the standard output, everything else to the standard error. Ends with 0 if all is well, with 1
+//! if something is damaged, with 2 if the work could not be done.
+
+mod dump;
+mod import;
+mod openmetrics;
+mod report;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use tsdb::fs::{Fs, OsFs};
+use tsdb::verify::Progress;
+
+/// Inspect, verify, repair, dump and import data directories.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show blocks, and which metrics and labels cost most
+    Inspect {
+        /// The data directory
+        directory: PathBuf,
+        /// How many metrics and labels to show
+        #[arg(long, default_value_t = 20)]
+        top: usize,
+    },
+    /// Read every byte and list what is damaged
+    Verify {
+        /// The data directory
+        directory: PathBuf,
+    },
+    /// Move damaged parts aside and rebuild what can be read of them; nothing is deleted
+    Repair {
+        /// The data directory
+        directory: PathBuf,
+    },
+    /// Write samples as text
+    Dump {
+        /// The data directory
+        directory: PathBuf,
+        /// Which series, as PromQL: {job="node"} [default: all]
+        #[arg(long = "match", value_name = "SELECTOR")]
+        selector: Option<String>,
+        /// The first time, in seconds since 1970
+        #[arg(long, value_name = "SECONDS")]
+        from: Option<f64>,
+        /// The last time, in seconds since 1970
+        #[arg(long, value_name = "SECONDS")]
+        to: Option<f64>,
+        /// The form of the text
+        #[arg(long, value_enum, default_value_t = Format::Openmetrics)]
+        format: Format,
+    },
+    /// Read samples in the OpenMetrics text format, each with a timestamp
+    Import {
+        /// The data directory, made if there is none
+        directory: PathBuf,
+        /// The file to read; `-` is the standard input
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// OpenMetrics: times in seconds, metric by metric, `# EOF` at the end
+    Openmetrics,
+    /// A line for each sample: series, value, time in ms
+    Text,
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            drop(writeln!(std::io::stderr(), "tsdbctl: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Does the work; says whether all is well.
+fn run(command: &Command) -> Result<bool, Failure> {
+    let fs: Arc<dyn Fs> = Arc::new(OsFs);
+    let mut out = std::io::stdout().lock();
+    match command {
+        Command::Inspect { directory, top } => {
+            let found = tsdb::inspect::inspect(&fs, database(directory)?, &mut progress())?;
+            report::inspection(&found, *top, &mut out)?;
+            Ok(found.warnings.is_empty())
+        }
+        Command::Verify { directory } => {
+            let verdict = tsdb::verify::verify(&fs, database(directory)?, &mut progress())?;
+            report::verdict(&verdict, &mut out)?;
+            Ok(verdict.findings.is_empty())
+        }
+        Command::Repair { directory } => {
+            let repair = tsdb::repair::repair(&fs, database(directory)?, &mut progress())?;
+            report::verdict(&repair.before, &mut out)?;
+            repair.steps.iter().try_for_each(|step| writeln!(out, "done: {step}"))?;
+            let after = tsdb::verify::verify(&fs, directory, &mut progress())?;
+            Ok(after.findings.is_empty())
+        }
+        Command::Dump { directory, selector, from, to, format } => {
+            let range = dump::range(*from, *to)?;
+            dump::dump(database(directory)?, selector.as_deref(), range, *format, &mut out)
+        }
+        Command::Import { directory, file } => import::import(directory, file, &mut out),
+    }
+}
+
+/// `directory`, if a database is in it; otherwise says what is.
+fn database(directory: &Path) -> Result<&Path, Failure> {
+    if directory.join("VERSION").exists() {
+        return Ok(directory);
+    }
+    let entries = std::fs::read_dir(directory).map_err(|e| format!("{}: {e}", directory.display()))?;
+    let below = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let tenants: Vec<String> =
+        below.filter(|path| path.join("VERSION").exists()).map(|path| path.display().to_string()).collect();
+    let hint = match tenants.is_empty() {
+        true => String::new(),
+        false => format!("; databases in it: {}", tenants.join(", ")),
+    };
+    Err(format!("{} is no data directory: it has no file VERSION{hint}", directory.display()).into())
+}
+
+/// Shows how far the work is in one line of a terminal.
+fn progress() -> impl FnMut(&Progress) {
+    let is_shown = std::io::stderr().is_terminal();
+    move |progress: &Progress| {
+        if is_shown && progress.total > 0 {
+            let percent = progress.done.saturating_mul(100) / progress.total;
+            let end = if progress.done >= progress.total { "\r\x1b[K" } else { "" };
+            drop(write!(std::io::stderr(), "\r\x1b[K{percent:3} % {}{end}", progress.now));
+        }
+    }
+}
