@@ -69,6 +69,12 @@ pub(crate) fn inspection(found: &Inspection, top: usize, out: &mut impl Write) -
             ratio(metric.bytes, metric.samples)
         )?;
     }
+    labels(found, top, out)?;
+    found.warnings.iter().try_for_each(|warning| writeln!(out, "damaged: {warning}"))
+}
+
+/// Writes the `top` labels, by two measures.
+fn labels(found: &Inspection, top: usize, out: &mut impl Write) -> io::Result<()> {
     for (title, by_bytes) in [("by count of values", false), ("by bytes of values", true)] {
         let mut labels: Vec<_> = found.labels.iter().collect();
         labels
@@ -89,7 +95,7 @@ pub(crate) fn inspection(found: &Inspection, top: usize, out: &mut impl Write) -
             )?;
         }
     }
-    found.warnings.iter().try_for_each(|warning| writeln!(out, "damaged: {warning}"))
+    Ok(())
 }
 
 fn ratio(bytes: f64, samples: u64) -> f64 {
