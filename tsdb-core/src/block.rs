@@ -13,6 +13,8 @@ pub struct BlockStats {
     pub series: u64,
     /// Samples of all series.
     pub samples: u64,
+    /// How many of these are native histograms.
+    pub histograms: u64,
     /// Chunks of all series.
     pub chunks: u64,
 }

@@ -15,6 +15,11 @@ pub struct SampleSlices<'a> {
 }
 
 impl<'a> SampleSlices<'a> {
+    /// How many of the samples are native histograms.
+    pub fn histogram_count(&self) -> usize {
+        self.histograms.iter().filter(|histogram| histogram.is_some()).count()
+    }
+
     /// Numbers alone, of which no start is known. Columns that differ in length are as long as the shorter one.
     pub fn of_numbers(timestamps: &'a [Timestamp], values: &'a [f64]) -> Self {
         let len = timestamps.len().min(values.len());

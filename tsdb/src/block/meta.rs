@@ -29,6 +29,7 @@ pub(super) fn render(meta: &BlockMeta) -> Vec<u8> {
         "stats": {
             "numSeries": meta.stats.series,
             "numSamples": meta.stats.samples,
+            "numHistogramSamples": meta.stats.histograms,
             "numChunks": meta.stats.chunks,
         },
         "compaction": {
@@ -77,6 +78,7 @@ fn read(text: &[u8]) -> Result<BlockMeta, CorruptionKind> {
         stats: BlockStats {
             series: number(stats, "numSeries")?,
             samples: number(stats, "numSamples")?,
+            histograms: number(stats, "numHistogramSamples")?,
             chunks: number(stats, "numChunks")?,
         },
         level: u32::try_from(number(compaction, "level")?).unwrap_or(u32::MAX),

@@ -307,6 +307,8 @@ fn rebuild(id: BlockId, index: &IndexReader<IndexFile>) -> Result<BlockMeta, Cor
             range = Some(range.map_or(chunk.range, |all| all.union(&chunk.range)));
         }
     }
+    // Which samples are histograms only the chunks know.
+    stats.histograms = stats.samples;
     match range {
         Some(range) => Ok(BlockMeta { id, range, stats, level: 1, sources: vec![id] }),
         None => {

@@ -132,6 +132,7 @@ impl<'a> BlockWriter<'a> {
         self.stats.series += 1;
         self.stats.chunks += self.chunks.len() as u64;
         self.stats.samples += samples.len() as u64;
+        self.stats.histograms += samples.histogram_count() as u64;
         Ok(())
     }
 

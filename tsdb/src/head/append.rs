@@ -307,6 +307,7 @@ impl Appender for HeadAppender<'_> {
         timestamp: Timestamp,
         histogram: FloatHistogram,
     ) -> Result<(), SampleError> {
+        self.head.memory.note_histogram();
         self.buffers.samples.push_histogram(series, timestamp, histogram)
     }
 

@@ -9,7 +9,7 @@ use super::pages::{Page, Pages, slot};
 use super::pins::{Epoch, Pins};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use tsdb_core::labels::write_wire;
 use tsdb_core::write::SeriesError;
 use tsdb_core::{Labels, SeriesRef, TimeRange, Timestamp};
@@ -34,6 +34,7 @@ pub(crate) struct Memory {
     first: AtomicI64,
     last: AtomicI64,
     pub(super) late: LateTotals,
+    has_histograms: AtomicBool,
 }
 
 impl Memory {
@@ -52,7 +53,18 @@ impl Memory {
             first: AtomicI64::new(Timestamp::MAX),
             last: AtomicI64::new(Timestamp::MIN),
             late: LateTotals::new(),
+            has_histograms: AtomicBool::new(false),
         }
+    }
+
+    /// Has a native histogram come in since this memory was made?
+    pub(crate) fn has_histograms(&self) -> bool {
+        self.has_histograms.load(Ordering::SeqCst)
+    }
+
+    /// Notes that a native histogram is about to come in.
+    pub(super) fn note_histogram(&self) {
+        self.has_histograms.store(true, Ordering::SeqCst);
     }
 
     /// Number of series.

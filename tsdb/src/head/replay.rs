@@ -235,6 +235,7 @@ impl RecordSink for Replay<'_> {
         start: Timestamp,
         histogram: FloatHistogram,
     ) {
+        self.memory.note_histogram();
         self.take_sample(series, timestamp, &Value::Histogram(histogram.into()), start);
     }
 
@@ -333,6 +334,7 @@ impl RecordSink for NamedBatch<'_, '_> {
         histogram: FloatHistogram,
     ) {
         if let Some(place) = self.place(series) {
+            self.replay.memory.note_histogram();
             self.replay.named_sample(place, timestamp, &Value::Histogram(histogram.into()), start);
         }
     }

@@ -144,6 +144,7 @@ impl Appender for SpoolAppender<'_> {
         timestamp: Timestamp,
         histogram: FloatHistogram,
     ) -> Result<(), SampleError> {
+        self.head.memory.note_histogram();
         self.samples.push_histogram(series, timestamp, histogram)
     }
 

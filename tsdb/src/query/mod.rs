@@ -125,6 +125,12 @@ impl Querier for DbQuerier {
         Ok(Box::new(merged.keeping_first(self.keep_first).lacking(missing)))
     }
 
+    fn may_hold_histograms(&self) -> bool {
+        self.head.memory().has_histograms()
+            || self.unreplayed_bytes.is_some()
+            || self.blocks(self.range).any(|block| block.meta().stats.histograms > 0)
+    }
+
     fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
         let memory = self.head.memory();
         Ok(self.collect(|block| block.label_names(matchers), |view| memory.label_names(matchers, view)))
