@@ -13,7 +13,7 @@ pub struct BlockStats {
     pub series: u64,
     /// Samples of all series.
     pub samples: u64,
-    /// How many of these are native histograms.
+    /// At most so many of these are native histograms; exactly, unless the description of the block had to be made anew.
     pub histograms: u64,
     /// Chunks of all series.
     pub chunks: u64,

@@ -2,8 +2,8 @@
 //!
 //! Nothing is mapped: a sector that cannot be read is an error of the one who asked for it, not a signal that ends
 //! the process, and so is a file that somebody shortened. Nothing is kept open either, so that the number of blocks
-//! is not limited by what the operating system allows a process to map or to open; opening costs a fiftieth of what
-//! unpacking a frame does. What is read often is in the [`FrameCache`].
+//! is not limited by what the operating system allows a process to map or to open; what is read is a
+//! whole frame to unpack, or a page. What is read often is in the [`FrameCache`].
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 use super::FrameCache;

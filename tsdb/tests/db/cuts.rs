@@ -194,3 +194,24 @@ fn blocks_past_retention_go_in_the_second_round_that_finds_them_so() {
     drop((querier, db));
     assert_eq!(contents(&open(&fs).unwrap()), part(&all, TimeRange::new(1000, 9000).unwrap(), |_| true));
 }
+
+#[test]
+fn whether_there_may_be_histograms_is_known_in_the_head_in_blocks_and_after_a_restart() {
+    let fs = SimFs::new();
+    let mut db = open(&fs).unwrap();
+    let may = |db: &Db| db.querier(TimeRange::ALL).unwrap().may_hold_histograms();
+    // Series 0 has numbers, series 3 histograms.
+    for (series, expected) in [(0, false), (3, true)] {
+        append_all(&db, &[(series, 1 + 5000 * series as i64, 1.0)]);
+        assert_eq!(may(&db), expected, "in the head");
+        db = open(&fs.process_killed()).unwrap();
+        assert_eq!(may(&db), expected, "after replay");
+        drop(db);
+        db = open(&fs).unwrap();
+        db.flush().unwrap();
+        assert_eq!(may(&db), expected, "in a block");
+        drop(db);
+        db = open(&fs).unwrap();
+        assert_eq!(may(&db), expected, "in a block, after a restart");
+    }
+}

@@ -79,7 +79,19 @@ pub(crate) fn contents(db: &Db) -> Contents {
 }
 
 pub(crate) fn contents_of(querier: &dyn Querier, matchers: &[Matcher], range: TimeRange) -> Contents {
-    read(&*querier.select(matchers, &SelectHints::over(range)).unwrap())
+    let set = querier.select(matchers, &SelectHints::over(range)).unwrap();
+    if !querier.may_hold_histograms() {
+        assert!(!holds_histograms(&*set), "histograms where there are certainly none");
+    }
+    read(&*set)
+}
+
+fn holds_histograms(set: &dyn SeriesSet) -> bool {
+    let mut columns = SampleColumns::new();
+    (0..set.len()).any(|index| {
+        set.read(index, &mut columns).unwrap();
+        !columns.histograms.is_empty()
+    })
 }
 
 /// All samples of a set. Labels and timestamps must be unique; series without samples are left out.
