@@ -58,9 +58,12 @@ pub enum QueryError {
     },
     /// More samples than one query may hold at one time.
     #[error(
-        "query processing would load too many samples into memory in query execution ({needed} needed, {limit} allowed)"
+        "query processing would load too many samples into memory in query execution ({needed} needed, {limit} allowed){}",
+        asked_by(operator.as_deref())
     )]
     TooManySamples {
+        /// The operator that asked for more, as an explained plan names it.
+        operator: Option<String>,
         /// Samples held and asked for when the limit was hit.
         needed: u64,
         /// Samples allowed.
@@ -173,9 +176,23 @@ impl QueryError {
         Self::Execution { message: message.into() }
     }
 
+    /// The same reason; if it is that the account is full, with the name of the operator, unless one further inside
+    /// has given its own.
+    #[must_use]
+    pub(crate) fn asked_by(mut self, name: impl FnOnce() -> String) -> Self {
+        if let Self::TooManySamples { operator: operator @ None, .. } = &mut self {
+            *operator = Some(name());
+        }
+        self
+    }
+
     pub(crate) fn same_labelset() -> Self {
         Self::execution("vector cannot contain metrics with the same labelset")
     }
+}
+
+fn asked_by(operator: Option<&str>) -> String {
+    operator.map(|operator| format!(", asked for by: {operator}")).unwrap_or_default()
 }
 
 fn period(ms: u64) -> String {

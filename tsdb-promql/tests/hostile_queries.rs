@@ -284,3 +284,93 @@ fn a_query_whose_caller_leaves_reads_no_further_series() {
         assert_eq!(store.reads.load(Ordering::Relaxed), 10, "{query}");
     }
 }
+
+/// Who asked for more than `max_samples`; `None` where that is enough. The queries are over 21 steps or at one time.
+fn who_asked(store: &MemStore, query: &str, instant: bool, max_samples: u64) -> Option<String> {
+    let limited = engine(|options| options.max_samples = max_samples);
+    let result = match instant {
+        true => limited.instant(store, query, 20_000),
+        false => limited.range(store, query, 0, 20_000, 1000),
+    };
+    let error = result.err()?;
+    let text = error.to_string();
+    assert!(
+        text.starts_with("query processing would load too many samples into memory in query execution ("),
+        "{text}"
+    );
+    let QueryError::TooManySamples { operator: Some(operator), .. } = error else {
+        panic!("{query}: {text}")
+    };
+    assert!(text.ends_with(&format!(", asked for by: {operator}")), "{text}");
+    Some(operator)
+}
+
+#[test]
+fn a_query_beyond_its_account_names_the_operator_that_asked_for_more() {
+    let store = crowd(10, 49);
+    for (query, instant, max_samples, operator) in [
+        ("a", false, 20, "the steps of the query"),
+        ("a", true, 20, "select {__name__=\"a\"}"),
+        ("a", false, 100, "select {__name__=\"a\"}"),
+        ("vector(1)", false, 21, "the result"),
+        ("sum(a)", true, 0, "sum, series by series"),
+        (
+            "sum(a)",
+            true,
+            10,
+            "select {__name__=\"a\"}, of the labels only \"__name__\", \"__type__\", \"__unit__\"",
+        ),
+        ("sum by (i) (a)", false, 100, "sum by (i), series by series"),
+        ("topk(3, a)", false, 50, "topk, series by series"),
+        ("quantile(0.5, a)", false, 300, "quantile"),
+        ("count_values(\"v\", a)", false, 300, "count_values by (v) as \"v\""),
+        ("rate(a[30s])", false, 30, "rate"),
+        ("max_over_time(a[1m:1s])", false, 50, "subquery [1m] every 1s"),
+        ("max_over_time(a[1m:1s])", false, 90, "select {__name__=\"a\"}"),
+        ("a * on(i) group_left a", false, 100, "join * on (i) group_left ()"),
+        ("a or b", false, 100, "join or"),
+        ("sort(a)", true, 5, "sort ascending"),
+        ("histogram_quantile(0.5, a)", true, 5, "histogram_quantile"),
+        (
+            "label_replace(a, \"z\", \"y\", \"i\", \".*\")",
+            true,
+            5,
+            "label_replace \"z\" = \"y\" from \"i\" =~ \".*\"",
+        ),
+    ] {
+        assert_eq!(who_asked(&store, query, instant, max_samples).as_deref(), Some(operator), "{query}");
+    }
+}
+
+#[test]
+fn whatever_the_account_a_query_is_answered_or_somebody_is_named() {
+    let store = crowd(10, 49);
+    for query in [
+        "a[30s]",
+        "a[30s:1s]",
+        "absent(a)",
+        "absent_over_time(a[1m])",
+        "scalar(a)",
+        "vector(scalar(sum(a)))",
+        "timestamp(a)",
+        "limitk(3, a)",
+        "limit_ratio(0.5, a)",
+        "a and a",
+        "a unless b",
+        "a + a + a",
+        "sum(a) / sum(a)",
+        "sum(a @ 10)",
+        "a smoothed",
+        "info(a)",
+        "stddev(a)",
+        "sort_by_label(a, \"i\")",
+        "quantile_over_time(0.5, a[30s])",
+    ] {
+        for max_samples in (0..250).step_by(7) {
+            who_asked(&store, query, true, max_samples);
+            if !query.starts_with("a[") {
+                who_asked(&store, query, false, max_samples);
+            }
+        }
+    }
+}

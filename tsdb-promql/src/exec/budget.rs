@@ -49,13 +49,13 @@ impl Budget {
     /// Takes `samples` onto the account until the answer is dropped.
     ///
     /// # Errors
-    /// The limit.
+    /// The limit; who asked is for the operator to add.
     pub(super) fn hold(&self, samples: usize) -> Result<Held<'_>, QueryError> {
         let samples = samples as u64;
         let needed = self.held.fetch_add(samples, Ordering::Relaxed).saturating_add(samples);
         let held = Held { budget: self, samples };
         if needed > self.limit {
-            return Err(QueryError::TooManySamples { needed, limit: self.limit });
+            return Err(QueryError::TooManySamples { operator: None, needed, limit: self.limit });
         }
         self.peak.fetch_max(needed, Ordering::Relaxed);
         Ok(held)
@@ -143,7 +143,7 @@ mod tests {
         let budget = budget(10, &QueryParams::instant(0));
         let first = budget.hold(6).unwrap();
         let error = budget.hold(5).unwrap_err();
-        assert!(matches!(error, QueryError::TooManySamples { needed: 11, limit: 10 }));
+        assert!(matches!(error, QueryError::TooManySamples { operator: None, needed: 11, limit: 10 }));
         drop(first);
         drop(budget.hold(10).unwrap());
         assert_eq!(budget.stats().peak_samples, 10);

@@ -31,13 +31,13 @@ pub(super) fn build_vector<'c>(
     grid: Grid,
 ) -> Result<Operator<'c>, QueryError> {
     context.budget.check()?;
-    match &context.profile {
+    let name = || NodeRef::Vector(node).describe();
+    let built = match &context.profile {
         None => build_operator(context, node, grid),
-        Some(profile) => {
-            let name = NodeRef::Vector(node).describe();
-            profile.watch(name, || build_operator(context, node, grid))
-        }
-    }
+        Some(profile) => profile.watch(name(), || build_operator(context, node, grid)),
+    };
+    // Operators whose rows are computed when somebody asks for them add their names there.
+    built.map_err(|error| error.asked_by(name))
 }
 
 fn build_operator<'c>(

@@ -44,7 +44,7 @@ impl Grid {
         let limit = limit.min(MOST_STEPS);
         match usize::try_from(needed) {
             Ok(steps) if needed <= limit => Ok(Some(Self { start, step_ms: step_ms.max(1), steps })),
-            _ => Err(QueryError::TooManySamples { needed, limit }),
+            _ => Err(QueryError::TooManySamples { operator: None, needed, limit }),
         }
     }
 

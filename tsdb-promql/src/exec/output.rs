@@ -1,5 +1,6 @@
 //! From the operator of a whole query to its value.
 
+use super::budget::Held;
 use super::context::Context;
 use super::grid::Grid;
 use super::merge::{Clash, merge_shown};
@@ -43,8 +44,12 @@ pub(super) fn instant_vector(
     if !operator.is_ordered() {
         samples.sort_by_cached_key(|sample| sort_key(&sample.labels));
     }
-    let _held = context.budget.hold(samples.len())?;
+    let _held = hold(context, samples.len())?;
     Ok(Value::Vector(samples))
+}
+
+fn hold<'b>(context: &'b Context<'_>, samples: usize) -> Result<Held<'b>, QueryError> {
+    context.budget.hold(samples).map_err(|error| error.asked_by(|| "the result".to_owned()))
 }
 
 /// The series of a range query, sorted by labels.
@@ -64,7 +69,7 @@ pub(super) fn range_vector(
         scratch.give_row(slots);
         result?;
         let histograms = histogram_points(grid, &histograms);
-        let held = context.budget.hold(series.0.len().saturating_add(histograms.len()))?;
+        let held = hold(context, series.0.len().saturating_add(histograms.len()))?;
         Ok((series, histograms, held))
     })?;
     let labelled = operator.rows().iter().zip(rows);
@@ -145,7 +150,7 @@ pub(super) fn window(
         let mut samples = SampleColumns::new();
         source.read(context, row, scratch, &mut samples)?;
         cut_to_window(context, node, grid, &mut samples)?;
-        let held = context.budget.hold(samples.len())?;
+        let held = hold(context, samples.len())?;
         Ok((samples, held))
     };
     let rows = context.parallel(source.rows().len(), 1, read)?;

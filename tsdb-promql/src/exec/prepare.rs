@@ -121,7 +121,9 @@ fn steps_of(options: &EngineOptions, expr: &Expr, params: &QueryParams) -> Resul
     if end >= start && points.saturating_sub(1) > options.max_points {
         return Err(QueryError::TooManyPoints { points, limit: options.max_points });
     }
-    Grid::range(start, end, step_ms, options.max_samples)?.ok_or(QueryError::EndBeforeStart { start, end })
+    let grid = Grid::range(start, end, step_ms, options.max_samples);
+    let grid = grid.map_err(|error| error.asked_by(|| "the steps of the query".to_owned()))?;
+    grid.ok_or(QueryError::EndBeforeStart { start, end })
 }
 
 const fn has_cost_limit(options: &EngineOptions) -> bool {

@@ -5,7 +5,8 @@
 
 use super::node::{AggregateNode, BinaryNode, SortNode, VectorNode, VectorScalarNode};
 use super::node::{
-    HistogramFn, HistogramNode, InfoNode, Plan, RangeNode, ScalarNode, Selector, SortKey, Window,
+    HistogramFn, HistogramNode, InfoNode, Plan, RangeNode, ScalarNode, Selector, SortKey, SubqueryNode,
+    Window,
 };
 use super::walk::NodeRef;
 use crate::ast::{RangeExtension, format_duration, format_number, format_selector, quote};
@@ -54,9 +55,7 @@ impl NodeRef<'_> {
                 let text = format!("read {}{}", selector.text(), window_text(*window));
                 format!("{text}{}{}", extension_text(selector.extension), selector.parts_text())
             }
-            Self::Range(RangeNode::Subquery(node)) => {
-                format!("subquery {} every {}", window_text(node.window), format_duration(node.step_ms))
-            }
+            Self::Range(RangeNode::Subquery(node)) => node.line(),
         }
     }
 
@@ -95,7 +94,8 @@ impl Selector {
         format_selector(&self.matchers)
     }
 
-    fn line(&self) -> String {
+    /// What is selected, and when it is looked at.
+    pub(crate) fn line(&self) -> String {
         let extension = extension_text(self.extension);
         let time = time_text(self.at, self.offset_ms);
         format!("{}{extension}{time}{}", self.text(), self.parts_text())
@@ -105,6 +105,13 @@ impl Selector {
     fn parts_text(&self) -> String {
         let totals = if self.totals_only { ", totals of histograms" } else { "" };
         format!("{}{totals}", labels_text(&self.projection))
+    }
+}
+
+impl SubqueryNode {
+    /// The window and its steps.
+    pub(crate) fn line(&self) -> String {
+        format!("subquery {} every {}", window_text(self.window), format_duration(self.step_ms))
     }
 }
 
@@ -147,7 +154,7 @@ fn vector_line(node: &VectorNode) -> String {
         }
         VectorNode::Sort(node) => sort_line(node),
         VectorNode::Info(node) => info_line(node),
-        VectorNode::Histogram(node) => histogram_line(node),
+        VectorNode::Histogram(node) => node.line(),
         VectorNode::Nothing => "nothing".to_owned(),
         VectorNode::StepInvariant(_) => "once for all steps".to_owned(),
         VectorNode::Shared(shared) => format!("shared #{}", shared.id),
@@ -190,11 +197,14 @@ fn info_line(node: &InfoNode) -> String {
     format!("info {names} {data}{}", time_text(node.at, node.offset_ms))
 }
 
-fn histogram_line(node: &HistogramNode) -> String {
-    match &node.function {
-        HistogramFn::Quantile(..) => "histogram_quantile".to_owned(),
-        HistogramFn::Fraction(..) => "histogram_fraction".to_owned(),
-        HistogramFn::Quantiles(label, _) => format!("histogram_quantiles as {}", quoted(label)),
+impl HistogramNode {
+    /// The function.
+    pub(crate) fn line(&self) -> String {
+        match &self.function {
+            HistogramFn::Quantile(..) => "histogram_quantile".to_owned(),
+            HistogramFn::Fraction(..) => "histogram_fraction".to_owned(),
+            HistogramFn::Quantiles(label, _) => format!("histogram_quantiles as {}", quoted(label)),
+        }
     }
 }
 

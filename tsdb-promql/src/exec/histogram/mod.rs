@@ -33,6 +33,8 @@ struct HistogramOp<'c> {
     questions: Vec<Question>,
     grid: Grid,
     span: Span,
+    /// The function, as an explained plan says it.
+    name: String,
 }
 
 /// The operator of `node`.
@@ -68,8 +70,8 @@ pub(super) fn histogram<'c>(
         }
     }
     let span = node.vector_span;
-    let operator = HistogramOp { context, vector, identities, histograms, others, questions, grid, span };
-    Ok(Box::new(operator))
+    let name = node.line();
+    Ok(Box::new(HistogramOp { context, vector, identities, histograms, others, questions, grid, span, name }))
 }
 
 fn with_extra(labels: &Labels, extra: Option<&(String, String)>) -> Labels {
@@ -248,7 +250,8 @@ impl VectorOp for HistogramOp<'_> {
         };
         let steps = self.grid.steps();
         let total = bounds.len().saturating_mul(steps);
-        let _held = self.context.budget.hold(total)?;
+        let held = self.context.budget.hold(total);
+        let _held = held.map_err(|error| error.asked_by(|| self.name.clone()))?;
         let mut natives = Histograms::new();
         self.read_others(others, &mut natives, scratch)?;
         let mut slots = scratch.take_row(total);

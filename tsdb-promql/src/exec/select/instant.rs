@@ -127,7 +127,7 @@ impl VectorOp for InstantOp<'_> {
         let mut samples = scratch.take_columns();
         let result = self.read(row, &mut samples, out, histograms);
         scratch.give_columns(samples);
-        result
+        self.source.named(result)
     }
 
     fn unique_without_name(&self) -> bool {

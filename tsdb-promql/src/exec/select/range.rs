@@ -27,6 +27,8 @@ use tsdb_core::{Labels, METRIC_NAME, MatchOp, Timestamp};
 pub(in super::super) struct Source {
     /// The series.
     set: Arc<dyn SeriesSet>,
+    /// What is selected, as an explained plan says it.
+    name: String,
     /// If nobody looks at buckets: from when on samples were asked for, ms.
     totals_from: Option<Timestamp>,
     /// One for each series, in the same order.
@@ -52,6 +54,11 @@ impl Source {
             reduce_to_totals(samples, from);
         }
         Ok(())
+    }
+
+    /// `result`, with the name of the selection if the account is full.
+    pub(super) fn named<T>(&self, result: Result<T, QueryError>) -> Result<T, QueryError> {
+        result.map_err(|error| error.asked_by(|| self.name.clone()))
     }
 
     /// Marks all names as dropped.
@@ -94,7 +101,8 @@ fn select_labels(
         |labels: &Labels| labels.iter().all(|(name, _)| name == METRIC_NAME || !is_metadata(name));
     let unique_without_name = one_name && identities.iter().all(|identity| only_name(&identity.labels));
     let totals_from = selector.totals_only.then_some(hints.range.start());
-    Ok(Source { set, totals_from, identities, unique_without_name })
+    let name = format!("select {}", selector.line());
+    Ok(Source { set, name, totals_from, identities, unique_without_name })
 }
 
 /// Where the samples of windows come from.
@@ -206,7 +214,8 @@ pub(in super::super) fn subquery_grid(
     let end = view.time(outer.steps().saturating_sub(1));
     let aligned = before.div_euclid(node.step_ms).saturating_mul(node.step_ms);
     let start = aligned.saturating_add(node.step_ms);
-    Grid::range(start, end, node.step_ms, limit)
+    let grid = Grid::range(start, end, node.step_ms, limit);
+    grid.map_err(|error| error.asked_by(|| node.line()))
 }
 
 /// What a histogram says of a reset is meant for the one stored before it, which the steps may have passed over.
@@ -463,7 +472,7 @@ impl VectorOp for OverRangeOp<'_> {
             self.compute(row, &samples, scratch, out, histograms)
         });
         scratch.give_columns(samples);
-        result?;
+        result.map_err(|error| error.asked_by(|| self.function.hint().to_owned()))?;
         if matches!(self.function, RangeFn::Rate | RangeFn::Increase) {
             self.note_suspect_name(row, out);
         }
