@@ -21,7 +21,7 @@ fn engine(change: impl Fn(&mut EngineOptions)) -> Engine {
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
-    Labels::from_pairs(pairs.iter().copied()).unwrap()
+    Labels::from_pairs(pairs.iter().copied()).unwrap_or_default()
 }
 
 /// `series` series named `a` with a sample each second from 0 to `seconds`, no two values alike.
@@ -288,9 +288,10 @@ fn a_query_whose_caller_leaves_reads_no_further_series() {
 /// Who asked for more than `max_samples`; `None` where that is enough. The queries are over 21 steps or at one time.
 fn who_asked(store: &MemStore, query: &str, instant: bool, max_samples: u64) -> Option<String> {
     let limited = engine(|options| options.max_samples = max_samples);
-    let result = match instant {
-        true => limited.instant(store, query, 20_000),
-        false => limited.range(store, query, 0, 20_000, 1000),
+    let result = if instant {
+        limited.instant(store, query, 20_000)
+    } else {
+        limited.range(store, query, 0, 20_000, 1000)
     };
     let error = result.err()?;
     let text = error.to_string();

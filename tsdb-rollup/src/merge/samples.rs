@@ -294,4 +294,87 @@ mod tests {
             prop_assert_eq!(format!("{added:?}"), format!("{into:?}"));
         }
     }
+
+    /// A sample of the model: a number by its bits or the count of a histogram, and when its counting began.
+    type Modelled = (Result<u64, u64>, i64);
+
+    fn any_sample() -> impl Strategy<Value = Modelled> {
+        let value = prop_oneof![any::<u64>().prop_map(Ok), (0..20_u64).prop_map(Err)];
+        (value, prop_oneof![Just(0), -50..50_i64])
+    }
+
+    fn of_model(samples: &BTreeMap<i64, Modelled>) -> SampleColumns {
+        let mut columns = SampleColumns::new();
+        for (timestamp, (value, start)) in samples {
+            match value {
+                Ok(bits) => columns.push(*timestamp, f64::from_bits(*bits)),
+                Err(count) => {
+                    columns.push_histogram(*timestamp, histogram(*count as f64, ResetHint::Unknown))
+                }
+            }
+            columns.set_start(*start);
+        }
+        columns.renew_reset_hints();
+        columns
+    }
+
+    fn to_model(columns: &SampleColumns) -> Vec<(i64, Modelled)> {
+        let sample = |index: usize| match columns.histogram(index) {
+            Some(histogram) => Err(histogram.count() as u64),
+            None => Ok(columns.values[index].to_bits()),
+        };
+        let at = |(index, timestamp): (usize, &i64)| (*timestamp, (sample(index), columns.start(index)));
+        columns.timestamps.iter().enumerate().map(at).collect()
+    }
+
+    fn hints(columns: &SampleColumns) -> Vec<Option<ResetHint>> {
+        (0..columns.len()).map(|index| columns.histogram(index).map(|h| h.reset_hint())).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn histograms_and_start_timestamps_are_merged_as_in_a_map(
+            sources in prop::collection::vec(prop::collection::btree_map(0_i64..40, any_sample(), 0..15), 0..5),
+        ) {
+            let inputs: Vec<_> = sources.iter().map(of_model).collect();
+            let mut into = SampleColumns::new();
+            samples(&inputs, &mut into);
+            let (mut later_wins, mut earlier_wins) = (BTreeMap::new(), BTreeMap::new());
+            for source in &sources {
+                later_wins.extend(source.clone());
+                source.iter().for_each(|(time, sample)| { earlier_wins.entry(*time).or_insert(*sample); });
+            }
+            prop_assert_eq!(to_model(&into), Vec::from_iter(later_wins.clone()));
+            let (mut added, mut completed) = (SampleColumns::new(), SampleColumns::new());
+            for input in &inputs {
+                add(input, &mut added);
+                add_missing(input, &mut completed);
+            }
+            prop_assert_eq!(to_model(&added), Vec::from_iter(later_wins));
+            prop_assert_eq!(to_model(&completed), Vec::from_iter(earlier_wins));
+            for columns in [&into, &added, &completed] {
+                // Columns are as long as there are samples, or empty where no sample says anything.
+                let len = columns.timestamps.len();
+                prop_assert_eq!(columns.values.len(), len);
+                prop_assert!(columns.histograms.is_empty() || columns.histograms.len() == len);
+                prop_assert!(columns.starts.is_empty() || columns.starts.len() == len);
+            }
+        }
+
+        #[test]
+        fn no_merged_histogram_claims_that_nothing_was_reset_where_its_count_fell(
+            sources in prop::collection::vec(prop::collection::btree_map(0_i64..40, any_sample(), 0..15), 0..5),
+        ) {
+            let inputs: Vec<_> = sources.iter().map(of_model).collect();
+            let mut into = SampleColumns::new();
+            samples(&inputs, &mut into);
+            for (index, hint) in hints(&into).into_iter().enumerate() {
+                let before = index.checked_sub(1).and_then(|before| into.histogram(before));
+                let count = |histogram: &Arc<FloatHistogram>| histogram.count();
+                if hint == Some(ResetHint::NotReset) {
+                    prop_assert!(before.map(count) <= into.histogram(index).map(count) && before.is_some());
+                }
+            }
+        }
+    }
 }

@@ -117,3 +117,112 @@ impl ElementRules<'_> {
         Err(Refused)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::budget::Budget;
+    use super::*;
+    use crate::options::{EngineOptions, QueryParams};
+    use tsdb_core::TimeRange;
+    use tsdb_core::histogram::FloatParts;
+    use tsdb_core::read::Queryable;
+    use tsdb_core::testing::MemStore;
+
+    fn native(count: f64) -> Point {
+        let parts = FloatParts { count, zero_count: count, ..FloatParts::default() };
+        Point::Histogram(Arc::new(FloatHistogram::new(parts).unwrap()))
+    }
+
+    fn custom(bounds: &[f64]) -> Point {
+        let parts = FloatParts { schema: -53, bounds: bounds.into(), ..FloatParts::default() };
+        Point::Histogram(Arc::new(FloatHistogram::new(parts).unwrap()))
+    }
+
+    /// What `left op right` is, and what is said about it.
+    fn combined(
+        left: &Point,
+        op: BinaryOp,
+        return_bool: bool,
+        right: &Point,
+    ) -> (Result<Option<Point>, Refused>, Vec<String>) {
+        let (options, store) = (EngineOptions::default(), MemStore::new());
+        let querier = store.querier(TimeRange::new(0, 1).unwrap()).unwrap();
+        let budget = Budget::new(&options, &QueryParams::instant(0));
+        let context = Context::new(&*querier, &options, 0, Arc::new(budget));
+        let operation = Operation { op, return_bool };
+        let rules = ElementRules { context: &context, operation, span: Span { start: 0, end: 0 } };
+        let result = rules.combine(left, right, left);
+        let said = context.take_annotations();
+        (result, said.iter().map(|(annotation, _)| annotation.to_string()).collect())
+    }
+
+    /// The count of a histogram, or a number.
+    fn figure(point: &Point) -> f64 {
+        match point {
+            Point::Number(number) => *number,
+            Point::Histogram(histogram) => histogram.count(),
+        }
+    }
+
+    #[test]
+    fn each_operator_knows_its_elements_and_refuses_others_with_a_note() {
+        use BinaryOp::{Add, Div, Equal, Mul, NotEqual, Sub, TrimLower, TrimUpper};
+        for op in BinaryOp::ALL.into_iter().filter(|op| !op.is_set()) {
+            for (left, right, known) in [
+                (native(4.0), native(2.0), [Add, Sub, Equal, NotEqual].contains(&op)),
+                (native(4.0), Point::Number(2.0), [Mul, Div, TrimUpper, TrimLower].contains(&op)),
+                (Point::Number(2.0), native(4.0), op == Mul),
+                (Point::Number(2.0), Point::Number(4.0), !op.is_trim()),
+            ] {
+                let (result, said) = combined(&left, op, false, &right);
+                let types = (left.type_name(), right.type_name());
+                assert_eq!(result.is_ok(), known, "{op} {types:?}");
+                assert_eq!(said.len(), usize::from(!known), "{op} {types:?}: {said:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn arithmetic_of_histograms_is_that_of_their_counts() {
+        for (left, op, right, expected) in [
+            (native(4.0), BinaryOp::Add, native(2.0), 6.0),
+            (native(4.0), BinaryOp::Sub, native(1.0), 3.0),
+            (native(4.0), BinaryOp::Mul, Point::Number(2.5), 10.0),
+            (Point::Number(2.5), BinaryOp::Mul, native(4.0), 10.0),
+            (native(4.0), BinaryOp::Div, Point::Number(2.0), 2.0),
+        ] {
+            let (result, said) = combined(&left, op, false, &right);
+            assert_eq!(result.ok().flatten().as_ref().map(figure), Some(expected), "{op}");
+            assert!(said.is_empty(), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_difference_of_histograms_is_a_gauge() {
+        let (result, _) = combined(&native(4.0), BinaryOp::Sub, false, &native(1.0));
+        let Ok(Some(Point::Histogram(difference))) = result else { unreachable!("a histogram") };
+        assert_eq!(difference.reset_hint(), ResetHint::Gauge);
+    }
+
+    #[test]
+    fn equality_of_histograms_passes_the_left_one_on_or_tells() {
+        let compared = |op, return_bool, right: f64| {
+            let (result, _) = combined(&native(4.0), op, return_bool, &native(right));
+            result.ok().flatten().map(|point| (point.type_name(), figure(&point)))
+        };
+        assert_eq!(compared(BinaryOp::Equal, false, 4.0), Some(("histogram", 4.0)));
+        assert_eq!(compared(BinaryOp::Equal, false, 5.0), None);
+        assert_eq!(compared(BinaryOp::Equal, true, 4.0), Some(("float", 1.0)));
+        assert_eq!(compared(BinaryOp::Equal, true, 5.0), Some(("float", 0.0)));
+        assert_eq!(compared(BinaryOp::NotEqual, false, 5.0), Some(("histogram", 4.0)));
+        assert_eq!(compared(BinaryOp::NotEqual, true, 4.0), Some(("float", 0.0)));
+    }
+
+    #[test]
+    fn layouts_that_do_not_fit_are_refused_and_bounds_that_differ_are_noted() {
+        let (result, said) = combined(&native(1.0), BinaryOp::Add, false, &custom(&[1.0]));
+        assert!(result.is_err() && said.len() == 1, "{said:?}");
+        let (result, said) = combined(&custom(&[1.0, 2.0]), BinaryOp::Add, false, &custom(&[1.0, 3.0]));
+        assert!(result.is_ok() && said.len() == 1, "{said:?}");
+    }
+}

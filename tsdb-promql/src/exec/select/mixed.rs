@@ -394,3 +394,6 @@ pub(super) fn with_histograms<'a>(
         Point::put(point, out, histograms, step);
     }
 }
+
+#[cfg(test)]
+mod tests;
