@@ -172,10 +172,13 @@ pub(super) fn with_exact_sums(
     }
 }
 
+/// So many moves within a window take about as long as sorting it, however long it is.
+const MOVES_WORTH_A_SORT: usize = 64;
+
 /// For each window that is not empty, calls `result` with its step and its values in ascending order, NaN first.
 ///
 /// The values are kept in order from window to window, so each costs a search and a move when it comes and when it
-/// goes.
+/// goes. A move shifts half of the window, so where many come and go it is sorted anew.
 pub(super) fn with_ordered(
     values: &[f64],
     windows: &[(usize, usize)],
@@ -188,7 +191,7 @@ pub(super) fn with_ordered(
     for (step, ((start, end), slot)) in windows.iter().zip(out).enumerate() {
         let stays = last.saturating_sub(*start);
         let moves = (start - first.min(*start)) + end.saturating_sub(last);
-        if moves >= stays {
+        if moves >= stays.min(MOVES_WORTH_A_SORT) {
             ordered.clear();
             ordered.extend_from_slice(values.get(*start..*end).unwrap_or(&[]));
             ordered.sort_unstable_by(ascending_exactly);
