@@ -3,8 +3,9 @@
 //! `cargo run --release -p benches --example query_cost -- [SERIES] [SCRAPES] [REPETITIONS] [NAME]`
 //!
 //! Fills a store with SERIES series of the fleet and a quarter as many of customers, SCRAPES samples each; the first
-//! half goes into a block, the rest stays in the head. Then asks every query of the set whose name contains NAME and
-//! prints the least of the repetitions: the CPU time on one thread, the time on a clock with all. Last come the curves: how the cost of functions
+//! half goes into a block, the rest stays in the head, as does everything if there are no more than 20. Then asks every query of the set whose name contains NAME and
+//! prints the least of the repetitions: the CPU time on one thread, the time on a clock with all, and the
+//! most memory that it held at a time on one thread. Last come the curves: how the cost of functions
 //! over windows grows with the length of the window.
 
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
@@ -16,7 +17,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tsdb::{Appendable, Db, Labels, Options};
 use tsdb_core::labels::write_wire;
+use tsdb_core::testing::CountingHeap;
 use tsdb_promql::{Engine, EngineOptions, ScopedThreads, Value};
+
+#[global_allocator]
+static HEAP: CountingHeap = CountingHeap::new();
 
 const START_MS: i64 = 1_700_000_000_000;
 const INTERVAL_MS: i64 = 15_000;
@@ -32,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fill(&db, series, scrapes)?;
     println!("filled in {:.1} s: {:?}", started.elapsed().as_secs_f64(), db.stats());
     let bench = Bench { db, end: START_MS + i64::from(scrapes) * INTERVAL_MS, repetitions };
-    println!("\n| query | CPU ms, 1 thread | ms, all threads | series |\n|---|---|---|---|");
+    println!("\n| query | CPU ms, 1 thread | ms, all threads | KiB | series |\n|---|---|---|---|---|");
     for query in SET.iter().filter(|query| query.name.contains(name)) {
         bench.compare(query.name, query.text)?;
     }
@@ -66,7 +71,7 @@ fn fill(db: &Db, series: u32, scrapes: u32) -> Result<(), Box<dyn Error>> {
             }
         }
         appender.commit()?;
-        if scrape == scrapes / 2 {
+        if scrapes > 20 && scrape == scrapes / 2 {
             db.flush()?;
         }
     }
@@ -82,9 +87,11 @@ struct Bench {
 impl Bench {
     fn compare(&self, name: &str, text: &str) -> Result<(), Box<dyn Error>> {
         let step_ms = ((self.end - START_MS) / 240).max(INTERVAL_MS);
+        let rest = HEAP.reset_peak();
         let (alone, series) = self.time(text, START_MS + 30_000, step_ms, 1)?;
+        let kib = HEAP.peak().saturating_sub(rest) / 1024;
         let (all, _) = self.time(text, START_MS + 30_000, step_ms, 0)?;
-        println!("| {name} | {:.2} | {:.2} | {series} |", ms(alone), ms(all));
+        println!("| {name} | {:.2} | {:.2} | {kib} | {series} |", ms(alone), ms(all));
         Ok(())
     }
 

@@ -17,6 +17,6 @@ mod postings;
 pub mod select;
 
 pub use file::{ChunkRef, IndexReader, IndexWriter, SeriesCursor, Source, WriteError};
-pub use live::{IndexFull, LiveIndex};
+pub use live::{IndexFull, LabelsCursor, LiveIndex};
 pub use roaring::RoaringBitmap;
 pub use select::{Lookup, select};

@@ -10,10 +10,12 @@
 //! of the encoding. Equal sets have equal bytes, so equality and hashing look at the bytes alone.
 
 mod builder;
+mod maker;
 mod name;
 mod wire;
 
 pub use builder::{LabelError, LabelsBuilder};
+pub use maker::LabelsMaker;
 pub use name::{is_legacy_label_name, is_legacy_metric_name};
 pub use wire::{write_wire, write_wire_pair};
 
@@ -52,18 +54,7 @@ impl Labels {
     /// `None` if they are not. Cheaper than [`Labels::from_pairs`] when the source keeps that order, as an index
     /// does.
     pub fn from_sorted_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Self> {
-        // Room for a usual set: growing from nothing costs more than the rest of this function.
-        let mut text = String::with_capacity(256);
-        let mut previous = "";
-        for (name, value) in pairs {
-            if name <= previous || value.is_empty() {
-                return None;
-            }
-            previous = name;
-            push_text(&mut text, name);
-            push_text(&mut text, value);
-        }
-        Some(Self(text.into()))
+        LabelsMaker::new().make(pairs)
     }
 
     /// The pairs `(name, value)` in order of name.

@@ -8,6 +8,7 @@ use super::reader::{IndexReader, beyond};
 use super::series::{self, ChunkEntry, GROUP, Group, LabelId};
 use super::source::Source;
 use tsdb_core::error::CorruptionKind;
+use tsdb_core::labels::LabelsMaker;
 use tsdb_core::read::Projection;
 use tsdb_core::{Corruption, Labels, TimeRange};
 
@@ -23,6 +24,7 @@ pub struct SeriesCursor<'a, S> {
     places: Places<'a>,
     /// For each name, whether its label is asked for; `None` for all.
     wanted: Option<Vec<bool>>,
+    maker: LabelsMaker,
 }
 
 /// Where the cursor read numbers last.
@@ -44,6 +46,7 @@ impl<'a, S: Source> SeriesCursor<'a, S> {
             span: None,
             places,
             wanted: None,
+            maker: LabelsMaker::new(),
         }
     }
 
@@ -76,7 +79,9 @@ impl<'a, S: Source> SeriesCursor<'a, S> {
         }
         let pairs =
             labels.iter().filter(is_wanted).filter_map(|label| text(self.index, &self.blocks, *label));
-        Labels::from_sorted_pairs(pairs).ok_or_else(|| {
+        // Few labels of many series are mostly the same few sets.
+        let made = if wanted.is_some() { self.maker.make_shared(pairs) } else { self.maker.make(pairs) };
+        made.ok_or_else(|| {
             let rule = "labels of a series are ascending and not empty";
             Corruption::new(series::SECTION, 0, CorruptionKind::Rule { rule })
         })

@@ -7,15 +7,18 @@
 //! A distinct label pair costs its value's bytes, about 45 bytes besides, and its postings; a series costs 4 bytes,
 //! one to three bytes for each of its labels, and a place in the postings of each.
 
+mod cursor;
 mod members;
 mod pairs;
 
 use crate::postings::{Postings, Union, bitmap_bytes};
 use crate::select::{self, Lookup};
+pub use cursor::LabelsCursor;
 use members::Members;
 pub(crate) use pairs::{PairId, Pairs};
 use roaring::RoaringBitmap;
 use std::borrow::Cow;
+use tsdb_core::read::Projection;
 use tsdb_core::{Corruption, Labels, Matcher, SeriesRef};
 
 /// The index has no room for another series: 4 GiB of label values or of label lists are in use.
@@ -92,10 +95,12 @@ impl LiveIndex {
 
     /// Labels of `series`; `None` if the index does not hold it.
     pub fn labels(&self, series: SeriesRef) -> Option<Labels> {
-        if !self.all.contains(series.0) {
-            return None;
-        }
-        Labels::from_sorted_pairs(self.members.pairs(series.0).map(|pair| self.pairs.text(pair)))
+        self.cursor(&Projection::All).labels(series)
+    }
+
+    /// Reads the labels of many series, those that `projection` asks for.
+    pub fn cursor(&self, projection: &Projection) -> LabelsCursor<'_> {
+        LabelsCursor::new(self, projection)
     }
 
     /// Every series.

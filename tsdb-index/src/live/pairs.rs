@@ -105,6 +105,17 @@ impl Pairs {
         name.map_or("", |name| &name.text)
     }
 
+    /// Number of the name of a pair.
+    #[inline]
+    pub(crate) fn name_number(&self, id: PairId) -> usize {
+        self.pairs.get(id.0 as usize).map_or(usize::MAX, |pair| pair.name as usize)
+    }
+
+    /// For each name, by number, whether `is_wanted`.
+    pub(crate) fn which_names(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<bool> {
+        self.names.iter().map(|name| is_wanted(&name.text)).collect()
+    }
+
     /// Is `id` the pair of `name` and `value`?
     #[inline]
     pub(crate) fn is(&self, id: PairId, name: &str, value: &str) -> bool {

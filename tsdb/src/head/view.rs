@@ -10,6 +10,7 @@ use super::pages::{Page, page_number, slot};
 use crate::record::Border;
 use parking_lot::MutexGuard;
 use std::collections::BTreeSet;
+use tsdb_core::read::Projection;
 use tsdb_core::sample::SampleColumns;
 use tsdb_core::{Corruption, Labels, Matcher, SeriesRef, TimeRange, Timestamp};
 use tsdb_index::RoaringBitmap;
@@ -101,13 +102,22 @@ impl HeadView {
 }
 
 impl Memory {
-    /// The series that satisfy all `matchers` and may have samples in `view`.
-    pub(crate) fn select(&self, matchers: &[Matcher], view: &HeadView) -> Vec<Selected> {
-        let mut found = self.with_samples(self.index.read().select(matchers), view);
+    /// The series that satisfy all `matchers` and may have samples in `view`, with the labels that `projection` asks
+    /// for.
+    pub(crate) fn select(
+        &self,
+        matchers: &[Matcher],
+        view: &HeadView,
+        projection: &Projection,
+    ) -> Vec<Selected> {
+        let found = self.with_samples(self.index.read().select(matchers), view);
         let index = self.index.read();
-        let labelled =
-            |(series, estimate)| Some(Selected { series, labels: index.labels(series)?, estimate });
-        found.drain(..).filter_map(labelled).collect()
+        let mut cursor = index.cursor(projection);
+        let mut selected = Vec::with_capacity(found.len());
+        selected.extend(found.into_iter().filter_map(|(series, estimate)| {
+            Some(Selected { series, labels: cursor.labels(series)?, estimate })
+        }));
+        selected
     }
 
     /// Appends the samples of `series` in `view` to `into`, which is empty.

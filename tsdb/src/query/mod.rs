@@ -114,7 +114,9 @@ impl Querier for DbQuerier {
             }
         }
         if let Some(view) = view {
-            let series = self.head.memory().select(matchers, &view);
+            // Parts are joined by labels, all of which it takes; a part that is alone needs no joining.
+            let projection = if sources.is_empty() { &hints.projection } else { &Projection::All };
+            let series = self.head.memory().select(matchers, &view, projection);
             let set = HeadSet { head: Arc::clone(&self.head), pin: Arc::clone(&self.pin), view, series };
             if sources.is_empty() && damage.is_empty() && missing.is_empty() {
                 return Ok(Box::new(set));
