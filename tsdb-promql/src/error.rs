@@ -101,6 +101,12 @@ pub enum ParseErrorKind {
         /// Its name.
         name: String,
     },
+    /// An experimental function, and experimental functions are not switched on.
+    #[error("function {} is not enabled", quote(name.as_bytes()))]
+    FunctionDisabled {
+        /// Its name.
+        name: String,
+    },
     /// A part of the language that must be switched on.
     #[error("{what} is experimental and must be enabled with --enable-feature={feature}")]
     Experimental {

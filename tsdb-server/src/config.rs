@@ -4,7 +4,7 @@
 //! and the settings in force can be written out whole.
 
 use crate::limits::Limits;
-use crate::{Period, TenantPolicy};
+use crate::{Feature, Period, TenantPolicy};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,8 @@ pub struct Config {
     pub self_ingest_interval: Period,
     /// Are requests taken that administer a store, such as `POST /internal/force_flush`?
     pub admin_api: bool,
+    /// Experimental parts of PromQL that are switched on, by Prometheus' names for them.
+    pub features: Vec<Feature>,
     /// How samples are kept.
     pub storage: StorageConfig,
     /// Connections and shutdown.
@@ -110,6 +112,7 @@ impl Default for Config {
             max_tenants: 1_000,
             self_ingest_interval: Period::from_secs(5),
             admin_api: false,
+            features: Vec::new(),
             storage: StorageConfig {
                 retention: Period::from_secs(14 * 86_400),
                 durability: DurabilityConfig::Interval,
@@ -284,6 +287,7 @@ mod tests {
             "[limits.query]\nmax_point = 1",
             "[limits.query]\nmax_points = -1",
             "[storage]\ndurability = \"maybe\"",
+            "features = [\"promql-everything\"]",
             "= x",
         ] {
             assert!(Config::parse(text).is_err(), "{text}");
@@ -292,7 +296,8 @@ mod tests {
 
     #[test]
     fn the_settings_in_force_are_read_back() {
-        for config in [Config::default(), Config::default().without_limits()] {
+        let experimental = Config { features: Feature::ALL.to_vec(), ..Config::default() };
+        for config in [Config::default(), Config::default().without_limits(), experimental] {
             assert_eq!(Config::parse(&config.to_toml().unwrap()).unwrap(), config);
         }
     }

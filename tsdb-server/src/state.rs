@@ -356,6 +356,7 @@ fn engine_options(config: &Config) -> EngineOptions {
     options.max_range_ms = Some(limits.max_range.as_ms()).filter(|ms| *ms > 0);
     options.parse.max_length_bytes = limits.max_query_bytes.as_len();
     options.parse.max_depth = limits.max_depth.as_len().min(MOST_DEPTH);
+    config.features.iter().for_each(|feature| feature.enable(&mut options));
     options
 }
 

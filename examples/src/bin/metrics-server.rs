@@ -1,6 +1,7 @@
 //! The whole metrics server in one process and one directory.
 //!
-//! `metrics-server --listen 127.0.0.1:9090 --data-dir ./data [--config FILE] [--no-limits]`
+//! `metrics-server --listen 127.0.0.1:9090 --data-dir ./data [--config FILE] [--no-limits]
+//! [--enable-feature NAME,...]`
 //!
 //! Takes remote write and JSON, answers PromQL over the Prometheus HTTP API, and stores its own metrics every few
 //! seconds, so that there is something to query at once. Stops on SIGINT and SIGTERM after the requests under way.
@@ -11,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::net::TcpListener;
-use tsdb_server::{Config, Server, serve, stop_signal};
+use tsdb_server::{Config, Feature, Server, serve, stop_signal};
 
 /// Millions of small, long-lived allocations: jemalloc keeps them denser than the system's allocator.
 #[global_allocator]
@@ -33,6 +34,9 @@ struct Arguments {
     /// Lift every limit on writes and queries and open the admin API: for benchmarks and trusted use
     #[arg(long)]
     no_limits: bool,
+    /// Switch on experimental parts of PromQL, by Prometheus' names for them, with commas between
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    enable_feature: Vec<Feature>,
     /// Print the settings in force and stop
     #[arg(long)]
     print_config: bool,
@@ -87,6 +91,7 @@ fn settings(arguments: &Arguments) -> Result<Config, Failure> {
     if let Some(data_dir) = &arguments.data_dir {
         config.data_dir.clone_from(data_dir);
     }
+    config.features.extend(&arguments.enable_feature);
     Ok(if arguments.no_limits { config.without_limits() } else { config })
 }
 

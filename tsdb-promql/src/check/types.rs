@@ -76,10 +76,7 @@ impl Checker<'_> {
             return self.fail(name_span, ParseErrorKind::UnknownFunction { name: name.into() });
         };
         let enabled = self.options.experimental_functions || !signature.experimental;
-        self.require(enabled, name_span, || ParseErrorKind::Experimental {
-            what: format!("function \"{name}\""),
-            feature: "promql-experimental-functions",
-        })?;
+        self.require(enabled, name_span, || ParseErrorKind::FunctionDisabled { name: name.into() })?;
         self.argument_count(signature, call)?;
         let info = name == "info";
         let context = format!("call to function \"{name}\"");

@@ -15,7 +15,7 @@ use super::operator::{NoSeries, Operator, Repeated};
 use super::scalar::eval_scalar;
 use super::select::{InstantOp, OverRangeOp, Reading, SmoothedOp, absent_over_time};
 use super::shared::shared;
-use super::sort::sort;
+use super::sort::{sort, unordered};
 use crate::annotation::Annotation;
 use crate::ast::RangeExtension;
 use crate::failure::QueryError;
@@ -149,7 +149,7 @@ fn sorted<'c>(context: &'c Context<'c>, node: &'c SortNode, grid: Grid) -> Resul
     let operator = build_vector(context, &node.vector, grid)?;
     if grid.steps() > 1 {
         context.annotate(Annotation::SortInRangeQuery, node.span);
-        return Ok(operator);
+        return Ok(unordered(operator, node));
     }
     sort(context, &*operator, node)
 }

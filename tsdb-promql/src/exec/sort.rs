@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::groups::{Chosen, Sight};
-use super::operator::{Identity, Operator, Stored, VectorOp, is_absent};
+use super::operator::{Identity, Operator, Scratch, Stored, VectorOp, is_absent};
 use super::points::{Histogram, Histograms, Rows};
 use crate::failure::QueryError;
 use crate::num::{ascending_nan_last, compare_natural, descending_nan_last};
@@ -54,6 +54,45 @@ pub(super) fn sort<'c>(
         })
         .unzip();
     Ok(Box::new(Stored::new(context, identities, Rows::new(values, histograms), 1)?.ordered()))
+}
+
+/// What sorting makes of `operator` where there is no order: by value, histograms are left out all the same.
+pub(super) fn unordered<'c>(operator: Operator<'c>, node: &SortNode) -> Operator<'c> {
+    match &node.key {
+        SortKey::Value => Box::new(NumbersOp { vector: operator }),
+        SortKey::Labels(_) => operator,
+    }
+}
+
+/// A vector without its histograms.
+struct NumbersOp<'c> {
+    vector: Operator<'c>,
+}
+
+impl VectorOp for NumbersOp<'_> {
+    fn rows(&self) -> &[Identity] {
+        self.vector.rows()
+    }
+
+    fn eval(
+        &self,
+        row: usize,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+        histograms: &mut Histograms,
+    ) -> Result<(), QueryError> {
+        self.vector.eval(row, scratch, out, histograms)?;
+        histograms.clear();
+        Ok(())
+    }
+
+    fn unique_without_name(&self) -> bool {
+        self.vector.unique_without_name()
+    }
+
+    fn is_silent(&self) -> bool {
+        self.vector.is_silent()
+    }
 }
 
 fn compare(node: &SortNode, a: &Element, b: &Element) -> Ordering {

@@ -90,7 +90,7 @@ impl ElementRules<'_> {
         Ok(Some(Point::Histogram(Arc::new(result))))
     }
 
-    /// Notes what had to be reconciled, or that it was not possible.
+    /// Notes what had to be reconciled, or why there is no result.
     fn note(
         &self,
         operation: &'static str,
@@ -102,7 +102,9 @@ impl ElementRules<'_> {
             return Err(Refused);
         };
         if reconciled.hint_conflict {
+            // As in Prometheus, the warning stands in place of the result.
             self.context.annotate(Annotation::CounterResetCollision { operation }, self.span);
+            return Err(Refused);
         }
         if reconciled.bounds {
             self.context.annotate(Annotation::MismatchedCustomBuckets { operation }, self.span);

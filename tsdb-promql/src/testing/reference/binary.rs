@@ -251,11 +251,16 @@ fn combined(binary: &Binary, left: &Sample, right: &Sample) -> Pair {
         (Sample::Histogram(a), Sample::Histogram(b), BinaryOp::Equal) => compared(a.same_data(b)),
         (Sample::Histogram(a), Sample::Histogram(b), BinaryOp::NotEqual) => compared(!a.same_data(b)),
         (Sample::Histogram(a), Sample::Histogram(b), BinaryOp::Add) => {
-            histogram(&|sum| sum.add(b).map(|_| sum.compact(0)).is_ok(), a)
+            let add = |sum: &mut FloatHistogram| {
+                let done = sum.add(b).is_ok_and(|reconciled| !reconciled.hint_conflict);
+                sum.compact(0);
+                done
+            };
+            histogram(&add, a)
         }
         (Sample::Histogram(a), Sample::Histogram(b), BinaryOp::Sub) => histogram(
             &|difference| {
-                let done = difference.sub(b).is_ok();
+                let done = difference.sub(b).is_ok_and(|reconciled| !reconciled.hint_conflict);
                 difference.set_reset_hint(ResetHint::Gauge);
                 difference.compact(0);
                 done

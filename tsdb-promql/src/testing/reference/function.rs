@@ -92,7 +92,7 @@ impl Moment<'_> {
     fn sorted(&self, arg: &Expr, descending: bool) -> Outcome<Vec<Element>> {
         let mut vector: Vec<_> = self.vector(arg)?.into_iter().filter(|e| e.number().is_some()).collect();
         if self.start != self.end {
-            return self.vector(arg);
+            return Ok(vector);
         }
         vector.sort_by(|a, b| {
             let (a, b) = (a.number().unwrap_or(f64::NAN), b.number().unwrap_or(f64::NAN));
