@@ -216,11 +216,7 @@ fn what_is_switched_off_is_refused_in_the_words_of_prometheus() {
             &plain,
             format!("1:1: parse error: limitk() is experimental and must be enabled with {feature}"),
         ),
-        (
-            "info(foo)",
-            &plain,
-            "1:1: parse error: function \"info\" is not enabled".into(),
-        ),
+        ("info(foo)", &plain, "1:1: parse error: function \"info\" is not enabled".into()),
         (
             "foo + fill(0) bar",
             &plain,

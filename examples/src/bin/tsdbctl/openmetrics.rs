@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let pairs = [("__name__", "m"), ("a", "x\\\"\n,} # é"), ("b", "2")];
+        let pairs = [("__name__", "m"), ("a", "x\\\"\n,} # \u{e9}"), ("b", "2")];
         for labels in [Labels::from_pairs(pairs).unwrap(), Labels::from_pairs([("__name__", "m")]).unwrap()] {
             for value in [0.1, -0.0, 1e300, f64::INFINITY, f64::NEG_INFINITY, 5e-324] {
                 let mut line = Vec::new();

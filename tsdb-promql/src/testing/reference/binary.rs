@@ -231,6 +231,21 @@ fn holds(op: BinaryOp, a: f64, b: f64) -> Option<bool> {
     })
 }
 
+fn sum(a: &FloatHistogram, b: &FloatHistogram) -> Option<Sample> {
+    let mut sum = a.clone();
+    let reconciled = sum.add(b).ok()?;
+    sum.compact(0);
+    (!reconciled.hint_conflict).then_some(Sample::Histogram(sum))
+}
+
+fn difference(a: &FloatHistogram, b: &FloatHistogram) -> Option<Sample> {
+    let mut difference = a.clone();
+    let reconciled = difference.sub(b).ok()?;
+    difference.set_reset_hint(ResetHint::Gauge);
+    difference.compact(0);
+    (!reconciled.hint_conflict).then_some(Sample::Histogram(difference))
+}
+
 /// The sample for `left op right`, and whether it is the left one passed on by a comparison.
 fn combined(binary: &Binary, left: &Sample, right: &Sample) -> Pair {
     let compared = |holds: bool| match (binary.return_bool, holds) {
@@ -250,23 +265,8 @@ fn combined(binary: &Binary, left: &Sample, right: &Sample) -> Pair {
         },
         (Sample::Histogram(a), Sample::Histogram(b), BinaryOp::Equal) => compared(a.same_data(b)),
         (Sample::Histogram(a), Sample::Histogram(b), BinaryOp::NotEqual) => compared(!a.same_data(b)),
-        (Sample::Histogram(a), Sample::Histogram(b), BinaryOp::Add) => {
-            let add = |sum: &mut FloatHistogram| {
-                let done = sum.add(b).is_ok_and(|reconciled| !reconciled.hint_conflict);
-                sum.compact(0);
-                done
-            };
-            histogram(&add, a)
-        }
-        (Sample::Histogram(a), Sample::Histogram(b), BinaryOp::Sub) => histogram(
-            &|difference| {
-                let done = difference.sub(b).is_ok_and(|reconciled| !reconciled.hint_conflict);
-                difference.set_reset_hint(ResetHint::Gauge);
-                difference.compact(0);
-                done
-            },
-            a,
-        ),
+        (Sample::Histogram(a), Sample::Histogram(b), BinaryOp::Add) => (sum(a, b), false),
+        (Sample::Histogram(a), Sample::Histogram(b), BinaryOp::Sub) => (difference(a, b), false),
         (Sample::Histogram(a), Sample::Number(factor), BinaryOp::Mul)
         | (Sample::Number(factor), Sample::Histogram(a), BinaryOp::Mul) => {
             let scale = |product: &mut FloatHistogram| {
