@@ -221,11 +221,21 @@ fn times_and_durations_out_of_range_are_bad_data() {
     }
 }
 
-/// A thousand series whose reader leaves while the tenth is read.
-#[derive(Clone, Default)]
+/// Series whose reader leaves while one of them is read.
+#[derive(Clone)]
 struct Leaving {
+    series: usize,
+    samples: i64,
+    /// The read during which the reader leaves, from 0.
+    last_read: usize,
     left: Arc<AtomicBool>,
     reads: Arc<AtomicUsize>,
+}
+
+impl Leaving {
+    fn new(series: usize, samples: i64, last_read: usize) -> Self {
+        Self { series, samples, last_read, left: Arc::default(), reads: Arc::default() }
+    }
 }
 
 impl Queryable for Leaving {
@@ -250,7 +260,7 @@ impl Querier for Leaving {
 
 impl SeriesSet for Leaving {
     fn len(&self) -> usize {
-        1000
+        self.series
     }
 
     fn labels(&self, index: usize) -> Labels {
@@ -259,8 +269,9 @@ impl SeriesSet for Leaving {
 
     fn read(&self, _: usize, into: &mut SampleColumns) -> Result<(), ReadError> {
         into.clear();
-        into.push(0, 1.0);
-        if self.reads.fetch_add(1, Ordering::Relaxed) == 9 {
+        // Not whole numbers: their sums must be added up window by window.
+        (0..self.samples).for_each(|at| into.push(at, at as f64 / 3.0));
+        if self.reads.fetch_add(1, Ordering::Relaxed) == self.last_read {
             self.left.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -276,12 +287,25 @@ fn a_query_whose_caller_leaves_reads_no_further_series() {
     for query in
         ["a", "sum(a)", "topk(3, a)", "a + a", "sort(a)", "max_over_time(a[5m:1m])", "a and a", "absent(a)"]
     {
-        let store = Leaving::default();
+        let store = Leaving::new(1000, 1, 9);
         let mut params = QueryParams::instant(0);
         params.cancel = Some(Arc::clone(&store.left));
         let error = engine(|_| {}).query(&store, query, &params).unwrap_err();
         assert_eq!(error.kind(), QueryErrorKind::Cancelled, "{query}");
         assert_eq!(store.reads.load(Ordering::Relaxed), 10, "{query}");
+    }
+}
+
+#[test]
+fn a_query_whose_caller_leaves_stops_within_a_series() {
+    let functions = ["avg_over_time", "stddev_over_time", "deriv", "mad_over_time"];
+    let calls = functions.map(|function| format!("{function}(a[20s])"));
+    for query in calls.iter().chain([&"quantile_over_time(0.5, a[20s])".to_owned()]) {
+        let store = Leaving::new(1, 20_000, 0);
+        let mut params = QueryParams::range(0, 20_000, 2);
+        params.cancel = Some(Arc::clone(&store.left));
+        let error = engine(|_| {}).query(&store, query, &params).unwrap_err();
+        assert_eq!(error.kind(), QueryErrorKind::Cancelled, "{query}");
     }
 }
 
@@ -327,7 +351,7 @@ fn a_query_beyond_its_account_names_the_operator_that_asked_for_more() {
         ("count_values(\"v\", a)", false, 300, "count_values by (v) as \"v\""),
         ("rate(a[30s])", false, 30, "rate"),
         ("max_over_time(a[1m:1s])", false, 50, "subquery [1m] every 1s"),
-        ("max_over_time(a[1m:1s])", false, 90, "select {__name__=\"a\"}"),
+        ("max_over_time(a[1m:1s])", false, 90, "subquery"),
         ("a * on(i) group_left a", false, 100, "join * on (i) group_left ()"),
         ("a or b", false, 100, "join or"),
         ("sort(a)", true, 5, "sort ascending"),

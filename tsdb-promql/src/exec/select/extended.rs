@@ -18,6 +18,7 @@ use super::super::context::Context;
 use super::super::grid::{Grid, View};
 use super::super::operator::{ABSENT, Scratch, as_point};
 use super::kernel::{KernelInput, apply};
+use super::patience::Patience;
 use super::slide::find_pairs;
 use super::window::find_windows;
 use crate::ast::RangeExtension;
@@ -209,6 +210,7 @@ impl Extension {
             step_time: &|step| view.time(step),
             range_ms,
             params: &[],
+            patience: &Patience::endless(),
         };
         let mut windows = Vec::new();
         find_windows(timestamps, view, range_ms, &mut windows);

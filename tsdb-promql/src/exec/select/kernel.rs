@@ -6,6 +6,7 @@
 use super::super::grid::View;
 use super::super::operator::{ABSENT, Scratch, as_point};
 use super::super::scalar::Steps;
+use super::patience::Patience;
 use super::slide::{
     find_pairs, sums_are_exact, with_exact_sums, with_extreme_values, with_extremes, with_ordered, with_pairs,
 };
@@ -31,6 +32,8 @@ pub(super) struct KernelInput<'a> {
     pub(super) range_ms: i64,
     /// The scalar arguments.
     pub(super) params: &'a [Steps],
+    /// When to stop.
+    pub(super) patience: &'a Patience<'a>,
 }
 
 impl KernelInput<'_> {
@@ -71,7 +74,7 @@ pub(super) fn apply(
         RangeFn::Quantile => {
             let Scratch { windows, ordered, .. } = scratch;
             let result = |step, ordered: &[f64]| as_point(quantile_of_ordered(input.param(0, step), ordered));
-            with_ordered(input.values, windows, ordered, out, result);
+            with_ordered(input.values, windows, ordered, out, input.patience, result);
         }
         RangeFn::Mad => deviation(input, scratch, out),
         RangeFn::Smooth => smooth(input, scratch, out)?,
@@ -90,7 +93,8 @@ fn each(
 ) {
     for (step, (window, slot)) in windows.iter().zip(out).enumerate() {
         let (times, values) = input.window(*window);
-        *slot = if values.is_empty() { ABSENT } else { f(step, times, values).unwrap_or(ABSENT) };
+        let is_absent = values.is_empty() || !input.patience.allows(values.len());
+        *slot = if is_absent { ABSENT } else { f(step, times, values).unwrap_or(ABSENT) };
     }
 }
 
@@ -142,6 +146,9 @@ fn summed(
     for (windows, slots) in windows.chunks(LANES).zip(out.chunks_mut(LANES)) {
         let len = |(start, end): &(usize, usize)| end.saturating_sub(*start);
         let common = windows.iter().map(len).min().unwrap_or(0);
+        if !input.patience.allows(windows.iter().map(len).sum()) {
+            return;
+        }
         let starts: Option<[usize; LANES]> =
             windows.iter().map(|(start, _)| *start).collect::<Vec<_>>().try_into().ok();
         let sums = starts.and_then(|starts| sums_side_by_side(input.values, starts, common));

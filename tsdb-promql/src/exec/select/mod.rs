@@ -9,6 +9,7 @@ mod extended;
 mod instant;
 mod kernel;
 mod mixed;
+mod patience;
 mod range;
 mod request;
 mod slide;

@@ -10,6 +10,7 @@ use super::super::scalar::{Steps, eval_scalar};
 use super::extended::Extension;
 use super::kernel::{KernelInput, apply, check_smoothing};
 use super::mixed::{MixedRange, split, with_histograms};
+use super::patience::Patience;
 use super::request::window_hints;
 use super::started::{StartedInput, knows_starts};
 use super::totals::reduce_to_totals;
@@ -183,6 +184,9 @@ impl<'c> RangeSource<'c> {
             }
             Self::Subquery(None) => {}
             Self::Subquery(Some((operator, grid))) => {
+                // The points themselves, and the times and values that they become.
+                let held = context.budget.hold(grid.steps().saturating_mul(3));
+                let _held = held.map_err(|error| error.asked_by(|| "subquery".into()))?;
                 let (mut points, mut histograms) = (scratch.take_row(grid.steps()), Histograms::new());
                 let result = operator.eval(row, scratch, &mut points, &mut histograms);
                 for (step, (time, point)) in grid.times().zip(&points).enumerate() {
@@ -390,6 +394,7 @@ impl<'c> OverRangeOp<'c> {
             step_time: &|step| self.grid.time(step),
             range_ms: self.window.range_ms,
             params: &self.params,
+            patience: &Patience::of(&self.context.budget),
         };
         if !samples.starts.is_empty() {
             if let Some(extension) = self.extension {
@@ -401,9 +406,11 @@ impl<'c> OverRangeOp<'c> {
             return Ok(());
         }
         match self.extension {
-            Some(extension) => extension.apply(self.function, &input, scratch, out),
-            None => apply(self.function, &input, scratch, out),
+            Some(extension) => extension.apply(self.function, &input, scratch, out)?,
+            None => apply(self.function, &input, scratch, out)?,
         }
+        // Kernels that were told to stop have given back anything at all.
+        self.context.budget.check()
     }
 
     /// Is anything to be made of start timestamps? Rates of extended windows do not look at them.

@@ -4,6 +4,7 @@
 //! other floats are not among them, because their last bit depends on where they begin.
 
 use super::super::operator::ABSENT;
+use super::patience::Patience;
 use crate::num::ascending_exactly;
 use std::collections::VecDeque;
 
@@ -184,6 +185,7 @@ pub(super) fn with_ordered(
     windows: &[(usize, usize)],
     ordered: &mut Vec<f64>,
     out: &mut [f64],
+    patience: &Patience<'_>,
     result: impl Fn(usize, &[f64]) -> f64,
 ) {
     ordered.clear();
@@ -191,6 +193,9 @@ pub(super) fn with_ordered(
     for (step, ((start, end), slot)) in windows.iter().zip(out).enumerate() {
         let stays = last.saturating_sub(*start);
         let moves = (start - first.min(*start)) + end.saturating_sub(last);
+        if !patience.allows(moves.min(MOVES_WORTH_A_SORT).saturating_mul(end.saturating_sub(*start))) {
+            return;
+        }
         if moves >= stays.min(MOVES_WORTH_A_SORT) {
             ordered.clear();
             ordered.extend_from_slice(values.get(*start..*end).unwrap_or(&[]));

@@ -1,6 +1,7 @@
 //! Windows that reach beyond their borders, against a search in each.
 
 use super::super::super::operator::is_absent;
+use super::super::patience::Patience;
 use super::*;
 use proptest::prelude::*;
 
@@ -28,6 +29,7 @@ impl Case {
             step_time: &|step| self.grid.time(step),
             range_ms: self.range_ms,
             params: &[],
+            patience: &Patience::endless(),
         };
         let mut out = vec![0.0; self.grid.steps()];
         self.extension.apply(function, &input, &mut scratch, &mut out).unwrap();

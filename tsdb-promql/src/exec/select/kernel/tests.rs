@@ -2,6 +2,7 @@
 
 use super::super::super::grid::Grid;
 use super::super::super::operator::is_absent;
+use super::super::patience::Patience;
 use super::super::window::find_windows;
 use super::*;
 use proptest::prelude::*;
@@ -59,6 +60,7 @@ impl Case {
             step_time: &|step| self.grid.time(step),
             range_ms: self.range_ms,
             params: &params,
+            patience: &Patience::endless(),
         };
         let mut out = vec![7.0; self.grid.steps()];
         apply(function, &input, &mut scratch, &mut out).unwrap();
@@ -202,6 +204,7 @@ fn a_smoothing_factor_out_of_bounds_is_an_error() {
         step_time: &|_| 2,
         range_ms: 5,
         params: &[Steps::Constant(1.5), Steps::Constant(0.5)],
+        patience: &Patience::endless(),
     };
     let mut scratch = Scratch::default();
     scratch.windows.push((0, 2));
