@@ -125,8 +125,7 @@ async fn evaluate(
 ) -> Result<Response, ApiError> {
     let text = query_text(&server, params)?;
     query.lookback_ms = lookback_ms(params)?;
-    query.timeout =
-        params.duration_ms("timeout")?.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+    query.timeout = timeout(params)?;
     let detail = Detail::of(params.get("stats"));
     query.profile = detail == Detail::All;
     let cancel = CancelOnDrop::default();
@@ -149,6 +148,12 @@ async fn evaluate(
     let answer = server.run_answer(work).await;
     drop(cancel);
     answer
+}
+
+/// The time for the query. A negative one is over before the query starts, as in Prometheus.
+fn timeout(params: &Params) -> Result<Option<Duration>, ApiError> {
+    let ms = params.duration_ms("timeout")?;
+    Ok(ms.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))))
 }
 
 pub(super) fn lookback_ms(params: &Params) -> Result<Option<i64>, ApiError> {

@@ -225,6 +225,10 @@ async fn a_query_ends_when_its_client_leaves_or_its_time_is_over() {
     let (status, body) = send(server.get(&format!("{path}&timeout=200ms"))).await;
     assert_eq!(status, 503, "{body}");
     assert!(body.contains("\"errorType\":\"timeout\""), "{body}");
+    for none in ["0", "-5", "-5m"] {
+        let (status, body) = send(server.get(&format!("{path}&timeout={none}"))).await;
+        assert_eq!(status, if none == "-5m" { 400 } else { 503 }, "{none}: {body}");
+    }
 }
 
 #[tokio::test]
