@@ -60,6 +60,9 @@ pub(crate) fn parse_line(line: &str) -> Result<Option<(Labels, Timestamp, f64)>,
     let name_end =
         line.find(['{', ' ']).ok_or(LineError::Expected { expected: "a value", at: line.len() })?;
     let (name, rest) = line.split_at(name_end);
+    if name.is_empty() {
+        return Err(LineError::Expected { expected: "the name of a metric", at: 0 });
+    }
     let mut pairs = vec![("__name__".to_owned(), name.to_owned())];
     let mut at = name_end;
     if rest.starts_with('{') {
