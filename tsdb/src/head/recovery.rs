@@ -109,6 +109,7 @@ impl Recovery {
         });
         if goes_on() {
             run.replay.settle();
+            debug_assert!(!run.replay.holds_a_page(), "a query that has the index may wait for the page");
             head.memory.index.write().shrink();
             self.checkpoint
                 .map_or(Ok(()), |checkpoint| head.finish_checkpoint(checkpoint, run.replay.border()))?;

@@ -88,6 +88,11 @@ impl<'a> Replay<'a> {
         self.losses.count(decoded.map_err(|damage| damage.to_string()));
     }
 
+    /// Is a page kept from others?
+    pub(super) fn holds_a_page(&self) -> bool {
+        self.page.is_some()
+    }
+
     /// Lets go of the page that was written last, so that others may read it.
     pub(super) fn pause(&mut self) {
         self.page = None;
@@ -104,6 +109,8 @@ impl<'a> Replay<'a> {
             self.segment = deferred.segment;
             self.take_batch(&records, Unknown::Register, &deferred.taken);
         }
+        // ORDER: queries lock the index and then pages, so nobody may keep a page and go for the index.
+        self.page = None;
     }
 
     /// Takes the records of a named batch that was written after [`settle`](Self::settle).

@@ -293,6 +293,32 @@ fn writers_that_never_pause_are_caught_up_with() {
     assert_eq!(contents(&open(&fs.process_killed()).unwrap()), known);
 }
 
+/// Asks a database for all it has, again and again until it is dropped.
+struct Reader {
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Reader {
+    fn start(db: &Db) -> Self {
+        let (db, stop) = (db.clone(), Arc::new(AtomicBool::new(false)));
+        let stopped = Arc::clone(&stop);
+        let read = move || {
+            while !stopped.load(Ordering::SeqCst) {
+                drop((contents(&db), db.stats()));
+            }
+        };
+        Self { stop, thread: Some(std::thread::spawn(read)) }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        drop(self.thread.take().map(std::thread::JoinHandle::join));
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Append(Vec<Sample>),
@@ -352,6 +378,7 @@ proptest! {
                     for batch in during {
                         append_noting(&db, &later(&batch, &mut time), &mut known);
                     }
+                    let reader = Reader::start(&db);
                     if !finishes {
                         // Killed in the middle of it.
                         let killed = fs.process_killed();
@@ -362,6 +389,7 @@ proptest! {
                     }
                     door.open();
                     db.wait_for_replay();
+                    drop(reader);
                 }
             }
             prop_assert_eq!(&contents(&db), &known);
