@@ -32,4 +32,24 @@ pub struct BlockMeta {
     pub level: u32,
     /// The blocks it was made of, itself at level 1.
     pub sources: alloc::vec::Vec<BlockId>,
+    /// What the block holds instead of samples; `None` for a block of samples.
+    pub rollup: Option<Rollup>,
+}
+
+/// Samples summed up by windows of one length, aligned to the epoch: each begins behind a multiple of the resolution
+/// and ends with the next one, which belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rollup {
+    /// Length of the windows, ms.
+    pub resolution_ms: i64,
+    /// All windows that the block answers for, also those without a sample: from the first instant of the first window
+    /// to the last of the last one.
+    pub covers: TimeRange,
+}
+
+impl BlockMeta {
+    /// Does the block hold samples as they were written?
+    pub const fn is_raw(&self) -> bool {
+        self.rollup.is_none()
+    }
 }

@@ -3,7 +3,7 @@
 use super::BlockError;
 use serde_json::{Map, Value, json};
 use std::path::Path;
-use tsdb_core::block::{BlockId, BlockMeta, BlockStats};
+use tsdb_core::block::{BlockId, BlockMeta, BlockStats, Rollup};
 use tsdb_core::bytes::checksum;
 use tsdb_core::error::CorruptionKind;
 use tsdb_core::{Corruption, TimeRange};
@@ -37,6 +37,11 @@ pub(super) fn render(meta: &BlockMeta) -> Vec<u8> {
             "sources": meta.sources.iter().map(|source| dir_name(*source)).collect::<Vec<_>>(),
         },
     });
+    if let (Some(object), Some(rollup)) = (object.as_object_mut(), meta.rollup) {
+        let Rollup { resolution_ms, covers } = rollup;
+        let text = json!({ "resolutionMs": resolution_ms, "from": covers.start(), "to": covers.end() });
+        object.insert("rollup".into(), text);
+    }
     let sum = checksum(object.to_string().as_bytes());
     if let Some(object) = object.as_object_mut() {
         object.insert("checksum".into(), format!("{sum:08x}").into());
@@ -83,7 +88,17 @@ fn read(text: &[u8]) -> Result<BlockMeta, CorruptionKind> {
         },
         level: u32::try_from(number(compaction, "level")?).unwrap_or(u32::MAX),
         sources: sources.iter().map(|source| block_id(Some(source), "sources")).collect::<Result<_, _>>()?,
+        rollup: object.get("rollup").map(rollup).transpose()?,
     })
+}
+
+fn rollup(value: &Value) -> Result<Rollup, CorruptionKind> {
+    let time = |field: &'static str| value.get(field).and_then(Value::as_i64).ok_or_else(|| missing(field));
+    let resolution_ms = time("resolutionMs")?;
+    match TimeRange::new(time("from")?, time("to")?) {
+        Some(covers) if resolution_ms > 0 => Ok(Rollup { resolution_ms, covers }),
+        _ => Err(CorruptionKind::Rule { rule: "a rollup has windows" }),
+    }
 }
 
 /// Checks the checksum, which covers the object without it, keys sorted, without blanks.

@@ -310,7 +310,7 @@ fn rebuild(id: BlockId, index: &IndexReader<IndexFile>) -> Result<BlockMeta, Cor
     // Which samples are histograms only the chunks know.
     stats.histograms = stats.samples;
     match range {
-        Some(range) => Ok(BlockMeta { id, range, stats, level: 1, sources: vec![id] }),
+        Some(range) => Ok(BlockMeta { id, range, stats, level: 1, sources: vec![id], rollup: None }),
         None => {
             let rule = "a block has samples";
             Err(Corruption::new("block description", 0, CorruptionKind::Rule { rule }))

@@ -6,7 +6,7 @@ use super::{BlockError, meta};
 use crate::fs::{Fs, publish_dir};
 use crate::names;
 use std::path::{Path, PathBuf};
-use tsdb_core::block::{BlockId, BlockMeta, BlockStats};
+use tsdb_core::block::{BlockId, BlockMeta, BlockStats, Rollup};
 use tsdb_core::pack::{MAX_SERIES, PackError, RAW_TARGET_BYTES, Times, Values, ValuesWriter, fitting};
 use tsdb_core::sample::SampleSlices;
 use tsdb_core::{Labels, TimeRange, Timestamp};
@@ -24,12 +24,14 @@ pub struct BlockSpec {
     pub level: u32,
     /// The blocks it is made of, itself at level 1.
     pub sources: Vec<BlockId>,
+    /// The windows that it holds instead of samples.
+    pub rollup: Option<Rollup>,
 }
 
 impl BlockSpec {
     /// A block of level 1 named `id`.
     pub fn first_level(id: BlockId) -> Self {
-        Self { id, level: 1, sources: vec![id] }
+        Self { id, level: 1, sources: vec![id], rollup: None }
     }
 }
 
@@ -159,6 +161,7 @@ impl<'a> BlockWriter<'a> {
             stats: self.stats,
             level: self.spec.level,
             sources: self.spec.sources.clone(),
+            rollup: self.spec.rollup,
         };
         let index = std::mem::take(&mut self.index).finish();
         self.write_file(names::INDEX, &index)?;
