@@ -1,6 +1,7 @@
 //! Sends the fleet over remote write 1.0 and measures what the server spends on it.
 
 use crate::engine::Running;
+use crate::latency::Latencies;
 use benches::fleet::{SERIES_PER_TARGET, Spec, Target};
 use std::error::Error;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,23 +17,27 @@ pub(crate) struct Plan {
     churn: u32,
     batch: usize,
     senders: u32,
+    /// Samples a second that one sender offers.
+    rate: Option<f64>,
 }
 
 impl Plan {
     /// A plan whose last scrape lies two minutes in the past.
-    pub(crate) fn new(arguments: &crate::Arguments) -> Self {
-        let interval_ms = 15_000;
-        let fleet = arguments.series / SERIES_PER_TARGET;
+    pub(crate) fn new(series: u32, arguments: &crate::Arguments) -> Self {
+        let interval_ms = i64::from(arguments.interval);
+        let fleet = series / SERIES_PER_TARGET;
         let targets = (fleet + arguments.customers / SERIES_PER_TARGET).max(1);
         let span = i64::from(arguments.scrapes) * interval_ms;
         let start_ms = now_ms() - 120_000 - span;
+        let senders = arguments.senders.clamp(1, targets);
         Self {
             spec: Spec { targets: fleet, start_ms, interval_ms },
             targets,
             scrapes: arguments.scrapes,
             churn: arguments.churn,
             batch: arguments.batch,
-            senders: arguments.senders.clamp(1, targets),
+            senders,
+            rate: arguments.rate.map(|rate| rate as f64 / f64::from(senders)),
         }
     }
 
@@ -61,7 +66,7 @@ fn now_ms() -> i64 {
 }
 
 /// What a part of the load cost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Phase {
     /// Samples sent and acknowledged.
     pub(crate) samples: u64,
@@ -69,6 +74,10 @@ pub(crate) struct Phase {
     pub(crate) server_cpu: Duration,
     /// Time from the first request to the last answer.
     pub(crate) wall: Duration,
+    /// How long each request took.
+    pub(crate) latencies: Latencies,
+    /// How far the senders were behind the offered rate at the end; zero where no rate is set.
+    pub(crate) lag: Duration,
 }
 
 /// Scrapes after which senders wait for each other, lest one gets hours ahead and the other is too late.
@@ -105,7 +114,25 @@ impl<'a> Fleet<'a> {
         }
         let wall = started.elapsed();
         let samples = u64::from(scrapes) * u64::from(self.plan.targets) * u64::from(SERIES_PER_TARGET);
-        Ok(Phase { samples, wall, server_cpu: server.process()?.cpu.saturating_sub(before.cpu) })
+        let mut latencies = Latencies::default();
+        for sender in &mut self.senders {
+            latencies.append(&mut sender.latencies);
+        }
+        let offered = self.plan.rate.map(|rate| samples as f64 / f64::from(self.plan.senders) / rate);
+        let lag = offered.map_or(Duration::ZERO, |s| wall.saturating_sub(Duration::from_secs_f64(s)));
+        let server_cpu = server.process()?.cpu.saturating_sub(before.cpu);
+        Ok(Phase { samples, wall, server_cpu, latencies, lag })
+    }
+
+    /// Scrapes every target once and appends the compressed requests to `bodies`. Returns the number of samples.
+    pub(crate) fn scrape_into(&mut self, bodies: &mut Vec<Vec<u8>>) -> Result<usize, Box<dyn Error>> {
+        for sender in &mut self.senders {
+            sender.scrape(|body| {
+                bodies.push(body.to_vec());
+                Ok(())
+            })?;
+        }
+        Ok(self.senders.iter().map(|sender| sender.targets.len()).sum::<usize>() * SERIES_PER_TARGET as usize)
     }
 }
 
@@ -115,6 +142,7 @@ struct Sender<'a> {
     scraped: u32,
     body: Vec<u8>,
     compressed: Vec<u8>,
+    latencies: Latencies,
 }
 
 /// A target whose labels are encoded once.
@@ -138,30 +166,60 @@ impl Encoded {
 impl<'a> Sender<'a> {
     fn new(plan: &'a Plan, numbers: impl Iterator<Item = u32>) -> Self {
         let targets = numbers.map(|number| Encoded::new(number, plan.target(number))).collect();
-        Self { plan, targets, scraped: 0, body: Vec::new(), compressed: Vec::new() }
+        Self {
+            plan,
+            targets,
+            scraped: 0,
+            body: Vec::new(),
+            compressed: Vec::new(),
+            latencies: Latencies::default(),
+        }
     }
 
+    /// Scrapes all targets `scrapes` times and sends what they say, at the offered rate if there is one.
     fn send(&mut self, server: &Running, scrapes: u32) -> Result<(), Box<dyn Error>> {
-        let mut values = Vec::new();
-        let mut pending = 0;
+        let started = Instant::now();
+        let mut latencies = std::mem::take(&mut self.latencies);
+        let between = self.plan.rate.map(|rate| Duration::from_secs_f64(self.plan.batch as f64 / rate));
+        let mut sent = 0;
         for _ in 0..scrapes {
-            self.redeploy_if_due();
-            for encoded in &mut self.targets {
-                let at = encoded.target.scrape(&mut values);
-                for (wire, value) in encoded.wires.iter().zip(&values) {
-                    push_series(&mut self.body, wire, at, *value);
-                    pending += 1;
-                    if pending == self.plan.batch {
-                        flush(&mut self.body, &mut self.compressed, server)?;
-                        pending = 0;
-                    }
+            self.scrape(|body| {
+                if let Some(between) = between {
+                    std::thread::park_timeout((between * sent).saturating_sub(started.elapsed()));
+                }
+                sent += 1;
+                let asked = Instant::now();
+                server.write(body)?;
+                latencies.push(asked.elapsed());
+                Ok(())
+            })?;
+        }
+        self.latencies = latencies;
+        Ok(())
+    }
+
+    /// Scrapes all targets once and hands compressed requests of one batch each to `take`.
+    fn scrape(
+        &mut self,
+        mut take: impl FnMut(&[u8]) -> Result<(), Box<dyn Error>>,
+    ) -> Result<(), Box<dyn Error>> {
+        self.redeploy_if_due();
+        let (mut values, mut pending) = (Vec::new(), 0);
+        for encoded in &mut self.targets {
+            let at = encoded.target.scrape(&mut values);
+            for (wire, value) in encoded.wires.iter().zip(&values) {
+                push_series(&mut self.body, wire, at, *value);
+                pending += 1;
+                if pending == self.plan.batch {
+                    take(compress(&mut self.body, &mut self.compressed)?)?;
+                    pending = 0;
                 }
             }
-            self.scraped += 1;
         }
         if pending > 0 {
-            flush(&mut self.body, &mut self.compressed, server)?;
+            take(compress(&mut self.body, &mut self.compressed)?)?;
         }
+        self.scraped += 1;
         Ok(())
     }
 
@@ -213,9 +271,10 @@ fn put_varint(out: &mut [u8], mut value: u64) -> usize {
     len + 1
 }
 
-fn flush(body: &mut Vec<u8>, compressed: &mut Vec<u8>, server: &Running) -> Result<(), Box<dyn Error>> {
+/// Moves `body` into `compressed`.
+fn compress<'a>(body: &mut Vec<u8>, compressed: &'a mut Vec<u8>) -> Result<&'a [u8], Box<dyn Error>> {
     compressed.resize(snap::raw::max_compress_len(body.len()), 0);
     let len = snap::raw::Encoder::new().compress(body, compressed)?;
     body.clear();
-    server.write(&compressed[..len])
+    Ok(&compressed[..len])
 }

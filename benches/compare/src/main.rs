@@ -3,7 +3,10 @@
 #![expect(clippy::print_stdout, reason = "a command-line program prints its results")]
 
 mod engine;
+mod floor;
+mod latency;
 mod load;
+mod plot;
 mod process;
 mod queries;
 mod report;
@@ -20,9 +23,9 @@ struct Arguments {
     /// Engines to run, in this order.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Kind::ALL)]
     engines: Vec<Kind>,
-    /// Active series; rounded down to whole targets of 500 series.
-    #[arg(long, default_value_t = 50_000)]
-    series: u32,
+    /// Active series; rounded down to whole targets of 500 series. Several numbers make a run each.
+    #[arg(long, value_delimiter = ',', default_value = "50000")]
+    series: Vec<u32>,
     /// Further series, one a customer: a label with that many values.
     #[arg(long, default_value_t = 0)]
     customers: u32,
@@ -38,6 +41,15 @@ struct Arguments {
     /// Concurrent senders.
     #[arg(long, default_value_t = 2)]
     senders: u32,
+    /// Samples offered a second; default: as fast as the server takes them.
+    #[arg(long)]
+    rate: Option<u64>,
+    /// Milliseconds between the scrapes of a target.
+    #[arg(long, default_value_t = 15_000)]
+    interval: u32,
+    /// Draw the cost over the number of series into this SVG file.
+    #[arg(long)]
+    plot: Option<PathBuf>,
     /// Repetitions of each query; 0 leaves the queries out.
     #[arg(long, default_value_t = 7)]
     repetitions: u32,
@@ -57,12 +69,24 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let mut results = Vec::new();
-    for kind in &arguments.engines {
-        eprintln!("{} ...", kind.name());
-        results.push(measure(*kind, &arguments)?);
+    let mut runs = Vec::new();
+    for series in &arguments.series {
+        let mut results = Vec::new();
+        for kind in &arguments.engines {
+            eprintln!("{}, {series} series ...", kind.name());
+            results.push(measure(*kind, *series, &arguments)?);
+        }
+        println!(
+            "\n{series} series of the fleet, {} of customers, {} scrapes",
+            arguments.customers, arguments.scrapes
+        );
+        print!("{}", report::markdown(&results));
+        println!("\n{}", floor::measure(*series, &arguments)?);
+        runs.push(results);
     }
-    print!("{}", report::markdown(&results));
+    if let Some(file) = &arguments.plot {
+        plot::draw(&runs, file)?;
+    }
     Ok(())
 }
 
@@ -82,14 +106,14 @@ struct Measured {
     queries: Vec<queries::Timing>,
 }
 
-fn measure(kind: Kind, arguments: &Arguments) -> Result<Measured, Box<dyn Error>> {
+fn measure(kind: Kind, series: u32, arguments: &Arguments) -> Result<Measured, Box<dyn Error>> {
     let folder = match &arguments.work_dir {
         Some(parent) => tempfile::tempdir_in(parent)?,
         None => tempfile::tempdir()?,
     };
     let programs = engine::Programs::new(arguments.server.clone(), arguments.peers_dir.clone());
     let mut running = Running::start(kind, &programs, folder.path())?;
-    let plan = load::Plan::new(arguments);
+    let plan = load::Plan::new(series, arguments);
     let mut fleet = load::Fleet::new(&plan);
     let first_scrape = fleet.send(&running, 1)?;
     let steady = fleet.send(&running, arguments.scrapes.saturating_sub(1))?;
@@ -101,7 +125,7 @@ fn measure(kind: Kind, arguments: &Arguments) -> Result<Measured, Box<dyn Error>
     let takes_writes_after_kill = killed.elapsed();
     running.wait_for_answer(plan.end_ms())?;
     let ready_after_kill = killed.elapsed();
-    let queries = queries::run(&running, &plan, arguments)?;
+    let queries = queries::run(&running, &plan, series, arguments)?;
     let disk = running.flush_and_measure_disk()?;
     let settled_rss = running.process()?.rss_bytes;
     Ok(Measured {

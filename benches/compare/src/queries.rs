@@ -25,6 +25,7 @@ pub(crate) struct Timing {
 pub(crate) fn run(
     server: &Running,
     plan: &Plan,
+    series: u32,
     arguments: &Arguments,
 ) -> Result<Vec<Timing>, Box<dyn Error>> {
     if arguments.repetitions == 0 {
@@ -33,7 +34,7 @@ pub(crate) fn run(
     let asked = |query: &&Query| {
         let has_series = match query.text.contains("customer") {
             true => arguments.customers > 0,
-            false => arguments.series > 0,
+            false => series > 0,
         };
         has_series && query.name.contains(&arguments.query)
     };

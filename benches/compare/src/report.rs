@@ -50,9 +50,10 @@ const MEASURES: [(&str, Measure); 3] = [
     ("peak resident memory, MiB", |timing| timing.memory as f64 / 1048576.0),
 ];
 
-type Figure = fn(&Measured) -> f64;
+/// How one figure is read off.
+pub(crate) type Figure = fn(&Measured) -> f64;
 
-const FIGURES: [(&str, Figure); 12] = [
+pub(crate) const FIGURES: [(&str, Figure); 16] = [
     ("samples, millions", |m| m.samples as f64 / 1e6),
     ("server CPU per sample of a known series, ns", |m| per(m.steady.server_cpu, m.steady.samples)),
     ("server CPU per first sample of a new series, ns", |m| {
@@ -61,6 +62,10 @@ const FIGURES: [(&str, Figure); 12] = [
     ("samples/s, senders on the same cores, millions", |m| {
         m.steady.samples as f64 / m.steady.wall.as_secs_f64() / 1e6
     }),
+    ("request while known series are sent, p50, ms", |m| m.steady.latencies.quantile_ms(0.5)),
+    ("request while known series are sent, p99, ms", |m| m.steady.latencies.quantile_ms(0.99)),
+    ("request while known series are sent, p99.9, ms", |m| m.steady.latencies.quantile_ms(0.999)),
+    ("behind the offered rate at the end, s", |m| m.steady.lag.as_secs_f64()),
     ("disk, data, bytes per sample", |m| m.disk.data as f64 / m.samples as f64),
     ("disk, index, bytes per sample", |m| m.disk.index as f64 / m.samples as f64),
     ("disk, in all, bytes per sample", |m| (m.disk.data + m.disk.index) as f64 / m.samples as f64),
@@ -78,7 +83,10 @@ fn row(out: &mut String, name: &str, values: &[f64], digits: usize) {
         let _ = write!(out, " {value:.digits$} |");
     }
     for value in values.iter().skip(1) {
-        let _ = write!(out, " {:.3} |", values[0] / value);
+        let _ = match values[0] / value {
+            ratio if ratio.is_finite() => write!(out, " {ratio:.3} |"),
+            _ => write!(out, " |"),
+        };
     }
     out.push('\n');
 }
@@ -89,6 +97,11 @@ fn per(time: Duration, count: u64) -> f64 {
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
+}
+
+/// Geometric mean of the medians of all queries, ms.
+pub(crate) fn mean_query_ms(result: &Measured) -> f64 {
+    geometric_mean(result.queries.iter().map(|timing| ms(timing.median)))
 }
 
 fn geometric_mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
