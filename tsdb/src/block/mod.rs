@@ -4,6 +4,7 @@ mod cache;
 mod error;
 mod file;
 mod meta;
+mod parts;
 mod reader;
 mod segment;
 mod times;

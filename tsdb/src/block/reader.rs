@@ -2,7 +2,8 @@
 
 use super::cache::FrameCache;
 use super::file::IndexFile;
-use super::segment::{self, FrameRef, Kind, Segments};
+use super::parts::{Far, InUse, Opened, Parts};
+use super::segment::{FrameRef, Kind, Segments};
 use super::{BlockError, meta};
 use crate::fs::{Fs, twice, write_file};
 use crate::names;
@@ -30,10 +31,10 @@ pub struct BlockSeries {
 /// a page of the index, for the answers that need it. All else is served.
 #[derive(Debug)]
 pub struct Block {
+    fs: Arc<dyn Fs>,
     dir: PathBuf,
     meta: BlockMeta,
-    index: IndexReader<IndexFile>,
-    segments: Segments,
+    parts: Parts,
     cache: Arc<FrameCache>,
     warnings: Vec<String>,
 }
@@ -54,21 +55,31 @@ impl Block {
             (Err(damage), Some(id)) => (Err(damage), id),
             (Err(damage), None) => return Err(damage),
         };
-        let index_path = dir.join(names::INDEX);
-        let index = IndexFile::open(fs, &index_path, id, Arc::clone(&cache))
-            .map_err(BlockError::io("open", &index_path))?;
-        let index = IndexReader::open(index).map_err(|damage| BlockError::damaged(&index_path, damage))?;
-        let (segments, damaged) = segment::open_all(fs, &dir.join(names::CHUNKS_DIR))?;
+        let (opened, damaged) = Opened::open(fs, dir, id, &cache)?;
         let mut warnings: Vec<String> =
             damaged.iter().map(|(path, damage)| format!("{}: {damage}", path.display())).collect();
         let meta = match described {
             Ok(meta) => meta,
             Err(damage) => {
                 warnings.push(format!("{damage}; described anew from the index"));
-                rebuild(id, &index).map_err(|source| BlockError::damaged(&index_path, source))?
+                let damaged = |source| BlockError::damaged(dir.join(names::INDEX), source);
+                rebuild(id, &opened.index).map_err(damaged)?
             }
         };
-        Ok(Self { dir: dir.into(), meta, index, segments, cache, warnings })
+        let parts = Parts::Near(Box::new(opened));
+        Ok(Self { fs: Arc::clone(fs), dir: dir.into(), meta, parts, cache, warnings })
+    }
+
+    /// The block `meta` in `dir` of a file system that is [far](Fs::is_far): none of its files is read before a query
+    /// needs it.
+    pub fn far(fs: &Arc<dyn Fs>, dir: &Path, meta: BlockMeta, cache: Arc<FrameCache>) -> Self {
+        let (fs, parts) = (Arc::clone(fs), Parts::Far(Far::default()));
+        Self { fs, dir: dir.into(), meta, parts, cache, warnings: Vec::new() }
+    }
+
+    /// Lets go of what a far block keeps in memory, if nobody used it since the last call.
+    pub fn release(&self) {
+        self.parts.release();
     }
 
     /// The directory name of the block `id`.
@@ -101,7 +112,7 @@ impl Block {
     /// # Errors
     /// Damage to what had to be read of the index.
     pub fn find(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, ReadError> {
-        self.index.select(matchers).map_err(|damage| self.index_error(damage))
+        self.opened()?.index.select(matchers).map_err(|damage| self.index_error(damage))
     }
 
     /// The series that satisfy all `matchers` and have chunks within `range`, in order of labels. A series in a
@@ -121,10 +132,12 @@ impl Block {
         if !self.meta.range.overlaps(&range) {
             return Ok(selected);
         }
-        let mut cursor = self.index.cursor().projected(projection);
+        let opened = self.opened()?;
+        let found = opened.index.select(matchers).map_err(|damage| self.index_error(damage))?;
+        let mut cursor = opened.index.cursor().projected(projection);
         let mut chunks = Vec::new();
         let mut first_damage = None;
-        for series in self.find(matchers)? {
+        for series in found {
             match one(&mut cursor, series, range, &mut chunks) {
                 Ok(found) => selected.extend(found),
                 Err(source) => first_damage = first_damage.or(Some(source)),
@@ -140,7 +153,7 @@ impl Block {
     /// Damage to what had to be read of the index.
     pub fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
         let within = self.within(matchers)?;
-        self.index.label_names(within.as_ref()).map_err(|damage| self.index_error(damage))
+        self.opened()?.index.label_names(within.as_ref()).map_err(|damage| self.index_error(damage))
     }
 
     /// Values of the label `name` among the series that satisfy all `matchers`, sorted.
@@ -149,7 +162,7 @@ impl Block {
     /// Damage to what had to be read of the index.
     pub fn label_values(&self, name: &str, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {
         let within = self.within(matchers)?;
-        self.index.label_values(name, within.as_ref()).map_err(|damage| self.index_error(damage))
+        self.opened()?.index.label_values(name, within.as_ref()).map_err(|damage| self.index_error(damage))
     }
 
     /// Calls `visit` with each series in order of labels and its chunks in order of time: what a compaction reads.
@@ -160,9 +173,10 @@ impl Block {
         &self,
         mut visit: impl FnMut(Labels, &[ChunkRef]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut cursor = self.index.cursor();
+        let opened = self.opened()?;
+        let mut cursor = opened.index.cursor();
         let mut chunks = Vec::new();
-        for series in 0..self.index.series_count() {
+        for series in 0..opened.index.series_count() {
             let labels = cursor.labels(series).map_err(|damage| self.index_error(damage))?;
             cursor.chunks(series, &mut chunks).map_err(|damage| self.index_error(damage))?;
             visit(labels, &chunks)?;
@@ -171,8 +185,9 @@ impl Block {
     }
 
     /// Bytes that the frame `frame`, as a chunk names it, takes in its file.
-    pub(crate) fn stored_len(&self, frame: u64) -> Result<usize, Corruption> {
-        self.segments.stored_len(FrameRef(frame))
+    pub(crate) fn stored_len(&self, frame: u64) -> Result<usize, ReadError> {
+        let place = FrameRef(frame);
+        self.opened()?.segments.stored_len(place).map_err(|source| self.segment_error(place, source))
     }
 
     /// Calls `visit` with each series that the index still tells of, in order of labels, and its chunks.
@@ -180,9 +195,11 @@ impl Block {
         &self,
         mut visit: impl FnMut(Labels, &[ChunkRef]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut cursor = self.index.cursor();
+        // What cannot be opened tells of nothing.
+        let Ok(opened) = self.opened() else { return Ok(()) };
+        let mut cursor = opened.index.cursor();
         let mut chunks = Vec::new();
-        for series in 0..self.index.series_count() {
+        for series in 0..opened.index.series_count() {
             let labels = cursor.labels(series);
             if let (Ok(labels), Ok(())) = (labels, cursor.chunks(series, &mut chunks)) {
                 visit(labels, &chunks)?;
@@ -207,13 +224,12 @@ impl Block {
         range: TimeRange,
         into: &mut SampleColumns,
     ) -> Result<(), ReadError> {
+        let opened = self.opened()?;
         let before = into.len();
         for chunk in chunks.iter().filter(|chunk| chunk.range.overlaps(&range)) {
-            if let Err(source) = self.read_chunk(chunk, range, into) {
+            if let Err(source) = self.read_chunk(&opened.segments, chunk, range, into) {
                 into.truncate(before);
-                let segment = names::numbered(FrameRef(chunk.frame).segment());
-                let path = self.dir.join(names::CHUNKS_DIR).join(segment);
-                return Err(ReadError::Corrupt { origin: path.display().to_string(), source });
+                return Err(self.segment_error(FrameRef(chunk.frame), source));
             }
         }
         Ok(())
@@ -221,13 +237,14 @@ impl Block {
 
     fn read_chunk(
         &self,
+        segments: &Segments,
         chunk: &ChunkRef,
         range: TimeRange,
         into: &mut SampleColumns,
     ) -> Result<(), Corruption> {
-        let frame = self.frame(FrameRef(chunk.frame), Kind::Values)?;
+        let frame = self.frame(segments, FrameRef(chunk.frame), Kind::Values)?;
         let values = Values::open(&frame)?;
-        let times = self.times(values.time(chunk.slot)?)?;
+        let times = self.times(segments, values.time(chunk.slot)?)?;
         if times.len() != chunk.samples as usize {
             let rule = "a chunk has as many samples as the index says";
             return Err(Corruption::new("segment", 0, CorruptionKind::Rule { rule }));
@@ -236,22 +253,37 @@ impl Block {
     }
 
     /// The column of timestamps `number`.
-    fn times(&self, number: u32) -> Result<Arc<Vec<Timestamp>>, Corruption> {
+    fn times(&self, segments: &Segments, number: u32) -> Result<Arc<Vec<Timestamp>>, Corruption> {
         self.cache.times(self.meta.id, number, || {
-            let (place, column) = self.segments.time_column(number)?;
-            let frame = self.frame(place, Kind::Times)?;
+            let (place, column) = segments.time_column(number)?;
+            let frame = self.frame(segments, place, Kind::Times)?;
             let mut times = Vec::new();
             Times::open(&frame)?.read(column, &mut times)?;
             Ok(times)
         })
     }
 
-    fn frame(&self, place: FrameRef, kind: Kind) -> Result<Arc<Vec<u8>>, Corruption> {
-        self.cache.frame(self.meta.id, place, |buffer| self.segments.frame(place, kind, buffer))
+    fn frame(&self, segments: &Segments, place: FrameRef, kind: Kind) -> Result<Arc<Vec<u8>>, Corruption> {
+        self.cache.frame(self.meta.id, place, |buffer| segments.frame(place, kind, buffer))
+    }
+
+    fn opened(&self) -> Result<InUse<'_>, ReadError> {
+        let open = || Opened::open(&self.fs, &self.dir, self.meta.id, &self.cache).map(|(opened, _)| opened);
+        self.parts.in_use(open).map_err(|error| match error {
+            BlockError::Corrupt { path, source } => {
+                ReadError::Corrupt { origin: path.display().to_string(), source }
+            }
+            other => ReadError::Storage { origin: self.dir.display().to_string(), source: Box::new(other) },
+        })
     }
 
     fn within(&self, matchers: &[Matcher]) -> Result<Option<RoaringBitmap>, ReadError> {
         if matchers.is_empty() { Ok(None) } else { self.find(matchers).map(Some) }
+    }
+
+    fn segment_error(&self, place: FrameRef, source: Corruption) -> ReadError {
+        let path = self.dir.join(names::CHUNKS_DIR).join(names::numbered(place.segment()));
+        ReadError::Corrupt { origin: path.display().to_string(), source }
     }
 
     fn index_error(&self, source: Corruption) -> ReadError {

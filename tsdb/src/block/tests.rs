@@ -147,6 +147,24 @@ fn assert_serves(block: &Block, series: &[Series], range: TimeRange) -> usize {
 }
 
 #[test]
+fn a_far_block_reads_its_files_when_it_is_asked_and_again_after_it_let_them_go() {
+    let fs = SimFs::new();
+    let series = every_kind(3, 40);
+    let dir = write(&fs, &series, 2_000).unwrap();
+    let meta = open(&fs, &dir).unwrap().meta().clone();
+    let cache = || Arc::new(FrameCache::new(1 << 20));
+    let far = Block::far(&shared(&fs), &dir, meta.clone(), cache());
+    assert_eq!(assert_serves(&far, &series, TimeRange::ALL), 0);
+    // Used since the last call: kept.
+    far.release();
+    far.release();
+    assert_eq!(assert_serves(&far, &series, TimeRange::ALL), 0);
+    let missing = Block::far(&shared(&fs), Path::new("nowhere"), meta, cache());
+    let error = missing.find(&[]).unwrap_err().to_string();
+    assert!(error.contains("nowhere"), "{error}");
+}
+
+#[test]
 fn what_is_written_comes_back() {
     let fs = SimFs::new();
     let series = every_kind(60, 200);

@@ -22,7 +22,8 @@ pub use sim::{Fault, Loss, Op, SimFs};
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 /// A file open for appending.
 ///
@@ -95,6 +96,17 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// # Errors
     /// The file cannot be opened or read.
     fn read_at(&self, path: &Path, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Does each read take long, however little is read, so that it pays to [`prefetch`](Self::prefetch)?
+    fn is_far(&self) -> bool {
+        false
+    }
+
+    /// Says what will be read soon: a file system that is [far](Self::is_far) gets it in one go. Advice, which may be
+    /// ignored; what cannot be read is told when it is read.
+    fn prefetch(&self, wanted: &[(PathBuf, Range<u64>)]) {
+        let _: &[(PathBuf, Range<u64>)] = wanted;
+    }
 
     /// Length of the file `path` in bytes.
     ///
