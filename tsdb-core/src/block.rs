@@ -30,8 +30,11 @@ pub struct BlockMeta {
     pub stats: BlockStats,
     /// 1 for a block cut from the head; one more than the highest of its sources after each compaction.
     pub level: u32,
-    /// The blocks it was made of, itself at level 1.
+    /// The blocks cut from a head that its samples come from, itself at level 1.
     pub sources: alloc::vec::Vec<BlockId>,
+    /// The blocks that it replaces: it holds all of their samples that are not deleted. Whoever finds one of them beside
+    /// it removes it. Empty at level 1.
+    pub parents: alloc::vec::Vec<BlockId>,
     /// What the block holds instead of samples; `None` for a block of samples.
     pub rollup: Option<Rollup>,
 }

@@ -148,7 +148,8 @@ impl Work<'_> {
         let newest: Option<BlockId> = entries.iter().filter_map(|e| Block::parse_dir_name(&e.name)).max();
         let id = new_id(newest, crate::SystemClock.now());
         let meta = block.meta();
-        let spec = BlockSpec { id, level: meta.level, sources: meta.sources.clone(), rollup: meta.rollup };
+        let (level, sources) = (meta.level, meta.sources.clone());
+        let spec = BlockSpec { id, level, sources, parents: Vec::new(), rollup: meta.rollup };
         let mut writer = BlockWriter::create(&**self.fs, self.dir, spec)?;
         let mut samples = SampleColumns::new();
         block.for_each_readable(|labels, chunks| {

@@ -56,6 +56,7 @@ mod tests {
             stats: BlockStats::default(),
             level: 1,
             sources: vec![BlockId(1)],
+            parents: vec![],
             rollup: None,
         }];
         let head = HeadSpan { range: TimeRange::new(10 * hour, 14 * hour).unwrap(), last_append: None };

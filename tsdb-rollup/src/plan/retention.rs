@@ -26,6 +26,7 @@ mod tests {
             stats: BlockStats::default(),
             level: 1,
             sources: vec![BlockId(id)],
+            parents: vec![],
             rollup: None,
         }
     }

@@ -34,7 +34,8 @@ pub(super) fn render(meta: &BlockMeta) -> Vec<u8> {
         },
         "compaction": {
             "level": meta.level,
-            "sources": meta.sources.iter().map(|source| dir_name(*source)).collect::<Vec<_>>(),
+            "sources": names(&meta.sources),
+            "parents": names(&meta.parents),
         },
     });
     if let (Some(object), Some(rollup)) = (object.as_object_mut(), meta.rollup) {
@@ -76,7 +77,6 @@ fn read(text: &[u8]) -> Result<BlockMeta, CorruptionKind> {
     let part =
         |field: &'static str| object.get(field).and_then(Value::as_object).ok_or_else(|| missing(field));
     let (stats, compaction) = (part("stats")?, part("compaction")?);
-    let sources = compaction.get("sources").and_then(Value::as_array).ok_or_else(|| missing("sources"))?;
     Ok(BlockMeta {
         id: block_id(object.get("ulid"), "ulid")?,
         range,
@@ -87,9 +87,19 @@ fn read(text: &[u8]) -> Result<BlockMeta, CorruptionKind> {
             chunks: number(stats, "numChunks")?,
         },
         level: u32::try_from(number(compaction, "level")?).unwrap_or(u32::MAX),
-        sources: sources.iter().map(|source| block_id(Some(source), "sources")).collect::<Result<_, _>>()?,
+        sources: block_ids(compaction, "sources")?,
+        parents: block_ids(compaction, "parents")?,
         rollup: object.get("rollup").map(rollup).transpose()?,
     })
+}
+
+fn names(blocks: &[BlockId]) -> Vec<String> {
+    blocks.iter().map(|block| dir_name(*block)).collect()
+}
+
+fn block_ids(object: &Map<String, Value>, field: &'static str) -> Result<Vec<BlockId>, CorruptionKind> {
+    let list = object.get(field).and_then(Value::as_array).ok_or_else(|| missing(field))?;
+    list.iter().map(|block| block_id(Some(block), field)).collect()
 }
 
 fn rollup(value: &Value) -> Result<Rollup, CorruptionKind> {

@@ -326,7 +326,7 @@ fn id_by_name(dir: &Path) -> Option<BlockId> {
     dir.file_name().and_then(|name| name.to_str()).and_then(meta::parse_dir_name)
 }
 
-/// A description from the index alone: level and sources are lost.
+/// A description from the index alone: level, sources and parents are lost.
 fn rebuild(id: BlockId, index: &IndexReader<IndexFile>) -> Result<BlockMeta, Corruption> {
     let mut stats = BlockStats { series: index.series_count().into(), ..BlockStats::default() };
     let mut range: Option<TimeRange> = None;
@@ -342,7 +342,10 @@ fn rebuild(id: BlockId, index: &IndexReader<IndexFile>) -> Result<BlockMeta, Cor
     // Which samples are histograms only the chunks know.
     stats.histograms = stats.samples;
     match range {
-        Some(range) => Ok(BlockMeta { id, range, stats, level: 1, sources: vec![id], rollup: None }),
+        Some(range) => {
+            let (level, sources, parents) = (1, vec![id], Vec::new());
+            Ok(BlockMeta { id, range, stats, level, sources, parents, rollup: None })
+        }
         None => {
             let rule = "a block has samples";
             Err(Corruption::new("block description", 0, CorruptionKind::Rule { rule }))

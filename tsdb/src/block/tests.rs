@@ -411,6 +411,7 @@ fn the_golden_block_is_read() {
     let series = every_kind(3, 24);
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
         let parent = golden().parent().unwrap().to_path_buf();
+        OsFs.remove_dir_all(&golden()).unwrap();
         let mut writer = BlockWriter::create(&OsFs, &parent, BlockSpec::first_level(ID)).unwrap();
         for (labels, samples) in &series {
             writer.add_samples(labels, samples.as_slices()).unwrap();

@@ -22,8 +22,10 @@ pub struct BlockSpec {
     pub id: BlockId,
     /// 1 for a block cut from the head; one more than the highest of its sources after a compaction.
     pub level: u32,
-    /// The blocks it is made of, itself at level 1.
+    /// The blocks cut from a head that it is made of, itself at level 1.
     pub sources: Vec<BlockId>,
+    /// The blocks that it replaces.
+    pub parents: Vec<BlockId>,
     /// The windows that it holds instead of samples.
     pub rollup: Option<Rollup>,
 }
@@ -31,7 +33,7 @@ pub struct BlockSpec {
 impl BlockSpec {
     /// A block of level 1 named `id`.
     pub fn first_level(id: BlockId) -> Self {
-        Self { id, level: 1, sources: vec![id], rollup: None }
+        Self { id, level: 1, sources: vec![id], parents: Vec::new(), rollup: None }
     }
 }
 
@@ -161,6 +163,7 @@ impl<'a> BlockWriter<'a> {
             stats: self.stats,
             level: self.spec.level,
             sources: self.spec.sources.clone(),
+            parents: self.spec.parents.clone(),
             rollup: self.spec.rollup,
         };
         let index = std::mem::take(&mut self.index).finish();
