@@ -121,6 +121,13 @@ impl ApiError {
         self
     }
 
+    /// The same failure, with the words for what could not be done before its message.
+    #[must_use]
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// The class of the failure.
     pub const fn kind(&self) -> ErrorKind {
         self.kind
@@ -168,14 +175,9 @@ impl From<QueryError> for ApiError {
         };
         match &error {
             QueryError::Parse(_) | QueryError::RangeType { .. } => Self::bad_parameter("query", error),
+            QueryError::Storage(fault) => Self { message: error.to_string(), ..Self::from(fault) },
             _ => Self::new(kind, error.to_string()),
         }
-    }
-}
-
-impl From<tsdb_core::read::ReadError> for ApiError {
-    fn from(error: tsdb_core::read::ReadError) -> Self {
-        Self::new(ErrorKind::Internal, error.to_string())
     }
 }
 

@@ -21,6 +21,7 @@ mod access;
 mod api;
 mod config;
 mod error;
+mod fault;
 mod feature;
 mod ingest;
 mod limits;

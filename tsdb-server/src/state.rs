@@ -6,6 +6,7 @@
 use crate::api::{Outlet, Stop};
 use crate::config::{Config, ConfigError};
 use crate::error::{ApiError, ErrorKind};
+use crate::fault::RESTART_RETRY;
 use crate::limits::{Limit, Limits};
 use crate::rate::RateLimiter;
 use crate::store::{Store, Stores};
@@ -145,7 +146,7 @@ impl Server {
     /// The store cannot be opened or flushed.
     pub(crate) fn flush(&self, tenant: &TenantId) -> Result<(), ApiError> {
         match self.existing_store(tenant)? {
-            Some(store) => store.flush().map_err(|error| store_fault(&error)),
+            Some(store) => store.flush().map_err(|error| ApiError::from(&error)),
             None => Ok(()),
         }
     }
@@ -156,7 +157,7 @@ impl Server {
     /// There is no such store, or its snapshot cannot be made.
     pub(crate) fn snapshot(&self, tenant: &TenantId, name: &str, with_head: bool) -> Result<(), ApiError> {
         match self.existing_store(tenant)? {
-            Some(store) => store.snapshot(name, with_head).map_err(|error| store_fault(&error)),
+            Some(store) => store.snapshot(name, with_head).map_err(|error| ApiError::from(&error)),
             None => Err(ApiError::new(ErrorKind::NotFound, format!("tenant {tenant} has no store"))),
         }
     }
@@ -311,7 +312,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn closed(_: AcquireError) -> ApiError {
-    ApiError::new(ErrorKind::Unavailable, "the server is stopping")
+    ApiError::new(ErrorKind::Unavailable, "the server is stopping").retry_after(RESTART_RETRY)
 }
 
 fn slots(limit: Limit) -> Semaphore {
@@ -321,26 +322,14 @@ fn slots(limit: Limit) -> Semaphore {
 /// A store that cannot be opened comes back when somebody repairs it: a sender keeps its samples until then.
 fn not_open(tenant: &TenantId, error: &tsdb::Error) -> ApiError {
     match error {
-        tsdb::Error::TooManyTenants { .. } | tsdb::Error::Closed => store_fault(error),
+        tsdb::Error::TooManyTenants { .. } | tsdb::Error::Closed => ApiError::from(error),
         other => {
-            let message = format!("the store of tenant {tenant} cannot be opened: {other}");
-            log::error!("{message}");
-            ApiError::new(ErrorKind::Unavailable, message).retry_after(REOPEN_RETRY)
+            let answer =
+                ApiError::from(other).about(&format!("the store of tenant {tenant} cannot be opened"));
+            log::error!("{answer}");
+            answer
         }
     }
-}
-
-/// When a client should come back to a store that could not be opened.
-const REOPEN_RETRY: Duration = Duration::from_secs(30);
-
-fn store_fault(error: &tsdb::Error) -> ApiError {
-    let kind = match error {
-        tsdb::Error::TooManyTenants { .. } => ErrorKind::BadData,
-        tsdb::Error::Closed => ErrorKind::Unavailable,
-        other if other.kind() == tsdb::ErrorKind::Temporary => ErrorKind::Unavailable,
-        _ => ErrorKind::Internal,
-    };
-    ApiError::new(kind, error.to_string())
 }
 
 fn engine_options(config: &Config) -> EngineOptions {

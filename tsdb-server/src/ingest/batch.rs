@@ -233,11 +233,7 @@ impl<'a> Batch<'a> {
 
     /// Writes the batch.
     pub(crate) fn commit(self) -> Result<Outcome, ApiError> {
-        let report = self.appender.commit().map_err(|error| {
-            let kind = if error.temporary { ErrorKind::Unavailable } else { ErrorKind::Internal };
-            log::error!("{error}");
-            ApiError::new(kind, error.to_string()).retry_after(COMMIT_RETRY)
-        })?;
+        let report = self.appender.commit()?;
         let mut refused_positions = Vec::with_capacity(report.refused.len());
         let mut histograms = self.histograms.len() as u64;
         for refused in report.refused {
@@ -283,9 +279,6 @@ fn cut(text: &mut String, max_bytes: usize) {
         text.shrink_to_fit();
     }
 }
-
-/// When a client should come back after the log could not be written.
-const COMMIT_RETRY: Duration = Duration::from_secs(5);
 
 fn window(limits: &IngestLimits, now: Timestamp) -> RangeInclusive<Timestamp> {
     let reach = |ms: i64, bound: Timestamp| if ms == 0 { None } else { Some(bound) };

@@ -353,5 +353,5 @@ impl Buffers {
 }
 
 pub(super) fn commit_error(source: crate::wal::WalError) -> CommitError {
-    CommitError { temporary: source.is_temporary(), source: Box::new(source) }
+    CommitError { temporary: source.is_temporary(), source: Box::new(Error::from(source)) }
 }
