@@ -96,7 +96,7 @@ impl Layout {
         pages::write_checksums(&mut out);
         let table_sum = checksum(out.as_bytes().get(payload..).unwrap_or_default());
         let start = out.len();
-        for section in [&self.values, &self.postings, &self.series, &self.names] {
+        for section in [&self.series, &self.postings, &self.values, &self.names] {
             out.u64(section.len() as u64);
         }
         for column in self.columns() {
@@ -178,9 +178,9 @@ impl Layout {
             Ok(start..at)
         };
         let mut layout = Self {
-            values: section(&mut reader)?,
-            postings: section(&mut reader)?,
             series: section(&mut reader)?,
+            postings: section(&mut reader)?,
+            values: section(&mut reader)?,
             names: section(&mut reader)?,
             ..Self::default()
         };

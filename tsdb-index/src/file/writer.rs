@@ -2,7 +2,7 @@
 
 use super::ChunkRef;
 use super::dictionary::{self, ValuesWriter};
-use super::layout::{Column, HEADER_LEN, Layout, MAGIC, VERSION};
+use super::layout::{Column, Layout, MAGIC, VERSION};
 use super::postings;
 use super::series::{ChunkEntry, LabelId, SeriesWriter};
 use crate::LiveIndex;
@@ -89,8 +89,10 @@ impl IndexWriter {
         out.bytes(&MAGIC);
         out.u32(VERSION);
         let mut layout = Layout { series_count: self.series_count, ..Layout::default() };
-        let (ids, names, blocks) = self.write_values(&mut layout, &mut out);
+        let sorted = self.index.pairs().sorted();
+        let (ids, names) = self.number_labels(&sorted);
         let groups = self.write_series(&ids, &mut layout, &mut out);
+        let blocks = self.write_values(&sorted, &mut layout, &mut out);
         let start = out.len();
         dictionary::write_names(names.iter().map(|(name, values)| (name.as_str(), *values)), &mut out);
         layout.names = start..out.len();
@@ -116,37 +118,47 @@ impl IndexWriter {
         number
     }
 
-    /// Writes the dictionary of values and the postings. Returns each pair's label numbers by pair number, the names
-    /// with their counts of values, and the offsets of the blocks.
-    fn write_values(
-        &self,
-        layout: &mut Layout,
-        out: &mut Writer,
-    ) -> (Vec<LabelId>, Vec<(String, u32)>, Vec<u64>) {
-        let sorted = self.index.pairs().sorted();
+    /// Each pair's label numbers, by pair number, and the names with their counts of values.
+    fn number_labels(&self, sorted: &[PairId]) -> (Vec<LabelId>, Vec<(String, u32)>) {
         let mut ids = vec![LabelId { name: 0, value: 0 }; sorted.len()];
         let mut names: Vec<(String, u32)> = Vec::new();
-        let mut values = ValuesWriter::default();
-        let mut postings = Writer::new();
         for pair in sorted {
-            let (name, value) = self.index.pairs().text(pair);
+            let (name, _) = self.index.pairs().text(*pair);
             if names.last().is_none_or(|(last, _)| last != name) {
                 names.push((name.into(), 0));
-                values.next_name();
             }
             let name_number = u32::try_from(names.len() - 1).unwrap_or(u32::MAX);
             if let (Some(id), Some((_, count))) = (ids.get_mut(pair.0 as usize), names.last_mut()) {
                 *id = LabelId { name: name_number, value: *count };
                 *count += 1;
             }
-            let start = postings.len();
-            self.write_postings(pair, &mut postings);
-            values.push(value, &(start..postings.len()), HEADER_LEN, out);
         }
-        layout.values = HEADER_LEN..out.len();
-        out.bytes(postings.as_bytes());
-        layout.postings = layout.values.end..out.len();
-        (ids, names, values.blocks)
+        (ids, names)
+    }
+
+    /// Writes the postings and the dictionary of values. Returns the offsets of the blocks of values.
+    fn write_values(&self, sorted: &[PairId], layout: &mut Layout, out: &mut Writer) -> Vec<u64> {
+        let base = out.len();
+        let mut ends = Vec::with_capacity(sorted.len());
+        for pair in sorted {
+            self.write_postings(*pair, out);
+            ends.push(out.len() - base);
+        }
+        layout.postings = base..out.len();
+        let base = out.len();
+        let mut values = ValuesWriter::default();
+        let (mut last_name, mut start) = ("", 0);
+        for (pair, end) in sorted.iter().zip(ends) {
+            let (name, value) = self.index.pairs().text(*pair);
+            if name != last_name {
+                values.next_name();
+                last_name = name;
+            }
+            values.push(value, &(start..end), base, out);
+            start = end;
+        }
+        layout.values = base..out.len();
+        values.blocks
     }
 
     fn write_postings(&self, pair: PairId, out: &mut Writer) {

@@ -6,5 +6,5 @@
 mod samples;
 mod series;
 
-pub use samples::{add, add_missing, samples};
+pub use samples::{add, add_missing, renew_seam, samples};
 pub use series::{Joined, SeriesMerger};

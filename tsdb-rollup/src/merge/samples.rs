@@ -128,6 +128,11 @@ impl<'a> Cursor<'a> {
 fn join(samples: SampleSlices<'_>, into: &mut SampleColumns) {
     let seam = into.len();
     into.extend(samples);
+    renew_seam(into, seam);
+}
+
+/// Finds anew what the sample at `seam` says about a counter reset: another one than before may come before it now.
+pub fn renew_seam(into: &mut SampleColumns, seam: usize) {
     let Some((before, after)) = into.histograms.split_at_mut_checked(seam) else { return };
     let (Some(previous), Some(Some(histogram))) = (before.last(), after.first_mut()) else { return };
     let hint = histogram.hint_after(previous.as_deref());

@@ -5,7 +5,7 @@
 //! moment and then not for long; a column of timestamps is wanted by every series of its target. Eviction is first in,
 //! first out with a second chance for what was used again.
 
-use super::segment::{FrameRef, StoredFrame, decoder};
+use super::segment::{FrameRef, StoredFrame, UnpackedFrame, decoder};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -59,14 +59,16 @@ struct Entry {
 
 #[derive(Clone)]
 enum Content {
-    Bytes(Arc<Vec<u8>>),
+    Page(Arc<Vec<u8>>),
+    Frame(Arc<UnpackedFrame>),
     Times(Arc<Vec<Timestamp>>),
 }
 
 impl Content {
     fn bytes(&self) -> usize {
         let content = match self {
-            Self::Bytes(bytes) => bytes.len(),
+            Self::Page(bytes) => bytes.len(),
+            Self::Frame(frame) => frame.bytes.len(),
             Self::Times(times) => size_of_val(times.as_slice()),
         };
         content + ENTRY_BYTES
@@ -91,8 +93,14 @@ impl FrameCache {
         block: BlockId,
         place: FrameRef,
         load: impl for<'b> FnOnce(&'b mut Vec<u8>) -> Result<StoredFrame<'b>, Corruption>,
-    ) -> Result<Arc<Vec<u8>>, Corruption> {
-        self.keep((block.0, place.0), || self.unpack(load))
+    ) -> Result<Arc<UnpackedFrame>, Corruption> {
+        let key = (block.0, place.0);
+        if let Some(Content::Frame(frame)) = self.touch(key) {
+            return Ok(frame);
+        }
+        let frame = Arc::new(self.unpack(load)?);
+        self.insert(key, Content::Frame(Arc::clone(&frame)));
+        Ok(frame)
     }
 
     /// Page `number` of the index of `block`; `load` reads and checks it if it is not here.
@@ -102,20 +110,13 @@ impl FrameCache {
         number: usize,
         load: impl FnOnce() -> Result<Vec<u8>, Corruption>,
     ) -> Result<Arc<Vec<u8>>, Corruption> {
-        self.keep((block.0, FIRST_PAGE | number as u64), load)
-    }
-
-    fn keep(
-        &self,
-        key: Key,
-        load: impl FnOnce() -> Result<Vec<u8>, Corruption>,
-    ) -> Result<Arc<Vec<u8>>, Corruption> {
-        if let Some(Content::Bytes(bytes)) = self.touch(key) {
-            return Ok(bytes);
+        let key = (block.0, FIRST_PAGE | number as u64);
+        if let Some(Content::Page(page)) = self.touch(key) {
+            return Ok(page);
         }
-        let bytes = Arc::new(load()?);
-        self.insert(key, Content::Bytes(Arc::clone(&bytes)));
-        Ok(bytes)
+        let page = Arc::new(load()?);
+        self.insert(key, Content::Page(Arc::clone(&page)));
+        Ok(page)
     }
 
     /// The column of timestamps `number` of `block`; `load` decodes it if it is not here.
@@ -162,7 +163,7 @@ impl FrameCache {
     fn unpack(
         &self,
         load: impl for<'b> FnOnce(&'b mut Vec<u8>) -> Result<StoredFrame<'b>, Corruption>,
-    ) -> Result<Vec<u8>, Corruption> {
+    ) -> Result<UnpackedFrame, Corruption> {
         let pooled = self.unpackers.lock().pop();
         let mut unpacker = match pooled {
             Some(unpacker) => unpacker,

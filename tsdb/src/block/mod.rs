@@ -6,6 +6,7 @@ mod file;
 mod meta;
 mod parts;
 mod reader;
+mod samples;
 mod segment;
 mod times;
 mod verify;

@@ -3,7 +3,7 @@
 use super::cache::FrameCache;
 use super::file::IndexFile;
 use super::parts::{Far, InUse, Opened, Parts};
-use super::segment::{FrameRef, Kind, Segments};
+use super::segment::{FrameRef, Kind, Segments, UnpackedFrame};
 use super::{BlockError, meta};
 use crate::fs::{Fs, twice, write_file};
 use crate::names;
@@ -15,6 +15,7 @@ use tsdb_core::pack::{Times, Values};
 use tsdb_core::read::{Projection, ReadError, SampleColumns};
 use tsdb_core::{Corruption, Labels, Matcher, TimeRange, Timestamp};
 use tsdb_index::{ChunkRef, IndexReader, RoaringBitmap, SeriesCursor};
+use tsdb_rollup::merge::renew_seam;
 
 /// A series that a selection found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,9 +228,14 @@ impl Block {
         let opened = self.opened()?;
         let before = into.len();
         for chunk in chunks.iter().filter(|chunk| chunk.range.overlaps(&range)) {
+            let seam = into.len();
             if let Err(source) = self.read_chunk(&opened.segments, chunk, range, into) {
                 into.truncate(before);
                 return Err(self.segment_error(FrameRef(chunk.frame), source));
+            }
+            if seam > before {
+                // The chunks may come from different blocks.
+                renew_seam(into, seam);
             }
         }
         Ok(())
@@ -243,8 +249,8 @@ impl Block {
         into: &mut SampleColumns,
     ) -> Result<(), Corruption> {
         let frame = self.frame(segments, FrameRef(chunk.frame), Kind::Values)?;
-        let values = Values::open(&frame)?;
-        let times = self.times(segments, values.time(chunk.slot)?)?;
+        let values = Values::open(&frame.bytes)?;
+        let times = self.times(segments, frame.columns.base.saturating_add(values.time(chunk.slot)?))?;
         if times.len() != chunk.samples as usize {
             let rule = "a chunk has as many samples as the index says";
             return Err(Corruption::new("segment", 0, CorruptionKind::Rule { rule }));
@@ -258,12 +264,17 @@ impl Block {
             let (place, column) = segments.time_column(number)?;
             let frame = self.frame(segments, place, Kind::Times)?;
             let mut times = Vec::new();
-            Times::open(&frame)?.read(column, &mut times)?;
+            Times::open(&frame.bytes)?.read(column, &mut times)?;
             Ok(times)
         })
     }
 
-    fn frame(&self, segments: &Segments, place: FrameRef, kind: Kind) -> Result<Arc<Vec<u8>>, Corruption> {
+    fn frame(
+        &self,
+        segments: &Segments,
+        place: FrameRef,
+        kind: Kind,
+    ) -> Result<Arc<UnpackedFrame>, Corruption> {
         self.cache.frame(self.meta.id, place, |buffer| segments.frame(place, kind, buffer))
     }
 

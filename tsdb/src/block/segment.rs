@@ -21,7 +21,7 @@ const VERSION: u32 = 1;
 /// Length of magic and version.
 pub(super) const HEADER_LEN: usize = 12;
 /// Length of what precedes the payload of a frame.
-const FRAME_HEADER_LEN: usize = 10;
+const FRAME_HEADER_LEN: usize = 18;
 const CHECKSUM_LEN: usize = 4;
 /// Length of the trailer: offset of the directory, magic, checksum.
 const TRAILER_LEN: usize = 16;
@@ -69,11 +69,22 @@ impl FrameRef {
     }
 }
 
-/// A frame of columns of timestamps: number of the first column, and where.
+/// A frame of columns of timestamps: number of the first column, how many they are, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TimesEntry {
     pub(super) first: u32,
+    pub(super) columns: u32,
     pub(super) frame: FrameRef,
+}
+
+/// The columns of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct ColumnSpan {
+    /// Of a frame of values: what the numbers of columns of timestamps in it count from. Of a frame of timestamps: the
+    /// number of its first column.
+    pub(super) base: u32,
+    /// How many columns the frame has.
+    pub(super) count: u32,
 }
 
 /// Writes segments one after the other.
@@ -105,6 +116,7 @@ impl<'a> SegmentsWriter<'a> {
     pub(super) fn append(
         &mut self,
         kind: Kind,
+        columns: ColumnSpan,
         raw: &[u8],
         cuts: impl Iterator<Item = usize>,
     ) -> Result<FrameRef, BlockError> {
@@ -112,29 +124,28 @@ impl<'a> SegmentsWriter<'a> {
         let packed =
             compress(&mut self.encoder, raw, cuts).map_err(BlockError::io("compress a frame of", &path))?;
         let (method, payload) = if packed.len() < raw.len() { (ZSTD, &*packed) } else { (STORED, raw) };
-        let mut out = Writer::with_capacity(payload.len().saturating_add(32));
-        out.u32(frame_len(payload));
-        out.u32(frame_len(raw));
-        out.u8(kind as u8);
-        out.u8(method);
-        out.bytes(payload);
+        self.append_stored(&StoredFrame { kind, columns, method, raw_len: raw.len(), payload })
+    }
+
+    /// Appends a frame as it is.
+    pub(super) fn append_stored(&mut self, frame: &StoredFrame<'_>) -> Result<FrameRef, BlockError> {
+        let mut out = Writer::with_capacity(frame.payload.len().saturating_add(32));
+        out.u32(length(frame.payload.len()));
+        out.u32(length(frame.raw_len));
+        out.u32(frame.columns.base);
+        out.u32(frame.columns.count);
+        out.u8(frame.kind as u8);
+        out.u8(frame.method);
+        out.bytes(frame.payload);
         let sum = checksum(out.as_bytes());
         out.u32(sum);
         let place = self.next();
         self.write(out.as_bytes())?;
+        if frame.kind == Kind::Times {
+            let ColumnSpan { base, count } = frame.columns;
+            self.times.push(TimesEntry { first: base, columns: count, frame: place });
+        }
         Ok(place)
-    }
-
-    /// Appends a frame of columns of timestamps, of which the first has the number `first`.
-    pub(super) fn append_times(
-        &mut self,
-        first: u32,
-        raw: &[u8],
-        cuts: impl Iterator<Item = usize>,
-    ) -> Result<(), BlockError> {
-        let frame = self.append(Kind::Times, raw, cuts)?;
-        self.times.push(TimesEntry { first, frame });
-        Ok(())
     }
 
     /// Begins another segment if this one is long enough.
@@ -146,13 +157,15 @@ impl<'a> SegmentsWriter<'a> {
     pub(super) fn finish(&mut self) -> Result<(), BlockError> {
         let mut directory = Writer::new();
         directory.varint(self.times.len() as u64);
-        let (mut first, mut offset) = (0, 0);
+        let (mut next, mut offset) = (0_u32, 0);
         for entry in std::mem::take(&mut self.times) {
-            directory.varint(u64::from(entry.first.wrapping_sub(first)));
+            directory.zigzag(i64::from(entry.first).wrapping_sub(next.into()));
+            directory.varint(entry.columns.into());
             directory.varint(entry.frame.offset().wrapping_sub(offset));
-            (first, offset) = (entry.first, entry.frame.offset());
+            (next, offset) = (entry.first.wrapping_add(entry.columns), entry.frame.offset());
         }
-        let place = self.append(Kind::Directory, directory.as_bytes(), std::iter::empty())?;
+        let columns = ColumnSpan::default();
+        let place = self.append(Kind::Directory, columns, directory.as_bytes(), std::iter::empty())?;
         let mut trailer = Writer::new();
         trailer.u64(place.offset());
         trailer.u32(TRAILER_MAGIC);
@@ -191,8 +204,8 @@ impl<'a> SegmentsWriter<'a> {
 }
 
 /// Frames are far shorter than 4 GiB; a longer one would be refused by its own length.
-fn frame_len(bytes: &[u8]) -> u32 {
-    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// Compresses `raw` in blocks that end at `cuts`, so that each block's statistics are those of one kind of bytes.
@@ -239,14 +252,25 @@ fn settle(
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StoredFrame<'a> {
     pub(super) kind: Kind,
+    pub(super) columns: ColumnSpan,
     method: u8,
     raw_len: usize,
     payload: &'a [u8],
 }
 
+/// An unpacked frame.
+#[derive(Debug)]
+pub(super) struct UnpackedFrame {
+    pub(super) columns: ColumnSpan,
+    pub(super) bytes: Vec<u8>,
+}
+
 impl StoredFrame<'_> {
-    /// The unpacked bytes.
-    pub(super) fn unpack(&self, decoder: &mut zstd::bulk::Decompressor<'_>) -> Result<Vec<u8>, Corruption> {
+    /// The frame as it was before it was compressed.
+    pub(super) fn unpack(
+        &self,
+        decoder: &mut zstd::bulk::Decompressor<'_>,
+    ) -> Result<UnpackedFrame, Corruption> {
         let mut raw = Vec::with_capacity(self.raw_len);
         if self.method == STORED {
             raw.extend_from_slice(self.payload);
@@ -257,7 +281,7 @@ impl StoredFrame<'_> {
             })?;
         }
         if raw.len() == self.raw_len {
-            return Ok(raw);
+            return Ok(UnpackedFrame { columns: self.columns, bytes: raw });
         }
         let kind = CorruptionKind::Invalid { field: "unpacked length", value: self.raw_len as u64 };
         Err(Corruption::new(SECTION, 0, kind))
@@ -329,20 +353,22 @@ impl Segment {
             return Err(Corruption::new(SECTION, self.directory, CorruptionKind::Rule { rule }));
         }
         let mut decoder = decoder()?;
-        let raw = frame.unpack(&mut decoder)?;
+        let raw = frame.unpack(&mut decoder)?.bytes;
         let mut reader = Reader::new("segment directory", &raw);
-        let count = reader.count(2, "count of frames")?;
-        let (mut first, mut offset) = (0_u64, 0_u64);
+        let count = reader.count(3, "count of frames")?;
+        let (mut next, mut offset) = (0_u32, 0_u64);
         for _ in 0..count {
-            first = first.saturating_add(reader.varint("first column")?);
+            let first = i64::from(next).saturating_add(reader.zigzag("first column")?);
+            let columns = reader.varint("count of columns")?;
             offset = offset.saturating_add(reader.varint("offset")?);
-            let ascends = times.last().is_none_or(|last| u64::from(last.first) < first);
-            match u32::try_from(first) {
-                Ok(first) if ascends && offset < self.directory as u64 => {
-                    times.push(TimesEntry { first, frame: FrameRef::new(number, offset) });
-                }
-                _ => return Err(reader.invalid("first column", first)),
-            }
+            let (from, columns) = match (u32::try_from(first), u32::try_from(columns)) {
+                (Ok(from), Ok(columns)) if offset < self.directory as u64 => (from, columns),
+                _ => return Err(reader.invalid("first column", first.cast_unsigned())),
+            };
+            next = from
+                .checked_add(columns)
+                .ok_or_else(|| reader.invalid("count of columns", columns.into()))?;
+            times.push(TimesEntry { first: from, columns, frame: FrameRef::new(number, offset) });
         }
         reader.finish()
     }
@@ -380,6 +406,7 @@ fn read_frame(bytes: &[u8]) -> Result<(StoredFrame<'_>, usize), Corruption> {
     let mut reader = Reader::new(SECTION, bytes);
     let len = reader.u32("length of a frame")? as usize;
     let raw_len = reader.u32("unpacked length")? as usize;
+    let columns = ColumnSpan { base: reader.u32("base of columns")?, count: reader.u32("count of columns")? };
     let kind = reader.u8("kind of frame")?;
     let method = reader.u8("compression")?;
     let payload = reader.bytes(len, "frame")?;
@@ -406,7 +433,7 @@ fn read_frame(bytes: &[u8]) -> Result<(StoredFrame<'_>, usize), Corruption> {
         let kind = CorruptionKind::Invalid { field: "unpacked length", value: raw_len as u64 };
         return Err(Corruption::new(SECTION, 0, kind));
     }
-    Ok((StoredFrame { kind, method, raw_len, payload }, end.saturating_add(CHECKSUM_LEN)))
+    Ok((StoredFrame { kind, columns, method, raw_len, payload }, end.saturating_add(CHECKSUM_LEN)))
 }
 
 /// The segments of a block in `dir`, and where their columns of timestamps are. A segment that cannot be opened is
@@ -441,6 +468,7 @@ pub(super) fn open_all(
             },
         });
     }
+    segments.times.sort_unstable_by_key(|entry| entry.first);
     Ok((segments, damaged))
 }
 
@@ -497,8 +525,10 @@ impl Segments {
     pub(super) fn time_column(&self, number: u32) -> Result<(FrameRef, u32), Corruption> {
         let after = self.times.partition_point(|entry| entry.first <= number);
         match after.checked_sub(1).and_then(|index| self.times.get(index)) {
-            Some(entry) => Ok((entry.frame, number.wrapping_sub(entry.first))),
-            None => {
+            Some(entry) if number.wrapping_sub(entry.first) < entry.columns => {
+                Ok((entry.frame, number.wrapping_sub(entry.first)))
+            }
+            _ => {
                 let kind = CorruptionKind::Invalid { field: "time column", value: number.into() };
                 Err(Corruption::new("segment directory", 0, kind))
             }

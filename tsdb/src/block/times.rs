@@ -4,6 +4,7 @@
 //! 24 bytes a column and not the timestamps themselves; the seed of the hash is part of the block's name, which
 //! nobody who sends samples knows before.
 
+use super::segment::ColumnSpan;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use tsdb_core::Timestamp;
@@ -23,20 +24,21 @@ pub(super) struct TimeColumns {
     scratch: Writer,
 }
 
-/// Columns ready to be written: the number of the first one and their encoding.
+/// Columns ready to be written: their numbers and their encoding.
 #[derive(Debug)]
 pub(super) struct FullFrame {
-    pub(super) first: u32,
+    pub(super) columns: ColumnSpan,
     pub(super) bytes: Vec<u8>,
 }
 
 impl TimeColumns {
-    pub(super) fn new(seed: u64) -> Self {
+    /// No columns yet; the first one gets the number `first`.
+    pub(super) fn new(seed: u64, first: u32) -> Self {
         Self {
             seed,
             known: HashMap::default(),
             writer: TimesWriter::new(),
-            first: 0,
+            first,
             full: Vec::new(),
             scratch: Writer::new(),
         }
@@ -65,8 +67,9 @@ impl TimeColumns {
     }
 
     fn close_frame(&mut self) {
-        let columns = u32::try_from(self.writer.len()).unwrap_or(u32::MAX);
-        self.full.push(FullFrame { first: self.first, bytes: self.writer.finish() });
-        self.first = self.first.saturating_add(columns);
+        let count = u32::try_from(self.writer.len()).unwrap_or(u32::MAX);
+        let columns = ColumnSpan { base: self.first, count };
+        self.full.push(FullFrame { columns, bytes: self.writer.finish() });
+        self.first = self.first.saturating_add(count);
     }
 }

@@ -3,7 +3,7 @@
 
 use super::file::IndexFile;
 use super::reader::read_meta;
-use super::segment::{self, FrameRef, HEADER_LEN, Kind, Segments};
+use super::segment::{self, FrameRef, HEADER_LEN, Kind, Segments, UnpackedFrame};
 use super::{BlockError, FrameCache};
 use crate::fs::Fs;
 use crate::names;
@@ -215,8 +215,8 @@ impl Seen {
 /// Unpacked frames of the two kinds, the last of each kept.
 struct FrameReader<'a> {
     segments: &'a Segments,
-    values: Option<(FrameRef, Vec<u8>)>,
-    times: Option<(FrameRef, Vec<u8>)>,
+    values: Option<(FrameRef, UnpackedFrame)>,
+    times: Option<(FrameRef, UnpackedFrame)>,
     timestamps: Vec<Timestamp>,
     samples: SampleColumns,
     decoder: Option<Decompressor<'static>>,
@@ -239,7 +239,8 @@ impl<'a> FrameReader<'a> {
         let place = FrameRef(chunk.frame);
         load(self.segments, &mut self.decoder, &mut self.values, place, Kind::Values)?;
         let values = Values::open(bytes(&self.values))?;
-        let (times_place, column) = self.segments.time_column(values.time(chunk.slot)?)?;
+        let column = time_column(&self.values, values.time(chunk.slot)?);
+        let (times_place, column) = self.segments.time_column(column)?;
         load(self.segments, &mut self.decoder, &mut self.times, times_place, Kind::Times)?;
         self.samples.clear();
         self.timestamps.clear();
@@ -256,15 +257,20 @@ impl<'a> FrameReader<'a> {
     }
 }
 
-fn bytes(frame: &Option<(FrameRef, Vec<u8>)>) -> &[u8] {
-    frame.as_ref().map_or(&[], |(_, bytes)| bytes)
+fn bytes(frame: &Option<(FrameRef, UnpackedFrame)>) -> &[u8] {
+    frame.as_ref().map_or(&[], |(_, frame)| &frame.bytes)
+}
+
+/// The number in the block of the column of timestamps that the frame of values calls `time`.
+fn time_column(values: &Option<(FrameRef, UnpackedFrame)>, time: u32) -> u32 {
+    values.as_ref().map_or(time, |(_, frame)| frame.columns.base.saturating_add(time))
 }
 
 /// Unpacks the frame at `place` into `into`, unless it is there.
 fn load(
     segments: &Segments,
     decoder: &mut Option<Decompressor<'static>>,
-    into: &mut Option<(FrameRef, Vec<u8>)>,
+    into: &mut Option<(FrameRef, UnpackedFrame)>,
     place: FrameRef,
     kind: Kind,
 ) -> Result<(), Corruption> {

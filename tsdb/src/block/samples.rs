@@ -1,0 +1,131 @@
+//! Writing the samples of a block: chunks go into frames, frames into segments.
+
+use super::BlockError;
+use super::segment::{ColumnSpan, Kind, SegmentsWriter};
+use super::times::TimeColumns;
+use crate::fs::Fs;
+use std::path::PathBuf;
+use tsdb_core::TimeRange;
+use tsdb_core::block::{BlockId, BlockStats};
+use tsdb_core::pack::{MAX_SERIES, PackError, RAW_TARGET_BYTES, Times, Values, ValuesWriter, fitting};
+use tsdb_core::sample::SampleSlices;
+use tsdb_index::ChunkRef;
+
+/// Samples in a chunk. A longer series is cut, so that a short range of a long block does not cost all of it.
+pub(super) const CHUNK_SAMPLES: usize = 8192;
+
+/// Writes samples and says where they are.
+pub(super) struct SamplesWriter<'a> {
+    /// The block that is written.
+    dir: PathBuf,
+    segments: SegmentsWriter<'a>,
+    values: ValuesWriter,
+    times: TimeColumns,
+    stats: BlockStats,
+    range: Option<TimeRange>,
+}
+
+impl<'a> SamplesWriter<'a> {
+    /// A writer of segments of about `segment_bytes` in `chunks_dir`, which exists, for the block `id` in `dir`.
+    pub(super) fn new(
+        fs: &'a dyn Fs,
+        dir: PathBuf,
+        chunks_dir: PathBuf,
+        id: BlockId,
+        segment_bytes: u64,
+    ) -> Result<Self, BlockError> {
+        Ok(Self {
+            dir,
+            segments: SegmentsWriter::new(fs, chunks_dir, segment_bytes)?,
+            values: ValuesWriter::new(),
+            times: TimeColumns::new(id.0 as u64, 0),
+            stats: BlockStats::default(),
+            range: None,
+        })
+    }
+
+    /// Adds the next samples of a series and appends to `chunks` where they are.
+    pub(super) fn add(
+        &mut self,
+        samples: SampleSlices<'_>,
+        chunks: &mut Vec<ChunkRef>,
+    ) -> Result<(), BlockError> {
+        let mut rest = samples;
+        while !rest.is_empty() {
+            let (chunk, _) = rest.split_at(CHUNK_SAMPLES);
+            let (chunk, _) = chunk.split_at(fitting(chunk).max(1));
+            chunks.push(self.add_chunk(chunk)?);
+            (_, rest) = rest.split_at(chunk.len());
+        }
+        Ok(())
+    }
+
+    /// Ends all segments. Returns the times and the numbers of what was written, without that of series; `None` if it
+    /// was nothing.
+    pub(super) fn finish(&mut self) -> Result<Option<(TimeRange, BlockStats)>, BlockError> {
+        let Some(range) = self.range else { return Ok(None) };
+        self.flush_values()?;
+        for frame in self.times.take_full(true) {
+            self.append_times(frame.columns, &frame.bytes)?;
+        }
+        self.segments.finish()?;
+        Ok(Some((range, self.stats)))
+    }
+
+    fn add_chunk(&mut self, samples: SampleSlices<'_>) -> Result<ChunkRef, BlockError> {
+        let timestamps = samples.timestamps();
+        let slot = self.times.intern(timestamps).and_then(|time| self.values.push_samples(time, samples));
+        let slot = slot.map_err(|source| self.samples_error(source))?;
+        let ends = timestamps.first().zip(timestamps.last());
+        let Some(range) = ends.and_then(|(first, last)| TimeRange::new(*first, *last)) else {
+            return Err(self.samples_error(PackError::NotAscending { index: 0 }));
+        };
+        let chunk = ChunkRef {
+            // Nothing is appended before this frame is: see `flush_values`.
+            frame: self.segments.next().0,
+            slot,
+            range,
+            samples: u32::try_from(timestamps.len()).unwrap_or(u32::MAX),
+        };
+        self.count(&chunk);
+        self.stats.histograms += samples.histogram_count() as u64;
+        if self.values.len() >= MAX_SERIES || self.values.raw_len() >= RAW_TARGET_BYTES {
+            self.flush_values()?;
+        }
+        Ok(chunk)
+    }
+
+    fn count(&mut self, chunk: &ChunkRef) {
+        self.range = Some(self.range.map_or(chunk.range, |all| all.union(&chunk.range)));
+        self.stats.chunks += 1;
+        self.stats.samples += u64::from(chunk.samples);
+    }
+
+    /// Writes the frame of values and then, not before, the frames of timestamps that have become full: so the place of
+    /// a frame of values is known while it fills.
+    fn flush_values(&mut self) -> Result<(), BlockError> {
+        if self.values.is_empty() {
+            return Ok(());
+        }
+        let count = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
+        let raw = self.values.finish();
+        let damaged = |source| BlockError::Corrupt { path: self.dir.clone(), source };
+        let frame = Values::open(&raw).map_err(damaged)?;
+        self.segments.append(Kind::Values, ColumnSpan { base: 0, count }, &raw, frame.cuts())?;
+        for frame in self.times.take_full(false) {
+            self.append_times(frame.columns, &frame.bytes)?;
+        }
+        self.segments.roll()
+    }
+
+    fn append_times(&mut self, columns: ColumnSpan, raw: &[u8]) -> Result<(), BlockError> {
+        let damaged = |source| BlockError::Corrupt { path: self.dir.clone(), source };
+        let frame = Times::open(raw).map_err(damaged)?;
+        self.segments.append(Kind::Times, columns, raw, frame.cuts())?;
+        Ok(())
+    }
+
+    fn samples_error(&self, source: PackError) -> BlockError {
+        BlockError::Samples { path: self.dir.clone(), source }
+    }
+}
