@@ -16,7 +16,9 @@ pub mod live;
 mod postings;
 pub mod select;
 
-pub use file::{ChunkRef, IndexReader, IndexWriter, SeriesCursor, Source, WriteError};
+pub use file::{
+    ChunkRef, IndexMerger, IndexReader, IndexWriter, InputDamage, Part, SeriesCursor, Source, WriteError,
+};
 pub use live::{IndexFull, LabelsCursor, LiveIndex};
 pub use roaring::RoaringBitmap;
 pub use select::{Lookup, select};

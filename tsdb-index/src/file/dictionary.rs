@@ -86,10 +86,10 @@ impl ValuesWriter {
         self.in_block = 0;
     }
 
-    /// Appends a value whose encoded postings take `postings`. `base` is where the section begins in `out`.
-    pub(super) fn push(&mut self, value: &str, postings: &Range<usize>, base: usize, out: &mut Writer) {
+    /// Appends a value whose encoded postings take `postings`, `at` bytes behind the start of the section.
+    pub(super) fn push(&mut self, value: &str, postings: &Range<usize>, at: usize, out: &mut Writer) {
         if self.in_block == 0 {
-            self.blocks.push(out.len().saturating_sub(base) as u64);
+            self.blocks.push(at as u64);
             out.varint(postings.start as u64);
             out.str(value);
         } else {

@@ -31,11 +31,12 @@ pub(super) struct Column {
 }
 
 impl Column {
-    /// Appends `values` in the narrowest width that holds them all, and says where.
-    pub(super) fn write(values: &[u64], out: &mut Writer) -> Self {
+    /// Appends `values` in the narrowest width that holds them all, and says where. `out` begins `before`
+    /// bytes behind the start of the file.
+    pub(super) fn write(values: &[u64], before: usize, out: &mut Writer) -> Self {
         let widest = values.iter().copied().max().unwrap_or(0);
         let width = (u64::BITS.wrapping_sub(widest.leading_zeros()) as usize).div_ceil(8);
-        let start = out.len();
+        let start = before.saturating_add(out.len());
         for value in values {
             out.bytes(value.to_le_bytes().get(..width).unwrap_or_default());
         }
@@ -90,11 +91,11 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Appends the table of checksums and the footer.
-    pub(super) fn write(&self, mut out: Writer) -> Writer {
-        let payload = out.len();
-        pages::write_checksums(&mut out);
-        let table_sum = checksum(out.as_bytes().get(payload..).unwrap_or_default());
+    /// Appends the table of `checksums` and the footer.
+    pub(super) fn write(&self, checksums: &[u32], out: &mut Writer) {
+        let table = out.len();
+        checksums.iter().for_each(|sum| out.u32(*sum));
+        let table_sum = checksum(out.as_bytes().get(table..).unwrap_or_default());
         let start = out.len();
         for section in [&self.series, &self.postings, &self.values, &self.names] {
             out.u64(section.len() as u64);
@@ -107,13 +108,12 @@ impl Layout {
         }
         out.u64(u64::from(self.series_count));
         out.i64(self.base_time);
-        out.u64(payload as u64);
+        out.u64(self.payload as u64);
         out.u64(u64::from(VERSION));
         out.u32(table_sum);
         let footer_sum = checksum(out.as_bytes().get(start..).unwrap_or_default());
         out.u32(footer_sum);
         out.u32(FOOTER_MAGIC);
-        out
     }
 
     /// Reads header and footer of `file` and checks them.

@@ -4,7 +4,7 @@
 use super::source::{Page, Piece, Source};
 use core::ops::Range;
 use tsdb_core::Corruption;
-use tsdb_core::bytes::{Reader, Writer, checksum};
+use tsdb_core::bytes::{Reader, checksum};
 use tsdb_core::error::CorruptionKind;
 
 /// Length of a page in bytes; the last one may be shorter.
@@ -13,10 +13,9 @@ pub(super) const PAGE_BYTES: usize = 4096;
 /// Bytes of one checksum.
 const CHECKSUM_BYTES: usize = 4;
 
-/// Appends the checksums of the pages of what `out` holds.
-pub(super) fn write_checksums(out: &mut Writer) {
-    let checksums: Vec<u32> = out.as_bytes().chunks(PAGE_BYTES).map(checksum).collect();
-    checksums.into_iter().for_each(|sum| out.u32(sum));
+/// The checksums of the pages of `bytes`, which begin with a page.
+pub(super) fn checksums(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes.chunks(PAGE_BYTES).map(checksum)
 }
 
 /// Length of the table of checksums of `payload` bytes.

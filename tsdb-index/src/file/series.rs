@@ -58,11 +58,11 @@ pub(super) struct SeriesWriter {
 }
 
 impl SeriesWriter {
-    /// Appends a record. `base` is where the section begins in `out`.
-    pub(super) fn push(&mut self, labels: &[LabelId], chunks: &[ChunkEntry], base: usize, out: &mut Writer) {
+    /// Appends a record, which begins `at` bytes behind the start of the section.
+    pub(super) fn push(&mut self, labels: &[LabelId], chunks: &[ChunkEntry], at: usize, out: &mut Writer) {
         let first = self.in_group == 0;
         if first {
-            self.groups.push(out.len().saturating_sub(base) as u64);
+            self.groups.push(at as u64);
             self.labels.clear();
             self.chunk = ChunkEntry::default();
         }

@@ -3,11 +3,12 @@
 use super::ChunkRef;
 use super::dictionary::{self, ValuesWriter};
 use super::layout::{Column, Layout, MAGIC, VERSION};
+use super::pages;
 use super::postings;
 use super::series::{ChunkEntry, LabelId, SeriesWriter};
+use super::spans::Spans;
 use crate::LiveIndex;
 use crate::live::PairId;
-use hashbrown::HashTable;
 use tsdb_core::bytes::Writer;
 use tsdb_core::{Labels, SeriesRef};
 
@@ -31,9 +32,6 @@ pub enum WriteError {
     },
 }
 
-/// A distinct (first time, last time, samples).
-type Span = (i64, i64, u32);
-
 /// Builds an index file from series in order of their labels. Takes memory like a live index of the same series.
 #[derive(Debug, Default)]
 pub struct IndexWriter {
@@ -43,9 +41,7 @@ pub struct IndexWriter {
     chunks: Vec<ChunkEntry>,
     /// End of each series' chunks in `chunks`.
     chunk_ends: Vec<usize>,
-    spans: Vec<Span>,
-    /// Numbers of the spans, by hash.
-    span_numbers: HashTable<u32>,
+    spans: Spans,
 }
 
 impl IndexWriter {
@@ -69,7 +65,7 @@ impl IndexWriter {
         let full = |_| WriteError::Limit { what: "bytes of label values", limit: u32::MAX.into() };
         self.index.insert(SeriesRef(number), labels).map_err(full)?;
         for chunk in chunks {
-            let span = self.span(chunk);
+            let span = self.spans.number(chunk);
             self.chunks.push(ChunkEntry { frame: chunk.frame, slot: chunk.slot, span });
         }
         self.chunk_ends.push(self.chunks.len());
@@ -96,26 +92,13 @@ impl IndexWriter {
         let start = out.len();
         dictionary::write_names(names.iter().map(|(name, values)| (name.as_str(), *values)), &mut out);
         layout.names = start..out.len();
-        layout.value_blocks = Column::write(&blocks, &mut out);
-        layout.groups = Column::write(&groups, &mut out);
-        self.write_spans(&mut layout, &mut out);
+        layout.value_blocks = Column::write(&blocks, 0, &mut out);
+        layout.groups = Column::write(&groups, 0, &mut out);
+        self.spans.write(&mut layout, 0, &mut out);
         layout.payload = out.len();
-        layout.write(out).into_bytes()
-    }
-
-    fn span(&mut self, chunk: &ChunkRef) -> u32 {
-        let span = (chunk.range.start(), chunk.range.end(), chunk.samples);
-        let spans = &mut self.spans;
-        let hash = hash_span(&span);
-        if let Some(known) = self.span_numbers.find(hash, |number| spans.get(*number as usize) == Some(&span))
-        {
-            return *known;
-        }
-        let number = u32::try_from(spans.len()).unwrap_or(u32::MAX);
-        spans.push(span);
-        self.span_numbers
-            .insert_unique(hash, number, |number| spans.get(*number as usize).map_or(0, hash_span));
-        number
+        let checksums: Vec<u32> = pages::checksums(out.as_bytes()).collect();
+        layout.write(&checksums, &mut out);
+        out.into_bytes()
     }
 
     /// Each pair's label numbers, by pair number, and the names with their counts of values.
@@ -154,7 +137,7 @@ impl IndexWriter {
                 values.next_name();
                 last_name = name;
             }
-            values.push(value, &(start..end), base, out);
+            values.push(value, &(start..end), out.len() - base, out);
             start = end;
         }
         layout.values = base..out.len();
@@ -178,27 +161,10 @@ impl IndexWriter {
             let pairs = self.index.pairs_of_series(number);
             labels.extend(pairs.filter_map(|pair| ids.get(pair.0 as usize)).copied());
             let chunks = self.chunks.get(start..*end).unwrap_or_default();
-            writer.push(&labels, chunks, base, out);
+            writer.push(&labels, chunks, out.len() - base, out);
             start = *end;
         }
         layout.series = base..out.len();
         writer.groups
     }
-
-    fn write_spans(&self, layout: &mut Layout, out: &mut Writer) {
-        let base = self.spans.iter().map(|(start, _, _)| *start).min().unwrap_or(0);
-        let distance = |from: i64, to: i64| to.wrapping_sub(from).cast_unsigned();
-        let starts: Vec<u64> = self.spans.iter().map(|(start, _, _)| distance(base, *start)).collect();
-        let lengths: Vec<u64> = self.spans.iter().map(|(start, end, _)| distance(*start, *end)).collect();
-        let samples: Vec<u64> = self.spans.iter().map(|(_, _, samples)| u64::from(*samples)).collect();
-        layout.base_time = base;
-        layout.span_starts = Column::write(&starts, out);
-        layout.span_lengths = Column::write(&lengths, out);
-        layout.span_samples = Column::write(&samples, out);
-    }
-}
-
-fn hash_span((start, end, samples): &Span) -> u64 {
-    let mix = |hash: u64, value: u64| (hash ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
-    mix(mix(mix(0, start.cast_unsigned()), end.cast_unsigned()), u64::from(*samples))
 }

@@ -8,6 +8,7 @@ mod fixture;
 mod golden;
 #[cfg(test)]
 mod live;
+mod merge;
 #[cfg(test)]
 mod select;
 #[cfg(test)]
