@@ -4,8 +4,11 @@
 //! one. Whoever opens files carries the steps out and feeds the streams. Everything here is a function of its
 //! arguments: no I/O, no clock, no threads.
 //!
-//! What it deliberately does not do: compaction of small blocks into larger ones, tombstones and downsampling. Blocks
-//! stay as long as they were cut until retention drops them.
+//! [`downsample`] sums samples up by windows and [`aggregate`] is the format of those.
+//!
+//! What it deliberately does not do: tombstones.
 
+pub mod aggregate;
+pub mod downsample;
 pub mod merge;
 pub mod plan;
