@@ -1,5 +1,7 @@
 //! The format of windows: round trips, golden files, damage.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use proptest::prelude::*;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! What the windows of a series keep, against naive models.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use proptest::prelude::*;
 use tsdb_core::metadata::MetricType;
 use tsdb_core::sample::SampleColumns;

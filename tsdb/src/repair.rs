@@ -24,6 +24,7 @@ use tsdb_core::TimeRange;
 use tsdb_core::block::BlockId;
 use tsdb_core::sample::SampleColumns;
 use tsdb_core::time::Clock as _;
+use tsdb_index::ChunkRef;
 
 /// Memory for unpacked parts of the blocks that are read, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
@@ -154,6 +155,10 @@ impl Work<'_> {
         let mut samples = SampleColumns::new();
         block.for_each_readable(|labels, chunks| {
             samples.clear();
+            if meta.rollup.is_some() {
+                let read = |chunk: &ChunkRef| block.read_all_windows(chunk).ok();
+                return writer.add_windows(&labels, &chunks.iter().filter_map(read).collect::<Vec<_>>());
+            }
             for chunk in chunks {
                 // What cannot be read is what the verdict names; nothing of it is added.
                 drop(block.read(&[*chunk], TimeRange::ALL, &mut samples));

@@ -1,8 +1,10 @@
 //! The windows of one series in memory.
 
+use crate::merge::renew_seam;
+use std::ops::Range;
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::sample::SampleColumns;
-use tsdb_core::{STALE_NAN, TimeRange, is_stale_nan};
+use tsdb_core::{STALE_NAN, is_stale_nan};
 
 /// What is kept of the windows of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,7 +90,9 @@ impl AggregateColumns {
 
     /// Adds the entries of `later`, which lie behind the others and are of the same form.
     pub fn extend(&mut self, later: &Self) {
+        let seam = self.samples.len();
         self.samples.extend(later.samples.as_slices());
+        renew_seam(&mut self.samples, seam);
         self.weights.extend_from_slice(&later.weights);
         if let (Some(mine), Some(theirs)) = (&mut self.spread, &later.spread) {
             mine.min.extend_from_slice(&theirs.min);
@@ -97,21 +101,21 @@ impl AggregateColumns {
         }
     }
 
-    /// Drops the entries outside `range`.
-    pub fn retain_range(&mut self, range: TimeRange) {
-        let times = &self.samples.timestamps;
-        let start = times.partition_point(|time| *time < range.start());
-        let end = times.partition_point(|time| *time <= range.end()).max(start);
-        let cut = |column: &mut Vec<f64>| {
-            column.truncate(end);
-            column.drain(..start.min(column.len()));
-        };
-        if let Some(Spread { min, max, sum }) = &mut self.spread {
-            [min, max, sum].into_iter().for_each(cut);
-        }
-        self.weights.truncate(end);
-        self.weights.drain(..start.min(self.weights.len()));
-        self.samples.retain_range(range);
+    /// The entries `range`.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        let cut = |column: &[f64]| column.get(range.clone()).unwrap_or_default().to_vec();
+        let (_, samples) = self.samples.as_slices().split_at(range.start);
+        let (samples, _) = samples.split_at(range.len());
+        let mut part = Self::default();
+        part.samples.extend(samples);
+        part.weights.extend_from_slice(self.weights.get(range.clone()).unwrap_or_default());
+        part.spread = self.spread.as_ref().map(|spread| Spread {
+            min: cut(&spread.min),
+            max: cut(&spread.max),
+            sum: cut(&spread.sum),
+        });
+        part
     }
 
     /// Copies the entry `index` of `from`, as standing for `weight` samples.

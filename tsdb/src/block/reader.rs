@@ -3,18 +3,21 @@
 use super::cache::FrameCache;
 use super::file::IndexFile;
 use super::parts::{Far, InUse, Opened, Parts};
-use super::segment::{FrameRef, Kind, Segments, UnpackedFrame};
+use super::segment::{self, FrameRef, Kind, Segments, UnpackedFrame};
+use super::windows::WindowColumns;
 use super::{BlockError, meta};
 use crate::fs::{Fs, twice, write_file};
 use crate::names;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tsdb_core::block::{BlockId, BlockMeta, BlockStats};
+use tsdb_core::block::{BlockId, BlockMeta, BlockStats, Rollup};
 use tsdb_core::error::CorruptionKind;
 use tsdb_core::pack::{Times, Values};
 use tsdb_core::read::{Projection, ReadError, SampleColumns};
 use tsdb_core::{Corruption, Labels, Matcher, TimeRange, Timestamp};
 use tsdb_index::{ChunkRef, IndexReader, RoaringBitmap, SeriesCursor};
+use tsdb_rollup::aggregate::{AggregateColumns, Aggregates, Column};
+use tsdb_rollup::downsample::window_of;
 use tsdb_rollup::merge::renew_seam;
 
 /// A series that a selection found.
@@ -64,7 +67,7 @@ impl Block {
             Err(damage) => {
                 warnings.push(format!("{damage}; described anew from the index"));
                 let damaged = |source| BlockError::damaged(dir.join(names::INDEX), source);
-                rebuild(id, &opened.index).map_err(damaged)?
+                rebuild(id, &opened.index, &opened.segments).map_err(damaged)?
             }
         };
         let parts = Parts::Near(Box::new(opened));
@@ -258,6 +261,59 @@ impl Block {
         values.read_samples(chunk.slot, &times, range, into)
     }
 
+    /// Appends to `into` what is asked of the windows in `chunks`, which are those of one series of a rollup, for the
+    /// entries within `range`, in order of time.
+    ///
+    /// # Errors
+    /// Damage to a frame; `into` then holds nothing of use.
+    pub fn read_windows(
+        &self,
+        chunks: &[ChunkRef],
+        range: TimeRange,
+        column: Column,
+        into: &mut WindowColumns,
+    ) -> Result<(), ReadError> {
+        let opened = self.opened()?;
+        for chunk in chunks.iter().filter(|chunk| chunk.range.overlaps(&range)) {
+            let read = self.with_windows(&opened.segments, chunk, |frame, times| {
+                into.add(frame, chunk.slot, column, times, range)
+            });
+            read.map_err(|source| self.segment_error(FrameRef(chunk.frame), source))?;
+        }
+        Ok(())
+    }
+
+    /// All that is kept of the windows in `chunk`.
+    ///
+    /// # Errors
+    /// Damage to a frame.
+    pub fn read_all_windows(&self, chunk: &ChunkRef) -> Result<AggregateColumns, ReadError> {
+        let opened = self.opened()?;
+        let mut into = AggregateColumns::default();
+        let read = self.with_windows(&opened.segments, chunk, |frame, times| {
+            frame.read_all(chunk.slot, times, &mut into)
+        });
+        read.map_err(|source| self.segment_error(FrameRef(chunk.frame), source))?;
+        Ok(into)
+    }
+
+    /// Calls `read` with the frame of `chunk` and its timestamps.
+    fn with_windows(
+        &self,
+        segments: &Segments,
+        chunk: &ChunkRef,
+        read: impl FnOnce(&Aggregates<'_>, &[Timestamp]) -> Result<(), Corruption>,
+    ) -> Result<(), Corruption> {
+        let frame = self.frame(segments, FrameRef(chunk.frame), Kind::Windows)?;
+        let windows = Aggregates::open(&frame.bytes)?;
+        let times = self.times(segments, frame.columns.base.saturating_add(windows.time(chunk.slot)?))?;
+        if times.len() != chunk.samples as usize {
+            let rule = "a chunk has as many entries as the index says";
+            return Err(Corruption::new("segment", 0, CorruptionKind::Rule { rule }));
+        }
+        read(&windows, &times)
+    }
+
     /// The column of timestamps `number`.
     fn times(&self, segments: &Segments, number: u32) -> Result<Arc<Vec<Timestamp>>, Corruption> {
         self.cache.times(self.meta.id, number, || {
@@ -337,8 +393,23 @@ fn id_by_name(dir: &Path) -> Option<BlockId> {
     dir.file_name().and_then(|name| name.to_str()).and_then(meta::parse_dir_name)
 }
 
+/// What the frame of `chunk` says of a rollup whose entries lie in `range`; `None` if it is a frame of samples. Windows
+/// without entries at both ends are forgotten.
+fn rollup_of(segments: &Segments, chunk: &ChunkRef, range: TimeRange) -> Option<Rollup> {
+    let mut buffer = Vec::new();
+    let frame = segments.frame(FrameRef(chunk.frame), Kind::Windows, &mut buffer).ok()?;
+    let raw = frame.unpack(&mut segment::decoder().ok()?).ok()?;
+    let resolution_ms = Aggregates::open(&raw.bytes).ok()?.resolution_ms();
+    let (first, last) = (window_of(range.start(), resolution_ms), window_of(range.end(), resolution_ms));
+    Some(Rollup { resolution_ms, covers: first.union(&last) })
+}
+
 /// A description from the index alone: level, sources and parents are lost.
-fn rebuild(id: BlockId, index: &IndexReader<IndexFile>) -> Result<BlockMeta, Corruption> {
+fn rebuild(
+    id: BlockId,
+    index: &IndexReader<IndexFile>,
+    segments: &Segments,
+) -> Result<BlockMeta, Corruption> {
     let mut stats = BlockStats { series: index.series_count().into(), ..BlockStats::default() };
     let mut range: Option<TimeRange> = None;
     let (mut cursor, mut chunks) = (index.cursor(), Vec::new());
@@ -355,7 +426,8 @@ fn rebuild(id: BlockId, index: &IndexReader<IndexFile>) -> Result<BlockMeta, Cor
     match range {
         Some(range) => {
             let (level, sources, parents) = (1, vec![id], Vec::new());
-            Ok(BlockMeta { id, range, stats, level, sources, parents, rollup: None })
+            let rollup = chunks.first().and_then(|chunk| rollup_of(segments, chunk, range));
+            Ok(BlockMeta { id, range, stats, level, sources, parents, rollup })
         }
         None => {
             let rule = "a block has samples";

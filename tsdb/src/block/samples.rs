@@ -1,15 +1,16 @@
 //! Writing the samples of a block: chunks go into frames, frames into segments.
 
-use super::BlockError;
 use super::segment::{ColumnSpan, Kind, SegmentsWriter};
 use super::times::TimeColumns;
+use super::{BlockError, BlockSpec};
 use crate::fs::Fs;
 use std::path::PathBuf;
 use tsdb_core::TimeRange;
-use tsdb_core::block::{BlockId, BlockStats};
+use tsdb_core::block::BlockStats;
 use tsdb_core::pack::{MAX_SERIES, PackError, RAW_TARGET_BYTES, Times, Values, ValuesWriter, fitting};
 use tsdb_core::sample::SampleSlices;
 use tsdb_index::ChunkRef;
+use tsdb_rollup::aggregate::{AggregateColumns, AggregateWriter, Aggregates};
 
 /// Samples in a chunk. A longer series is cut, so that a short range of a long block does not cost all of it.
 pub(super) const CHUNK_SAMPLES: usize = 8192;
@@ -20,25 +21,29 @@ pub(super) struct SamplesWriter<'a> {
     dir: PathBuf,
     segments: SegmentsWriter<'a>,
     values: ValuesWriter,
+    /// In place of the values, if the block is a rollup.
+    windows: AggregateWriter,
     times: TimeColumns,
     stats: BlockStats,
     range: Option<TimeRange>,
 }
 
 impl<'a> SamplesWriter<'a> {
-    /// A writer of segments of about `segment_bytes` in `chunks_dir`, which exists, for the block `id` in `dir`.
+    /// A writer of segments of about `segment_bytes` in `chunks_dir`, which exists, for the block `spec` in `dir`.
     pub(super) fn new(
         fs: &'a dyn Fs,
         dir: PathBuf,
         chunks_dir: PathBuf,
-        id: BlockId,
+        spec: &BlockSpec,
         segment_bytes: u64,
     ) -> Result<Self, BlockError> {
+        let resolution_ms = spec.rollup.map_or(1, |rollup| rollup.resolution_ms);
         Ok(Self {
             dir,
             segments: SegmentsWriter::new(fs, chunks_dir, segment_bytes)?,
             values: ValuesWriter::new(),
-            times: TimeColumns::new(id.0 as u64, 0),
+            windows: AggregateWriter::new(resolution_ms),
+            times: TimeColumns::new(spec.id.0 as u64, 0),
             stats: BlockStats::default(),
             range: None,
         })
@@ -60,11 +65,29 @@ impl<'a> SamplesWriter<'a> {
         Ok(())
     }
 
+    /// As [`add`](Self::add), for windows of one form.
+    pub(super) fn add_windows(
+        &mut self,
+        windows: &AggregateColumns,
+        chunks: &mut Vec<ChunkRef>,
+    ) -> Result<(), BlockError> {
+        let mut start = 0;
+        while start < windows.len() {
+            let (_, rest) = windows.samples.as_slices().split_at(start);
+            let (piece, _) = rest.split_at(CHUNK_SAMPLES);
+            let end = start + fitting(piece).max(1);
+            chunks.push(self.add_window_chunk(&windows.slice(start..end))?);
+            start = end;
+        }
+        Ok(())
+    }
+
     /// Ends all segments. Returns the times and the numbers of what was written, without that of series; `None` if it
     /// was nothing.
     pub(super) fn finish(&mut self) -> Result<Option<(TimeRange, BlockStats)>, BlockError> {
         let Some(range) = self.range else { return Ok(None) };
         self.flush_values()?;
+        self.flush_windows()?;
         for frame in self.times.take_full(true) {
             self.append_times(frame.columns, &frame.bytes)?;
         }
@@ -73,10 +96,33 @@ impl<'a> SamplesWriter<'a> {
     }
 
     fn add_chunk(&mut self, samples: SampleSlices<'_>) -> Result<ChunkRef, BlockError> {
-        let timestamps = samples.timestamps();
-        let slot = self.times.intern(timestamps).and_then(|time| self.values.push_samples(time, samples));
+        let times = samples.timestamps();
+        let slot = self.times.intern(times).and_then(|time| self.values.push_samples(time, samples));
+        let chunk = self.chunk(samples, slot)?;
+        if self.values.len() >= MAX_SERIES || self.values.raw_len() >= RAW_TARGET_BYTES {
+            self.flush_values()?;
+        }
+        Ok(chunk)
+    }
+
+    fn add_window_chunk(&mut self, windows: &AggregateColumns) -> Result<ChunkRef, BlockError> {
+        let times = &windows.samples.timestamps;
+        let slot = self.times.intern(times).and_then(|time| self.windows.push(time, windows));
+        let chunk = self.chunk(windows.samples.as_slices(), slot)?;
+        if self.windows.is_full() {
+            self.flush_windows()?;
+        }
+        Ok(chunk)
+    }
+
+    /// Where `samples` are going to be, at `slot` of the frame that fills.
+    fn chunk(
+        &mut self,
+        samples: SampleSlices<'_>,
+        slot: Result<u32, PackError>,
+    ) -> Result<ChunkRef, BlockError> {
         let slot = slot.map_err(|source| self.samples_error(source))?;
-        let ends = timestamps.first().zip(timestamps.last());
+        let ends = samples.timestamps().first().zip(samples.timestamps().last());
         let Some(range) = ends.and_then(|(first, last)| TimeRange::new(*first, *last)) else {
             return Err(self.samples_error(PackError::NotAscending { index: 0 }));
         };
@@ -85,13 +131,10 @@ impl<'a> SamplesWriter<'a> {
             frame: self.segments.next().0,
             slot,
             range,
-            samples: u32::try_from(timestamps.len()).unwrap_or(u32::MAX),
+            samples: u32::try_from(samples.len()).unwrap_or(u32::MAX),
         };
         self.count(&chunk);
         self.stats.histograms += samples.histogram_count() as u64;
-        if self.values.len() >= MAX_SERIES || self.values.raw_len() >= RAW_TARGET_BYTES {
-            self.flush_values()?;
-        }
         Ok(chunk)
     }
 
@@ -112,6 +155,23 @@ impl<'a> SamplesWriter<'a> {
         let damaged = |source| BlockError::Corrupt { path: self.dir.clone(), source };
         let frame = Values::open(&raw).map_err(damaged)?;
         self.segments.append(Kind::Values, ColumnSpan { base: 0, count }, &raw, frame.cuts())?;
+        self.append_full_times()
+    }
+
+    /// As [`flush_values`](Self::flush_values).
+    fn flush_windows(&mut self) -> Result<(), BlockError> {
+        if self.windows.is_empty() {
+            return Ok(());
+        }
+        let raw = self.windows.finish().map_err(|source| self.samples_error(source))?;
+        let damaged = |source| BlockError::Corrupt { path: self.dir.clone(), source };
+        let frame = Aggregates::open(&raw).map_err(damaged)?;
+        let count = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        self.segments.append(Kind::Windows, ColumnSpan { base: 0, count }, &raw, frame.cuts())?;
+        self.append_full_times()
+    }
+
+    fn append_full_times(&mut self) -> Result<(), BlockError> {
         for frame in self.times.take_full(false) {
             self.append_times(frame.columns, &frame.bytes)?;
         }

@@ -46,6 +46,8 @@ pub(super) enum Kind {
     Times = 2,
     /// Where the columns of timestamps are.
     Directory = 3,
+    /// Chunks of windows.
+    Windows = 4,
 }
 
 const STORED: u8 = 0;
@@ -424,6 +426,7 @@ fn read_frame(bytes: &[u8]) -> Result<(StoredFrame<'_>, usize), Corruption> {
         1 => Kind::Values,
         2 => Kind::Times,
         3 => Kind::Directory,
+        4 => Kind::Windows,
         other => return Err(unknown("kind of frame", other)),
     };
     if method > ZSTD {

@@ -16,6 +16,7 @@ use tsdb_core::pack::{Times, Values};
 use tsdb_core::sample::SampleColumns;
 use tsdb_core::{Corruption, TimeRange, Timestamp};
 use tsdb_index::{ChunkRef, IndexReader};
+use tsdb_rollup::aggregate::{AggregateColumns, Aggregates};
 use zstd::bulk::Decompressor;
 
 /// Memory for pages of the index, in bytes.
@@ -150,7 +151,11 @@ fn verify_series(
     meta: Option<&BlockMeta>,
     found: &mut Vec<Damage>,
 ) {
-    let mut reader = FrameReader::new(segments);
+    // What a damaged description does not tell, the first frame does.
+    let first =
+        segments.segment(1).and_then(|segment| Ok(segment.frame(HEADER_LEN, &mut Vec::new())?.0.kind));
+    let kind = if first == Ok(Kind::Windows) { Kind::Windows } else { Kind::Values };
+    let mut reader = FrameReader::new(segments, kind);
     let mut seen = Seen::default();
     let (mut cursor, mut chunks) = (index.cursor(), Vec::new());
     for series in 0..index.series_count() {
@@ -219,13 +224,18 @@ struct FrameReader<'a> {
     times: Option<(FrameRef, UnpackedFrame)>,
     timestamps: Vec<Timestamp>,
     samples: SampleColumns,
+    windows: AggregateColumns,
+    /// What the frames of the block hold.
+    kind: Kind,
     decoder: Option<Decompressor<'static>>,
 }
 
 impl<'a> FrameReader<'a> {
-    fn new(segments: &'a Segments) -> Self {
+    fn new(segments: &'a Segments, kind: Kind) -> Self {
         Self {
             segments,
+            kind,
+            windows: AggregateColumns::default(),
             values: None,
             times: None,
             timestamps: Vec::new(),
@@ -237,16 +247,20 @@ impl<'a> FrameReader<'a> {
     /// Do the samples of `chunk` decode, and are they what the index says?
     fn check(&mut self, chunk: &ChunkRef) -> Result<(), Corruption> {
         let place = FrameRef(chunk.frame);
-        load(self.segments, &mut self.decoder, &mut self.values, place, Kind::Values)?;
-        let values = Values::open(bytes(&self.values))?;
-        let column = time_column(&self.values, values.time(chunk.slot)?);
-        let (times_place, column) = self.segments.time_column(column)?;
-        load(self.segments, &mut self.decoder, &mut self.times, times_place, Kind::Times)?;
-        self.samples.clear();
-        self.timestamps.clear();
-        Times::open(bytes(&self.times))?.read(column, &mut self.timestamps)?;
-        // Fails unless there are as many values as timestamps.
-        values.read_samples(chunk.slot, &self.timestamps, TimeRange::ALL, &mut self.samples)?;
+        load(self.segments, &mut self.decoder, &mut self.values, place, self.kind)?;
+        // Reading fails unless there are as many values as timestamps.
+        if self.kind == Kind::Windows {
+            let windows = Aggregates::open(bytes(&self.values))?;
+            let time = time_column(&self.values, windows.time(chunk.slot)?);
+            read_times(self.segments, &mut self.decoder, &mut self.times, time, &mut self.timestamps)?;
+            windows.read_all(chunk.slot, &self.timestamps, &mut self.windows)?;
+        } else {
+            let values = Values::open(bytes(&self.values))?;
+            let time = time_column(&self.values, values.time(chunk.slot)?);
+            read_times(self.segments, &mut self.decoder, &mut self.times, time, &mut self.timestamps)?;
+            self.samples.clear();
+            values.read_samples(chunk.slot, &self.timestamps, TimeRange::ALL, &mut self.samples)?;
+        }
         let timestamps = &self.timestamps;
         let range = timestamps.first().zip(timestamps.last()).and_then(|(a, b)| TimeRange::new(*a, *b));
         if range == Some(chunk.range) && timestamps.len() == chunk.samples as usize {
@@ -264,6 +278,20 @@ fn bytes(frame: &Option<(FrameRef, UnpackedFrame)>) -> &[u8] {
 /// The number in the block of the column of timestamps that the frame of values calls `time`.
 fn time_column(values: &Option<(FrameRef, UnpackedFrame)>, time: u32) -> u32 {
     values.as_ref().map_or(time, |(_, frame)| frame.columns.base.saturating_add(time))
+}
+
+/// Replaces `into` by the column of timestamps `number`, whose frame is loaded into `frame`.
+fn read_times(
+    segments: &Segments,
+    decoder: &mut Option<Decompressor<'static>>,
+    frame: &mut Option<(FrameRef, UnpackedFrame)>,
+    number: u32,
+    into: &mut Vec<Timestamp>,
+) -> Result<(), Corruption> {
+    let (place, column) = segments.time_column(number)?;
+    load(segments, decoder, frame, place, Kind::Times)?;
+    into.clear();
+    Times::open(bytes(frame))?.read(column, into).map(drop)
 }
 
 /// Unpacks the frame at `place` into `into`, unless it is there.

@@ -11,6 +11,7 @@ use tsdb_core::pack::PackError;
 use tsdb_core::sample::SampleSlices;
 use tsdb_core::{Labels, Timestamp};
 use tsdb_index::{ChunkRef, IndexWriter};
+use tsdb_rollup::aggregate::AggregateColumns;
 
 /// What a block to be written is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl<'a> BlockWriter<'a> {
         }
         let chunks_dir = temporary.join(names::CHUNKS_DIR);
         fs.create_dir_all(&chunks_dir).map_err(BlockError::io("create", &chunks_dir))?;
-        let samples = SamplesWriter::new(fs, dir.clone(), chunks_dir, spec.id, segment_bytes)?;
+        let samples = SamplesWriter::new(fs, dir.clone(), chunks_dir, &spec, segment_bytes)?;
         Ok(Self {
             fs,
             dir,
@@ -114,6 +115,27 @@ impl<'a> BlockWriter<'a> {
         }
         self.chunks.clear();
         self.samples.add(samples, &mut self.chunks)?;
+        self.end_series(labels)
+    }
+
+    /// As [`add_samples`](Self::add_samples), for the windows of a series in a block that is a rollup: `parts` follow one
+    /// another in time, each of one form.
+    ///
+    /// # Errors
+    /// As for `add_samples`.
+    pub fn add_windows(&mut self, labels: &Labels, parts: &[AggregateColumns]) -> Result<(), BlockError> {
+        if parts.iter().all(AggregateColumns::is_empty) {
+            return Ok(());
+        }
+        self.chunks.clear();
+        for part in parts {
+            self.samples.add_windows(part, &mut self.chunks)?;
+        }
+        self.end_series(labels)
+    }
+
+    /// Puts the series whose chunks were added into the index.
+    fn end_series(&mut self, labels: &Labels) -> Result<(), BlockError> {
         let added = self.index.add(labels, &self.chunks);
         added.map_err(|source| BlockError::Series { path: self.dir.clone(), source })?;
         Ok(())
