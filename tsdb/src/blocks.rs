@@ -56,6 +56,10 @@ impl Blocks {
             } else if entry.is_dir && Block::parse_dir_name(&entry.name).is_some() {
                 match place.open(&path) {
                     Ok(open) => {
+                        sweep_within(&*place.fs, &path)?;
+                        if let Err(error) = open.block.secure_tombstones() {
+                            warnings.push(format!("block {}: {error}", entry.name));
+                        }
                         let damage = open.block.warnings().iter();
                         warnings.extend(damage.map(|what| format!("block {}: {what}", entry.name)));
                         found.push(open);
@@ -162,6 +166,13 @@ impl BlockPlace {
     fn exists(&self, path: &Path) -> Result<bool, Error> {
         self.fs.exists(path).map_err(|e| Error::io("inspect", path, e))
     }
+}
+
+/// Sweeps files of the block in `dir` that were never finished.
+fn sweep_within(fs: &dyn Fs, dir: &Path) -> Result<(), Error> {
+    let entries = fs.list(dir).map_err(|e| Error::io("list", dir, e))?;
+    let unfinished = entries.into_iter().filter(|entry| names::is_temporary(&entry.name));
+    unfinished.into_iter().try_for_each(|entry| sweep(fs, &dir.join(&entry.name), entry.is_dir))
 }
 
 fn sweep(fs: &dyn Fs, path: &Path, is_dir: bool) -> Result<(), Error> {

@@ -121,7 +121,7 @@ impl Tally {
         let block = Block::open(fs, path, Arc::new(FrameCache::new(CACHE_BYTES)))?;
         // Samples of each metric in each frame of values.
         let mut frames: HashMap<u64, Vec<(String, u64)>> = HashMap::new();
-        block.for_each_readable(|labels, chunks| {
+        block.for_each_readable(|labels, chunks, _| {
             let name = labels.metric_name().to_owned();
             self.count_labels(&labels);
             let metric = self.metrics.entry(name.clone()).or_default();

@@ -42,6 +42,7 @@ pub mod record;
 pub mod repair;
 mod stats;
 mod tenants;
+pub mod tombstones;
 pub mod verify;
 mod version;
 pub mod wal;

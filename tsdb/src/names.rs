@@ -10,6 +10,9 @@
 //! <data>/<ULID>/meta.json     a block: what it is,
 //! <data>/<ULID>/index         its series and postings,
 //! <data>/<ULID>/chunks/000001 and its samples, numbered from 1
+//! <data>/<ULID>/tombstones    what is deleted in it,
+//! <data>/<ULID>/tombstones-copy
+//!                             and the same again
 //! <data>/snapshots/<name>/     a snapshot: a data directory of its own, whose files are those above under second names
 //! <data>/quarantine/<name>     what a repair moved aside; nobody reads it
 //! <anything>.tmp              unfinished; removed at the next start
@@ -30,6 +33,10 @@ pub(crate) const META: &str = "meta.json";
 pub(crate) const INDEX: &str = "index";
 /// Directory of the chunk files of a block.
 pub(crate) const CHUNKS_DIR: &str = "chunks";
+/// What is deleted in a block.
+pub(crate) const TOMBSTONES: &str = "tombstones";
+/// The second copy of what is deleted in a block.
+pub(crate) const TOMBSTONES_COPY: &str = "tombstones-copy";
 
 /// The directory of snapshots that lie in the data directory.
 pub(crate) const SNAPSHOTS_DIR: &str = "snapshots";

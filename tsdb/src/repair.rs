@@ -48,6 +48,11 @@ pub enum Step {
         /// The block.
         block: PathBuf,
     },
+    /// A damaged copy of the tombstones of a block was made anew from the other one.
+    Copied {
+        /// The copy.
+        file: PathBuf,
+    },
     /// What could be read of a block became another one.
     Rebuilt {
         /// The damaged block.
@@ -72,6 +77,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Described { block } => write!(f, "{}: described anew", block.display()),
+            Self::Copied { file } => write!(f, "{}: made anew from the other copy", file.display()),
             Self::Rebuilt { block, into, samples } => {
                 write!(f, "{}: {samples} samples were read and are in {}", block.display(), into.display())
             }
@@ -96,13 +102,9 @@ pub fn repair(fs: &Arc<dyn Fs>, dir: &Path, on_progress: &mut OnProgress<'_>) ->
         of_blocks.iter().filter_map(|finding| block_of(dir, &finding.path)).collect();
     for name in blocks {
         let path = dir.join(name);
-        let meta = path.join(names::META);
         let of_this = of_blocks.iter().filter(|finding| finding.path.starts_with(&path));
-        if of_this.clone().all(|finding| finding.path == meta) {
-            work.describe(&path, &meta)?;
-        } else {
-            work.rebuild(&path)?;
-        }
+        let damaged: BTreeSet<&Path> = of_this.map(|finding| finding.path.as_path()).collect();
+        work.repair_block(&path, &damaged)?;
     }
     // Whoever opens the database locks it.
     drop(lock);
@@ -125,6 +127,25 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Repairs the block `block`, of which these files are `damaged`.
+    fn repair_block(&mut self, block: &Path, damaged: &BTreeSet<&Path>) -> Result<(), Error> {
+        let meta = block.join(names::META);
+        let copies = [names::TOMBSTONES, names::TOMBSTONES_COPY].map(|name| block.join(name));
+        let is_copy = |path: &Path| copies.iter().any(|copy| copy == path);
+        if damaged.iter().any(|path| *path != meta && !is_copy(path)) || self.open(block).is_err() {
+            return self.rebuild(block);
+        }
+        if damaged.contains(&*meta) {
+            self.describe(block, &meta)?;
+        }
+        if let Some(copy) = damaged.iter().find(|path| is_copy(path)) {
+            self.keep_a_name(copy)?;
+            self.open(block)?.secure_tombstones()?;
+            self.steps.push(Step::Copied { file: copy.to_path_buf() });
+        }
+        Ok(())
+    }
+
     fn describe(&mut self, block: &Path, meta: &Path) -> Result<(), Error> {
         let opened = self.open(block)?;
         let exists = self.fs.exists(meta).map_err(|e| Error::io("inspect", meta, e))?;
@@ -153,7 +174,7 @@ impl Work<'_> {
         let spec = BlockSpec { id, level, sources, parents: Vec::new(), rollup: meta.rollup };
         let mut writer = BlockWriter::create(&**self.fs, self.dir, spec)?;
         let mut samples = SampleColumns::new();
-        block.for_each_readable(|labels, chunks| {
+        block.for_each_readable(|labels, chunks, deleted| {
             samples.clear();
             if meta.rollup.is_some() {
                 let read = |chunk: &ChunkRef| block.read_all_windows(chunk).ok();
@@ -161,7 +182,7 @@ impl Work<'_> {
             }
             for chunk in chunks {
                 // What cannot be read is what the verdict names; nothing of it is added.
-                drop(block.read(&[*chunk], TimeRange::ALL, &mut samples));
+                drop(block.read(&[*chunk], deleted, TimeRange::ALL, &mut samples));
             }
             writer.add_samples(&labels, samples.as_slices())
         })?;

@@ -148,6 +148,24 @@ impl SampleColumns {
         }
     }
 
+    /// Drops the samples at the positions `range`. What lies beyond the end is nothing.
+    pub fn remove(&mut self, range: Range<usize>) {
+        fn cut<T>(column: &mut Vec<T>, range: &Range<usize>) {
+            let end = range.end.min(column.len());
+            column.drain(range.start.min(end)..end);
+        }
+        cut(&mut self.timestamps, &range);
+        cut(&mut self.values, &range);
+        cut(&mut self.histograms, &range);
+        cut(&mut self.starts, &range);
+        if self.histograms.iter().all(Option::is_none) {
+            self.histograms.clear();
+        }
+        if self.starts.iter().all(|start| *start == NO_START) {
+            self.starts.clear();
+        }
+    }
+
     /// Drops the samples outside `range`.
     pub fn retain_range(&mut self, range: TimeRange) {
         let end = self.timestamps.partition_point(|t| *t <= range.end());
@@ -240,6 +258,26 @@ mod tests {
         let mut expected = SampleColumns::new();
         expected.push(10, 1.0);
         expected.set_start(5);
+        assert_eq!(columns, expected);
+    }
+
+    #[test]
+    fn removed_samples_leave_columns_of_one_length() {
+        let mut columns = SampleColumns::new();
+        columns.push(10, 1.0);
+        columns.push_histogram(20, Arc::new(FloatHistogram::new(FloatParts::default()).unwrap()));
+        columns.set_start(5);
+        columns.push(30, 3.0);
+        columns.push(40, 4.0);
+        let mut part = columns.clone();
+        part.remove(2..3);
+        assert_eq!((part.timestamps.as_slice(), part.starts.len()), (&[10, 20, 40][..], 3));
+        columns.remove(1..2);
+        columns.remove(2..9);
+        columns.remove(7..9);
+        let mut expected = SampleColumns::new();
+        expected.push(10, 1.0);
+        expected.push(30, 3.0);
         assert_eq!(columns, expected);
     }
 

@@ -60,7 +60,7 @@ pub enum BlockError {
 
 impl BlockError {
     /// Damage found in `path`: an unknown version is told apart.
-    pub(super) fn damaged(path: impl Into<PathBuf>, source: Corruption) -> Self {
+    pub(crate) fn damaged(path: impl Into<PathBuf>, source: Corruption) -> Self {
         let path = path.into();
         match source.kind {
             CorruptionKind::Unknown { field: "version", value } => {
@@ -71,7 +71,7 @@ impl BlockError {
     }
 
     /// A failure of the file system while doing `action` on `path`.
-    pub(super) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }

@@ -8,6 +8,8 @@ use super::windows::WindowColumns;
 use super::{BlockError, meta};
 use crate::fs::{Fs, twice, write_file};
 use crate::names;
+use crate::tombstones::{self, Intervals, Kept, Tombstones};
+use parking_lot::RwLock;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tsdb_core::block::{BlockId, BlockMeta, BlockStats, Rollup};
@@ -27,9 +29,13 @@ pub struct BlockSeries {
     pub labels: Labels,
     /// Its chunks within the range of the selection, in order of time; at least one.
     pub chunks: Vec<ChunkRef>,
+    /// Of the samples in them these are deleted.
+    pub deleted: Intervals,
 }
 
 /// An immutable block, open for reading. Shared by threads.
+///
+/// What is deleted in it (see [`tombstones`](crate::tombstones)) is left out of every answer.
 ///
 /// Damage to a frame is an error for the series in it; damage to a segment, for the series in that segment; damage to
 /// a page of the index, for the answers that need it. All else is served.
@@ -41,6 +47,23 @@ pub struct Block {
     parts: Parts,
     cache: Arc<FrameCache>,
     warnings: Vec<String>,
+    deleted: RwLock<Deleted>,
+}
+
+/// What is deleted in a block.
+#[derive(Debug)]
+struct Deleted {
+    tombstones: Arc<Tombstones>,
+    generation: u64,
+    /// Is that on disk twice?
+    is_safe: bool,
+}
+
+impl From<Kept> for Deleted {
+    fn from(kept: Kept) -> Self {
+        let Kept { tombstones, generation, is_safe, .. } = kept;
+        Self { tombstones: Arc::new(tombstones), generation, is_safe }
+    }
 }
 
 impl Block {
@@ -70,15 +93,21 @@ impl Block {
                 rebuild(id, &opened.index, &opened.segments).map_err(damaged)?
             }
         };
-        let parts = Parts::Near(Box::new(opened));
-        Ok(Self { fs: Arc::clone(fs), dir: dir.into(), meta, parts, cache, warnings })
+        let kept = tombstones::load(&**fs, dir, id)?;
+        let damage = |(path, damage): &(PathBuf, Corruption)| {
+            format!("{}: {damage}; the other copy is used", path.display())
+        };
+        warnings.extend(kept.damaged.iter().map(damage));
+        let (parts, deleted) = (Parts::Near(Box::new(opened)), RwLock::new(Deleted::from(kept)));
+        Ok(Self { fs: Arc::clone(fs), dir: dir.into(), meta, parts, cache, warnings, deleted })
     }
 
     /// The block `meta` in `dir` of a file system that is [far](Fs::is_far): none of its files is read before a query
-    /// needs it.
+    /// needs it. Tombstones are not looked for: what is deleted in a block is taken out of it before it goes far away.
     pub fn far(fs: &Arc<dyn Fs>, dir: &Path, meta: BlockMeta, cache: Arc<FrameCache>) -> Self {
         let (fs, parts) = (Arc::clone(fs), Parts::Far(Far::default()));
-        Self { fs, dir: dir.into(), meta, parts, cache, warnings: Vec::new() }
+        let deleted = RwLock::new(Deleted::from(Kept::none()));
+        Self { fs, dir: dir.into(), meta, parts, cache, warnings: Vec::new(), deleted }
     }
 
     /// Lets go of what a far block keeps in memory, if nobody used it since the last call.
@@ -111,7 +140,62 @@ impl Block {
         &self.warnings
     }
 
-    /// Numbers of the series that satisfy all `matchers`, in order of labels; every series if there are none.
+    /// What is deleted in the block.
+    pub fn tombstones(&self) -> Arc<Tombstones> {
+        Arc::clone(&self.deleted.read().tombstones)
+    }
+
+    /// Deletes the samples within `range` of the series that satisfy all `matchers`. Durable when it returns; readers
+    /// that selected series before may still see them. Only one caller at a time.
+    ///
+    /// # Errors
+    /// Damage to the index, or the file system failed; the samples are then deleted or not.
+    pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<(), BlockError> {
+        if !self.meta.range.overlaps(&range) {
+            return Ok(());
+        }
+        let opened = self.parts()?;
+        let damaged = |damage| BlockError::damaged(self.dir.join(names::INDEX), damage);
+        let (mut cursor, mut chunks) = (opened.index.cursor(), Vec::new());
+        let before = self.tombstones();
+        let mut found = RoaringBitmap::new();
+        for series in opened.index.select(matchers).map_err(damaged)? - before.gone() {
+            cursor.chunks(series, &mut chunks).map_err(damaged)?;
+            let deleted = before.of(series);
+            let is_left = |part: TimeRange| !deleted.covers(&part);
+            if chunks.iter().any(|chunk| chunk.range.intersect(&range).is_some_and(is_left)) {
+                found.insert(series);
+            }
+        }
+        if found.is_empty() {
+            return self.secure_tombstones();
+        }
+        let after = before.with(&found, range, |series, deleted| {
+            cursor.chunks(series, &mut chunks).map_err(damaged)?;
+            Ok::<_, BlockError>(chunks.iter().all(|chunk| deleted.covers(&chunk.range)))
+        })?;
+        let generation = self.deleted.read().generation.saturating_add(1);
+        tombstones::save(&*self.fs, &self.dir, self.meta.id, generation, &after)?;
+        *self.deleted.write() = Deleted { tombstones: Arc::new(after), generation, is_safe: true };
+        Ok(())
+    }
+
+    /// Sees to it that there are two good copies of the tombstones.
+    pub(crate) fn secure_tombstones(&self) -> Result<(), BlockError> {
+        let (tombstones, generation) = {
+            let deleted = self.deleted.read();
+            if deleted.is_safe {
+                return Ok(());
+            }
+            (Arc::clone(&deleted.tombstones), deleted.generation)
+        };
+        tombstones::save(&*self.fs, &self.dir, self.meta.id, generation, &tombstones)?;
+        self.deleted.write().is_safe = true;
+        Ok(())
+    }
+
+    /// Numbers of the series that satisfy all `matchers`, in order of labels; every series if there are none. Those of
+    /// which all samples are deleted are among them.
     ///
     /// # Errors
     /// Damage to what had to be read of the index.
@@ -141,8 +225,9 @@ impl Block {
         let mut cursor = opened.index.cursor().projected(projection);
         let mut chunks = Vec::new();
         let mut first_damage = None;
+        let tombstones = self.tombstones();
         for series in found {
-            match one(&mut cursor, series, range, &mut chunks) {
+            match one(&mut cursor, series, range, &tombstones, &mut chunks) {
                 Ok(found) => selected.extend(found),
                 Err(source) => first_damage = first_damage.or(Some(source)),
             }
@@ -169,21 +254,27 @@ impl Block {
         self.opened()?.index.label_values(name, within.as_ref()).map_err(|damage| self.index_error(damage))
     }
 
-    /// Calls `visit` with each series in order of labels and its chunks in order of time: what a compaction reads.
+    /// Calls `visit` with each series in order of labels, its chunks in order of time, and what is deleted in them:
+    /// what a compaction reads. Chunks and series of which nothing is left are not among them.
     ///
     /// # Errors
     /// Damage to the index, or the first error of `visit`.
     pub fn for_each_series<E: From<ReadError>>(
         &self,
-        mut visit: impl FnMut(Labels, &[ChunkRef]) -> Result<(), E>,
+        mut visit: impl FnMut(Labels, &[ChunkRef], &Intervals) -> Result<(), E>,
     ) -> Result<(), E> {
         let opened = self.opened()?;
         let mut cursor = opened.index.cursor();
         let mut chunks = Vec::new();
+        let tombstones = self.tombstones();
         for series in 0..opened.index.series_count() {
             let labels = cursor.labels(series).map_err(|damage| self.index_error(damage))?;
             cursor.chunks(series, &mut chunks).map_err(|damage| self.index_error(damage))?;
-            visit(labels, &chunks)?;
+            let deleted = tombstones.of(series);
+            chunks.retain(|chunk| !deleted.covers(&chunk.range));
+            if !chunks.is_empty() {
+                visit(labels, &chunks, deleted)?;
+            }
         }
         Ok(())
     }
@@ -194,19 +285,21 @@ impl Block {
         self.opened()?.segments.stored_len(place).map_err(|source| self.segment_error(place, source))
     }
 
-    /// Calls `visit` with each series that the index still tells of, in order of labels, and its chunks.
+    /// Calls `visit` with each series that the index still tells of, in order of labels, its chunks, and what is
+    /// deleted in them.
     pub(crate) fn for_each_readable<E>(
         &self,
-        mut visit: impl FnMut(Labels, &[ChunkRef]) -> Result<(), E>,
+        mut visit: impl FnMut(Labels, &[ChunkRef], &Intervals) -> Result<(), E>,
     ) -> Result<(), E> {
         // What cannot be opened tells of nothing.
         let Ok(opened) = self.opened() else { return Ok(()) };
+        let tombstones = self.tombstones();
         let mut cursor = opened.index.cursor();
         let mut chunks = Vec::new();
         for series in 0..opened.index.series_count() {
             let labels = cursor.labels(series);
             if let (Ok(labels), Ok(())) = (labels, cursor.chunks(series, &mut chunks)) {
-                visit(labels, &chunks)?;
+                visit(labels, &chunks, tombstones.of(series))?;
             }
         }
         Ok(())
@@ -218,19 +311,22 @@ impl Block {
         write_file(fs, &path, &meta::render(&self.meta)).map_err(BlockError::io("write", &path))
     }
 
-    /// Appends to `into` the samples of `chunks`, which are those of one series, within `range`, in order of time.
+    /// Appends to `into` the samples of `chunks`, which are those of one series, within `range`, in order of time, but
+    /// for those that are `deleted` of that series.
     ///
     /// # Errors
     /// Damage to a frame; `into` is then as it was.
     pub fn read(
         &self,
         chunks: &[ChunkRef],
+        deleted: &Intervals,
         range: TimeRange,
         into: &mut SampleColumns,
     ) -> Result<(), ReadError> {
         let opened = self.opened()?;
         let before = into.len();
-        for chunk in chunks.iter().filter(|chunk| chunk.range.overlaps(&range)) {
+        let is_wanted = |chunk: &&ChunkRef| chunk.range.overlaps(&range) && !deleted.covers(&chunk.range);
+        for chunk in chunks.iter().filter(is_wanted) {
             let seam = into.len();
             if let Err(source) = self.read_chunk(&opened.segments, chunk, range, into) {
                 into.truncate(before);
@@ -240,6 +336,9 @@ impl Block {
                 // The chunks may come from different blocks.
                 renew_seam(into, seam);
             }
+        }
+        if !deleted.is_empty() {
+            deleted.remove_from(into, before);
         }
         Ok(())
     }
@@ -335,8 +434,7 @@ impl Block {
     }
 
     fn opened(&self) -> Result<InUse<'_>, ReadError> {
-        let open = || Opened::open(&self.fs, &self.dir, self.meta.id, &self.cache).map(|(opened, _)| opened);
-        self.parts.in_use(open).map_err(|error| match error {
+        self.parts().map_err(|error| match error {
             BlockError::Corrupt { path, source } => {
                 ReadError::Corrupt { origin: path.display().to_string(), source }
             }
@@ -344,8 +442,18 @@ impl Block {
         })
     }
 
+    fn parts(&self) -> Result<InUse<'_>, BlockError> {
+        let open = || Opened::open(&self.fs, &self.dir, self.meta.id, &self.cache).map(|(opened, _)| opened);
+        self.parts.in_use(open)
+    }
+
+    /// The series that satisfy all `matchers` and have samples; `None` if all do.
     fn within(&self, matchers: &[Matcher]) -> Result<Option<RoaringBitmap>, ReadError> {
-        if matchers.is_empty() { Ok(None) } else { self.find(matchers).map(Some) }
+        let tombstones = self.tombstones();
+        if matchers.is_empty() && tombstones.gone().is_empty() {
+            return Ok(None);
+        }
+        self.find(matchers).map(|found| Some(found - tombstones.gone()))
     }
 
     fn segment_error(&self, place: FrameRef, source: Corruption) -> ReadError {
@@ -363,14 +471,17 @@ fn one(
     cursor: &mut SeriesCursor<'_, IndexFile>,
     series: u32,
     range: TimeRange,
+    tombstones: &Tombstones,
     chunks: &mut Vec<ChunkRef>,
 ) -> Result<Option<BlockSeries>, Corruption> {
     cursor.chunks(series, chunks)?;
-    chunks.retain(|chunk| chunk.range.overlaps(&range));
+    let deleted = tombstones.of(series);
+    let is_left = |part: TimeRange| !deleted.covers(&part);
+    chunks.retain(|chunk| chunk.range.intersect(&range).is_some_and(is_left));
     if chunks.is_empty() {
         return Ok(None);
     }
-    Ok(Some(BlockSeries { labels: cursor.labels(series)?, chunks: chunks.clone() }))
+    Ok(Some(BlockSeries { labels: cursor.labels(series)?, chunks: chunks.clone(), deleted: deleted.clone() }))
 }
 
 /// Reads the description of the block in `dir`.
@@ -389,7 +500,7 @@ pub(super) fn read_meta(fs: &dyn Fs, dir: &Path) -> Result<BlockMeta, BlockError
 }
 
 /// The block whose directory `dir` is, as the name says.
-fn id_by_name(dir: &Path) -> Option<BlockId> {
+pub(super) fn id_by_name(dir: &Path) -> Option<BlockId> {
     dir.file_name().and_then(|name| name.to_str()).and_then(meta::parse_dir_name)
 }
 

@@ -4,6 +4,7 @@ use super::segment::FrameRef;
 use super::*;
 use crate::fs::{Fault, Fs, Loss, OsFs, SimFs};
 use crate::names;
+use crate::tombstones::Intervals;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tsdb_core::block::BlockId;
@@ -111,7 +112,7 @@ fn shared(fs: &(impl Fs + Clone + 'static)) -> Arc<dyn Fs> {
 }
 
 /// Everything, bit by bit.
-fn bits(columns: &SampleColumns) -> impl PartialEq + std::fmt::Debug {
+fn bits(columns: &SampleColumns) -> impl PartialEq + std::fmt::Debug + use<> {
     let values: Vec<u64> = columns.values.iter().map(|value| value.to_bits()).collect();
     let SampleColumns { timestamps, histograms, starts, .. } = columns.clone();
     (timestamps, values, histograms, starts)
@@ -134,7 +135,7 @@ fn assert_serves(block: &Block, series: &[Series], range: TimeRange) -> usize {
         let series = found.next().unwrap();
         assert_eq!(series.labels, *labels);
         columns.clear();
-        match block.read(&series.chunks, range, &mut columns) {
+        match block.read(&series.chunks, &series.deleted, range, &mut columns) {
             Ok(()) => assert_eq!(bits(&columns), bits(&wanted), "{labels}"),
             Err(_) => {
                 assert!(columns.is_empty());
@@ -318,7 +319,9 @@ fn a_damaged_frame_costs_its_series_and_no_others() {
     assert_eq!(block.warnings(), [] as [&str; 0], "frames are checked when they are read");
     assert_eq!(assert_serves(&block, &series, TimeRange::ALL), hit);
     assert!(hit < series.len() / 2);
-    let error = block.read(&chunks[700].chunks, TimeRange::ALL, &mut SampleColumns::new()).unwrap_err();
+    let error = block
+        .read(&chunks[700].chunks, &Intervals::NONE, TimeRange::ALL, &mut SampleColumns::new())
+        .unwrap_err();
     assert!(error.to_string().contains("chunks/000001: segment is damaged"), "{error}");
     let damage = verify(&fs, &dir).unwrap();
     assert!(!damage.is_empty() && damage.iter().all(|damage| damage.path == segment), "{damage:?}");
@@ -446,7 +449,7 @@ fn assert_found(file: &str, change: &dyn Fn(&mut Vec<u8>), what: &str) {
     for found in selected {
         let (_, wanted) = series.iter().find(|(labels, _)| *labels == found.labels).unwrap();
         columns.clear();
-        if block.read(&found.chunks, TimeRange::ALL, &mut columns).is_ok() {
+        if block.read(&found.chunks, &found.deleted, TimeRange::ALL, &mut columns).is_ok() {
             assert_eq!(bits(&columns), bits(wanted), "{file}: {what} is served");
         }
     }
@@ -484,4 +487,49 @@ fn a_cache_keeps_its_bound() {
     assert!(0 < cache.bytes() && cache.bytes() <= 4 << 20, "{}", cache.bytes());
     cache.forget(ID);
     assert_eq!(cache.bytes(), 0);
+}
+
+#[test]
+fn deleted_samples_are_in_no_answer_and_series_without_any_vanish() {
+    let fs = SimFs::new();
+    let series = every_kind(3, 24);
+    let dir = write(&fs, &series, u64::MAX).unwrap();
+    let block = open(&fs, &dir).unwrap();
+    let is = |name: &str, value: &str| Matcher::new(MatchOp::Equal, name, value).unwrap();
+    let middle = TimeRange::new(START + 60_000, START + 200_000).unwrap();
+    block.delete(&[is("__name__", "load")], TimeRange::ALL).unwrap();
+    block.delete(&[is("instance", "host-0001")], middle).unwrap();
+    block.delete(&[is("__name__", "mixed")], TimeRange::new(0, START + 100_000).unwrap()).unwrap();
+    let mut expected = series.clone();
+    expected.retain(|(labels, _)| labels.metric_name() != "load");
+    for (labels, samples) in &mut expected {
+        let mut deleted = Intervals::NONE;
+        if labels.get("instance") == Some("host-0001") {
+            deleted = deleted.with(middle);
+        }
+        if labels.metric_name() == "mixed" {
+            deleted = deleted.with(TimeRange::new(0, START + 100_000).unwrap());
+        }
+        deleted.remove_from(samples, 0);
+    }
+    // Once as it was deleted, and once as the files tell it.
+    for block in [block, open(&fs, &dir).unwrap()] {
+        assert_eq!(assert_serves(&block, &expected, TimeRange::ALL), 0);
+        let names = block.label_values("__name__", &[]).unwrap();
+        assert_eq!(names, ["bytes_total", "latency", "mixed", "ratio", "up"]);
+        let load = [is("__name__", "load")];
+        assert_eq!(block.label_values("instance", &load).unwrap(), [] as [&str; 0]);
+        assert_eq!(block.label_names(&load).unwrap(), [] as [&str; 0]);
+        let mut visited = Vec::new();
+        let visit = |labels, chunks: &[tsdb_index::ChunkRef], deleted: &Intervals| {
+            let mut columns = SampleColumns::new();
+            block.read(chunks, deleted, TimeRange::ALL, &mut columns)?;
+            visited.push((labels, bits(&columns)));
+            Ok::<_, tsdb_core::read::ReadError>(())
+        };
+        block.for_each_series(visit).unwrap();
+        let wanted: Vec<_> =
+            expected.iter().map(|(labels, samples)| (labels.clone(), bits(samples))).collect();
+        assert_eq!(visited, wanted);
+    }
 }

@@ -2,11 +2,12 @@
 //! and samples tell the same story.
 
 use super::file::IndexFile;
-use super::reader::read_meta;
+use super::reader::{id_by_name, read_meta};
 use super::segment::{self, FrameRef, HEADER_LEN, Kind, Segments, UnpackedFrame};
 use super::{BlockError, FrameCache};
 use crate::fs::Fs;
 use crate::names;
+use crate::tombstones;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,10 +81,28 @@ pub fn verify(fs: &Arc<dyn Fs>, dir: &Path) -> Result<Vec<Damage>, BlockError> {
     let (segments, damaged) = segment::open_all(fs, &dir.join(names::CHUNKS_DIR))?;
     found.extend(damaged.into_iter().map(|(path, what)| Damage { path, what, lost: Loss::Nothing }));
     verify_frames(dir, &segments, &mut found);
+    if let Some(id) = meta.as_ref().map(|meta| meta.id).or_else(|| id_by_name(dir)) {
+        verify_tombstones(&**fs, dir, id, &mut found)?;
+    }
     if let Some(index) = verify_index(fs, dir, &mut found)? {
         verify_series(dir, &index, &segments, meta.as_ref(), &mut found);
     }
     Ok(found)
+}
+
+/// Lists damaged copies of the tombstones. A block of which no copy can be read is not served.
+fn verify_tombstones(
+    fs: &dyn Fs,
+    dir: &Path,
+    id: BlockId,
+    found: &mut Vec<Damage>,
+) -> Result<(), BlockError> {
+    let before = found.len();
+    let kept = note(tombstones::load(fs, dir, id), found)?;
+    found.iter_mut().skip(before).for_each(|damage| damage.lost = Loss::Block);
+    let damaged = kept.into_iter().flat_map(|kept| kept.damaged);
+    found.extend(damaged.map(|(path, what)| Damage { path, what, lost: Loss::Nothing }));
+    Ok(())
 }
 
 /// The index, as far as it can be used.

@@ -23,7 +23,8 @@ impl SeriesSet for BlockSet {
 
     fn read(&self, index: usize, into: &mut SampleColumns) -> Result<(), ReadError> {
         into.clear();
-        self.series.get(index).map_or(Ok(()), |series| self.block.read(&series.chunks, self.range, into))
+        let Some(series) = self.series.get(index) else { return Ok(()) };
+        self.block.read(&series.chunks, &series.deleted, self.range, into)
     }
 
     fn estimated_samples(&self) -> u64 {
