@@ -6,7 +6,7 @@
 //!
 //! [`downsample`] sums samples up by windows and [`aggregate`] is the format of those.
 //!
-//! What it deliberately does not do: tombstones.
+//! What it deliberately does not do: carry anything out.
 
 pub mod aggregate;
 pub mod downsample;

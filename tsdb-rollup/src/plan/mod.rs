@@ -3,9 +3,14 @@
 //! The rules are pure functions with one file each; [`plan`] asks them all. A step is a proposal: carrying it out, and
 //! surviving a crash in the middle, is the engine's affair. Planning the same state twice gives the same steps.
 
+mod compaction;
+mod deleted;
+mod leveled;
+mod overlap;
 mod ranges;
 mod retention;
 
+pub use compaction::{BlockInfo, Compaction, CompactionPolicy, Reason, next_compaction};
 pub use ranges::{BlockWidth, CutPolicy, HeadSpan, next_cut};
 pub use retention::expired;
 
