@@ -187,7 +187,7 @@ fn index_open() -> Outcome {
     let mut writer = IndexWriter::new();
     for (slot, labels) in (0..).zip(&fleet()?) {
         let range = TimeRange::new(1000, 2000).ok_or("the range is in order")?;
-        writer.add(labels, &[ChunkRef { frame: 0, slot, range, samples: 8 }])?;
+        writer.add(labels, &[ChunkRef { frame: 0, slot, range, samples: 8, times: 0 }])?;
     }
     let file = writer.finish();
     seed("index_open", "sealed", &[&[0], &file])?;

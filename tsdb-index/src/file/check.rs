@@ -2,6 +2,7 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 use super::dictionary;
+use super::guide;
 use super::pages::{PAGE_BYTES, Recent};
 use super::postings;
 use super::reader::IndexReader;
@@ -21,6 +22,7 @@ pub(super) fn check<S: Source>(index: &IndexReader<S>) -> Result<(), Corruption>
     check_postings(index, &mut told)?;
     let mut meant = Prints::new(index);
     check_series(index, &mut meant)?;
+    check_guide(index)?;
     if told.pairs != meant.pairs {
         return Err(broken(postings::SECTION, 0, "postings and series agree"));
     }
@@ -82,6 +84,24 @@ fn check_postings<S: Source>(index: &IndexReader<S>, prints: &mut Prints) -> Res
     }
     if end != index.layout().postings.len() {
         return Err(broken(postings::SECTION, end, "postings fill their section"));
+    }
+    Ok(())
+}
+
+/// Does every value with its postings lie in the stretch that the guide says?
+fn check_guide<S: Source>(index: &IndexReader<S>) -> Result<(), Corruption> {
+    let guide = index.guide()?;
+    for (number, name) in index.names().iter().enumerate() {
+        let mut value_number = 0_usize;
+        let _all = index.walk(name, "", &mut |value, place| {
+            let holds = guide.of_value(number, value).is_some_and(|stretch| {
+                let within = stretch.postings.start <= place.start && place.end <= stretch.postings.end;
+                within && stretch.values.contains(&value_number)
+            });
+            value_number = value_number.wrapping_add(1);
+            let broken = || broken(guide::SECTION, number, "values lie where the guide says");
+            if holds { Ok(ControlFlow::Continue(())) } else { Err(broken()) }
+        })?;
     }
     Ok(())
 }

@@ -4,13 +4,13 @@
 use super::ChunkRef;
 use super::dictionary::{self, Block};
 use super::pages::Recent;
-use super::reader::{IndexReader, beyond};
+use super::reader::{IndexReader, Span, beyond};
 use super::series::{self, ChunkEntry, GROUP, Group, LabelId};
 use super::source::Source;
 use tsdb_core::error::CorruptionKind;
 use tsdb_core::labels::LabelsMaker;
 use tsdb_core::read::Projection;
-use tsdb_core::{Corruption, Labels, TimeRange};
+use tsdb_core::{Corruption, Labels};
 
 /// Reads series; keeps the group of series and, for each name, the block of values that it decoded last.
 #[derive(Debug)]
@@ -19,8 +19,10 @@ pub struct SeriesCursor<'a, S> {
     group: Group,
     group_number: Option<usize>,
     blocks: Vec<Option<(usize, Block)>>,
+    /// For each name the block of values whose place was told last.
+    announced: Vec<Option<usize>>,
     /// The span told last: thousands of neighbours share one.
-    span: Option<(u32, TimeRange, u32)>,
+    span: Option<(u32, Span)>,
     places: Places<'a>,
     /// For each name, whether its label is asked for; `None` for all.
     wanted: Option<Vec<bool>>,
@@ -32,7 +34,7 @@ pub struct SeriesCursor<'a, S> {
 struct Places<'a> {
     groups: Recent<'a>,
     values: Recent<'a>,
-    spans: [Recent<'a>; 3],
+    spans: [Recent<'a>; 4],
 }
 
 impl<'a, S: Source> SeriesCursor<'a, S> {
@@ -43,6 +45,7 @@ impl<'a, S: Source> SeriesCursor<'a, S> {
             group: Group::default(),
             group_number: None,
             blocks: Vec::new(),
+            announced: Vec::new(),
             span: None,
             places,
             wanted: None,
@@ -98,20 +101,50 @@ impl<'a, S: Source> SeriesCursor<'a, S> {
             let ChunkEntry { frame, slot, span } = *entry;
             let told = match self.span {
                 Some(last) if last.0 == span => Ok(last),
-                _ => self
-                    .index
-                    .span(span, &mut self.places.spans)
-                    .map(|(range, samples)| (span, range, samples)),
+                _ => self.index.span(span, &mut self.places.spans).map(|told| (span, told)),
             };
             match told {
-                Ok((_, range, samples)) => {
-                    self.span = Some((span, range, samples));
-                    into.push(ChunkRef { frame, slot, range, samples });
+                Ok(told) => {
+                    self.span = Some(told);
+                    let Span { range, samples, times } = told.1;
+                    into.push(ChunkRef { frame, slot, range, samples, times });
                 }
                 Err(damage) => {
                     into.clear();
                     return Err(damage);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends to `into` where the texts of the labels of `series` lie, those that are asked for, unless they were just
+    /// read or appended.
+    ///
+    /// # Errors
+    /// Damage, or a number that is not below the count of series.
+    pub fn places_of_labels(
+        &mut self,
+        series: u32,
+        into: &mut Vec<core::ops::Range<usize>>,
+    ) -> Result<(), Corruption> {
+        self.load(series)?;
+        for label in self.group.labels(place(series)).unwrap_or_default() {
+            let number = label.name as usize;
+            let wanted = self.wanted.as_deref();
+            if wanted.is_some_and(|wanted| wanted.get(number) == Some(&false)) {
+                continue;
+            }
+            let Some(name) = self.index.names().get(number) else {
+                return Err(beyond(dictionary::NAMES, number));
+            };
+            if number >= self.announced.len() {
+                self.announced.resize(self.index.names().len(), None);
+            }
+            let block = label.value as usize / dictionary::BLOCK;
+            let Some(last) = self.announced.get_mut(number) else { continue };
+            if last.replace(block) != Some(block) {
+                into.push(self.index.place_of_block(name, block, &mut self.places.values)?);
             }
         }
         Ok(())

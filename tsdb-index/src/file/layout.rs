@@ -15,7 +15,7 @@ pub(super) const VERSION: u32 = 1;
 /// Length of the header: magic and version.
 pub(super) const HEADER_LEN: usize = 12;
 /// Length of the footer.
-pub(super) const FOOTER_LEN: usize = 16 * 8 + 3 * 4;
+pub(super) const FOOTER_LEN: usize = 18 * 8 + 3 * 4;
 /// The last four bytes.
 const FOOTER_MAGIC: u32 = u32::from_le_bytes(*b"xdi\n");
 
@@ -70,6 +70,8 @@ pub(super) struct Layout {
     pub(super) series: Range<usize>,
     /// Names with their counts of values.
     pub(super) names: Range<usize>,
+    /// Stretches of the dictionary and of the postings.
+    pub(super) guide: Range<usize>,
     /// Offset of each block of values in its section.
     pub(super) value_blocks: Column,
     /// Offset of each group of series in its section.
@@ -80,6 +82,8 @@ pub(super) struct Layout {
     pub(super) span_lengths: Column,
     /// Counts of samples.
     pub(super) span_samples: Column,
+    /// Columns of timestamps.
+    pub(super) span_times: Column,
     /// The earliest first time, ms.
     pub(super) base_time: i64,
     /// Number of series.
@@ -97,7 +101,7 @@ impl Layout {
         checksums.iter().for_each(|sum| out.u32(*sum));
         let table_sum = checksum(out.as_bytes().get(table..).unwrap_or_default());
         let start = out.len();
-        for section in [&self.series, &self.postings, &self.values, &self.names] {
+        for section in [&self.series, &self.postings, &self.values, &self.names, &self.guide] {
             out.u64(section.len() as u64);
         }
         for column in self.columns() {
@@ -148,8 +152,10 @@ impl Layout {
         Err(Corruption::new("index checksums", 0, kind))
     }
 
-    fn columns(&self) -> [&Column; 5] {
-        [&self.value_blocks, &self.groups, &self.span_starts, &self.span_lengths, &self.span_samples]
+    fn columns(&self) -> [&Column; 6] {
+        let spans = [&self.span_starts, &self.span_lengths, &self.span_samples, &self.span_times];
+        let [starts, lengths, samples, times] = spans;
+        [&self.value_blocks, &self.groups, starts, lengths, samples, times]
     }
 
     fn check_footer(footer: &[u8]) -> Result<(), Corruption> {
@@ -182,9 +188,10 @@ impl Layout {
             postings: section(&mut reader)?,
             values: section(&mut reader)?,
             names: section(&mut reader)?,
+            guide: section(&mut reader)?,
             ..Self::default()
         };
-        let mut widths = [0; 5];
+        let mut widths = [0; 6];
         for width in &mut widths {
             *width = size(&mut reader, "width of a column")?;
             if *width > 8 {
@@ -194,14 +201,14 @@ impl Layout {
         let value_blocks = size(&mut reader, "count of value blocks")?;
         let groups = size(&mut reader, "count of groups")?;
         let spans = size(&mut reader, "count of spans")?;
-        let lens = [value_blocks, groups, spans, spans, spans];
-        let mut columns = [Column::default(); 5];
+        let lens = [value_blocks, groups, spans, spans, spans, spans];
+        let mut columns = [Column::default(); 6];
         for ((column, width), len) in columns.iter_mut().zip(widths).zip(lens) {
             *column = Column { start: at, width, len };
             at = column.end();
         }
-        [layout.value_blocks, layout.groups, layout.span_starts, layout.span_lengths, layout.span_samples] =
-            columns;
+        [layout.value_blocks, layout.groups, ..] = columns;
+        [.., layout.span_starts, layout.span_lengths, layout.span_samples, layout.span_times] = columns;
         let series = reader.u64("count of series")?;
         layout.series_count = u32::try_from(series).map_err(|_| reader.invalid("count of series", series))?;
         layout.base_time = reader.i64("base time")?;

@@ -125,7 +125,7 @@ impl<S: Source> IndexReader<S> {
         value: &str,
         recent: &mut Recent<'a>,
     ) -> Result<usize, Corruption> {
-        let (mut low, mut high) = (0, name.blocks());
+        let (mut low, mut high) = self.blocks_around(name, value)?;
         while low < high {
             let middle = low.midpoint(high);
             if Block::first(&self.block_bytes(name, middle, recent)?)? <= value {
@@ -135,6 +135,14 @@ impl<S: Source> IndexReader<S> {
             }
         }
         Ok(low.saturating_sub(1))
+    }
+
+    /// Between which blocks `value` is. Where every read takes long the guide narrows them down.
+    fn blocks_around(&self, name: &Name, value: &str) -> Result<(usize, usize), Corruption> {
+        let number = self.find_name(&name.text).filter(|_| self.source().is_far());
+        let Some((number, _)) = number else { return Ok((0, name.blocks())) };
+        let stretch = self.guide()?.of_value(number, value);
+        Ok(stretch.map_or((0, 0), |stretch| (stretch.blocks().start, stretch.blocks().end)))
     }
 
     /// Where the postings of the pair lie in their section.

@@ -9,6 +9,7 @@
 use super::ChunkRef;
 use super::cursor::SeriesCursor;
 use super::dictionary::{self, ValuesWriter};
+use super::guide::{GuideWriter, SeriesExtent};
 use super::layout::{Column, Layout, MAGIC, VERSION};
 use super::merge_values::{ValueSource, each_value};
 use super::pages::{self, PAGE_BYTES};
@@ -210,13 +211,15 @@ impl<'a, S: Source> IndexMerger<'a, S> {
     ) -> Result<(), E> {
         let mut layout = Layout { series_count: self.series_count, ..Layout::default() };
         layout.series = HEADER..self.output.position();
-        let lengths = self.write_postings(sink)?;
+        let (lengths, guide) = self.write_postings(sink)?;
         layout.postings = layout.series.end..self.output.position();
         let blocks = self.write_values(&lengths, sink)?;
         layout.values = layout.postings.end..self.output.position();
         let names = self.names.iter().map(|name| (name.text.as_str(), name.values));
         dictionary::write_names(names, &mut self.output.bytes);
         layout.names = layout.values.end..self.output.position();
+        guide.write(&mut self.output.bytes);
+        layout.guide = layout.names.end..self.output.position();
         let Output { bytes, taken, .. } = &mut self.output;
         layout.value_blocks = Column::write(&blocks, *taken, bytes);
         layout.groups = Column::write(&self.records.groups, *taken, bytes);
@@ -225,22 +228,25 @@ impl<'a, S: Source> IndexMerger<'a, S> {
         self.output.finish(&layout, sink)
     }
 
-    /// Writes all postings; returns their lengths as varints, in order.
+    /// Writes all postings; returns their lengths as varints, in order, and the guide to them.
     fn write_postings<E: From<InputDamage>>(
         &mut self,
         sink: &mut impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<Writer, E> {
-        let mut lengths = Writer::new();
+    ) -> Result<(Writer, GuideWriter), E> {
+        let (mut lengths, mut guide) = (Writer::new(), GuideWriter::default());
+        let base = self.output.position();
         let (inputs, output) = (&self.inputs, &mut self.output);
         for name in &self.names {
-            each_value(&mut value_sources(inputs, &name.own)?, |_, found| {
+            guide.next_name();
+            each_value(&mut value_sources(inputs, &name.own)?, |value, found| {
                 let start = output.position();
-                write_set(inputs, found, &mut output.bytes)?;
+                let series = write_set(inputs, found, &mut output.bytes)?;
                 lengths.varint((output.position() - start) as u64);
+                guide.push(value, start - base..output.position() - base, series);
                 output.drain(sink)
             })?;
         }
-        Ok(lengths)
+        Ok((lengths, guide))
     }
 
     /// Writes the dictionary of values; returns the offsets of its blocks.
@@ -392,12 +398,12 @@ fn value_sources<'i, S: Source>(
     Ok(sources)
 }
 
-/// Writes the union of the postings at `found` under their new numbers.
+/// Writes the union of the postings at `found` under their new numbers; returns what the guide tells of it.
 fn write_set<S: Source>(
     inputs: &[Input<'_, S>],
     found: &[(usize, core::ops::Range<usize>)],
     out: &mut Writer,
-) -> Result<(), InputDamage> {
+) -> Result<SeriesExtent, InputDamage> {
     let mut union = RoaringBitmap::new();
     for (number, place) in found {
         let Some(input) = inputs.get(*number) else { continue };
@@ -409,7 +415,7 @@ fn write_set<S: Source>(
     }
     let numbers: Vec<u32> = union.into_iter().collect();
     postings::write(&numbers, out);
-    Ok(())
+    Ok(SeriesExtent::of(&numbers))
 }
 
 impl Output {

@@ -3,11 +3,13 @@
 mod check;
 mod cursor;
 mod dictionary;
+mod guide;
 mod layout;
 mod lookup;
 mod merge;
 mod merge_values;
 mod pages;
+mod places;
 mod postings;
 mod reader;
 mod renumber;
@@ -35,4 +37,6 @@ pub struct ChunkRef {
     pub range: TimeRange,
     /// Number of samples.
     pub samples: u32,
+    /// Which column of timestamps they have, by whatever number the writer of samples gives it.
+    pub times: u32,
 }

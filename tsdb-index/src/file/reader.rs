@@ -3,6 +3,7 @@
 
 use super::cursor::SeriesCursor;
 use super::dictionary::{self, Block, Name};
+use super::guide::{self, Guide};
 use super::layout::{Column, Layout};
 use super::pages::{Pages, Recent};
 use super::postings;
@@ -11,6 +12,7 @@ use super::source::{Piece, Source};
 use crate::select::select;
 use core::ops::Range;
 use roaring::RoaringBitmap;
+use std::sync::OnceLock;
 use tsdb_core::error::CorruptionKind;
 use tsdb_core::{Corruption, Labels, Matcher, TimeRange};
 
@@ -27,6 +29,8 @@ pub struct IndexReader<S> {
     names: Vec<Name>,
     /// Number of values of each name.
     value_counts: Vec<u32>,
+    /// Read when it is asked for, which only a source that is far away makes worth its memory.
+    guide: OnceLock<Guide>,
 }
 
 impl<S: Source> IndexReader<S> {
@@ -40,7 +44,7 @@ impl<S: Source> IndexReader<S> {
         let names = pages.checked(dictionary::NAMES, &file, layout.names.clone())?;
         let names = dictionary::read_names(&names, layout.value_blocks.len)?;
         let value_counts = names.iter().map(|name| name.values).collect();
-        Ok(Self { file, layout, pages, names, value_counts })
+        Ok(Self { file, layout, pages, names, value_counts, guide: OnceLock::new() })
     }
 
     /// Number of series; they are numbered from 0 in order of their labels.
@@ -86,6 +90,27 @@ impl<S: Source> IndexReader<S> {
     pub(super) fn find_name(&self, name: &str) -> Option<(usize, &Name)> {
         let place = self.names.binary_search_by(|candidate| candidate.text.as_str().cmp(name)).ok()?;
         Some((place, self.names.get(place)?))
+    }
+
+    /// The source of its bytes.
+    pub fn source(&self) -> &S {
+        &self.file
+    }
+
+    /// From here to the end of the file lies what opening and [`places_of`](Self::places_of) read, and the numbers of
+    /// which every answer needs some.
+    pub fn tail(&self) -> usize {
+        self.layout.names.start
+    }
+
+    /// The guide through the dictionary.
+    pub(super) fn guide(&self) -> Result<&Guide, Corruption> {
+        if let Some(guide) = self.guide.get() {
+            return Ok(guide);
+        }
+        let bytes = self.bytes(guide::SECTION, self.layout.guide.clone())?;
+        let guide = Guide::read(&bytes, &self.names, self.layout.postings.len())?;
+        Ok(self.guide.get_or_init(|| guide))
     }
 
     /// Bytes of block number `block` of `name`.
@@ -139,15 +164,10 @@ impl<S: Source> IndexReader<S> {
         group.read(&self.bytes(series::SECTION, range)?, len, bounds)
     }
 
-    /// The span numbered `number`: times of the first and last sample, and how many. `recent` keeps the places in the
-    /// three columns.
-    pub(super) fn span<'a>(
-        &'a self,
-        number: u32,
-        recent: &mut [Recent<'a>; 3],
-    ) -> Result<(TimeRange, u32), Corruption> {
+    /// The span numbered `number`. `recent` keeps the places in the four columns.
+    pub(super) fn span<'a>(&'a self, number: u32, recent: &mut [Recent<'a>; 4]) -> Result<Span, Corruption> {
         let index = number as usize;
-        let [starts, lengths, counts] = recent;
+        let [starts, lengths, counts, times] = recent;
         let from_base = self.number(&self.layout.span_starts, index, starts)?;
         let length = self.number(&self.layout.span_lengths, index, lengths)?;
         let samples = self.number(&self.layout.span_samples, index, counts)?;
@@ -160,7 +180,9 @@ impl<S: Source> IndexReader<S> {
             |field, value| Corruption::new("index spans", index, CorruptionKind::Invalid { field, value });
         let range = range.ok_or_else(|| invalid("time", from_base))?;
         let samples = u32::try_from(samples).map_err(|_| invalid("count of samples", samples))?;
-        Ok((range, samples))
+        let times = self.number(&self.layout.span_times, index, times)?;
+        let times = u32::try_from(times).map_err(|_| invalid("column of timestamps", times))?;
+        Ok(Span { range, samples, times })
     }
 
     /// Layout of the file.
@@ -174,7 +196,7 @@ impl<S: Source> IndexReader<S> {
     }
 
     /// The part of `section` from entry `index` of `offsets` to the next entry.
-    fn entry<'a>(
+    pub(super) fn entry<'a>(
         &'a self,
         offsets: &Column,
         index: usize,
@@ -213,6 +235,17 @@ impl<S: Source> IndexReader<S> {
         }
         self.pages.few("index columns", &self.file, column.place(index), recent, Column::value)
     }
+}
+
+/// What many chunks have in common.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    /// Times of the first and the last sample.
+    pub(super) range: TimeRange,
+    /// How many samples.
+    pub(super) samples: u32,
+    /// Their column of timestamps.
+    pub(super) times: u32,
 }
 
 /// Damage: a reference that leads nowhere.

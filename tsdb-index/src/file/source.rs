@@ -18,6 +18,12 @@ pub trait Source {
         self.len() == 0
     }
 
+    /// Does each read take long, however little is read? Then it pays to read ahead what
+    /// [`places_of`](super::IndexReader::places_of) tells.
+    fn is_far(&self) -> bool {
+        false
+    }
+
     /// The bytes at `range`, which is read once, when the file is opened.
     ///
     /// # Errors

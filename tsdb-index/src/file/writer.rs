@@ -2,6 +2,7 @@
 
 use super::ChunkRef;
 use super::dictionary::{self, ValuesWriter};
+use super::guide::{GuideWriter, SeriesExtent};
 use super::layout::{Column, Layout, MAGIC, VERSION};
 use super::pages;
 use super::postings;
@@ -88,10 +89,13 @@ impl IndexWriter {
         let sorted = self.index.pairs().sorted();
         let (ids, names) = self.number_labels(&sorted);
         let groups = self.write_series(&ids, &mut layout, &mut out);
-        let blocks = self.write_values(&sorted, &mut layout, &mut out);
+        let mut guide = GuideWriter::default();
+        let blocks = self.write_values(&sorted, &mut layout, &mut guide, &mut out);
         let start = out.len();
         dictionary::write_names(names.iter().map(|(name, values)| (name.as_str(), *values)), &mut out);
         layout.names = start..out.len();
+        guide.write(&mut out);
+        layout.guide = layout.names.end..out.len();
         layout.value_blocks = Column::write(&blocks, 0, &mut out);
         layout.groups = Column::write(&groups, 0, &mut out);
         self.spans.write(&mut layout, 0, &mut out);
@@ -120,35 +124,44 @@ impl IndexWriter {
     }
 
     /// Writes the postings and the dictionary of values. Returns the offsets of the blocks of values.
-    fn write_values(&self, sorted: &[PairId], layout: &mut Layout, out: &mut Writer) -> Vec<u64> {
+    fn write_values(
+        &self,
+        sorted: &[PairId],
+        layout: &mut Layout,
+        guide: &mut GuideWriter,
+        out: &mut Writer,
+    ) -> Vec<u64> {
         let base = out.len();
-        let mut ends = Vec::with_capacity(sorted.len());
+        let mut written = Vec::with_capacity(sorted.len());
         for pair in sorted {
-            self.write_postings(*pair, out);
-            ends.push(out.len() - base);
+            let series = self.write_postings(*pair, out);
+            written.push((out.len() - base, series));
         }
         layout.postings = base..out.len();
         let base = out.len();
         let mut values = ValuesWriter::default();
         let (mut last_name, mut start) = ("", 0);
-        for (pair, end) in sorted.iter().zip(ends) {
+        for (pair, (end, series)) in sorted.iter().zip(written) {
             let (name, value) = self.index.pairs().text(*pair);
             if name != last_name {
                 values.next_name();
+                guide.next_name();
                 last_name = name;
             }
             values.push(value, &(start..end), out.len() - base, out);
+            guide.push(value, start..end, series);
             start = end;
         }
         layout.values = base..out.len();
         values.blocks
     }
 
-    fn write_postings(&self, pair: PairId, out: &mut Writer) {
-        if let Some(set) = self.index.pairs().postings(pair) {
-            let numbers: Vec<u32> = set.to_bitmap().into_iter().collect();
-            postings::write(&numbers, out);
-        }
+    /// Writes the postings of `pair` and returns what the guide tells of them.
+    fn write_postings(&self, pair: PairId, out: &mut Writer) -> SeriesExtent {
+        let set = self.index.pairs().postings(pair).map(|set| set.to_bitmap());
+        let numbers: Vec<u32> = set.into_iter().flatten().collect();
+        postings::write(&numbers, out);
+        SeriesExtent::of(&numbers)
     }
 
     fn write_series(&self, ids: &[LabelId], layout: &mut Layout, out: &mut Writer) -> Vec<u64> {

@@ -37,6 +37,7 @@ pub(crate) fn chunks(number: u32) -> Vec<ChunkRef> {
         slot,
         range: TimeRange::new(start, start + 7_000_000 + i64::from(number % 3)).unwrap(),
         samples: 480 - number % 2,
+        times: number % 7,
     };
     match number % 40 {
         39 => Vec::new(),

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod corruption;
 #[cfg(test)]
+mod far;
 mod fixture;
 #[cfg(test)]
 mod golden;

@@ -38,6 +38,11 @@ impl ReadFile {
         self.len
     }
 
+    /// Does each read take long?
+    pub(super) fn is_far(&self) -> bool {
+        self.fs.is_far()
+    }
+
     /// Fills `buffer` with the bytes from `offset` on. Damage is that of `section`; its offset counts from the start
     /// of the file.
     pub(super) fn fill(
@@ -91,6 +96,10 @@ impl IndexFile {
 impl Source for IndexFile {
     fn len(&self) -> usize {
         self.file.len()
+    }
+
+    fn is_far(&self) -> bool {
+        self.file.is_far()
     }
 
     fn read(&self, range: Range<usize>) -> Result<Vec<u8>, Corruption> {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../../docs/block-format.md")]
 
+mod ahead;
 mod cache;
 mod error;
 mod file;

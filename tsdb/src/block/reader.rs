@@ -41,8 +41,8 @@ pub struct BlockSeries {
 /// a page of the index, for the answers that need it. All else is served.
 #[derive(Debug)]
 pub struct Block {
-    fs: Arc<dyn Fs>,
-    dir: PathBuf,
+    pub(super) fs: Arc<dyn Fs>,
+    pub(super) dir: PathBuf,
     meta: BlockMeta,
     parts: Parts,
     cache: Arc<FrameCache>,
@@ -200,7 +200,9 @@ impl Block {
     /// # Errors
     /// Damage to what had to be read of the index.
     pub fn find(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, ReadError> {
-        self.opened()?.index.select(matchers).map_err(|damage| self.index_error(damage))
+        let opened = self.opened()?;
+        self.read_ahead_index(&opened, matchers);
+        opened.index.select(matchers).map_err(|damage| self.index_error(damage))
     }
 
     /// The series that satisfy all `matchers` and have chunks within `range`, in order of labels. A series in a
@@ -221,8 +223,10 @@ impl Block {
             return Ok(selected);
         }
         let opened = self.opened()?;
+        self.read_ahead_index(&opened, matchers);
         let found = opened.index.select(matchers).map_err(|damage| self.index_error(damage))?;
         let mut cursor = opened.index.cursor().projected(projection);
+        self.read_ahead_series(&opened, &found, range, &mut cursor);
         let mut chunks = Vec::new();
         let mut first_damage = None;
         let tombstones = self.tombstones();
@@ -433,7 +437,7 @@ impl Block {
         self.cache.frame(self.meta.id, place, |buffer| segments.frame(place, kind, buffer))
     }
 
-    fn opened(&self) -> Result<InUse<'_>, ReadError> {
+    pub(super) fn opened(&self) -> Result<InUse<'_>, ReadError> {
         self.parts().map_err(|error| match error {
             BlockError::Corrupt { path, source } => {
                 ReadError::Corrupt { origin: path.display().to_string(), source }

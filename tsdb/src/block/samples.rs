@@ -97,8 +97,9 @@ impl<'a> SamplesWriter<'a> {
 
     fn add_chunk(&mut self, samples: SampleSlices<'_>) -> Result<ChunkRef, BlockError> {
         let times = samples.timestamps();
-        let slot = self.times.intern(times).and_then(|time| self.values.push_samples(time, samples));
-        let chunk = self.chunk(samples, slot)?;
+        let times = self.times.intern(times).map_err(|source| self.samples_error(source))?;
+        let slot = self.values.push_samples(times, samples);
+        let chunk = self.chunk(samples, times, slot)?;
         if self.values.len() >= MAX_SERIES || self.values.raw_len() >= RAW_TARGET_BYTES {
             self.flush_values()?;
         }
@@ -107,18 +108,20 @@ impl<'a> SamplesWriter<'a> {
 
     fn add_window_chunk(&mut self, windows: &AggregateColumns) -> Result<ChunkRef, BlockError> {
         let times = &windows.samples.timestamps;
-        let slot = self.times.intern(times).and_then(|time| self.windows.push(time, windows));
-        let chunk = self.chunk(windows.samples.as_slices(), slot)?;
+        let times = self.times.intern(times).map_err(|source| self.samples_error(source))?;
+        let slot = self.windows.push(times, windows);
+        let chunk = self.chunk(windows.samples.as_slices(), times, slot)?;
         if self.windows.is_full() {
             self.flush_windows()?;
         }
         Ok(chunk)
     }
 
-    /// Where `samples` are going to be, at `slot` of the frame that fills.
+    /// Where `samples` are going to be, at `slot` of the frame that fills, with the column of timestamps `times`.
     fn chunk(
         &mut self,
         samples: SampleSlices<'_>,
+        times: u32,
         slot: Result<u32, PackError>,
     ) -> Result<ChunkRef, BlockError> {
         let slot = slot.map_err(|source| self.samples_error(source))?;
@@ -132,6 +135,7 @@ impl<'a> SamplesWriter<'a> {
             slot,
             range,
             samples: u32::try_from(samples.len()).unwrap_or(u32::MAX),
+            times,
         };
         self.count(&chunk);
         self.stats.histograms += samples.histogram_count() as u64;

@@ -29,7 +29,7 @@ const TRAILER_MAGIC: u32 = u32::from_le_bytes(*b"ges\n");
 /// No frame is longer than this when unpacked.
 const MAX_RAW_LEN: usize = 64 << 20;
 /// What is read of a segment at once when the length of a frame is not known yet: most are shorter.
-const GUESSED_FRAME_BYTES: usize = 32 << 10;
+pub(super) const GUESSED_FRAME_BYTES: usize = 32 << 10;
 /// A segment that has reached this length is closed.
 pub(super) const SEGMENT_BYTES: u64 = 512 << 20;
 const ZSTD_LEVEL: i32 = 3;

@@ -270,12 +270,12 @@ impl<'a> FrameReader<'a> {
         // Reading fails unless there are as many values as timestamps.
         if self.kind == Kind::Windows {
             let windows = Aggregates::open(bytes(&self.values))?;
-            let time = time_column(&self.values, windows.time(chunk.slot)?);
+            let time = told_time_column(chunk, &self.values, windows.time(chunk.slot)?)?;
             read_times(self.segments, &mut self.decoder, &mut self.times, time, &mut self.timestamps)?;
             windows.read_all(chunk.slot, &self.timestamps, &mut self.windows)?;
         } else {
             let values = Values::open(bytes(&self.values))?;
-            let time = time_column(&self.values, values.time(chunk.slot)?);
+            let time = told_time_column(chunk, &self.values, values.time(chunk.slot)?)?;
             read_times(self.segments, &mut self.decoder, &mut self.times, time, &mut self.timestamps)?;
             self.samples.clear();
             values.read_samples(chunk.slot, &self.timestamps, TimeRange::ALL, &mut self.samples)?;
@@ -297,6 +297,20 @@ fn bytes(frame: &Option<(FrameRef, UnpackedFrame)>) -> &[u8] {
 /// The number in the block of the column of timestamps that the frame of values calls `time`.
 fn time_column(values: &Option<(FrameRef, UnpackedFrame)>, time: u32) -> u32 {
     values.as_ref().map_or(time, |(_, frame)| frame.columns.base.saturating_add(time))
+}
+
+/// As [`time_column`], which must be the number that the index tells.
+fn told_time_column(
+    chunk: &ChunkRef,
+    values: &Option<(FrameRef, UnpackedFrame)>,
+    time: u32,
+) -> Result<u32, Corruption> {
+    let number = time_column(values, time);
+    if number == chunk.times {
+        return Ok(number);
+    }
+    let rule = "a chunk has the timestamps that the index says";
+    Err(Corruption::new("segment", 0, CorruptionKind::Rule { rule }))
 }
 
 /// Replaces `into` by the column of timestamps `number`, whose frame is loaded into `frame`.

@@ -139,7 +139,7 @@ mod tests {
         let block = open(&fs, &dir);
         let selected = block.select(&[], TimeRange::ALL, &Projection::All, &mut Vec::new()).unwrap();
         let mut into = SampleColumns::new();
-        assert!(block.read(&selected[0].chunks, TimeRange::ALL, &mut into).is_err());
+        assert!(block.read(&selected[0].chunks, &selected[0].deleted, TimeRange::ALL, &mut into).is_err());
     }
 
     #[test]

@@ -106,9 +106,7 @@ impl Querier for DbQuerier {
             for block in self.blocks(range) {
                 match block.select(matchers, range, projection, &mut damage) {
                     Ok(series) if series.is_empty() => {}
-                    Ok(series) => {
-                        sources.push(Box::new(BlockSet { block: Arc::clone(block), range, series }))
-                    }
+                    Ok(series) => sources.push(Box::new(BlockSet::new(Arc::clone(block), range, series))),
                     Err(error) => damage.push(error),
                 }
             }

@@ -1,0 +1,123 @@
+//! Reading ahead in a block that lies far away: all that the next step of a query needs is asked for at once.
+//!
+//! A cold query takes three steps that depend on each other: what opening reads; the stretches of the index that the
+//! matchers lead to, with the records of the series; the texts of their labels with their frames. Steps that more
+//! memory would be needed for than [`STEP_FRAMES`] frames are taken one after the other.
+
+use super::file::IndexFile;
+use super::parts::Opened;
+use super::reader::{Block, BlockSeries};
+use super::segment::{FrameRef, GUESSED_FRAME_BYTES};
+use crate::names;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::PathBuf;
+use tsdb_core::{Matcher, TimeRange};
+use tsdb_index::{ChunkRef, RoaringBitmap, SeriesCursor};
+
+/// Frames that are asked for at once at most.
+const STEP_FRAMES: usize = 512;
+
+/// What a file system is asked for.
+type Wanted = Vec<(PathBuf, Range<u64>)>;
+
+impl Block {
+    /// Does each read take long?
+    pub(crate) fn is_far(&self) -> bool {
+        self.fs.is_far()
+    }
+
+    /// Asks for what finding the series of `matchers` needs, and probably for their records.
+    pub(super) fn read_ahead_index(&self, opened: &Opened, matchers: &[Matcher]) {
+        if self.is_far()
+            && let Ok(places) = opened.index.places_of(matchers)
+        {
+            self.fs.prefetch(&self.in_index(places));
+        }
+    }
+
+    /// Asks for the records of the series `found`, and then for what the records lead to: the texts of labels that
+    /// `cursor` is to load, and the frames of the first series.
+    pub(super) fn read_ahead_series(
+        &self,
+        opened: &Opened,
+        found: &RoaringBitmap,
+        range: TimeRange,
+        cursor: &mut SeriesCursor<'_, IndexFile>,
+    ) {
+        if !self.is_far() || found.is_empty() {
+            return;
+        }
+        if let Ok(places) = opened.index.places_of_series(found) {
+            self.fs.prefetch(&self.in_index(places));
+        }
+        let (mut texts, mut chunks) = (Vec::new(), Vec::new());
+        let mut frames = Frames::default();
+        for series in found {
+            // Damage is named by whoever reads it.
+            drop(cursor.places_of_labels(series, &mut texts));
+            if frames.places.len() < STEP_FRAMES && cursor.chunks(series, &mut chunks).is_ok() {
+                frames.add(opened, chunks.iter().filter(|chunk| chunk.range.overlaps(&range)));
+            }
+        }
+        let mut wanted = self.in_index(texts);
+        wanted.extend(self.in_segments(&frames));
+        self.fs.prefetch(&wanted);
+    }
+
+    /// Asks for the frames of `series`.
+    pub(crate) fn read_ahead_samples(&self, series: &[BlockSeries]) {
+        if let Ok(opened) = self.opened() {
+            let mut frames = Frames::default();
+            series.iter().for_each(|series| frames.add(&opened, series.chunks.iter()));
+            self.fs.prefetch(&self.in_segments(&frames));
+        }
+    }
+
+    /// Divides `series` into runs whose frames are to be asked for together: where each ends.
+    pub(crate) fn steps(&self, series: &[BlockSeries]) -> Vec<usize> {
+        let Ok(opened) = self.opened() else { return Vec::new() };
+        let mut frames = Frames::default();
+        let mut ends = Vec::new();
+        for (index, series) in series.iter().enumerate() {
+            frames.add(&opened, series.chunks.iter());
+            if frames.places.len() >= STEP_FRAMES {
+                frames.places.clear();
+                ends.push(index + 1);
+            }
+        }
+        ends.push(series.len());
+        ends
+    }
+
+    fn in_index(&self, places: Vec<Range<usize>>) -> Wanted {
+        let path = self.dir.join(names::INDEX);
+        places.into_iter().map(|place| (path.clone(), place.start as u64..place.end as u64)).collect()
+    }
+
+    fn in_segments(&self, frames: &Frames) -> Wanted {
+        let place = |frame: &u64| {
+            let frame = FrameRef(*frame);
+            let path = self.dir.join(names::CHUNKS_DIR).join(names::numbered(frame.segment()));
+            (path, frame.offset()..frame.offset() + GUESSED_FRAME_BYTES as u64)
+        };
+        frames.places.iter().map(place).collect()
+    }
+}
+
+/// Frames of samples with those of their timestamps, each once.
+#[derive(Default)]
+struct Frames {
+    places: BTreeSet<u64>,
+}
+
+impl Frames {
+    fn add<'c>(&mut self, opened: &Opened, chunks: impl Iterator<Item = &'c ChunkRef>) {
+        for chunk in chunks {
+            self.places.insert(chunk.frame);
+            if let Ok((times, _)) = opened.segments.time_column(chunk.times) {
+                self.places.insert(times.0);
+            }
+        }
+    }
+}
