@@ -18,6 +18,15 @@ use tsdb_core::{Labels, Timestamp};
 /// Samples that are collected before they are written.
 const BATCH_SAMPLES: usize = 4 << 20;
 
+/// Makes `dir` ready for blocks to be put beside those it has: the samples of its log become blocks. Keeps it locked.
+pub(crate) fn prepare(fs: &Arc<dyn Fs>, dir: &Path) -> Result<Option<DirLock>, Error> {
+    let options = Options { retention_ms: None, background: false, ..Options::default() };
+    let db = Db::open_on(Arc::clone(fs), dir, options)?;
+    db.flush()?;
+    db.close()?;
+    verify::lock(&**fs, dir)
+}
+
 /// An import under way. What was not [`finish`](Self::finish)ed is in the directory as far as it was written.
 pub struct Importer {
     fs: Arc<dyn Fs>,
@@ -35,11 +44,7 @@ impl Importer {
     /// # Errors
     /// The directory cannot be opened, or what its log holds not written.
     pub fn open(fs: Arc<dyn Fs>, dir: &Path) -> Result<Self, Error> {
-        let options = Options { retention_ms: None, background: false, ..Options::default() };
-        let db = Db::open_on(Arc::clone(&fs), dir, options)?;
-        db.flush()?;
-        db.close()?;
-        let lock = verify::lock(&*fs, dir)?;
+        let lock = prepare(&fs, dir)?;
         let (collected, blocks) = (BTreeMap::new(), Vec::new());
         let newest = SystemClock.now();
         Ok(Self { fs, dir: dir.to_owned(), _lock: lock, newest, collected, count: 0, blocks })

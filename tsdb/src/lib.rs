@@ -37,6 +37,7 @@ mod maintain;
 mod names;
 mod options;
 mod poison;
+pub mod prometheus;
 mod query;
 pub mod record;
 pub mod repair;

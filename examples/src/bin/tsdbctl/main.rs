@@ -1,6 +1,7 @@
 //! Looks into data directories, checks and repairs them, and moves samples in and out as text.
 //!
-//! `tsdbctl inspect|verify|repair|dump|import DIRECTORY ...`
+//! `tsdbctl inspect|verify|repair|dump|import DIRECTORY ...`, `import-prometheus SOURCE DIRECTORY`,
+//! `export-prometheus DIRECTORY TARGET`
 //!
 //! A data directory is that of one database: of a server's data directory, the folder of one tenant, while the server
 //! is down. Answers go to the standard output, everything else to the standard error. Ends with 0 if all is well, with 1
@@ -9,6 +10,7 @@
 mod dump;
 mod import;
 mod openmetrics;
+mod prometheus;
 mod report;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -71,6 +73,29 @@ enum Command {
         /// The file to read; `-` is the standard input
         file: PathBuf,
     },
+    /// Import the data directory of a Prometheus server, or one block of it
+    ImportPrometheus {
+        /// The data directory of Prometheus; nothing in it is changed
+        source: PathBuf,
+        /// The data directory to import into, made if there is none
+        directory: PathBuf,
+    },
+    /// Export samples as blocks of Prometheus
+    ExportPrometheus {
+        /// The data directory
+        directory: PathBuf,
+        /// Where the blocks go, such as the data directory of a Prometheus server
+        target: PathBuf,
+        /// Which series, as PromQL: {job="node"} [default: all]
+        #[arg(long = "match", value_name = "SELECTOR")]
+        selector: Option<String>,
+        /// The first time, in seconds since 1970
+        #[arg(long, value_name = "SECONDS")]
+        from: Option<f64>,
+        /// The last time, in seconds since 1970
+        #[arg(long, value_name = "SECONDS")]
+        to: Option<f64>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -121,6 +146,11 @@ fn run(command: &Command) -> Result<bool, Failure> {
             dump::dump(database(directory)?, selector.as_deref(), range, *format, &mut out)
         }
         Command::Import { directory, file } => import::import(directory, file, &mut out),
+        Command::ImportPrometheus { source, directory } => prometheus::import(source, directory, &mut out),
+        Command::ExportPrometheus { directory, target, selector, from, to } => {
+            let range = dump::range(*from, *to)?;
+            prometheus::export(database(directory)?, target, selector.as_deref(), range, &mut out)
+        }
     }
 }
 
