@@ -8,7 +8,7 @@
 use super::append::{HeadAppender, commit_error};
 use super::batch::{BatchSample, BatchSamples};
 use super::catalog::trim;
-use super::log::{Records, is_full};
+use super::log::{RECORD_BYTES, Records, is_full};
 use super::mixed::Value;
 use super::{Durable, Head};
 use crate::Error;
@@ -174,7 +174,8 @@ struct Batch {
     /// The numbers that series of the appender have in the record under way.
     numbers: HashMap<SeriesRef, SeriesRef>,
     series: SeriesEncoder,
-    /// Finished records about series and metrics.
+    exemplars: ExemplarsEncoder,
+    /// Finished records about metrics, and of exemplars.
     about: Vec<Vec<u8>>,
     samples: Records,
     count: usize,
@@ -190,11 +191,17 @@ impl Batch {
     }
 
     fn add_exemplar(&mut self, labels: &Labels, exemplar: &Exemplar) {
-        let mut encoder = ExemplarsEncoder::default();
-        encoder.push(0, ExemplarSeries::Labelled(labels.clone()), exemplar);
+        let number = self.exemplars.len() as u64;
+        self.exemplars.push(number, ExemplarSeries::Labelled(labels.clone()), exemplar);
+        if self.exemplars.byte_len() >= RECORD_BYTES {
+            self.end_exemplars();
+        }
+    }
+
+    fn end_exemplars(&mut self) {
         let mut record = Vec::new();
-        encoder.finish(&mut record);
-        self.about.push(record);
+        self.exemplars.finish(&mut record);
+        self.about.extend(Some(record).filter(|record| !record.is_empty()));
     }
 
     fn add(&mut self, labels: &Labels, sample: &BatchSample) {
@@ -222,6 +229,7 @@ impl Batch {
     }
 
     fn end_record(&mut self) {
+        self.end_exemplars();
         let mut series = Vec::new();
         self.series.finish(&mut series);
         let (samples, newest) = self.samples.take();

@@ -18,7 +18,7 @@ fn exemplar(timestamp: Timestamp) -> Exemplar {
 }
 
 /// Appends exemplars of series at times, without samples.
-fn append_exemplars(db: &Db, exemplars: &[(usize, Timestamp)]) {
+pub(crate) fn append_exemplars(db: &Db, exemplars: &[(usize, Timestamp)]) {
     let mut appender = db.appender();
     for (number, timestamp) in exemplars {
         let series = appender.series(&labels(*number)).unwrap();
@@ -28,7 +28,7 @@ fn append_exemplars(db: &Db, exemplars: &[(usize, Timestamp)]) {
 }
 
 /// The times of all exemplars of each series.
-fn kept(db: &Db) -> Vec<(Labels, Vec<Timestamp>)> {
+pub(crate) fn kept(db: &Db) -> Vec<(Labels, Vec<Timestamp>)> {
     let found = db.exemplars(&[vec![]], TimeRange::ALL).unwrap();
     let times = |exemplars: Vec<Exemplar>| {
         exemplars.iter().for_each(|found| assert_eq!(*found, exemplar(found.timestamp)));

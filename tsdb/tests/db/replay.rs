@@ -1,7 +1,9 @@
 //! Batches that come in while the log is being replayed.
 
+use super::exemplars::{append_exemplars, kept};
 use super::fixture::*;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -217,6 +219,27 @@ fn metadata_told_during_replay_replaces_what_the_log_says() {
 }
 
 #[test]
+fn exemplars_that_come_in_during_replay_are_kept_in_their_order() {
+    let (fs, _) = logged();
+    let door = Door::shut(&fs);
+    let db = open_in_background(&fs);
+    append_exemplars(&db, &[(7, 3), (0, 4), (7, 5)]);
+    append_exemplars(&db, &[(7, 4), (7, 6), (0, 4)]);
+    door.open();
+    db.wait_for_replay();
+    let expected = [(labels(0), vec![4]), (labels(7), vec![3, 5, 6])];
+    assert_eq!(kept(&db), expected);
+    // And through replays of what that one left.
+    let fs = fs.process_killed();
+    let db = open(&fs).unwrap();
+    assert_eq!(kept(&db), expected);
+    append_exemplars(&db, &[(0, 7), (9, 8)]);
+    let expected = [(labels(0), vec![4, 7]), (labels(7), vec![3, 5, 6]), (labels(9), vec![8])];
+    assert_eq!(kept(&db), expected);
+    assert_eq!(kept(&open(&fs.process_killed()).unwrap()), expected);
+}
+
+#[test]
 fn closing_during_replay_loses_nothing() {
     let (fs, mut known) = logged();
     let door = Door::shut(&fs);
@@ -364,6 +387,7 @@ proptest! {
         let (mut fs, mut known) = logged();
         let mut db = open(&fs).unwrap();
         let mut time = 10;
+        let mut exemplars = BTreeMap::<_, Vec<_>>::new();
         for step in steps {
             match step {
                 Step::Append(batch) => append_noting(&db, &later(&batch, &mut time), &mut known),
@@ -376,7 +400,13 @@ proptest! {
                     let door = Door::shut(&fs);
                     db = open_in_background(&fs);
                     for batch in during {
-                        append_noting(&db, &later(&batch, &mut time), &mut known);
+                        let batch = later(&batch, &mut time);
+                        append_noting(&db, &batch, &mut known);
+                        let times = batch.iter().map(|(series, timestamp, _)| (*series, *timestamp));
+                        append_exemplars(&db, &times.clone().collect::<Vec<_>>());
+                        for (series, timestamp) in times {
+                            exemplars.entry(labels(series)).or_default().push(timestamp);
+                        }
                     }
                     let reader = Reader::start(&db);
                     if !finishes {
@@ -393,6 +423,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(&contents(&db), &known);
+            prop_assert_eq!(kept(&db), exemplars.clone().into_iter().collect::<Vec<_>>());
         }
     }
 }
