@@ -91,7 +91,7 @@ impl Newest {
     }
 
     /// Notes what `other` has.
-    fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.in_order = self.in_order.max(other.in_order);
         other.late.iter().for_each(|(generation, newest)| self.add_late(*generation, *newest));
     }

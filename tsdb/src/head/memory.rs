@@ -37,6 +37,13 @@ pub(crate) struct Memory {
     has_histograms: AtomicBool,
 }
 
+/// What replay knows of labels.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named {
+    pub(super) hash: SeriesHash,
+    pub(super) known: Option<SeriesRef>,
+}
+
 impl Memory {
     /// An empty memory that takes samples from `min_time` on.
     pub(crate) fn new(min_time: Timestamp, metadata: CatalogLimits, exemplars: usize) -> Self {
@@ -145,13 +152,24 @@ impl Memory {
         Ok(series)
     }
 
-    /// Registers `series` under its logged number, whoever had that number before, with the samples that its labels
-    /// had under another number. For replay, while nobody else registers or appends.
-    pub(crate) fn replay_series(&self, series: SeriesRef, labels: &Labels) {
+    /// The hash of these labels, and the number of the series that has them. For replay, while nobody registers.
+    pub(crate) fn name(&self, labels: &Labels) -> Named {
         let mut wire = Vec::new();
         write_wire(labels, &mut wire);
         let hash = self.identities.hash(&wire);
-        let known = self.identities.lock(hash).find(&self.pages, hash, 0);
+        Named { hash, known: self.identities.find(&self.pages, hash, None, 0) }
+    }
+
+    /// Would [`replay_series`](Self::replay_series) take a number or samples away from somebody?
+    pub(crate) fn is_in_conflict(&self, series: SeriesRef, named: &Named) -> bool {
+        let is_used = || self.pages.identity(series).is_some_and(|identity| identity.hash().is_some());
+        named.known != Some(series) && (named.known.is_some() || is_used())
+    }
+
+    /// Registers `series` under its logged number, whoever had that number before, with the samples that its labels
+    /// had under another number. For replay, while nobody else registers or appends to the series in conflict.
+    pub(crate) fn replay_series(&self, series: SeriesRef, labels: &Labels, named: &Named) {
+        let Named { hash, known } = *named;
         if known == Some(series) {
             return;
         }

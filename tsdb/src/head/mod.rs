@@ -14,7 +14,8 @@
 //! | `exemplars` | the newest exemplars, in a ring |
 //! | `memory` | all series with their index; `view` reads it |
 //! | `append`, `batch`, `log` | one batch; the order of what goes to the write-ahead log |
-//! | `checkpoint`, `replay` | which part of the log is still needed; memory from the log |
+//! | `checkpoint` | which part of the log is still needed |
+//! | `replay`, `lanes` | memory from the log: the records in order, and their samples on all cores |
 //! | `recovery`, `spool` | when memory is built from the log, and batches that come in meanwhile |
 //! | `pins` | what readers and writers may still hold |
 //!
@@ -39,6 +40,7 @@ mod exemplars;
 mod held;
 mod identity;
 mod ids;
+mod lanes;
 mod late;
 mod late_totals;
 mod log;

@@ -96,7 +96,14 @@ impl Recovery {
     /// # Errors
     /// The checkpoint, or the directory of the log, cannot be used.
     pub(crate) fn run(self, head: &Head, goes_on: &dyn Fn() -> bool) -> Result<Vec<String>, Error> {
-        let mut run = Run { head, replay: Replay::new(head), goes_on, warnings: Vec::new() };
+        std::thread::scope(|scope| {
+            let replay = Replay::new(head, scope);
+            self.run_in(Run { head, replay, goes_on, warnings: Vec::new() })
+        })
+    }
+
+    fn run_in(self, mut run: Run<'_, '_>) -> Result<Vec<String>, Error> {
+        let head = run.head;
         let first = self.checkpoint.as_ref().map_or(0, |found| found.first_segment);
         if let Some(checkpoint) = &self.checkpoint {
             run.read_checkpoint(checkpoint)?;
@@ -107,9 +114,8 @@ impl Recovery {
                 replay.take(segment, record);
             }
         });
-        if goes_on() {
+        if (run.goes_on)() {
             run.replay.settle();
-            debug_assert!(!run.replay.holds_a_page(), "a query that has the index may wait for the page");
             head.memory.index.write().shrink();
             self.checkpoint
                 .map_or(Ok(()), |checkpoint| head.finish_checkpoint(checkpoint, run.replay.border()))?;
@@ -119,14 +125,14 @@ impl Recovery {
 }
 
 /// A replay under way.
-struct Run<'a> {
+struct Run<'scope, 'a> {
     head: &'a Head,
-    replay: Replay<'a>,
+    replay: Replay<'scope, 'a>,
     goes_on: &'a dyn Fn() -> bool,
     warnings: Vec<String>,
 }
 
-impl<'a> Run<'a> {
+impl<'scope, 'a> Run<'scope, 'a> {
     fn read_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let place = &self.head.place;
         let mut take = |_, record: &[u8]| self.replay.take(0, record);
@@ -136,7 +142,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn read(&mut self, segments: &Segments, take: impl Fn(&mut Replay<'a>, u64, &[u8])) {
+    fn read(&mut self, segments: &Segments, take: impl Fn(&mut Replay<'scope, 'a>, u64, &[u8])) {
         let size = segments.size_bytes();
         let mut goes_on = |read| {
             self.head.wholeness.left.store(size.saturating_sub(read), Ordering::Relaxed);

@@ -11,37 +11,37 @@
 //! again at the end, when every number is known. Series still unknown then are new and get a number of their own.
 //! Samples of such a batch from before the border are late ones: all that is in blocks was written before it.
 
+use super::Head;
 use super::exemplars::Kept;
-use super::held::Held;
-use super::late::{Generation, LateSample};
+use super::lanes::{BATCH_SAMPLES, Batch, Lanes, Number, Other};
+use super::late::Generation;
 use super::log::Newest;
 use super::mixed::Value;
-use super::pages::{MAX_SERIES, page_number, slot};
-use super::sealed::Sealer;
-use super::{Duplicates, Head, Memory};
+use super::pages::MAX_SERIES;
 use crate::record::{Border, Decoded, ExemplarSeries, RecordSink, decode};
-use parking_lot::MutexGuard;
 use std::collections::BTreeMap;
+use std::thread::Scope;
 use tsdb_core::histogram::FloatHistogram;
-use tsdb_core::labels::write_wire;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::{Exemplar, Labels, NO_START, SeriesRef, Timestamp};
 
 /// Takes records into memory.
-pub(super) struct Replay<'a> {
+pub(super) struct Replay<'scope, 'a> {
     head: &'a Head,
-    memory: &'a Memory,
+    lanes: Lanes<'scope, 'a>,
+    /// Samples that no lane has yet.
+    batch: Batch,
     border: Border,
     /// The generation of the late samples that are being handed out.
     late: Option<Generation>,
-    page: Option<(usize, MutexGuard<'a, Held>)>,
     segment: u64,
+    newest_here: Newest,
+    /// Of the segments before.
     newest: BTreeMap<u64, Newest>,
     /// The highest number that a sample has: no number up to it may be given out, whether its series is known or lost.
     highest: Option<SeriesRef>,
     /// Exemplars below this number that are in the log are in the checkpoint too, as far as they are kept.
     exemplars_from: u64,
-    sealer: Sealer,
     deferred: Vec<Deferred>,
     losses: Losses,
 }
@@ -63,54 +63,55 @@ struct Losses {
     unknown_tags: u64,
 }
 
-impl<'a> Replay<'a> {
-    pub(super) fn new(head: &'a Head) -> Self {
+impl<'scope, 'a> Replay<'scope, 'a> {
+    /// Into `head`; threads that help are of `scope`.
+    pub(super) fn new(head: &'a Head, scope: &'scope Scope<'scope, 'a>) -> Self {
+        let border = head.replayed();
         Self {
             head,
-            memory: &head.memory,
-            border: head.replayed(),
+            lanes: Lanes::new(scope, head),
+            batch: Batch { from: Some(border.from), ..Batch::default() },
+            border,
             late: None,
-            page: None,
             segment: 0,
+            newest_here: Newest::default(),
             newest: BTreeMap::new(),
             highest: None,
             exemplars_from: 0,
-            sealer: Sealer::default(),
             deferred: Vec::new(),
             losses: Losses::default(),
         }
     }
 
-    /// Takes a record of `segment`.
+    /// Takes a record of `segment`. Its samples may not be in memory before [`pause`](Self::pause).
     pub(super) fn take(&mut self, segment: u64, record: &[u8]) {
-        self.segment = segment;
+        if self.segment != segment {
+            self.end_segment();
+            self.segment = segment;
+        }
         let decoded = decode(record, self);
         self.losses.count(decoded.map_err(|damage| damage.to_string()));
     }
 
-    /// Is a page kept from others?
-    pub(super) fn holds_a_page(&self) -> bool {
-        self.page.is_some()
-    }
-
-    /// Lets go of the page that was written last, so that others may read it.
+    /// Returns when all that was taken is in memory.
     pub(super) fn pause(&mut self) {
-        self.page = None;
+        self.hand_over();
+        self.lanes.settle();
     }
 
     /// Ends replay of all records that give numbers to series: the batches that were put aside find theirs now.
     pub(super) fn settle(&mut self) {
-        self.page = None;
+        self.pause();
         if let Some(highest) = self.highest.filter(|highest| highest.0 < MAX_SERIES) {
-            self.memory.ids.lock().seen(highest);
+            self.head.memory.ids.lock().seen(highest);
         }
+        self.end_segment();
         for deferred in std::mem::take(&mut self.deferred) {
             let records: Vec<&[u8]> = deferred.records.iter().map(Vec::as_slice).collect();
             self.segment = deferred.segment;
             self.take_batch(&records, Unknown::Register, &deferred.taken);
+            self.end_segment();
         }
-        // ORDER: queries lock the index and then pages, so nobody may keep a page and go for the index.
-        self.page = None;
     }
 
     /// Takes the records of a named batch that was written after [`settle`](Self::settle).
@@ -121,31 +122,46 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn take_sample(&mut self, series: SeriesRef, timestamp: Timestamp, value: &Value, start: Timestamp) {
-        let newest = self.newest.entry(self.segment).or_default();
+    fn end_segment(&mut self) {
+        self.newest.entry(self.segment).or_default().merge(&std::mem::take(&mut self.newest_here));
+    }
+
+    #[inline]
+    fn note(&mut self, series: SeriesRef, timestamp: Timestamp) {
         match self.late {
-            None => newest.add(timestamp),
-            Some(generation) => newest.add_late(generation, timestamp),
+            None => self.newest_here.add(timestamp),
+            Some(generation) => self.newest_here.add_late(generation, timestamp),
         }
         self.highest = self.highest.max(Some(series));
-        let from = self.late.map_or(Some(self.border.from), |generation| self.border.late_from(generation));
-        if from.is_none_or(|from| timestamp < from) {
-            return;
+    }
+
+    #[inline]
+    fn take_number(&mut self, sample: Number) {
+        self.note(sample.0, sample.1);
+        if self.batch.numbers.len() >= BATCH_SAMPLES || !self.batch.others.is_empty() {
+            self.hand_over();
         }
-        let (late, memory, keeps_first) = (self.late, self.memory, self.keeps_first());
-        // Taken out and put back, because the page is borrowed meanwhile.
-        let mut sealer = std::mem::take(&mut self.sealer);
-        match (self.held(series), late) {
-            (None, _) => self.losses.homeless += 1,
-            (Some(held), Some(generation)) => {
-                memory.late.insert(held, generation, LateSample::new(slot(series), timestamp, value, start));
-            }
-            (Some(held), None) => {
-                held.insert(slot(series), timestamp, (value, start), keeps_first, &mut sealer);
-                memory.widen(timestamp, timestamp);
-            }
+        self.batch.numbers.push(sample);
+    }
+
+    fn take_other(&mut self, sample: Other) {
+        self.note(sample.0, sample.1);
+        if self.batch.others.len() >= BATCH_SAMPLES || !self.batch.numbers.is_empty() {
+            self.hand_over();
         }
-        self.sealer = sealer;
+        self.batch.others.push(sample);
+    }
+
+    /// Gives the samples collected so far to the lanes. Those behind them may be taken in another way.
+    fn hand_over(&mut self) {
+        let late = self.late;
+        let from = late.map_or(Some(self.border.from), |generation| self.border.late_from(generation));
+        let next = Batch { from, late, ..Batch::default() };
+        let batch = std::mem::replace(&mut self.batch, next);
+        if !batch.numbers.is_empty() || !batch.others.is_empty() {
+            self.batch.numbers.reserve(batch.numbers.len());
+            self.lanes.take(batch);
+        }
     }
 
     /// What is in blocks, as far as is known.
@@ -154,38 +170,23 @@ impl<'a> Replay<'a> {
     }
 
     /// Names what went wrong and returns what is in each segment.
-    pub(super) fn finish(self) -> (BTreeMap<u64, Newest>, Vec<String>) {
+    pub(super) fn finish(mut self) -> (BTreeMap<u64, Newest>, Vec<String>) {
+        self.pause();
+        self.end_segment();
+        self.losses.homeless = self.lanes.homeless();
         (self.newest, self.losses.sentences())
     }
 
-    /// The page of `series`, if the number is in use.
-    fn held(&mut self, series: SeriesRef) -> Option<&mut Held> {
-        if self.page.as_ref().is_none_or(|(number, _)| *number != page_number(series)) {
-            self.page = None;
-            self.page = self.memory.pages.page(series).map(|page| (page_number(series), page.lock()));
-        }
-        let is_live = |held: &&mut Held| held.is_live(slot(series));
-        self.page.as_mut().map(|(_, held)| &mut **held).filter(is_live)
-    }
-
-    /// Takes a sample of a batch that names its series: it may be anywhere in time.
-    fn named_sample(&mut self, series: SeriesRef, timestamp: Timestamp, value: &Value, start: Timestamp) {
-        let stored = self.held(series).is_some_and(|held| held.late.find(slot(series), timestamp).is_some());
-        if stored && self.keeps_first() {
-            return;
-        }
-        if stored || timestamp < self.border.from {
-            self.late = Some(self.memory.late.generation());
-        }
-        self.take_sample(series, timestamp, value, start);
+    /// Takes a sample of a batch that names its series.
+    fn named_sample(&mut self, sample: &Other) {
+        self.late = self.lanes.take_named(sample, &self.border);
+        self.note(sample.0, sample.1);
         self.late = None;
     }
 
-    fn keeps_first(&self) -> bool {
-        self.head.settings.duplicates == Duplicates::KeepFirst
-    }
-
     fn take_batch(&mut self, records: &[&[u8]], unknown: Unknown, taken: &[bool]) -> Vec<bool> {
+        // Its samples look for others at their time.
+        self.pause();
         let mut batch = NamedBatch { replay: self, unknown, taken, places: Vec::new() };
         let decoded: Vec<_> = records.iter().map(|record| decode(record, &mut batch)).collect();
         let places = batch.places;
@@ -197,15 +198,10 @@ impl<'a> Replay<'a> {
 
     /// The series with these labels, whoever registered it.
     fn find(&mut self, labels: &Labels, unknown: Unknown) -> Option<SeriesRef> {
-        // The page is locked again to register.
-        self.page = None;
-        let mut wire = Vec::new();
-        write_wire(labels, &mut wire);
-        let hash = self.memory.identities.hash(&wire);
-        let found = self.memory.identities.find(&self.memory.pages, hash, None, 0);
+        let named = self.head.memory.name(labels);
         match unknown {
-            Unknown::Register if found.is_none() => self.head.register_replayed(labels, hash),
-            _ => found,
+            Unknown::Register if named.known.is_none() => self.head.register_replayed(labels, named.hash),
+            _ => named.known,
         }
     }
 
@@ -218,21 +214,24 @@ impl<'a> Replay<'a> {
     }
 }
 
-impl RecordSink for Replay<'_> {
+impl RecordSink for Replay<'_, '_> {
     fn series(&mut self, series: SeriesRef, labels: &[(&str, &str)]) {
-        // The page is locked again to register.
-        self.page = None;
-        if let Some(labels) = self.labels(series, labels) {
-            self.memory.replay_series(series, &labels);
+        let Some(labels) = self.labels(series, labels) else { return };
+        let memory = &self.head.memory;
+        let named = memory.name(&labels);
+        if memory.is_in_conflict(series, &named) {
+            // The samples so far are those of who had the number, or of another number that these labels had.
+            self.pause();
         }
+        memory.replay_series(series, &labels, &named);
     }
 
     fn sample(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
-        self.take_sample(series, timestamp, &Value::Float(value), NO_START);
+        self.take_number((series, timestamp, value));
     }
 
     fn started_sample(&mut self, series: SeriesRef, timestamp: Timestamp, start: Timestamp, value: f64) {
-        self.take_sample(series, timestamp, &Value::Float(value), start);
+        self.take_other((series, timestamp, Value::Float(value), start));
     }
 
     fn histogram(
@@ -242,24 +241,26 @@ impl RecordSink for Replay<'_> {
         start: Timestamp,
         histogram: FloatHistogram,
     ) {
-        self.memory.note_histogram();
-        self.take_sample(series, timestamp, &Value::Histogram(histogram.into()), start);
+        self.head.memory.note_histogram();
+        self.take_other((series, timestamp, Value::Histogram(histogram.into()), start));
     }
 
     fn late(&mut self, generation: Option<Generation>) {
         self.late = generation;
+        self.hand_over();
         if let Some(generation) = generation {
-            self.memory.late.seen_generation(generation.saturating_sub(1));
+            self.head.memory.late.seen_generation(generation.saturating_sub(1));
         }
     }
 
     fn border(&mut self, border: Border) {
         self.border = self.border.or_later(border);
-        self.memory.late.seen_generation(border.cut.max(border.flushed));
+        self.hand_over();
+        self.head.memory.late.seen_generation(border.cut.max(border.flushed));
     }
 
     fn exemplar(&mut self, number: u64, series: &ExemplarSeries, exemplar: Exemplar) {
-        let mut ring = self.memory.exemplars.write();
+        let mut ring = self.head.memory.exemplars.write();
         match series {
             ExemplarSeries::Labelled(labels) => {
                 let _: Kept = ring.push_labelled(labels, exemplar);
@@ -268,7 +269,7 @@ impl RecordSink for Replay<'_> {
             // One that came in before the checkpoint stands in it, or was overwritten before.
             ExemplarSeries::Registered(series) if number >= self.exemplars_from => {
                 self.highest = self.highest.max(Some(*series));
-                let _: Kept = ring.push(*series, || self.memory.labels(*series), exemplar);
+                let _: Kept = ring.push(*series, || self.head.memory.labels(*series), exemplar);
             }
             ExemplarSeries::Registered(_) => {}
         }
@@ -276,7 +277,7 @@ impl RecordSink for Replay<'_> {
     }
 
     fn metadata(&mut self, metric: &str, metadata: Metadata) {
-        self.memory.metadata.write().insert(metric, metadata);
+        self.head.memory.metadata.write().insert(metric, metadata);
     }
 
     fn named_batch(&mut self, records: &[&[u8]]) {
@@ -298,8 +299,8 @@ enum Unknown {
 }
 
 /// Translates the numbers of a named batch into those of memory.
-struct NamedBatch<'r, 'a> {
-    replay: &'r mut Replay<'a>,
+struct NamedBatch<'r, 'scope, 'a> {
+    replay: &'r mut Replay<'scope, 'a>,
     unknown: Unknown,
     /// The series of the batch whose samples were taken the first time.
     taken: &'r [bool],
@@ -307,13 +308,13 @@ struct NamedBatch<'r, 'a> {
     places: Vec<Option<SeriesRef>>,
 }
 
-impl NamedBatch<'_, '_> {
+impl NamedBatch<'_, '_, '_> {
     fn place(&self, series: SeriesRef) -> Option<SeriesRef> {
         self.places.get(series.index()).copied().flatten()
     }
 }
 
-impl RecordSink for NamedBatch<'_, '_> {
+impl RecordSink for NamedBatch<'_, '_, '_> {
     fn series(&mut self, series: SeriesRef, labels: &[(&str, &str)]) {
         let is_taken = self.taken.get(self.places.len()).copied().unwrap_or(false);
         let labels = self.replay.labels(series, labels).filter(|_| !is_taken);
@@ -323,13 +324,13 @@ impl RecordSink for NamedBatch<'_, '_> {
 
     fn sample(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
         if let Some(place) = self.place(series) {
-            self.replay.named_sample(place, timestamp, &Value::Float(value), NO_START);
+            self.replay.named_sample(&(place, timestamp, Value::Float(value), NO_START));
         }
     }
 
     fn started_sample(&mut self, series: SeriesRef, timestamp: Timestamp, start: Timestamp, value: f64) {
         if let Some(place) = self.place(series) {
-            self.replay.named_sample(place, timestamp, &Value::Float(value), start);
+            self.replay.named_sample(&(place, timestamp, Value::Float(value), start));
         }
     }
 
@@ -341,8 +342,8 @@ impl RecordSink for NamedBatch<'_, '_> {
         histogram: FloatHistogram,
     ) {
         if let Some(place) = self.place(series) {
-            self.replay.memory.note_histogram();
-            self.replay.named_sample(place, timestamp, &Value::Histogram(histogram.into()), start);
+            self.replay.head.memory.note_histogram();
+            self.replay.named_sample(&(place, timestamp, Value::Histogram(histogram.into()), start));
         }
     }
 
@@ -350,7 +351,7 @@ impl RecordSink for NamedBatch<'_, '_> {
     /// checkpoint may have them already, and then they are repetitions.
     fn exemplar(&mut self, _number: u64, series: &ExemplarSeries, exemplar: Exemplar) {
         if let ExemplarSeries::Labelled(labels) = series {
-            let _: Kept = self.replay.memory.exemplars.write().push_labelled(labels, exemplar);
+            let _: Kept = self.replay.head.memory.exemplars.write().push_labelled(labels, exemplar);
         }
     }
 

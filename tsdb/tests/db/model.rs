@@ -74,6 +74,10 @@ impl Model {
                     assert!(*timestamp < oldest && oldest <= self.flushed.max(self.end()) + 1);
                     assert!(self.rules.0 == 0 || oldest <= self.end() - self.rules.0);
                 }
+                // So many came since the last round of maintenance.
+                Some(SampleError::TooManyLate { .. }) => {
+                    assert!(self.rules.0 > 0 && newest.is_some_and(|newest| *timestamp < newest));
+                }
                 Some(other) => panic!("{other}"),
             }
         }

@@ -82,6 +82,42 @@ fn a_batch_is_taken_at_once_and_seen_when_replay_has_come_to_it() {
     assert_eq!(db.stats().active_series, 4);
 }
 
+/// A log of more samples than one thread takes, of all kinds, with late ones and series that come and go, in several
+/// segments. Its samples are in some blocks too.
+#[test]
+fn a_long_log_is_replayed_by_several_threads_while_queries_run() {
+    let fs = SimFs::new();
+    let options = || Options { out_of_order_window_ms: 2 * WINDOW, ..in_background() };
+    let db = open_with(&fs, options()).unwrap();
+    db.wait_for_replay();
+    let mut known = Contents::new();
+    for scrape in 0..40 {
+        let time = scrape * 100;
+        // Two pages of series, of which some come later and some end; every fifth has a late sample.
+        let series = |number: &usize| (scrape as usize) < 25 + number % 20 && number / 40 <= scrape as usize;
+        let mut batch: Vec<_> =
+            (0..400).filter(series).map(|s| (s, time, (s as i64 + time) as f64)).collect();
+        append_noting(&db, &batch, &mut known);
+        batch.retain(|(number, ..)| number % 5 == 0 && scrape % 3 == 2);
+        batch.iter_mut().for_each(|sample| sample.1 -= 50);
+        append_noting(&db, &batch, &mut known);
+        if scrape == 30 {
+            db.maintain().unwrap();
+        }
+    }
+    assert_eq!(contents(&db), known);
+    drop(db);
+    for _ in 0..2 {
+        let db = open_with(&fs, options()).unwrap();
+        let reader = Reader::start(&db);
+        append_noting(&db, &[(399, 4000, 1.0), (500, 4000, 2.0)], &mut known);
+        db.wait_for_replay();
+        drop(reader);
+        assert_eq!(contents(&db), known);
+        assert_eq!(db.stats().warnings, Vec::<String>::new());
+    }
+}
+
 #[test]
 fn an_answer_says_that_it_may_be_incomplete_until_all_is_replayed() {
     let (fs, known) = logged();
