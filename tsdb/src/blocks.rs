@@ -66,7 +66,7 @@ impl Blocks {
                     }
                     Err(error) => {
                         let sentence = format!("block {} is set aside: {error}", entry.name);
-                        let range = Block::described(&*place.fs, &path).map(|meta| meta.range);
+                        let range = described_range(&*place.fs, &path);
                         warnings.push(sentence.clone());
                         aside.push(SetAside { sentence, range });
                     }
@@ -166,6 +166,16 @@ impl BlockPlace {
     fn exists(&self, path: &Path) -> Result<bool, Error> {
         self.fs.exists(path).map_err(|e| Error::io("inspect", path, e))
     }
+}
+
+/// May the block in the directory `path` have samples within `range`?
+pub(crate) fn may_hold(fs: &dyn Fs, path: &Path, range: TimeRange) -> bool {
+    described_range(fs, path).is_none_or(|held| held.overlaps(&range))
+}
+
+/// The times of the samples of the block in the directory `path`, if its description can be read.
+fn described_range(fs: &dyn Fs, path: &Path) -> Option<TimeRange> {
+    Block::described(fs, path).map(|meta| meta.range)
 }
 
 /// Sweeps files of the block in `dir` that were never finished.

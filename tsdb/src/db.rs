@@ -113,6 +113,20 @@ impl Db {
         self.inner.engine.snapshot(dir.as_ref(), false)
     }
 
+    /// Deletes the samples and exemplars within `range` of the series that satisfy all `matchers`; of all series if
+    /// there are none. Samples that come later are taken as if those deleted had never been there. Queries that are
+    /// under way may see them, later ones do not. What is in blocks stays on disk until
+    /// the block is compacted.
+    ///
+    /// Waits for the replay of the log. Durable when it returns, whatever the chosen durability.
+    ///
+    /// # Errors
+    /// The log or a file of a block cannot be written, or a block is damaged so that nobody knows what is in it; then
+    /// the samples are deleted elsewhere, and the delete should be repeated.
+    pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<(), Error> {
+        self.inner.engine.delete(matchers, range)
+    }
+
     /// The directory of the database.
     pub fn dir(&self) -> &Path {
         self.inner.engine.dir()

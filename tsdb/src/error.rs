@@ -66,6 +66,14 @@ pub enum Error {
         /// What is wrong with it.
         source: Corruption,
     },
+    /// A delete could not be done in a part of the database; elsewhere it was.
+    #[error("samples in {path} may not be deleted: {source}", path = path.display())]
+    NotDeleted {
+        /// The block.
+        path: PathBuf,
+        /// Why.
+        source: Box<Self>,
+    },
     /// An option has a value that makes no sense.
     #[error("option {option} has the value {value}; it must be {rule}")]
     InvalidOption {
@@ -121,6 +129,7 @@ impl Error {
             Self::Locked { .. } | Self::UnknownVersion { .. } => ErrorKind::Foreign,
             Self::Corrupt { .. } => ErrorKind::Damage,
             Self::Io { .. } => ErrorKind::Storage,
+            Self::NotDeleted { source, .. } => source.kind(),
         }
     }
 

@@ -172,12 +172,25 @@ impl Block {
         }
         let after = before.with(&found, range, |series, deleted| {
             cursor.chunks(series, &mut chunks).map_err(damaged)?;
-            Ok::<_, BlockError>(chunks.iter().all(|chunk| deleted.covers(&chunk.range)))
+            Ok::<_, BlockError>(chunks.iter().all(|chunk| self.is_gone(&opened, chunk, deleted)))
         })?;
         let generation = self.deleted.read().generation.saturating_add(1);
         tombstones::save(&*self.fs, &self.dir, self.meta.id, generation, &after)?;
         *self.deleted.write() = Deleted { tombstones: Arc::new(after), generation, is_safe: true };
         Ok(())
+    }
+
+    /// Does what is `deleted` leave no sample of `chunk`?
+    fn is_gone(&self, opened: &Opened, chunk: &ChunkRef, deleted: &Intervals) -> bool {
+        if deleted.covers(&chunk.range) {
+            return true;
+        }
+        let has_ends = deleted.contains(chunk.range.start()) && deleted.contains(chunk.range.end());
+        let mut samples = SampleColumns::new();
+        // What cannot be read may be there.
+        has_ends
+            && self.read_chunk(&opened.segments, chunk, TimeRange::ALL, &mut samples).is_ok()
+            && samples.timestamps.iter().all(|timestamp| deleted.contains(*timestamp))
     }
 
     /// Sees to it that there are two good copies of the tombstones.

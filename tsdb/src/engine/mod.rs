@@ -1,6 +1,7 @@
 //! What holds a database together: its directory, its head, its blocks, and the steps between them.
 
 mod cut;
+mod delete;
 mod horizon;
 mod late;
 mod snapshot;

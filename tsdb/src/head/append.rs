@@ -181,7 +181,9 @@ struct LockedPage<'a> {
 
 impl<'a> LockedPage<'a> {
     fn lock(head: &'a Head, taken: &'a Taken, series: SeriesRef) -> Option<Self> {
-        let held = head.memory.pages.page(series)?.lock();
+        let mut held = head.memory.pages.page(series)?.lock();
+        // ORDER: what is about to be appended comes after the delete.
+        head.memory.catch_up(series, &mut held);
         // ORDER: read under the lock, so that a cut that raises it and then takes the lock sees all older samples.
         let min_time = head.memory.min_time().max(head.horizon.load(Ordering::Relaxed));
         Some(Self { head, taken, number: page_number(series), min_time, held })

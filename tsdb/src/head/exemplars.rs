@@ -157,6 +157,32 @@ impl Exemplars {
         found.into_iter().map(|(labels, exemplars)| SeriesExemplars { labels, exemplars }).collect()
     }
 
+    /// Forgets the exemplars within `range` of the series that `is_meant`.
+    pub(super) fn delete(&mut self, range: TimeRange, is_meant: impl Fn(&Labels) -> bool) {
+        let of_series = |known: &Known| is_meant(&known.labels);
+        let meant: Vec<bool> =
+            self.series.iter().map(|known| known.as_ref().is_some_and(of_series)).collect();
+        let is_gone = |slot: &Slot| {
+            meant.get(slot.series).is_some_and(|is_meant| *is_meant)
+                && range.contains(slot.exemplar.timestamp)
+        };
+        if !self.slots.iter().any(is_gone) {
+            return;
+        }
+        let mut rest = Self::new(self.limit);
+        let (newer, older) = self.slots.split_at(self.next.min(self.slots.len()));
+        for slot in older.iter().chain(newer).filter(|slot| !is_gone(slot)) {
+            let Some(known) = self.known(slot.series) else { continue };
+            let labels = || Some(known.labels.clone());
+            let _: Kept = match known.reference {
+                Some(reference) => rest.push(reference, labels, slot.exemplar.clone()),
+                None => rest.push_labelled(&known.labels, slot.exemplar.clone()),
+            };
+        }
+        rest.next_number = self.next_number;
+        *self = rest;
+    }
+
     /// The number of the next exemplar: each that is stored has one more than the one before.
     pub(super) fn next_number(&self) -> u64 {
         self.next_number
@@ -364,12 +390,17 @@ mod tests {
     proptest! {
         #[test]
         fn the_ring_is_a_queue(
-            pushes in prop::collection::vec((0..5_u32, 0..40_i64), 0..120),
+            pushes in prop::collection::vec((0..5_u32, 0..40_i64, 0..20_u32), 0..120),
             limit in 1..12_usize,
         ) {
             let mut ring = Exemplars::new(limit);
             let mut queue = std::collections::VecDeque::<(u32, i64)>::new();
-            for (series, timestamp) in pushes {
+            for (series, timestamp, deletes) in pushes {
+                if deletes == 0 {
+                    let range = TimeRange::new(timestamp - 5, timestamp + 5).unwrap();
+                    ring.delete(range, |of| *of == labels(series));
+                    queue.retain(|(known, at)| *known != series || !range.contains(*at));
+                }
                 let of_series = queue.iter().rfind(|(known, _)| *known == series);
                 let newest = of_series.map(|(_, newest)| *newest);
                 let stored = push(&mut ring, series, timestamp) == Kept::Stored;

@@ -19,6 +19,8 @@ pub(crate) struct Held {
     mixed: BTreeMap<usize, Box<Mixed>>,
     /// Samples of all kinds that came late.
     pub(super) late: Late,
+    /// The number of the last delete that was applied to it.
+    pub(super) deleted: u64,
 }
 
 /// What a reader takes from a series under the lock of its page, to decode without it.
@@ -94,6 +96,19 @@ impl Held {
         self.push_all(slot, &all, 0..place, sealer);
         self.push(slot, timestamp, value, start, sealer);
         self.push_all(slot, &all, behind..all.len(), sealer);
+    }
+
+    /// Forgets the samples of the series in order within `range`.
+    pub(super) fn delete(&mut self, slot: usize, range: TimeRange, sealer: &mut Sealer) {
+        let Some(times) = self.range(slot).filter(|times| times.overlaps(&range)) else { return };
+        let mut rest = SampleColumns::new();
+        for kept in outside(range).into_iter().flatten().filter(|kept| kept.overlaps(&times)) {
+            // The chunks were written by this process: they decode.
+            drop(self.snapshot(slot, kept).decode(kept, &mut rest));
+        }
+        drop(self.take(slot));
+        self.begin(slot);
+        self.push_all(slot, &rest, 0..rest.len(), sealer);
     }
 
     /// Forgets the chunks that have no sample at or after `min_time`.
@@ -207,6 +222,13 @@ impl Held {
     }
 }
 
+/// The times before and after `range`.
+fn outside(range: TimeRange) -> [Option<TimeRange>; 2] {
+    let before = range.start().checked_sub(1).and_then(|end| TimeRange::new(Timestamp::MIN, end));
+    let after = range.end().checked_add(1).and_then(|start| TimeRange::new(start, Timestamp::MAX));
+    [before, after]
+}
+
 impl Taken {
     /// Appends the samples within `range` to `into`.
     pub(crate) fn decode(&self, range: TimeRange, into: &mut SampleColumns) -> Result<(), Corruption> {
@@ -280,6 +302,30 @@ mod tests {
         }
         let found = read(&held, TimeRange::ALL);
         assert!(found.timestamps.iter().copied().eq(0..300) && held.plain_mut(3).is_some());
+    }
+
+    #[test]
+    fn deleted_samples_of_all_kinds_are_gone_and_can_come_again() {
+        let (mut held, mut sealer) = (Held::default(), Sealer::default());
+        held.begin(3);
+        let push = |held: &mut Held, sealer: &mut Sealer, times: Range<Timestamp>| {
+            for t in times {
+                let (value, start) = sample(t);
+                held.push(3, t, &value, start, sealer);
+            }
+        };
+        push(&mut held, &mut sealer, 0..300);
+        held.delete(3, TimeRange::new(100, 129).unwrap(), &mut sealer);
+        assert!(bits(read(&held, TimeRange::ALL)) == bits(expected((0..100).chain(130..300))));
+        held.delete(3, TimeRange::new(100, 129).unwrap(), &mut sealer);
+        held.delete(3, TimeRange::new(250, 1000).unwrap(), &mut sealer);
+        assert_eq!(held.newest(3), Some(249));
+        push(&mut held, &mut sealer, 255..280);
+        assert!(
+            bits(read(&held, TimeRange::ALL)) == bits(expected((0..100).chain(130..250).chain(255..280)))
+        );
+        held.delete(3, TimeRange::ALL, &mut sealer);
+        assert!(held.is_empty(3) && held.plain_mut(3).is_some());
     }
 
     #[test]

@@ -246,6 +246,15 @@ impl Late {
         self.count();
     }
 
+    /// Forgets the samples within `range` of the series whose slots are `meant`.
+    pub(crate) fn delete(&mut self, range: TimeRange, meant: impl Fn(usize) -> bool) {
+        self.parts.retain_mut(|part| {
+            part.keep(|slot, timestamp| !range.contains(timestamp) || !meant(slot.into()));
+            !part.is_empty()
+        });
+        self.count();
+    }
+
     /// Takes all samples of the series at `slot` out, by generation, to be inserted elsewhere.
     pub(crate) fn take(&mut self, slot: usize) -> Vec<(Generation, LateSample)> {
         let mut taken = Vec::new();

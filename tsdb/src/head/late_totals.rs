@@ -60,7 +60,7 @@ impl LateTotals {
     }
 
     /// A page had `before` bytes and has `after`.
-    fn recount(&self, before: u64, after: u64) {
+    pub(super) fn recount(&self, before: u64, after: u64) {
         // Wraps to a subtraction where it should.
         self.bytes.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }

@@ -272,6 +272,15 @@ impl Log {
         self.write(&mut state)
     }
 
+    /// Logs the record of a delete: of what is in memory, and of nothing that comes later. No batch may be under way.
+    /// After an error it is in the backlog.
+    pub(crate) fn add_delete(&self, record: Vec<u8>) -> Result<(), WalError> {
+        let mut state = self.state.lock();
+        self.unlogged.lock().take(&mut state.backlog);
+        state.backlog.push(record);
+        self.write(&mut state)
+    }
+
     /// Leaves a series for the next batch to log. To be called before anyone can find the series.
     pub(crate) fn add_series(&self, series: SeriesRef, labels: &Labels) {
         let mut unlogged = self.unlogged.lock();

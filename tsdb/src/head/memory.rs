@@ -1,6 +1,7 @@
 //! What a head holds in memory: series, their labels, their samples. Knows nothing of the log.
 
 use super::catalog::{Catalog, CatalogLimits};
+use super::delete::Deletes;
 use super::exemplars::Exemplars;
 use super::identity::{Identities, SeriesHash};
 use super::ids::Ids;
@@ -34,6 +35,7 @@ pub(crate) struct Memory {
     first: AtomicI64,
     last: AtomicI64,
     pub(super) late: LateTotals,
+    pub(super) deletes: Deletes,
     has_histograms: AtomicBool,
 }
 
@@ -60,6 +62,7 @@ impl Memory {
             first: AtomicI64::new(Timestamp::MAX),
             last: AtomicI64::new(Timestamp::MIN),
             late: LateTotals::new(),
+            deletes: Deletes::default(),
             has_histograms: AtomicBool::new(false),
         }
     }

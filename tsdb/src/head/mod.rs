@@ -13,6 +13,7 @@
 //! | `catalog` | what is known of metrics |
 //! | `exemplars` | the newest exemplars, in a ring |
 //! | `memory` | all series with their index; `view` reads it |
+//! | `delete` | samples that are deleted |
 //! | `append`, `batch`, `log` | one batch; the order of what goes to the write-ahead log |
 //! | `checkpoint` | which part of the log is still needed |
 //! | `replay`, `lanes` | memory from the log: the records in order, and their samples on all cores |
@@ -36,6 +37,7 @@ mod batch;
 mod catalog;
 mod checkpoint;
 mod counters;
+mod delete;
 mod exemplars;
 mod held;
 mod identity;

@@ -18,7 +18,8 @@ use super::late::Generation;
 use super::log::Newest;
 use super::mixed::Value;
 use super::pages::MAX_SERIES;
-use crate::record::{Border, Decoded, ExemplarSeries, RecordSink, decode};
+use crate::record::{Border, Decoded, Delete, ExemplarSeries, RecordSink, decode};
+use crate::tombstones::Intervals;
 use std::collections::BTreeMap;
 use std::thread::Scope;
 use tsdb_core::histogram::FloatHistogram;
@@ -43,6 +44,8 @@ pub(super) struct Replay<'scope, 'a> {
     /// Exemplars below this number that are in the log are in the checkpoint too, as far as they are kept.
     exemplars_from: u64,
     deferred: Vec<Deferred>,
+    /// Deletes that stand behind batches that were put aside: behind how many.
+    deletes: Vec<(usize, Delete)>,
     losses: Losses,
 }
 
@@ -79,6 +82,7 @@ impl<'scope, 'a> Replay<'scope, 'a> {
             highest: None,
             exemplars_from: 0,
             deferred: Vec::new(),
+            deletes: Vec::new(),
             losses: Losses::default(),
         }
     }
@@ -106,10 +110,13 @@ impl<'scope, 'a> Replay<'scope, 'a> {
             self.head.memory.ids.lock().seen(highest);
         }
         self.end_segment();
-        for deferred in std::mem::take(&mut self.deferred) {
+        let deletes = std::mem::take(&mut self.deletes);
+        for (place, deferred) in std::mem::take(&mut self.deferred).into_iter().enumerate() {
             let records: Vec<&[u8]> = deferred.records.iter().map(Vec::as_slice).collect();
             self.segment = deferred.segment;
-            self.take_batch(&records, Unknown::Register, &deferred.taken);
+            let later = deletes.get(deletes.partition_point(|(behind, _)| *behind <= place)..);
+            let later = later.unwrap_or_default();
+            self.take_batch(&records, Unknown::Register, &deferred.taken, later);
             self.end_segment();
         }
     }
@@ -184,10 +191,18 @@ impl<'scope, 'a> Replay<'scope, 'a> {
         self.late = None;
     }
 
-    fn take_batch(&mut self, records: &[&[u8]], unknown: Unknown, taken: &[bool]) -> Vec<bool> {
+    /// Takes a named batch, but for what `deletes` that stand behind it mean. Says which of its series were known.
+    fn take_batch(
+        &mut self,
+        records: &[&[u8]],
+        unknown: Unknown,
+        taken: &[bool],
+        deletes: &[(usize, Delete)],
+    ) -> Vec<bool> {
         // Its samples look for others at their time.
         self.pause();
-        let mut batch = NamedBatch { replay: self, unknown, taken, places: Vec::new() };
+        let (places, deleted) = (Vec::new(), Vec::new());
+        let mut batch = NamedBatch { replay: self, unknown, taken, deletes, places, deleted };
         let decoded: Vec<_> = records.iter().map(|record| decode(record, &mut batch)).collect();
         let places = batch.places;
         decoded
@@ -276,12 +291,24 @@ impl RecordSink for Replay<'_, '_> {
         ring.skip_numbers_below(number.saturating_add(1));
     }
 
+    fn delete(&mut self, delete: &Delete) {
+        // All that stands before it must be in memory.
+        self.pause();
+        self.head.memory.delete(delete);
+        if delete.exemplars >= self.exemplars_from {
+            self.head.memory.delete_exemplars(delete);
+        }
+        if !self.deferred.is_empty() {
+            self.deletes.push((self.deferred.len(), delete.clone()));
+        }
+    }
+
     fn metadata(&mut self, metric: &str, metadata: Metadata) {
         self.head.memory.metadata.write().insert(metric, metadata);
     }
 
     fn named_batch(&mut self, records: &[&[u8]]) {
-        let taken = self.take_batch(records, Unknown::Defer, &[]);
+        let taken = self.take_batch(records, Unknown::Defer, &[], &[]);
         if taken.contains(&false) {
             let records = records.iter().map(|record| record.to_vec()).collect();
             self.deferred.push(Deferred { segment: self.segment, records, taken });
@@ -304,13 +331,19 @@ struct NamedBatch<'r, 'scope, 'a> {
     unknown: Unknown,
     /// The series of the batch whose samples were taken the first time.
     taken: &'r [bool],
+    /// Deletes that stand behind the batch in the log, and were applied before its samples found their series.
+    deletes: &'r [(usize, Delete)],
     /// The series of the batch: their numbers in memory, if their samples are to be taken.
     places: Vec<Option<SeriesRef>>,
+    /// What the deletes mean of them; empty if there are no deletes.
+    deleted: Vec<Intervals>,
 }
 
 impl NamedBatch<'_, '_, '_> {
-    fn place(&self, series: SeriesRef) -> Option<SeriesRef> {
-        self.places.get(series.index()).copied().flatten()
+    /// The series in memory that takes a sample, if one does.
+    fn place(&self, series: SeriesRef, timestamp: Timestamp) -> Option<SeriesRef> {
+        let is_deleted = self.deleted.get(series.index()).is_some_and(|deleted| deleted.contains(timestamp));
+        self.places.get(series.index()).copied().flatten().filter(|_| !is_deleted)
     }
 }
 
@@ -318,18 +351,25 @@ impl RecordSink for NamedBatch<'_, '_, '_> {
     fn series(&mut self, series: SeriesRef, labels: &[(&str, &str)]) {
         let is_taken = self.taken.get(self.places.len()).copied().unwrap_or(false);
         let labels = self.replay.labels(series, labels).filter(|_| !is_taken);
-        let place = labels.and_then(|labels| self.replay.find(&labels, self.unknown));
+        let place = labels.as_ref().and_then(|labels| self.replay.find(labels, self.unknown));
         self.places.push(place);
+        if let Some(labels) = labels.filter(|_| !self.deletes.is_empty()) {
+            let meant =
+                self.deletes.iter().map(|(_, delete)| delete).filter(|delete| delete.matches(&labels));
+            let deleted = meant.fold(Intervals::NONE, |deleted, delete| deleted.with(delete.range));
+            self.deleted.resize(self.places.len() - 1, Intervals::NONE);
+            self.deleted.push(deleted);
+        }
     }
 
     fn sample(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
-        if let Some(place) = self.place(series) {
+        if let Some(place) = self.place(series, timestamp) {
             self.replay.named_sample(&(place, timestamp, Value::Float(value), NO_START));
         }
     }
 
     fn started_sample(&mut self, series: SeriesRef, timestamp: Timestamp, start: Timestamp, value: f64) {
-        if let Some(place) = self.place(series) {
+        if let Some(place) = self.place(series, timestamp) {
             self.replay.named_sample(&(place, timestamp, Value::Float(value), start));
         }
     }
@@ -341,16 +381,18 @@ impl RecordSink for NamedBatch<'_, '_, '_> {
         start: Timestamp,
         histogram: FloatHistogram,
     ) {
-        if let Some(place) = self.place(series) {
+        if let Some(place) = self.place(series, timestamp) {
             self.replay.head.memory.note_histogram();
             self.replay.named_sample(&(place, timestamp, Value::Histogram(histogram.into()), start));
         }
     }
 
     /// Such a batch has only exemplars with the labels of their series. They got no number when they came in: a
-    /// checkpoint may have them already, and then they are repetitions.
+    /// checkpoint may have them already, and then they are repetitions. All of them are taken the first time.
     fn exemplar(&mut self, _number: u64, series: &ExemplarSeries, exemplar: Exemplar) {
-        if let ExemplarSeries::Labelled(labels) = series {
+        if let ExemplarSeries::Labelled(labels) = series
+            && self.unknown == Unknown::Defer
+        {
             let _: Kept = self.replay.head.memory.exemplars.write().push_labelled(labels, exemplar);
         }
     }

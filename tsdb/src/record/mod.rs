@@ -5,10 +5,11 @@
 //! [`RecordSink`], borrows from the record, and believes no length. The bytes are specified with those of the log,
 //! see [`crate::wal`].
 //!
-//! Deliberately absent: tombstones. Records with unknown tags are named and skipped.
+//! Records with unknown tags are named and skipped.
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 mod border;
+mod delete;
 mod exemplars;
 mod histograms;
 mod late;
@@ -19,6 +20,7 @@ mod samples;
 mod series;
 
 pub use border::{Border, encode_border};
+pub use delete::{Delete, encode_delete};
 pub use exemplars::{ExemplarSeries, ExemplarsEncoder};
 pub use histograms::HistogramsEncoder;
 pub use late::encode_late;
@@ -45,6 +47,7 @@ const TIMESTAMP_STRIDE: i64 = 0;
 const SERIES_STRIDE: i64 = 1;
 const TAG_LATE: u8 = 7;
 const TAG_BORDER: u8 = 8;
+const TAG_DELETE: u8 = 9;
 const TAG_NAMED: u8 = 16;
 
 /// What [`decode`] does with the contents of a record. Every method has an empty default.
@@ -78,6 +81,9 @@ pub trait RecordSink {
     /// What lies on the other side of this border is in blocks.
     fn border(&mut self, _border: Border) {}
 
+    /// Samples and exemplars that came in before were deleted.
+    fn delete(&mut self, _delete: &Delete) {}
+
     /// Something became known of a metric.
     fn metadata(&mut self, _metric: &str, _metadata: Metadata) {}
 
@@ -103,6 +109,8 @@ pub enum Decoded {
     NamedBatch,
     /// A border between head and blocks.
     Border,
+    /// A delete.
+    Delete,
     /// A tag that this version does not know; the record was skipped.
     UnknownTag(u8),
 }
@@ -130,6 +138,7 @@ fn decode_tagged(tag: u8, payload: &[u8], sink: &mut impl RecordSink) -> Result<
         TAG_METADATA => metadata::decode(payload, sink).map(|()| Decoded::Metadata),
         TAG_NAMED => named::decode(payload, sink).map(|()| Decoded::NamedBatch),
         TAG_BORDER => border::decode(payload, sink).map(|()| Decoded::Border),
+        TAG_DELETE => delete::decode(payload, sink).map(|()| Decoded::Delete),
         unknown => Ok(Decoded::UnknownTag(unknown)),
     }
 }

@@ -4,7 +4,8 @@ use super::fixture::*;
 use super::kinds;
 use std::path::PathBuf;
 use tsdb::fs::{Fault, Loss, SimFs};
-use tsdb::{Appendable, Db, Error, Options};
+use tsdb::{Appendable, Db, Error, Matcher, Options, TimeRange};
+use tsdb_core::MatchOp;
 use tsdb_core::metadata::{Metadata, MetricType};
 
 /// Late samples are taken.
@@ -21,7 +22,8 @@ struct Known {
     attempted: Contents,
 }
 
-/// A life of a database with everything in it: new series, cuts, a flush, series that end, a checkpoint, a reopening.
+/// A life of a database with everything in it: new series, cuts, a flush, series that end, deletes, a checkpoint, a
+/// reopening.
 /// Ends early when the machine stops.
 fn live(fs: &SimFs, known: &mut Known) -> Result<(), Box<dyn std::error::Error>> {
     let mut db = open(fs)?;
@@ -36,6 +38,9 @@ fn live(fs: &SimFs, known: &mut Known) -> Result<(), Box<dyn std::error::Error>>
         // Some of these times are in the head, others in blocks.
         let late: Vec<Sample> = (0..2).map(|k| (k, round * 300 - 250 - 900 * k as i64, -1.0)).collect();
         commit(&db, &late, known)?;
+        if round % 3 == 2 {
+            delete(&db, round, known)?;
+        }
         db.maintain()?;
         if round == 6 {
             db.flush()?;
@@ -47,6 +52,23 @@ fn live(fs: &SimFs, known: &mut Known) -> Result<(), Box<dyn std::error::Error>>
     }
     db.maintain()?;
     Ok(())
+}
+
+/// Deletes of the even series what the last rounds wrote, in blocks and in the head.
+fn delete(db: &Db, round: i64, known: &mut Known) -> Result<(), Error> {
+    let range = TimeRange::new((round - 5) * 300 + 150, round * 300 + 50).unwrap();
+    let even = Matcher::new(MatchOp::Equal, "parity", "even").unwrap();
+    let deleted = db.delete(&[even], range);
+    let is_even = |labels: &tsdb::Labels| labels.get("parity") == Some("even");
+    let gone = take_out(&mut known.acknowledged, range, is_even);
+    take_out(&mut known.attempted, range, is_even);
+    if deleted.is_err() {
+        // Nobody knows.
+        for (labels, samples) in gone {
+            known.attempted.entry(labels).or_default().extend(samples);
+        }
+    }
+    deleted
 }
 
 fn commit(db: &Db, samples: &[Sample], known: &mut Known) -> Result<(), Box<dyn std::error::Error>> {

@@ -123,6 +123,21 @@ pub(crate) fn part(contents: &Contents, range: TimeRange, keep: impl Fn(&Labels)
     kept.filter(|(_, samples): &(_, BTreeMap<_, _>)| !samples.is_empty()).collect()
 }
 
+/// Moves the samples within `range` of the series that `is_meant` out of `contents`.
+pub(crate) fn take_out(
+    contents: &mut Contents,
+    range: TimeRange,
+    is_meant: impl Fn(&Labels) -> bool,
+) -> Contents {
+    let taken = part(contents, range, &is_meant);
+    for (labels, samples) in contents.iter_mut().filter(|(labels, _)| is_meant(labels)) {
+        samples.retain(|timestamp, _| !range.contains(*timestamp));
+        assert!(samples.iter().all(|(timestamp, _)| !range.contains(*timestamp)), "{labels}");
+    }
+    contents.retain(|_, samples| !samples.is_empty());
+    taken
+}
+
 /// Asserts that everything in `wanted` is in `found`, and everything in `found` is in `wanted` or `possible`.
 pub(crate) fn assert_between(found: &Contents, wanted: &Contents, possible: &Contents, what: &str) {
     for (labels, samples) in wanted {

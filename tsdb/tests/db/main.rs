@@ -7,6 +7,7 @@ mod concurrency;
 mod crash;
 mod cuts;
 mod damage;
+mod deletes;
 mod exemplars;
 mod faults;
 mod fixture;

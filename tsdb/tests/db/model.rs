@@ -14,6 +14,8 @@ enum Step {
     Append(Vec<Sample>),
     Flush,
     Maintain,
+    /// Of one series, or of all that are odd, or of all; from a time on, for a while.
+    Delete(usize, i64, i64),
     Reopen,
     PowerCut(u64),
 }
@@ -29,6 +31,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => prop::collection::vec(sample(), 0..30).prop_map(Step::Append),
         1 => Just(Step::Flush),
         3 => Just(Step::Maintain),
+        2 => (0..8_usize, -1500..100_i64, 0..900_i64).prop_map(|(which, from, len)| Step::Delete(which, from, len)),
         1 => Just(Step::Reopen),
         1 => any::<u64>().prop_map(Step::PowerCut),
     ]
@@ -43,6 +46,8 @@ struct Model {
     contents: Contents,
     /// No sample at or after this time may be called too old.
     flushed: Timestamp,
+    /// The newest time that any sample had, deleted ones included.
+    end: Timestamp,
 }
 
 impl Model {
@@ -54,6 +59,7 @@ impl Model {
             let stored = known.get(timestamp).copied();
             match refused.remove(&position) {
                 None => {
+                    self.end = self.end.max(*timestamp);
                     let repeated = stored == Some(value.to_bits());
                     let in_order = newest.is_none_or(|newest| *timestamp > newest);
                     assert!(repeated || in_order || self.rules.0 > 0, "{timestamp} {newest:?}");
@@ -71,8 +77,8 @@ impl Model {
                     assert!(newest.is_some_and(|newest| *timestamp < newest));
                 }
                 Some(SampleError::TooOld { oldest, .. }) => {
-                    assert!(*timestamp < oldest && oldest <= self.flushed.max(self.end()) + 1);
-                    assert!(self.rules.0 == 0 || oldest <= self.end() - self.rules.0);
+                    assert!(*timestamp < oldest && oldest <= self.flushed.max(self.end) + 1);
+                    assert!(self.rules.0 == 0 || oldest <= self.end - self.rules.0);
                 }
                 // So many came since the last round of maintenance.
                 Some(SampleError::TooManyLate { .. }) => {
@@ -83,14 +89,25 @@ impl Model {
         }
         self.contents.retain(|_, samples| !samples.is_empty());
     }
+}
 
-    fn end(&self) -> Timestamp {
-        self.contents
-            .values()
-            .filter_map(|samples| samples.keys().last().copied())
-            .max()
-            .unwrap_or(i64::MIN + 1)
-    }
+/// The series that a delete means: as matchers, and as a rule.
+fn meant(which: usize) -> (Vec<Matcher>, impl Fn(&tsdb::Labels) -> bool) {
+    let matcher = |op, name: &str, value: &str| Matcher::new(op, name, value).unwrap();
+    let matchers = match which {
+        0..6 => vec![
+            matcher(MatchOp::Equal, "__name__", "metric"),
+            matcher(MatchOp::Equal, "series", &which.to_string()),
+        ],
+        6 => vec![matcher(MatchOp::Regex, "parity", "o.+"), matcher(MatchOp::Equal, "nobody", "")],
+        _ => Vec::new(),
+    };
+    let is_meant = move |of: &tsdb::Labels| match which {
+        0..6 => *of == labels(which),
+        6 => of.get("parity") == Some("odd"),
+        _ => true,
+    };
+    (matchers, is_meant)
 }
 
 fn run(steps: Vec<Step>, rules: Rules) {
@@ -103,7 +120,7 @@ fn run(steps: Vec<Step>, rules: Rules) {
     };
     let mut fs = SimFs::new();
     let mut db = open(&fs);
-    let mut model = Model { rules, contents: Contents::new(), flushed: 0 };
+    let mut model = Model { rules, contents: Contents::new(), flushed: 0, end: i64::MIN + 10_000 };
     let mut now = 0;
     for step in steps {
         match step {
@@ -115,9 +132,15 @@ fn run(steps: Vec<Step>, rules: Rules) {
             }
             Step::Flush => {
                 db.flush().unwrap();
-                model.flushed = model.flushed.max(model.end());
+                model.flushed = model.flushed.max(model.end);
             }
             Step::Maintain => db.maintain().unwrap(),
+            Step::Delete(which, from, len) => {
+                let (matchers, is_meant) = meant(which);
+                let range = TimeRange::new(now + from, now + from + len).unwrap();
+                db.delete(&matchers, range).unwrap();
+                take_out(&mut model.contents, range, is_meant);
+            }
             Step::Reopen => {
                 db.close().unwrap();
                 drop(db);
