@@ -1,5 +1,6 @@
 //! `tsdbctl` on a real directory: what is dumped can be imported, damage is found, told and repaired.
 
+use crate::real_peers::peers;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tsdb::{Appendable, Db, Labels, Options};
@@ -57,15 +58,130 @@ fn a_dump_that_is_imported_dumps_the_same() {
     let file = folder.path().join("dump.txt");
     std::fs::write(&file, &dump).unwrap();
     let said = run(0, &["import", two.to_str().unwrap(), file.to_str().unwrap()]);
-    assert!(said.contains("1200 samples in 1 blocks"), "{said}");
+    assert!(said.contains("1200 samples in 1 blocks, 0 exemplars, 0 metrics described"), "{said}");
     assert_eq!(run(0, &["dump", two.to_str().unwrap()]), dump);
     let selected = ["--match", "temperature{host=\"host-7\"}", "--format", "text", "--from", "1700000015"];
     let part = run(0, &[&["dump", two.to_str().unwrap()], &selected[..]].concat());
-    assert_eq!(part.lines().count(), 19);
-    assert!(part.starts_with("temperature{host=\"host-7\"} 1.5 1700000015000\n"), "{part}");
+    assert_eq!(part.lines().count(), 20);
+    assert!(
+        part.starts_with("# TYPE temperature untyped\ntemperature{host=\"host-7\"} 1.5 1700000015000\n"),
+        "{part}"
+    );
     std::fs::write(&file, "m 1\n").unwrap();
     let said = run(2, &["import", two.to_str().unwrap(), file.to_str().unwrap()]);
     assert!(said.contains("line 1: expected a timestamp"), "{said}");
+}
+
+/// All that there is: descriptions, exemplars, native histograms, start timestamps, odd values, names and times.
+const EVERYTHING: &str = r##"# TYPE http_requests counter
+# UNIT http_requests requests
+# HELP http_requests Requests, \"all\" of them.\nIn two lines.
+http_requests_total{code="200",path="/a\\b \"c\"\n"} 1 1700000000.000
+http_requests_total{code="200",path="/a\\b \"c\"\n"} 17 1700000015.250 st@1699999000.000 # {trace_id="abc"} 0.25 1700000014.000 # {span="2",trace_id="def"} 1e-7 1700000015.000
+http_requests_total{code="200",path="/a\\b \"c\"\n"} 1.2345678901234567e19 1700000030.000 st@1699999000.000
+# TYPE latency_seconds histogram
+# HELP latency_seconds Both classic and native.
+latency_seconds{path="/"} {count:12,sum:18.4,schema:1,zero_threshold:0.001,zero_count:2,negative_spans:[0:1],negative_buckets:[1],positive_spans:[0:2,1:2],positive_buckets:[2,1,3,3]} 1700000000.000
+latency_seconds{path="/"} {count:13.5,sum:20,schema:1,zero_threshold:0.001,zero_count:2,positive_spans:[0:2],positive_buckets:[2.5,9]} 1700000015.000 st@1699999000.000
+latency_seconds{path="/"} NaN(0x7ff0000000000002) 1700000030.000
+latency_seconds_bucket{le="+Inf"} 4 1700000000.000
+latency_seconds_bucket{le="0.1"} 3 1700000000.000 # {} 0.05 1699999999.000
+latency_seconds_count 4 1700000000.000
+latency_seconds_sum 0.5 1700000000.000
+# TYPE odd unknown
+odd{kind="negative zero"} -0 1700000000.000
+odd{kind="not a number"} NaN 1700000000.000
+odd{kind="subnormal"} 5e-324 1700000000.000
+odd{kind="the end"} +Inf -9223372036854775.808
+odd{kind="the end"} -Inf 0.000
+# TYPE queue gaugehistogram
+queue {count:3,sum:7,schema:-53,zero_threshold:0,zero_count:0,positive_spans:[0:1,1:1],positive_buckets:[1,2],custom_values:[0.5,2.5,10],reset_hint:gauge} 1700000000.000
+# TYPE "rpc.requests" gauge
+{"rpc.requests","service.name"="cafe"} 1 1700000000.000
+# TYPE unused info
+# HELP unused A description without samples.
+# EOF
+"##;
+
+#[test]
+fn an_import_that_is_dumped_and_imported_again_is_the_same_database_in_both_formats() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("text"), EVERYTHING).unwrap();
+    let said = run(0, &["import", &path("one"), &path("text")]);
+    assert!(said.contains("17 samples in 1 blocks, 3 exemplars, 5 metrics described"), "{said}");
+    assert_eq!(run(0, &["dump", &path("one")]), EVERYTHING);
+    for (format, name) in [("openmetrics", "two"), ("text", "three")] {
+        std::fs::write(path("again"), run(0, &["dump", &path("one"), "--format", format])).unwrap();
+        run(0, &["import", &path(name), &path("again"), "--format", format]);
+        assert_eq!(run(0, &["dump", &path(name)]), EVERYTHING, "{format}");
+    }
+    // Imported a second time, it changes nothing.
+    run(0, &["import", &path("two"), &path("text")]);
+    assert_eq!(run(0, &["dump", &path("two")]), EVERYTHING);
+    assert!(run(0, &["verify", &path("two")]).contains("all sound"));
+}
+
+#[test]
+fn promtool_reads_a_strict_dump_and_makes_the_same_database_of_it() {
+    let Some(peers) = peers() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(
+        path("text"),
+        EVERYTHING.replace("the end\"} +Inf -9223372036854775.808", "the end\"} 2 1.000"),
+    )
+    .unwrap();
+    run(0, &["import", &path("ours"), &path("text")]);
+    let dump = run(1, &["dump", &path("ours"), "--strict"]);
+    assert!(dump.contains("tsdbctl: 4 samples were left out"), "{dump}");
+    let dump = dump.lines().filter(|line| !line.starts_with("tsdbctl: ")).map(|line| format!("{line}\n"));
+    std::fs::write(path("strict"), dump.collect::<String>()).unwrap();
+    let promtool = |arguments: &[&str]| {
+        let output = Command::new(peers.join("promtool")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    promtool(&["tsdb", "create-blocks-from", "openmetrics", &path("strict"), &path("theirs")]);
+    // It reads only what looks like a database that has run.
+    std::fs::create_dir(path("theirs/wal")).unwrap();
+    let theirs = promtool(&["tsdb", "dump", &path("theirs")]);
+    run(0, &["import", &path("back"), &path("strict")]);
+    let ours = run(0, &["dump", &path("back"), "--format", "text"]);
+    let samples = |text: &str| -> std::collections::BTreeSet<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        lines.map(|line| line.split(" # ").next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(samples(&ours).len(), 13);
+    assert_eq!(in_our_form(&theirs), samples(&ours));
+}
+
+/// The lines of a dump by promtool, `{__name__="m", a="b"} 1 1000`, as ours would be.
+fn in_our_form(dump: &str) -> std::collections::BTreeSet<String> {
+    let lines = dump.lines().filter(|line| !line.is_empty());
+    let ours = lines.map(|line| {
+        let (series, rest) = line.split_at(line.rfind("} ").unwrap() + 2);
+        let pairs: Vec<&str> = series.trim_matches(['{', '}', ' ']).split(", ").collect();
+        let name =
+            pairs.iter().find_map(|pair| pair.strip_prefix("__name__=\"")).unwrap().trim_end_matches('"');
+        let others: Vec<&str> = pairs.into_iter().filter(|pair| !pair.starts_with("__name__=")).collect();
+        let (value, time) = rest.rsplit_once(' ').unwrap();
+        let value: f64 = value.parse().unwrap();
+        let value = match value {
+            _ if value.is_nan() => "NaN".to_owned(),
+            f64::INFINITY => "+Inf".to_owned(),
+            f64::NEG_INFINITY => "-Inf".to_owned(),
+            _ if value == 0.0 || (1e-5..1e16).contains(&value.abs()) => format!("{value}"),
+            _ => format!("{value:e}"),
+        };
+        let labels = others.join(",");
+        match (name.contains('.'), labels.is_empty()) {
+            (true, _) => format!("{{\"{name}\",{labels}}} {value} {time}"),
+            (false, true) => format!("{name} {value} {time}"),
+            (false, false) => format!("{name}{{{labels}}} {value} {time}"),
+        }
+    });
+    ours.collect()
 }
 
 #[test]

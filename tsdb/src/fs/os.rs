@@ -102,7 +102,7 @@ impl Fs for OsFs {
         }
         // The lock is held; the note is for people, and a full disk must not keep them from their data.
         drop(file.set_len(0).and_then(|()| file.write_all(note.as_bytes())));
-        Ok(Box::new(OsLock { _file: file }))
+        Ok(Box::new(OsLock { file }))
     }
 }
 
@@ -127,7 +127,14 @@ impl File for fs::File {
 
 #[derive(Debug)]
 struct OsLock {
-    _file: fs::File,
+    file: fs::File,
+}
+
+impl Drop for OsLock {
+    /// Closing the file is not enough: a process that is being started at this moment has it open, too, for a while.
+    fn drop(&mut self) {
+        drop(self.file.unlock());
+    }
 }
 
 impl FileLock for OsLock {}

@@ -9,17 +9,19 @@
 
 mod dump;
 mod import;
-mod openmetrics;
+mod progress;
 mod prometheus;
 mod report;
+mod text;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use std::io::{IsTerminal, Write};
+use progress::Bar;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use text::{Dialect, Extent};
 use tsdb::fs::{Fs, OsFs};
-use tsdb::verify::Progress;
 
 /// Inspect, verify, repair, dump and import data directories.
 #[derive(Debug, Parser)]
@@ -49,7 +51,7 @@ enum Command {
         /// The data directory
         directory: PathBuf,
     },
-    /// Write samples as text
+    /// Write samples, descriptions and exemplars as text that can be imported
     Dump {
         /// The data directory
         directory: PathBuf,
@@ -65,13 +67,19 @@ enum Command {
         /// The form of the text
         #[arg(long, value_enum, default_value_t = Format::Openmetrics)]
         format: Format,
+        /// Leave out what the format has no words for: native histograms, start timestamps, stale markers
+        #[arg(long)]
+        strict: bool,
     },
-    /// Read samples in the OpenMetrics text format, each with a timestamp
+    /// Read samples, each with a timestamp, descriptions and exemplars from text
     Import {
         /// The data directory, made if there is none
         directory: PathBuf,
         /// The file to read; `-` is the standard input
         file: PathBuf,
+        /// The form of the text
+        #[arg(long, value_enum, default_value_t = Format::Openmetrics)]
+        format: Format,
     },
     /// Import the data directory of a Prometheus server, or one block of it
     ImportPrometheus {
@@ -100,10 +108,19 @@ enum Command {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// OpenMetrics: times in seconds, metric by metric, `# EOF` at the end
+    /// OpenMetrics: times in seconds, `# EOF` at the end
     Openmetrics,
-    /// A line for each sample: series, value, time in ms
+    /// The text format of Prometheus: times in ms
     Text,
+}
+
+impl Format {
+    fn dialect(self) -> Dialect {
+        match self {
+            Self::Openmetrics => Dialect::Openmetrics,
+            Self::Text => Dialect::Prometheus,
+        }
+    }
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -125,27 +142,41 @@ fn run(command: &Command) -> Result<bool, Failure> {
     let mut out = std::io::stdout().lock();
     match command {
         Command::Inspect { directory, top } => {
-            let found = tsdb::inspect::inspect(&fs, database(directory)?, &mut progress())?;
+            let bar = Bar::new("blocks");
+            let found = tsdb::inspect::inspect(&fs, database(directory)?, &mut |now| bar.show(now))?;
+            drop(bar);
             report::inspection(&found, *top, &mut out)?;
             Ok(found.warnings.is_empty())
         }
         Command::Verify { directory } => {
-            let verdict = tsdb::verify::verify(&fs, database(directory)?, &mut progress())?;
+            let bar = Bar::new("bytes");
+            let verdict = tsdb::verify::verify(&fs, database(directory)?, &mut |now| bar.show(now))?;
+            drop(bar);
             report::verdict(&verdict, &mut out)?;
             Ok(verdict.findings.is_empty())
         }
         Command::Repair { directory } => {
-            let repair = tsdb::repair::repair(&fs, database(directory)?, &mut progress())?;
+            let bar = Bar::new("bytes");
+            let repair = tsdb::repair::repair(&fs, database(directory)?, &mut |now| bar.show(now))?;
+            drop(bar);
             report::verdict(&repair.before, &mut out)?;
             repair.steps.iter().try_for_each(|step| writeln!(out, "done: {step}"))?;
-            let after = tsdb::verify::verify(&fs, directory, &mut progress())?;
+            let bar = Bar::new("bytes");
+            let after = tsdb::verify::verify(&fs, directory, &mut |now| bar.show(now))?;
             Ok(after.findings.is_empty())
         }
-        Command::Dump { directory, selector, from, to, format } => {
-            let range = dump::range(*from, *to)?;
-            dump::dump(database(directory)?, selector.as_deref(), range, *format, &mut out)
+        Command::Dump { directory, selector, from, to, format, strict } => {
+            let request = dump::Request {
+                directory: database(directory)?,
+                selector: selector.as_deref(),
+                range: dump::range(*from, *to)?,
+                extent: Extent { dialect: format.dialect(), is_strict: *strict },
+            };
+            dump::dump(&request, &mut out)
         }
-        Command::Import { directory, file } => import::import(directory, file, &mut out),
+        Command::Import { directory, file, format } => {
+            import::import(directory, file, format.dialect(), &mut out)
+        }
         Command::ImportPrometheus { source, directory } => prometheus::import(source, directory, &mut out),
         Command::ExportPrometheus { directory, target, selector, from, to } => {
             let range = dump::range(*from, *to)?;
@@ -168,16 +199,4 @@ fn database(directory: &Path) -> Result<&Path, Failure> {
         false => format!("; databases in it: {}", tenants.join(", ")),
     };
     Err(format!("{} is no data directory: it has no file VERSION{hint}", directory.display()).into())
-}
-
-/// Shows how far the work is in one line of a terminal.
-fn progress() -> impl FnMut(&Progress) {
-    let is_shown = std::io::stderr().is_terminal();
-    move |progress: &Progress| {
-        if is_shown && progress.total > 0 {
-            let percent = progress.done.saturating_mul(100) / progress.total;
-            let end = if progress.done >= progress.total { "\r\x1b[K" } else { "" };
-            drop(write!(std::io::stderr(), "\r\x1b[K{percent:3} % {}{end}", progress.now));
-        }
-    }
 }

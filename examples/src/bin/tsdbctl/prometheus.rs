@@ -1,6 +1,7 @@
 //! Data of a Prometheus server, in and out.
 
-use crate::{Failure, progress};
+use crate::Failure;
+use crate::progress::Bar;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use tsdb_promql::{ParseOptions, parse_selector};
 /// Imports the Prometheus data in `source` into the database in `directory`; says whether nothing was left out.
 pub(crate) fn import(source: &Path, directory: &Path, out: &mut impl Write) -> Result<bool, Failure> {
     let fs: Arc<dyn Fs> = Arc::new(OsFs);
-    let imported = tsdb::prometheus::import(&fs, source, directory, &mut progress())?;
+    let bar = Bar::new("bytes");
+    let imported = tsdb::prometheus::import(&fs, source, directory, &mut |now| bar.show(now))?;
+    drop(bar);
     write_sums(&imported, out)?;
     list(&imported.findings, imported.other_findings, out)?;
     Ok(imported.findings.is_empty() && imported.ahead == 0)
@@ -32,7 +35,10 @@ pub(crate) fn export(
         None => Vec::new(),
     };
     let db = Db::open(directory, Options { retention_ms: None, background: false, ..Options::default() })?;
-    let exported = tsdb::prometheus::export(&db, &matchers, range, &OsFs, target, &mut progress())?;
+    let bar = Bar::new("steps");
+    let exported =
+        tsdb::prometheus::export(&db, &matchers, range, &OsFs, target, &mut |now| bar.show(now))?;
+    drop(bar);
     writeln!(
         out,
         "{} samples of {} series, {} of them native histograms, in {} blocks",
