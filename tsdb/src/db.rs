@@ -1,5 +1,6 @@
 //! The database: one directory, open.
 
+use crate::block::FrameCache;
 use crate::engine::Engine;
 use crate::fs::{Fs, OsFs};
 use crate::head::Recovery;
@@ -43,10 +44,20 @@ impl Db {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_on(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
-        let dir = dir.as_ref();
+        let cache = FrameCache::new(options.block_cache_bytes);
+        Self::open_sharing(fs, dir.as_ref(), options, cache)
+    }
+
+    /// [`open_on`](Self::open_on) with a cache that is a part of one for several databases.
+    pub(crate) fn open_sharing(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        options: Options,
+        cache: FrameCache,
+    ) -> Result<Self, Error> {
         let rhythm = rhythm(&options);
         let in_background = options.replay == Replay::Background;
-        let (engine, recovery) = Engine::open(fs, dir, options)?;
+        let (engine, recovery) = Engine::open(fs, dir, options, cache)?;
         let engine = Arc::new(engine);
         let replay = if in_background {
             let thread = std::thread::Builder::new().name("tsdb-replay".into());

@@ -4,6 +4,7 @@
 //! A tenant whose database cannot be opened hurts no other: asking for it reports the error, and asking again tries
 //! again.
 
+use crate::block::FrameCache;
 use crate::fs::{DirLock, Fs, OsFs, create_dirs};
 use crate::{Db, Error, Options, engine, names};
 use parking_lot::{Mutex, RwLock};
@@ -21,6 +22,8 @@ pub struct Tenants {
     fs: Arc<dyn Fs>,
     root: PathBuf,
     options: Options,
+    /// Each database has a part of it.
+    cache: FrameCache,
     limit: usize,
     slots: RwLock<BTreeMap<TenantId, Arc<Slot>>>,
     lock: Mutex<Option<DirLock>>,
@@ -35,7 +38,8 @@ struct Slot {
 }
 
 impl Tenants {
-    /// Opens the directory `root` and all tenants in it. `options` hold for every tenant.
+    /// Opens the directory `root` and all tenants in it. `options` hold for every tenant, except that all of them share
+    /// one cache of [`block_cache_bytes`](Options::block_cache_bytes).
     ///
     /// # Errors
     /// The directory is locked or cannot be read. A tenant that cannot be opened is logged;
@@ -57,6 +61,7 @@ impl Tenants {
         let tenants = Self {
             fs,
             root,
+            cache: FrameCache::new(options.block_cache_bytes),
             options,
             limit: DEFAULT_LIMIT,
             slots: RwLock::new(slots),
@@ -96,7 +101,8 @@ impl Tenants {
             return Ok(Arc::clone(db));
         }
         let dir = self.root.join(tenant.as_str());
-        let db = Arc::new(Db::open_on(Arc::clone(&self.fs), dir, self.options.clone())?);
+        let db = Db::open_sharing(Arc::clone(&self.fs), &dir, self.options.clone(), self.cache.part())?;
+        let db = Arc::new(db);
         Ok(Arc::clone(slot.db.get_or_init(|| db)))
     }
 
@@ -113,6 +119,11 @@ impl Tenants {
                 None => self.tenant(tenant).map(Some),
             },
         }
+    }
+
+    /// Bytes that the cache of blocks holds, for all tenants.
+    pub fn cache_bytes(&self) -> usize {
+        self.cache.bytes()
     }
 
     /// All tenants whose database is open, in order of their names.

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tsdb_core::block::BlockId;
 use tsdb_core::{Corruption, Timestamp};
 use xxhash_rust::xxh3::Xxh3Builder;
@@ -25,17 +26,28 @@ const MAX_KEPT_BUFFER: usize = 256 << 10;
 /// Memory of an entry besides its content, about: key, table, order, reference counts.
 const ENTRY_BYTES: usize = 150;
 
-/// The block; the place of the frame, or the number of the column of timestamps, or that of the page behind all
-/// columns: segments are numbered from 1, so no frame has a place that small.
+/// The block, within the part of the cache; the place of the frame, or the number of the column of timestamps, or that
+/// of the page behind all columns: segments are numbered from 1, so no frame has a place that small.
 type Key = (u128, u64);
+/// Which part of a cache.
+type Part = u64;
 /// What the number of a page is counted from.
 const FIRST_PAGE: u64 = 1 << 32;
 
-/// A cache of what was unpacked last. Blocks opened with the same cache share its bytes.
+/// A cache of what was unpacked last, or a part of one. Blocks opened with parts of the same cache share its bytes.
+///
+/// Blocks are told apart by their names, which are unique within one directory: a copy of it has the same names. So each
+/// directory needs a part of its own.
 pub struct FrameCache {
+    pool: Arc<Pool>,
+    part: Part,
+}
+
+struct Pool {
     shards: Vec<Mutex<Shard>>,
     shard_bytes: usize,
     unpackers: Mutex<Vec<Unpacker>>,
+    next_part: AtomicU64,
 }
 
 /// What reading a frame needs.
@@ -47,8 +59,8 @@ struct Unpacker {
 
 #[derive(Default)]
 struct Shard {
-    entries: HashMap<Key, Entry, Xxh3Builder>,
-    order: VecDeque<Key>,
+    entries: HashMap<(Part, Key), Entry, Xxh3Builder>,
+    order: VecDeque<(Part, Key)>,
     bytes: usize,
 }
 
@@ -79,12 +91,20 @@ impl FrameCache {
     /// A cache of at most `bytes`. What is longer than a sixteenth of that is not kept.
     pub fn new(bytes: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, shard_bytes: bytes / SHARDS, unpackers: Mutex::default() }
+        let (shard_bytes, unpackers) = (bytes / SHARDS, Mutex::default());
+        let pool = Pool { shards, shard_bytes, unpackers, next_part: AtomicU64::new(1) };
+        Self { pool: Arc::new(pool), part: 0 }
     }
 
-    /// Bytes of what it holds.
+    /// Another part of the same cache, for the blocks of another directory.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        Self { pool: Arc::clone(&self.pool), part: self.pool.next_part.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Bytes of what it holds, in all parts.
     pub fn bytes(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().bytes).sum()
+        self.pool.shards.iter().map(|shard| shard.lock().bytes).sum()
     }
 
     /// The frame at `place` of `block`, unpacked; `load` reads it into the buffer if it is not here.
@@ -137,34 +157,25 @@ impl FrameCache {
 
     /// Forgets what belongs to `block`, which has been deleted.
     pub fn forget(&self, block: BlockId) {
-        for shard in &self.shards {
-            let mut shard = shard.lock();
-            shard.order.retain(|(id, _)| *id != block.0);
-            shard.entries.retain(|(id, _), _| *id != block.0);
-            shard.bytes = shard.entries.values().map(|entry| entry.content.bytes()).sum();
-        }
+        self.pool.forget(|(part, (id, _))| *part == self.part && *id == block.0);
     }
 
     fn touch(&self, key: Key) -> Option<Content> {
-        self.shard(key)?.lock().touch(key)
+        self.pool.shard(key)?.lock().touch((self.part, key))
     }
 
     fn insert(&self, key: Key, content: Content) {
-        if let Some(shard) = self.shard(key).filter(|_| content.bytes() <= self.shard_bytes) {
-            shard.lock().insert(key, content, self.shard_bytes);
+        let pool = &self.pool;
+        if let Some(shard) = pool.shard(key).filter(|_| content.bytes() <= pool.shard_bytes) {
+            shard.lock().insert((self.part, key), content, pool.shard_bytes);
         }
-    }
-
-    fn shard(&self, key: Key) -> Option<&Mutex<Shard>> {
-        let mixed = (key.1 ^ key.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.shards.get((mixed >> 60) as usize % SHARDS)
     }
 
     fn unpack(
         &self,
         load: impl for<'b> FnOnce(&'b mut Vec<u8>) -> Result<StoredFrame<'b>, Corruption>,
     ) -> Result<UnpackedFrame, Corruption> {
-        let pooled = self.unpackers.lock().pop();
+        let pooled = self.pool.unpackers.lock().pop();
         let mut unpacker = match pooled {
             Some(unpacker) => unpacker,
             None => Unpacker { decoder: decoder()?, stored: Vec::new() },
@@ -172,7 +183,7 @@ impl FrameCache {
         let raw = load(&mut unpacker.stored).and_then(|frame| frame.unpack(&mut unpacker.decoder));
         unpacker.stored.truncate(MAX_KEPT_BUFFER);
         unpacker.stored.shrink_to(MAX_KEPT_BUFFER);
-        let mut unpackers = self.unpackers.lock();
+        let mut unpackers = self.pool.unpackers.lock();
         if unpackers.len() < MAX_UNPACKERS {
             unpackers.push(unpacker);
         }
@@ -180,14 +191,39 @@ impl FrameCache {
     }
 }
 
+impl Drop for FrameCache {
+    /// Nobody will ask for what is in this part again.
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.pool) > 1 {
+            self.pool.forget(|(part, _)| *part == self.part);
+        }
+    }
+}
+
+impl Pool {
+    fn shard(&self, key: Key) -> Option<&Mutex<Shard>> {
+        let mixed = (key.1 ^ key.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.shards.get((mixed >> 60) as usize % SHARDS)
+    }
+
+    fn forget(&self, is_gone: impl Fn(&(Part, Key)) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.order.retain(|key| !is_gone(key));
+            shard.entries.retain(|key, _| !is_gone(key));
+            shard.bytes = shard.entries.values().map(|entry| entry.content.bytes()).sum();
+        }
+    }
+}
+
 impl Shard {
-    fn touch(&mut self, key: Key) -> Option<Content> {
+    fn touch(&mut self, key: (Part, Key)) -> Option<Content> {
         let entry = self.entries.get_mut(&key)?;
         entry.used_again = true;
         Some(entry.content.clone())
     }
 
-    fn insert(&mut self, key: Key, content: Content, limit: usize) {
+    fn insert(&mut self, key: (Part, Key), content: Content, limit: usize) {
         let bytes = content.bytes();
         // Another thread may have been faster, with the same content.
         if self.entries.insert(key, Entry { content, used_again: false }).is_none() {
@@ -213,7 +249,7 @@ impl Shard {
 
 impl fmt::Debug for FrameCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FrameCache({} of {} bytes)", self.bytes(), self.shard_bytes * SHARDS)
+        write!(f, "FrameCache({} of {} bytes)", self.bytes(), self.pool.shard_bytes * SHARDS)
     }
 }
 
@@ -227,7 +263,27 @@ mod tests {
         for number in 0..1000 {
             cache.times(BlockId(1), number, || Ok(vec![0])).unwrap();
         }
-        let kept: usize = cache.shards.iter().map(|shard| shard.lock().entries.len()).sum();
+        let kept: usize = cache.pool.shards.iter().map(|shard| shard.lock().entries.len()).sum();
         assert!((1..=160).contains(&kept), "{kept}");
+    }
+
+    #[test]
+    fn parts_share_the_bytes_and_nothing_else() {
+        let cache = FrameCache::new(16 * 1600);
+        let parts = [cache.part(), cache.part()];
+        let time = |part: usize| parts[part].times(BlockId(1), 7, || Ok(vec![part as i64])).unwrap();
+        assert_eq!([time(0)[0], time(1)[0], time(0)[0]], [0, 1, 0], "blocks of one name in two directories");
+        parts[0].forget(BlockId(1));
+        assert_eq!(parts[0].times(BlockId(1), 7, || Ok(vec![9])).unwrap()[0], 9);
+        assert_eq!(time(1)[0], 1, "another's block is not forgotten");
+        for number in 0..1000 {
+            parts[number as usize % 2].times(BlockId(2), number, || Ok(vec![0])).unwrap();
+        }
+        assert!(cache.bytes() <= 16 * 1600, "{}", cache.bytes());
+        let [one, two] = parts;
+        drop(two);
+        assert!(cache.bytes() > 0 && one.bytes() == cache.bytes());
+        drop(one);
+        assert_eq!(cache.bytes(), 0, "what a closed database leaves behind");
     }
 }

@@ -55,14 +55,18 @@ struct Published {
 
 impl Engine {
     /// Opens `dir`. The head is whole after [`replay`](Self::replay).
-    pub(crate) fn open(fs: Arc<dyn Fs>, dir: &Path, options: Options) -> Result<(Self, Recovery), Error> {
+    pub(crate) fn open(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        options: Options,
+        cache: FrameCache,
+    ) -> Result<(Self, Recovery), Error> {
         options.check()?;
         create_dirs(&*fs, dir).map_err(|e| Error::io("create", dir, e))?;
         let lock = DirLock::acquire(&*fs, dir).map_err(lock_error)?;
         version::check(&*fs, dir)?;
         snapshot::sweep_unfinished(&*fs, dir)?;
-        let cache = Arc::new(FrameCache::new(options.block_cache_bytes));
-        let place = BlockPlace { fs: Arc::clone(&fs), dir: dir.to_owned(), cache };
+        let place = BlockPlace { fs: Arc::clone(&fs), dir: dir.to_owned(), cache: Arc::new(cache) };
         let (blocks, open_warnings) = Blocks::open(&place)?;
         let head_place = Place { fs, wal_dir: dir.join(names::WAL_DIR), wal_options: WalOptions::default() };
         let (head, recovery) = Head::open(head_place, head_settings(&options))?;
