@@ -124,6 +124,39 @@ fn a_flipped_byte_in_the_log_costs_single_records() {
     }
 }
 
+#[test]
+fn blocks_are_cut_and_checkpoints_written_where_the_log_is_damaged() {
+    let fs = SimFs::new();
+    let db = open(&fs).unwrap();
+    (0..40).for_each(|number| append_all(&db, &[(number as usize % 3, number * 100, 1.0)]));
+    db.close().unwrap();
+    let log = fs.files().into_iter().find(|path| path.ends_with("wal/000001")).unwrap();
+    let len = size(&fs, &log);
+    let mut single_losses = 0;
+    for offset in (len / 3..len).step_by(17) {
+        let fs = fs.process_killed();
+        fs.flip(&log, offset, 0x40).unwrap();
+        let db = open(&fs).unwrap();
+        let told = db.stats().warnings;
+        let [warning] = &told[..] else { panic!("{offset}: {told:?}") };
+        assert!(warning.contains("log segment 1") && warning.contains("(bytes "), "{warning}");
+        let readable = contents(&db);
+        let count = |contents: &Contents| contents.values().map(|samples| samples.len()).sum::<usize>();
+        // Only a flip in a length costs what follows, and no more of that than the rest of a page.
+        single_losses += usize::from(count(&readable) == 39);
+        assert!(count(&readable) >= 10, "{offset}");
+        append_all(&db, &[(0, 10_000, 1.0)]);
+        db.flush().unwrap();
+        db.maintain().unwrap();
+        let after = contents(&db);
+        assert_eq!(count(&after), count(&readable) + 1);
+        drop(db);
+        let db = open(&fs).unwrap();
+        assert_eq!((contents(&db), db.stats().warnings), (after, vec![]), "{offset}: all of it is in blocks");
+    }
+    assert!(single_losses > 30, "{single_losses}");
+}
+
 /// Opens the database and reads everything; what was found and what was said to be wrong.
 fn open_and_read(fs: &SimFs) -> Result<(Contents, Vec<String>), tsdb::Error> {
     let db = open(fs)?;

@@ -8,6 +8,7 @@ mod crash;
 mod cuts;
 mod damage;
 mod deletes;
+mod durability;
 mod exemplars;
 mod faults;
 mod fixture;

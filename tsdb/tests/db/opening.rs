@@ -50,6 +50,38 @@ fn other_versions_are_refused_by_name() {
 }
 
 #[test]
+fn a_damaged_version_file_is_no_other_version_and_is_made_good() {
+    let fs = SimFs::new();
+    append_all(&open(&fs).unwrap(), &[(0, 1, 1.0)]);
+    let path = Path::new("/data/VERSION");
+    let whole = fs.read(path).unwrap();
+    let damaged = |bytes: &[u8]| {
+        let fs = fs.process_killed();
+        fs.overwrite(path, bytes).unwrap();
+        fs
+    };
+    let flips = (0..whole.len() * 8).map(|bit| {
+        let mut bytes = whole.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        bytes
+    });
+    let cuts = (whole.len() / 2..whole.len()).map(|len| whole[..len].to_vec());
+    for bytes in flips.chain(cuts) {
+        let fs = damaged(&bytes);
+        let what = String::from_utf8_lossy(&bytes);
+        let db = open(&fs).unwrap_or_else(|error| panic!("{what:?}: {error}"));
+        assert_eq!(contents(&db)[&labels(0)].len(), 1);
+        assert_eq!(fs.read(path).unwrap(), whole, "{what:?}");
+    }
+    for bytes in [&b""[..], b"\n", b"2 00000000\n2 00000000\n"] {
+        assert!(
+            matches!(open(&damaged(bytes)), Err(Error::UnknownVersion { .. })),
+            "both copies lost: refused"
+        );
+    }
+}
+
+#[test]
 fn the_directory_of_another_program_is_left_alone() {
     let fs = SimFs::new();
     fs.create_dir_all(Path::new("/data/wal")).unwrap();

@@ -5,7 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use tsdb::fs::{Fault, Loss, SimFs};
-use tsdb::{Db, Options};
+use tsdb::{Appendable, Db, Options, TimeRange};
+use tsdb_core::Exemplar;
+use tsdb_core::metadata::{Metadata, MetricType};
+use tsdb_core::read::ExemplarQueryable;
 
 const WRITERS: usize = 2;
 /// Series of each writer.
@@ -103,6 +106,46 @@ fn a_snapshot_outlives_what_it_was_made_of() {
     assert_eq!(contents(&open_snapshot(&fs, Path::new("/copies/whole"))), all);
     let blocks = contents(&open_snapshot(&fs, Path::new("/copies/blocks")));
     assert_eq!(blocks.values().map(|samples| samples.len()).sum::<usize>(), 2);
+}
+
+#[test]
+fn a_snapshot_holds_samples_of_every_kind_late_ones_exemplars_and_descriptions() {
+    let fs = SimFs::new();
+    let late = || Options { out_of_order_window_ms: 100_000, ..options() };
+    let db = open_with(&fs, late()).unwrap();
+    let every_kind = |from: i64| -> Vec<Sample> {
+        (0..6)
+            .flat_map(|series| (0..5).map(move |k| (series, from + k * 200, (from + k) as f64 * 1.3)))
+            .collect()
+    };
+    append_all(&db, &every_kind(3000));
+    db.flush().unwrap();
+    append_all(&db, &every_kind(5000));
+    // Late ones before and behind the cut, some of them in a block of their own.
+    append_all(&db, &every_kind(1001));
+    db.maintain().unwrap();
+    append_all(&db, &every_kind(4901));
+    let mut batch = db.appender();
+    for number in 0..3 {
+        let series = batch.series(&labels(number)).unwrap();
+        let exemplar = Exemplar { labels: labels(7), timestamp: 5000 + number as i64, value: 0.5 };
+        batch.append_exemplar(series, exemplar);
+    }
+    let help = Metadata { metric_type: MetricType::Histogram, help: "Takes long.".into(), unit: "s".into() };
+    batch.set_metadata("metric", help);
+    batch.commit().unwrap();
+    let exemplars = |db: &Db| db.exemplars(&[vec![]], TimeRange::ALL).unwrap();
+    let expected = (contents(&db), exemplars(&db), db.metadata());
+    assert_eq!((expected.1.len(), expected.2.len()), (3, 1));
+    db.snapshot("/copies/one").unwrap();
+    append_all(&db, &[(0, 9000, 1.0)]);
+    db.flush().unwrap();
+    let fs = fs.after_power_cut(Loss::Everything);
+    let copy = Db::open_on(Arc::new(fs), Path::new("/copies/one"), late()).unwrap();
+    assert_eq!((contents(&copy), exemplars(&copy), copy.metadata()), expected);
+    assert_eq!(copy.stats().warnings, [""; 0]);
+    copy.flush().unwrap();
+    assert_eq!((contents(&copy), exemplars(&copy), copy.metadata()), expected);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use super::fixture::*;
 use std::path::Path;
 use std::sync::Arc;
-use tsdb::fs::SimFs;
-use tsdb::{Error, ErrorKind, TenantId, Tenants};
+use tsdb::fs::{Fs, SimFs};
+use tsdb::{Error, ErrorKind, Options, TenantId, Tenants};
 
 fn open_root(fs: &SimFs) -> Result<Tenants, Error> {
     Tenants::open_on(Arc::new(fs.clone()), Path::new("/root"), options())
@@ -55,4 +55,42 @@ fn a_tenant_that_cannot_be_opened_hurts_no_other() {
     append_all(&tenants.tenant(&id("b")).unwrap(), &[(0, 1, 1.0)]);
     fs.overwrite(Path::new("/root/a/VERSION"), b"1\n").unwrap();
     assert!(tenants.tenant(&id("a")).is_ok());
+}
+
+#[test]
+fn all_tenants_share_one_cache_and_a_copy_under_another_name_is_not_confused_with_its_original() {
+    let fs = SimFs::new();
+    let open_root = || {
+        let options = Options { block_cache_bytes: 64 << 10, ..options() };
+        Tenants::open_on(Arc::new(fs.clone()), Path::new("/root"), options).unwrap()
+    };
+    let tenants = open_root();
+    let original = tenants.tenant(&id("original")).unwrap();
+    let samples: Vec<Sample> = (0..4).flat_map(|s| (0..50).map(move |k| (s, k * 10, k as f64))).collect();
+    append_all(&original, &samples);
+    original.flush().unwrap();
+    original.snapshot("/root/copy").unwrap();
+    let all = contents(&original);
+    drop((original, tenants));
+    // The blocks have the same names; those of the copy lose their samples.
+    let chunks =
+        fs.files().into_iter().find(|path| path.starts_with("/root/copy") && path.ends_with("000001"));
+    let chunks = chunks.unwrap();
+    let mut bytes = fs.read(&chunks).unwrap();
+    bytes.iter_mut().skip(12).for_each(|byte| *byte ^= 0x55);
+    fs.remove_file(&chunks).unwrap();
+    let file = fs.create_new(&chunks).unwrap();
+    file.append(&bytes).unwrap();
+    let tenants = open_root();
+    assert_eq!(contents(&tenants.tenant(&id("original")).unwrap()), all);
+    let held = tenants.cache_bytes();
+    assert!(held > 0);
+    assert_eq!(contents(&tenants.tenant(&id("copy")).unwrap()), Contents::new());
+    for name in ["a", "b", "c"] {
+        let db = tenants.tenant(&id(name)).unwrap();
+        append_all(&db, &samples);
+        db.flush().unwrap();
+        assert_eq!(contents(&db), all);
+    }
+    assert!((held + 1..=64 << 10).contains(&tenants.cache_bytes()), "{}", tenants.cache_bytes());
 }

@@ -36,8 +36,7 @@ pub(crate) fn export(
     };
     let db = Db::open(directory, Options { retention_ms: None, background: false, ..Options::default() })?;
     let bar = Bar::new("steps");
-    let exported =
-        tsdb::prometheus::export(&db, &matchers, range, &OsFs, target, &mut |now| bar.show(now))?;
+    let exported = tsdb::prometheus::export(&db, &matchers, range, &OsFs, target, &mut |now| bar.show(now))?;
     drop(bar);
     writeln!(
         out,
