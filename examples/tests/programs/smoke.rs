@@ -87,3 +87,24 @@ async fn an_address_in_use_is_refused_with_its_name() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains(&address), "{output:?}");
 }
+
+#[tokio::test]
+async fn a_default_tenant_that_cannot_be_opened_is_told_and_served_again_once_it_is_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("default");
+    std::fs::create_dir(&broken).unwrap();
+    std::fs::write(broken.join("VERSION"), "999\n").unwrap();
+    let server = MetricsServer::start(folder.path(), &[]);
+    let refused = server.api("query", &[("query", "up")]).await.unwrap_err();
+    assert!(
+        refused.contains("the store of tenant default cannot be opened") && refused.contains("999"),
+        "{refused}"
+    );
+    let ask =
+        |tenant| server.client.get(format!("{}/api/v1/labels", server.url)).header("X-Tenant-ID", tenant);
+    let answer = ask("default").send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"30".parse().unwrap()));
+    assert_eq!(ask("another").send().await.unwrap().status(), 200);
+    std::fs::write(broken.join("VERSION"), "1\n").unwrap();
+    assert_eq!(ask("default").send().await.unwrap().status(), 200);
+}

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod api_contract;
 #[cfg(test)]
+mod engine;
+#[cfg(test)]
 mod features;
 #[cfg(test)]
 mod harness;
