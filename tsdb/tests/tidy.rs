@@ -27,6 +27,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
             "parking_lot",
             "roaring",
             "serde_json",
+            "snap",
             "thiserror",
             "ulid",
             "xxhash-rust",

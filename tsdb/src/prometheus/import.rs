@@ -1,24 +1,22 @@
-//! Importing the blocks of a data directory: each becomes one block of ours, series by series, in bounded memory.
+//! Importing a data directory: each block becomes one block of ours, series by series, in bounded memory; so does what
+//! was not in blocks yet.
 
 use super::block::{Described, SourceBlock};
 use super::finding::{Finding, Findings};
+use super::head::{Known, SourceHead};
 use super::meta;
-use crate::block::{Block, BlockSpec, BlockWriter};
+use super::target::Target;
 use crate::blocks::size;
-use crate::engine::new_id;
-use crate::fs::{DirLock, Fs};
+use crate::fs::Fs;
 use crate::verify::{OnProgress, Progress};
-use crate::{Error, SystemClock, import, names};
+use crate::{Db, Error, Options, names};
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tsdb_core::Timestamp;
 use tsdb_core::block::BlockId;
-use tsdb_core::sample::SampleColumns;
-use tsdb_core::time::Clock as _;
-use tsdb_core::{TimeRange, Timestamp};
-
-/// Series between two words about progress.
-const SERIES_PER_REPORT: u64 = 256;
+use tsdb_core::write::Appendable;
 
 /// What an import did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +32,10 @@ pub struct Imported {
     pub samples: u64,
     /// Native histograms among the samples.
     pub histograms: u64,
+    /// Exemplars.
+    pub exemplars: u64,
+    /// Metrics of which type, unit or help text came along.
+    pub metadata: u64,
     /// Samples that were left out because they lie in the future.
     pub ahead: u64,
     /// What could not be read, the first thousand findings.
@@ -65,14 +67,15 @@ pub fn import(
     let mut findings = Findings::default();
     let mut imported = Imported::default();
     let blocks = find_blocks(&**fs, source, &mut findings)?;
-    let mut target = Target::open(fs, target)?;
-    let mut progress = Progress { now: String::new(), done: 0, total: 0 };
+    let head = SourceHead::open(fs, source, &mut findings)?;
     let sizes: Vec<u64> = blocks.iter().map(|block| size(&**fs, &block.path).unwrap_or(0)).collect();
-    progress.total = sizes.iter().sum();
+    let total = sizes.iter().sum::<u64>() + head.size();
+    let mut progress = Progress { now: String::new(), done: 0, total };
+    let mut to = Target::open(fs, target)?;
     for (block, bytes) in blocks.iter().zip(sizes) {
         let before = progress.done;
         progress.now = format!("block {}", block.path.display());
-        if block.id.is_some_and(|id| target.known.contains(&id)) {
+        if block.id.is_some_and(|id| to.known.contains(&id)) {
             imported.known_blocks += 1;
         } else if let Some(mut from) = SourceBlock::open(fs, &block.path, &mut findings) {
             imported.source_bytes += bytes;
@@ -80,13 +83,57 @@ pub fn import(
                 progress.done = before + share;
                 on_progress(&progress);
             };
-            target.copy(&mut from, block.id, bytes, &mut findings, &mut imported, &mut report)?;
+            to.copy(&mut from, block.id, bytes, &mut findings, &mut imported, &mut report)?;
         }
         progress.done = before + bytes;
         on_progress(&progress);
     }
+    imported.source_bytes += head.size();
+    progress.now = "log".to_owned();
+    let mut on_bytes = |bytes| {
+        progress.done += bytes;
+        on_progress(&progress);
+    };
+    let mut on_batch = |batch| to.write(batch, &mut imported);
+    let known = head.read(end(&blocks), &mut findings, &mut on_batch, &mut on_bytes)?;
+    drop(to);
+    tell_the_rest(fs, target, known, &mut imported)?;
     Findings { kept: imported.findings, others: imported.other_findings } = findings;
     Ok(imported)
+}
+
+/// Where the blocks end: what is before is in them. Those of samples that came out of order say nothing of others.
+fn end(blocks: &[Described]) -> Timestamp {
+    let in_order = blocks.iter().filter(|block| !block.meta.is_out_of_order);
+    in_order.map(|block| block.meta.max_time).max().unwrap_or(Timestamp::MIN)
+}
+
+/// Puts what has no place in blocks into the database: exemplars, and what is known of metrics.
+fn tell_the_rest(
+    fs: &Arc<dyn Fs>,
+    target: &Path,
+    mut known: Known,
+    imported: &mut Imported,
+) -> Result<(), Error> {
+    let exemplars = known.take_exemplars();
+    if exemplars.is_empty() && known.metadata.is_empty() {
+        return Ok(());
+    }
+    let options = Options { retention_ms: None, background: false, ..Options::default() };
+    let db = Db::open_on(Arc::clone(fs), target, options)?;
+    let mut batch = db.appender();
+    imported.metadata += known.metadata.len() as u64;
+    for (metric, metadata) in std::mem::take(&mut known.metadata) {
+        batch.set_metadata(&metric, metadata);
+    }
+    for (labels, exemplar) in exemplars {
+        if let Ok(series) = batch.series(&labels) {
+            batch.append_exemplar(series, exemplar);
+            imported.exemplars += 1;
+        }
+    }
+    batch.commit().map_err(|e| Error::io("write the log of", target, io::Error::other(e)))?;
+    db.close()
 }
 
 /// The blocks to be imported, in order of their times.
@@ -106,80 +153,4 @@ fn find_blocks(fs: &dyn Fs, source: &Path, findings: &mut Findings) -> Result<Ve
     blocks.retain(|block| !block.meta.is_deletable && !block.id.is_some_and(|id| parents.contains(&id)));
     blocks.sort_by_key(|block| (block.meta.min_time, block.id));
     Ok(blocks)
-}
-
-/// The data directory that is written.
-struct Target<'a> {
-    fs: &'a Arc<dyn Fs>,
-    dir: PathBuf,
-    _lock: Option<DirLock>,
-    /// What the blocks in it were made of.
-    known: BTreeSet<BlockId>,
-    newest_block: Option<BlockId>,
-    /// The newest time that is taken, ms.
-    newest: Timestamp,
-}
-
-impl<'a> Target<'a> {
-    fn open(fs: &'a Arc<dyn Fs>, dir: &Path) -> Result<Self, Error> {
-        let lock = import::prepare(fs, dir)?;
-        let entries = fs.list(dir).map_err(|e| Error::io("list", dir, e))?;
-        let blocks = entries.iter().filter_map(|entry| Block::parse_dir_name(&entry.name));
-        let (mut known, mut newest_block) = (BTreeSet::new(), None);
-        for id in blocks {
-            newest_block = newest_block.max(Some(id));
-            let meta = Block::described(&**fs, &dir.join(Block::dir_name(id)));
-            known.extend(meta.into_iter().flat_map(|meta| meta.sources));
-        }
-        Ok(Self { fs, dir: dir.to_owned(), _lock: lock, known, newest_block, newest: SystemClock.now() })
-    }
-
-    /// A block that says it was made of `source`.
-    fn spec(&mut self, source: Option<BlockId>) -> BlockSpec {
-        let id = new_id(self.newest_block, SystemClock.now());
-        self.newest_block = Some(id);
-        BlockSpec { sources: vec![source.unwrap_or(id)], ..BlockSpec::first_level(id) }
-    }
-
-    /// Copies all series of `from`, `bytes` long, which is the block `id`.
-    fn copy(
-        &mut self,
-        from: &mut SourceBlock,
-        id: Option<BlockId>,
-        bytes: u64,
-        findings: &mut Findings,
-        imported: &mut Imported,
-        report: &mut dyn FnMut(u64),
-    ) -> Result<(), Error> {
-        let spec = self.spec(id);
-        let mut writer = BlockWriter::create(&**self.fs, &self.dir, spec)?;
-        let mut columns = SampleColumns::new();
-        while let Some(labels) = from.next(&mut columns, findings) {
-            self.leave_out_the_future(&mut columns, imported);
-            writer.add_samples(&labels, columns.as_slices())?;
-            if writer.series_count().is_multiple_of(SERIES_PER_REPORT) {
-                report(from.done(bytes));
-            }
-        }
-        if let Some(written) = writer.finish()? {
-            let path = self.dir.join(Block::dir_name(written.id));
-            imported.block_bytes += size(&**self.fs, &path).unwrap_or(0);
-            imported.blocks.push(path);
-            imported.series += written.stats.series;
-            imported.samples += written.stats.samples;
-            imported.histograms += written.stats.histograms;
-        }
-        Ok(())
-    }
-
-    /// After a sample from the future nothing would be taken until then.
-    fn leave_out_the_future(&self, columns: &mut SampleColumns, imported: &mut Imported) {
-        if columns.timestamps.last().is_some_and(|last| *last > self.newest)
-            && let Some(range) = TimeRange::new(Timestamp::MIN, self.newest)
-        {
-            let before = columns.len();
-            columns.retain_range(range);
-            imported.ahead += (before - columns.len()) as u64;
-        }
-    }
 }

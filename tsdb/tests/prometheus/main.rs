@@ -9,3 +9,4 @@ mod blocks;
 mod dump;
 mod export;
 mod peers;
+mod server;
