@@ -6,6 +6,7 @@
 use crate::block::{Block, FrameCache};
 use crate::fs::Fs;
 use crate::{Error, names};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(crate) struct Blocks {
 /// A block that could not be opened.
 #[derive(Debug)]
 pub(crate) struct SetAside {
+    id: Option<BlockId>,
     /// What is told of it.
     sentence: String,
     /// The times of its samples, if its description can be read.
@@ -68,12 +70,20 @@ impl Blocks {
                         let sentence = format!("block {} is set aside: {error}", entry.name);
                         let range = described_range(&*place.fs, &path);
                         warnings.push(sentence.clone());
-                        aside.push(SetAside { sentence, range });
+                        let id = Block::parse_dir_name(&entry.name);
+                        aside.push(SetAside { id, sentence, range });
                     }
                 }
             }
         }
+        let replaced = remove_replaced(place, &mut found, &mut aside)?;
+        warnings.retain(|warning| !replaced.iter().any(|id| warning.contains(&Block::dir_name(*id))));
         Ok((Self { aside: aside.into(), ..Self::sorted(found) }, warnings))
+    }
+
+    /// The blocks with their sizes.
+    pub(crate) fn iter_open(&self) -> impl Iterator<Item = &OpenBlock> {
+        self.list.iter()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Block>> {
@@ -183,6 +193,24 @@ fn sweep_within(fs: &dyn Fs, dir: &Path) -> Result<(), Error> {
     let entries = fs.list(dir).map_err(|e| Error::io("list", dir, e))?;
     let unfinished = entries.into_iter().filter(|entry| names::is_temporary(&entry.name));
     unfinished.into_iter().try_for_each(|entry| sweep(fs, &dir.join(&entry.name), entry.is_dir))
+}
+
+/// Removes the blocks that one of those `found` has replaced: a compaction was interrupted by a crash. Returns which.
+fn remove_replaced(
+    place: &BlockPlace,
+    found: &mut Vec<OpenBlock>,
+    aside: &mut Vec<SetAside>,
+) -> Result<BTreeSet<BlockId>, Error> {
+    // A block that is damaged somehow may need its parents.
+    let whole = found.iter().filter(|open| open.block.warnings().is_empty());
+    let parents: BTreeSet<BlockId> = whole.flat_map(|open| open.block.meta().parents.clone()).collect();
+    let there =
+        found.iter().map(|open| open.block.meta().id).chain(aside.iter().filter_map(|aside| aside.id));
+    let replaced: BTreeSet<BlockId> = there.filter(|id| parents.contains(id)).collect();
+    replaced.iter().try_for_each(|id| place.remove(*id))?;
+    found.retain(|open| !replaced.contains(&open.block.meta().id));
+    aside.retain(|aside| aside.id.is_none_or(|id| !replaced.contains(&id)));
+    Ok(replaced)
 }
 
 fn sweep(fs: &dyn Fs, path: &Path, is_dir: bool) -> Result<(), Error> {

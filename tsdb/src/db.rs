@@ -1,6 +1,7 @@
 //! The database: one directory, open.
 
 use crate::block::FrameCache;
+use crate::compact::Load;
 use crate::engine::Engine;
 use crate::fs::{Fs, OsFs};
 use crate::head::Recovery;
@@ -104,6 +105,26 @@ impl Db {
     /// What could not be done; the rest is done.
     pub fn maintain(&self) -> Result<(), Error> {
         self.inner.engine.maintain()
+    }
+
+    /// Compacts blocks until there is nothing more to do: those that overlap become one, those that lie in a longer range
+    /// become one, those of which much is deleted are written anew. Takes the time it takes, at full speed; queries and
+    /// writes go on. The background does the same with consideration, unless [`Options::compaction`] says otherwise.
+    ///
+    /// # Errors
+    /// A block cannot be written; what was there before stays. A block that cannot be read is no error: it is left as
+    /// it is and [`Stats::warnings`] names it.
+    pub fn compact(&self) -> Result<(), Error> {
+        self.inner.engine.compact()
+    }
+
+    /// Removes what is deleted from the disk at once, by writing the blocks that hold it anew. Without this it goes when
+    /// they are compacted.
+    ///
+    /// # Errors
+    /// As [`compact`](Self::compact).
+    pub fn clean_tombstones(&self) -> Result<(), Error> {
+        self.inner.engine.clean_tombstones()
     }
 
     /// Makes a snapshot: the directory `dir`, which must not exist and must be on the same file system, opens as a
@@ -234,6 +255,7 @@ impl Tasks for Background {
         let outcome = match task {
             Task::Sync => self.0.sync(),
             Task::Maintain => self.0.maintain(),
+            Task::Compact => self.0.compact_in_background(&(Arc::clone(&self.0) as Arc<dyn Load>)),
         };
         self.0.note(task.name(), outcome);
     }
@@ -248,5 +270,9 @@ fn rhythm(options: &Options) -> Option<Rhythm> {
         Durability::Interval(every) => Some(every),
         Durability::EveryCommit | Durability::Lazy => None,
     };
-    options.background.then_some(Rhythm { sync, maintain: options.maintenance_interval })
+    options.background.then_some(Rhythm {
+        sync,
+        maintain: options.maintenance_interval,
+        compact: options.compaction.then_some(options.maintenance_interval),
+    })
 }

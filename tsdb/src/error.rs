@@ -98,6 +98,12 @@ pub enum Error {
         /// The longest record allowed, in bytes.
         limit: usize,
     },
+    /// A compaction was begun anew several times because samples were deleted in its blocks meanwhile.
+    #[error("the compaction of {blocks} blocks is put off: samples in them are being deleted")]
+    Overtaken {
+        /// How many blocks were to be compacted.
+        blocks: usize,
+    },
     /// The database has been closed.
     #[error("the database is closed")]
     Closed,
@@ -123,7 +129,7 @@ impl Error {
     /// The class of the error: what can be done about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoSpace { .. } => ErrorKind::Temporary,
+            Self::NoSpace { .. } | Self::Overtaken { .. } => ErrorKind::Temporary,
             Self::Permission { .. } | Self::InvalidOption { .. } | Self::Closed => ErrorKind::Usage,
             Self::TooManyTenants { .. } | Self::BatchTooLarge { .. } => ErrorKind::Usage,
             Self::Locked { .. } | Self::UnknownVersion { .. } => ErrorKind::Foreign,

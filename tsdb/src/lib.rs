@@ -26,6 +26,7 @@
 pub mod block;
 mod blocks;
 mod clock;
+mod compact;
 mod db;
 mod engine;
 mod error;
@@ -52,7 +53,7 @@ pub use clock::SystemClock;
 pub use db::Db;
 pub use error::{Error, ErrorKind};
 pub use options::{DuplicatePolicy, Durability, Options, Replay};
-pub use stats::{Refusals, Stats};
+pub use stats::{CompactionStats, Refusals, RunningCompaction, Stats};
 pub use tenants::Tenants;
 pub use tsdb_core::read::{Querier, Queryable};
 pub use tsdb_core::write::{Appendable, Appender};

@@ -40,6 +40,16 @@ pub struct Options {
     pub max_exemplars: usize,
     /// Memory for unpacked parts of blocks, in bytes. Default: 64 MiB.
     pub block_cache_bytes: usize,
+    /// Are blocks compacted in the background? Else [`Db::compact`](crate::Db::compact) does it. Default: yes.
+    pub compaction: bool,
+    /// How many bytes a second a compaction in the background may write; `None` is no limit. While batches come in or
+    /// queries are answered it works half of the time at most, whatever the limit. Default: 64 MiB.
+    pub compaction_bytes_per_second: Option<u64>,
+    /// The longest range of a block that a compaction makes, in ms. Default: `None`, a tenth of the retention, or 31
+    /// days if everything is kept.
+    pub max_block_range_ms: Option<i64>,
+    /// Blocks that have more bytes than this together are not merged. Default: 512 GiB.
+    pub max_block_bytes: u64,
     /// How often the background thread looks for work: blocks to cut, blocks to expire. From every ms to every day.
     /// Default: 10 s.
     pub maintenance_interval: Duration,
@@ -113,6 +123,10 @@ impl Default for Options {
             max_metadata_bytes: 32 << 20,
             max_exemplars: 100_000,
             block_cache_bytes: 64 << 20,
+            compaction: true,
+            compaction_bytes_per_second: Some(64 << 20),
+            max_block_range_ms: None,
+            max_block_bytes: 512 << 30,
             maintenance_interval: Duration::from_secs(10),
             background: true,
             replay: Replay::BeforeOpen,
@@ -135,6 +149,10 @@ impl fmt::Debug for Options {
             .field("max_metadata_metrics", &self.max_metadata_metrics)
             .field("max_metadata_bytes", &self.max_metadata_bytes)
             .field("block_cache_bytes", &self.block_cache_bytes)
+            .field("compaction", &self.compaction)
+            .field("compaction_bytes_per_second", &self.compaction_bytes_per_second)
+            .field("max_block_range_ms", &self.max_block_range_ms)
+            .field("max_block_bytes", &self.max_block_bytes)
             .field("maintenance_interval", &self.maintenance_interval)
             .field("background", &self.background)
             .field("replay", &self.replay)
@@ -155,6 +173,9 @@ impl Options {
         check_period("maintenance_interval", self.maintenance_interval)?;
         if let Durability::Interval(every) = self.durability {
             check_period("durability", every)?;
+        }
+        if let Some(range) = self.max_block_range_ms.filter(|range| *range < self.block_range_ms) {
+            return Err(invalid("max_block_range_ms", range, "at least block_range_ms"));
         }
         if self.out_of_order_window_ms < 0 {
             return Err(invalid("out_of_order_window_ms", self.out_of_order_window_ms, "0 or more"));

@@ -51,6 +51,8 @@ pub struct Stats {
     pub blocks_cut: u64,
     /// Blocks of late samples written since the database was opened.
     pub late_blocks: u64,
+    /// What compactions did.
+    pub compactions: CompactionStats,
     /// Memory that late samples take, in bytes.
     pub late_bytes: u64,
     /// Estimate of the memory that the head takes, in bytes; up to 10 s old.
@@ -62,6 +64,34 @@ pub struct Stats {
     /// What was wrong when the database was opened or is wrong now, as sentences for people: damaged ranges of the
     /// log, blocks set aside, work that failed.
     pub warnings: Vec<String>,
+}
+
+/// What compactions did since the database was opened, and do now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CompactionStats {
+    /// Compactions that replaced blocks.
+    pub done: u64,
+    /// Compactions that failed, were overtaken by a delete, or met a block that cannot be read.
+    pub failed: u64,
+    /// Blocks that were replaced.
+    pub blocks_replaced: u64,
+    /// Bytes written, failed compactions included.
+    pub bytes_written: u64,
+    /// The one that is under way.
+    pub running: Option<RunningCompaction>,
+}
+
+/// A compaction that is under way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunningCompaction {
+    /// Blocks that become one.
+    pub blocks: u64,
+    /// Samples in them.
+    pub samples: u64,
+    /// Bytes written so far.
+    pub bytes_written: u64,
 }
 
 /// Samples refused, by reason.

@@ -2,8 +2,11 @@
 
 mod ahead;
 mod cache;
+mod draft;
 mod error;
 mod file;
+mod frames;
+mod merge;
 mod meta;
 mod parts;
 mod reader;
@@ -16,10 +19,13 @@ mod writer;
 
 pub use cache::FrameCache;
 pub use error::BlockError;
+pub(crate) use merge::{MergeError, MergeInput, MergeOptions, Merged, Pace, merge};
 pub use reader::{Block, BlockSeries};
 pub use verify::{Damage, Loss, verify};
 pub use windows::WindowColumns;
 pub use writer::{BlockSpec, BlockWriter};
 
+#[cfg(test)]
+mod merge_tests;
 #[cfg(test)]
 mod tests;

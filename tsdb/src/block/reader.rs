@@ -360,7 +360,9 @@ impl Block {
         Ok(())
     }
 
-    fn read_chunk(
+    /// Appends to `into` the samples of `chunk` within `range`; after an error, what was appended is left to the caller
+    /// to remove.
+    pub(super) fn read_chunk(
         &self,
         segments: &Segments,
         chunk: &ChunkRef,
@@ -450,6 +452,7 @@ impl Block {
         self.cache.frame(self.meta.id, place, |buffer| segments.frame(place, kind, buffer))
     }
 
+    /// The files of the block.
     pub(super) fn opened(&self) -> Result<InUse<'_>, ReadError> {
         self.parts().map_err(|error| match error {
             BlockError::Corrupt { path, source } => {
@@ -473,12 +476,12 @@ impl Block {
         self.find(matchers).map(|found| Some(found - tombstones.gone()))
     }
 
-    fn segment_error(&self, place: FrameRef, source: Corruption) -> ReadError {
+    pub(super) fn segment_error(&self, place: FrameRef, source: Corruption) -> ReadError {
         let path = self.dir.join(names::CHUNKS_DIR).join(names::numbered(place.segment()));
         ReadError::Corrupt { origin: path.display().to_string(), source }
     }
 
-    fn index_error(&self, source: Corruption) -> ReadError {
+    pub(super) fn index_error(&self, source: Corruption) -> ReadError {
         ReadError::Corrupt { origin: self.dir.join(names::INDEX).display().to_string(), source }
     }
 }

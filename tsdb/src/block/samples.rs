@@ -1,6 +1,6 @@
 //! Writing the samples of a block: chunks go into frames, frames into segments.
 
-use super::segment::{ColumnSpan, Kind, SegmentsWriter};
+use super::segment::{ColumnSpan, FrameRef, Kind, SegmentNumbers, SegmentsWriter, StoredFrame};
 use super::times::TimeColumns;
 use super::{BlockError, BlockSpec};
 use crate::fs::Fs;
@@ -20,6 +20,9 @@ pub(super) struct SamplesWriter<'a> {
     /// The block that is written.
     dir: PathBuf,
     segments: SegmentsWriter<'a>,
+    /// Frames that are copied have segments of their own: the place of a frame that fills must not change.
+    copies: SegmentsWriter<'a>,
+    written: u64,
     values: ValuesWriter,
     /// In place of the values, if the block is a rollup.
     windows: AggregateWriter,
@@ -29,21 +32,26 @@ pub(super) struct SamplesWriter<'a> {
 }
 
 impl<'a> SamplesWriter<'a> {
-    /// A writer of segments of about `segment_bytes` in `chunks_dir`, which exists, for the block `spec` in `dir`.
+    /// A writer of segments of about `segment_bytes` in `chunks_dir`, which exists, for the block `spec` in `dir`. The first
+    /// column of timestamps that it writes itself gets the number `first_column`.
     pub(super) fn new(
         fs: &'a dyn Fs,
         dir: PathBuf,
         chunks_dir: PathBuf,
         spec: &BlockSpec,
+        first_column: u32,
         segment_bytes: u64,
     ) -> Result<Self, BlockError> {
+        let numbers = SegmentNumbers::default();
         let resolution_ms = spec.rollup.map_or(1, |rollup| rollup.resolution_ms);
         Ok(Self {
             dir,
-            segments: SegmentsWriter::new(fs, chunks_dir, segment_bytes)?,
+            segments: SegmentsWriter::new(fs, chunks_dir.clone(), segment_bytes, numbers.clone())?,
+            copies: SegmentsWriter::new(fs, chunks_dir, segment_bytes, numbers)?,
+            written: 0,
             values: ValuesWriter::new(),
             windows: AggregateWriter::new(resolution_ms),
-            times: TimeColumns::new(spec.id.0 as u64, 0),
+            times: TimeColumns::new(spec.id.0 as u64, first_column),
             stats: BlockStats::default(),
             range: None,
         })
@@ -92,7 +100,30 @@ impl<'a> SamplesWriter<'a> {
             self.append_times(frame.columns, &frame.bytes)?;
         }
         self.segments.finish()?;
+        self.copies.finish()?;
         Ok(Some((range, self.stats)))
+    }
+
+    /// Writes a frame of another block as it is, but for the base of its columns.
+    pub(super) fn copy_frame(&mut self, frame: &StoredFrame<'_>) -> Result<FrameRef, BlockError> {
+        let before = self.copies.len();
+        let place = self.copies.append_stored(frame)?;
+        self.written += self.copies.len() - before;
+        if frame.kind == Kind::Times {
+            return Ok(place);
+        }
+        self.copies.roll()?;
+        Ok(place)
+    }
+
+    /// Counts a chunk that lies in a frame which was copied.
+    pub(super) fn count_copied(&mut self, chunk: &ChunkRef) {
+        self.count(chunk);
+    }
+
+    /// Bytes of frames written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written
     }
 
     fn add_chunk(&mut self, samples: SampleSlices<'_>) -> Result<ChunkRef, BlockError> {
@@ -158,7 +189,9 @@ impl<'a> SamplesWriter<'a> {
         let raw = self.values.finish();
         let damaged = |source| BlockError::Corrupt { path: self.dir.clone(), source };
         let frame = Values::open(&raw).map_err(damaged)?;
+        let before = self.segments.len();
         self.segments.append(Kind::Values, ColumnSpan { base: 0, count }, &raw, frame.cuts())?;
+        self.written += self.segments.len() - before;
         self.append_full_times()
     }
 

@@ -8,6 +8,7 @@ use crate::names;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tsdb_core::Corruption;
 use tsdb_core::bytes::{Reader, Writer, checksum};
 use tsdb_core::error::CorruptionKind;
@@ -89,12 +90,24 @@ pub(super) struct ColumnSpan {
     pub(super) count: u32,
 }
 
+/// Numbers for segments: each is given once.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SegmentNumbers(Arc<AtomicU64>);
+
+impl SegmentNumbers {
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+}
+
 /// Writes segments one after the other.
 pub(super) struct SegmentsWriter<'a> {
     fs: &'a dyn Fs,
     dir: PathBuf,
     limit: u64,
-    number: u64,
+    numbers: SegmentNumbers,
+    /// That of the segment being written, once something is going to be in it.
+    number: Option<u64>,
     len: u64,
     file: Option<Box<dyn File>>,
     times: Vec<TimesEntry>,
@@ -103,15 +116,25 @@ pub(super) struct SegmentsWriter<'a> {
 
 impl<'a> SegmentsWriter<'a> {
     /// Segments in the existing directory `dir`, closed when they reach `limit` bytes.
-    pub(super) fn new(fs: &'a dyn Fs, dir: PathBuf, limit: u64) -> Result<Self, BlockError> {
+    pub(super) fn new(
+        fs: &'a dyn Fs,
+        dir: PathBuf,
+        limit: u64,
+        numbers: SegmentNumbers,
+    ) -> Result<Self, BlockError> {
         let encoder = Encoder::new(ZSTD_LEVEL).map_err(BlockError::io("prepare compression for", &dir))?;
         let len = HEADER_LEN as u64;
-        Ok(Self { fs, dir, limit, number: 1, len, file: None, times: Vec::new(), encoder })
+        Ok(Self { fs, dir, limit, numbers, number: None, len, file: None, times: Vec::new(), encoder })
     }
 
     /// Where the next frame will be.
-    pub(super) fn next(&self) -> FrameRef {
-        FrameRef::new(self.number, self.len)
+    pub(super) fn next(&mut self) -> FrameRef {
+        FrameRef::new(self.number(), self.len)
+    }
+
+    /// Bytes of the segment being written.
+    pub(super) fn len(&self) -> u64 {
+        self.len
     }
 
     /// Appends a frame. `cuts` are offsets in `raw` where the nature of the bytes changes.
@@ -155,8 +178,11 @@ impl<'a> SegmentsWriter<'a> {
         if self.len >= self.limit { self.finish() } else { Ok(()) }
     }
 
-    /// Ends the segment with its directory and syncs it. The next frame begins another one.
+    /// Ends the segment, if there is one, with its directory and syncs it. The next frame begins another one.
     pub(super) fn finish(&mut self) -> Result<(), BlockError> {
+        if self.number.is_none() {
+            return Ok(());
+        }
         let mut directory = Writer::new();
         directory.varint(self.times.len() as u64);
         let (mut next, mut offset) = (0_u32, 0);
@@ -177,13 +203,18 @@ impl<'a> SegmentsWriter<'a> {
         if let Some(file) = self.file.take() {
             file.sync().map_err(BlockError::io("sync", self.path()))?;
         }
-        self.number = self.number.saturating_add(1);
+        self.number = None;
         self.len = HEADER_LEN as u64;
         Ok(())
     }
 
-    fn path(&self) -> PathBuf {
-        self.dir.join(names::numbered(self.number))
+    fn number(&mut self) -> u64 {
+        *self.number.get_or_insert_with(|| self.numbers.next())
+    }
+
+    fn path(&mut self) -> PathBuf {
+        let number = self.number();
+        self.dir.join(names::numbered(number))
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), BlockError> {
@@ -505,6 +536,11 @@ impl Segments {
         let mut len = [0; 4];
         self.segment(place.segment())?.file.fill(SECTION, offset, &mut len)?;
         Ok((u32::from_le_bytes(len) as usize).saturating_add(FRAME_HEADER_LEN).saturating_add(CHECKSUM_LEN))
+    }
+
+    /// The frames of columns of timestamps, by the number of their first column.
+    pub(super) fn times(&self) -> &[TimesEntry] {
+        &self.times
     }
 
     /// The segment `number`.

@@ -1,11 +1,12 @@
 //! Writing a block: series stream in, a finished directory appears under its name or nothing does.
 
+use super::BlockError;
+use super::draft::Draft;
 use super::samples::SamplesWriter;
 use super::segment::SEGMENT_BYTES;
-use super::{BlockError, meta};
-use crate::fs::{Fs, publish_dir};
+use crate::fs::Fs;
 use crate::names;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tsdb_core::block::{BlockId, BlockMeta, BlockStats, Rollup};
 use tsdb_core::pack::PackError;
 use tsdb_core::sample::SampleSlices;
@@ -40,14 +41,10 @@ impl BlockSpec {
 /// Everything goes into a directory with a temporary name, which [`finish`](Self::finish) syncs and renames. A writer
 /// that is dropped before that removes what it has written, as far as it can; what stays is swept at the next start.
 pub struct BlockWriter<'a> {
-    fs: &'a dyn Fs,
-    dir: PathBuf,
-    temporary: PathBuf,
-    spec: BlockSpec,
+    draft: Draft<'a>,
     samples: SamplesWriter<'a>,
     index: IndexWriter,
     chunks: Vec<ChunkRef>,
-    finished: bool,
 }
 
 impl<'a> BlockWriter<'a> {
@@ -66,24 +63,10 @@ impl<'a> BlockWriter<'a> {
         spec: BlockSpec,
         segment_bytes: u64,
     ) -> Result<Self, BlockError> {
-        let dir = parent.join(meta::dir_name(spec.id));
-        let temporary = names::temporary(&dir);
-        if fs.exists(&temporary).map_err(BlockError::io("look for", &temporary))? {
-            fs.remove_dir_all(&temporary).map_err(BlockError::io("remove", &temporary))?;
-        }
-        let chunks_dir = temporary.join(names::CHUNKS_DIR);
-        fs.create_dir_all(&chunks_dir).map_err(BlockError::io("create", &chunks_dir))?;
-        let samples = SamplesWriter::new(fs, dir.clone(), chunks_dir, &spec, segment_bytes)?;
-        Ok(Self {
-            fs,
-            dir,
-            temporary,
-            spec,
-            samples,
-            index: IndexWriter::new(),
-            chunks: Vec::new(),
-            finished: false,
-        })
+        let draft = Draft::create(fs, parent, spec)?;
+        let samples =
+            SamplesWriter::new(fs, draft.dir.clone(), draft.chunks_dir(), &draft.spec, 0, segment_bytes)?;
+        Ok(Self { draft, samples, index: IndexWriter::new(), chunks: Vec::new() })
     }
 
     /// Adds the next series with its samples, timestamps (ms) strictly ascending. A series without samples is left
@@ -99,7 +82,7 @@ impl<'a> BlockWriter<'a> {
     ) -> Result<(), BlockError> {
         if timestamps.len() != values.len() {
             let source = PackError::UnequalColumns { timestamps: timestamps.len(), values: values.len() };
-            return Err(BlockError::Samples { path: self.dir.clone(), source });
+            return Err(BlockError::Samples { path: self.draft.dir.clone(), source });
         }
         self.add_samples(labels, SampleSlices::of_numbers(timestamps, values))
     }
@@ -137,7 +120,7 @@ impl<'a> BlockWriter<'a> {
     /// Puts the series whose chunks were added into the index.
     fn end_series(&mut self, labels: &Labels) -> Result<(), BlockError> {
         let added = self.index.add(labels, &self.chunks);
-        added.map_err(|source| BlockError::Series { path: self.dir.clone(), source })?;
+        added.map_err(|source| BlockError::Series { path: self.draft.dir.clone(), source })?;
         Ok(())
     }
 
@@ -153,36 +136,9 @@ impl<'a> BlockWriter<'a> {
     /// The file system failed. Unless the very last sync did, nothing is published.
     pub fn finish(mut self) -> Result<Option<BlockMeta>, BlockError> {
         let Some((range, stats)) = self.samples.finish()? else { return Ok(None) };
-        let description = BlockMeta {
-            id: self.spec.id,
-            range,
-            stats: BlockStats { series: self.index.series_count().into(), ..stats },
-            level: self.spec.level,
-            sources: self.spec.sources.clone(),
-            parents: self.spec.parents.clone(),
-            rollup: self.spec.rollup,
-        };
+        let stats = BlockStats { series: self.index.series_count().into(), ..stats };
         let index = std::mem::take(&mut self.index).finish();
-        self.write_file(names::INDEX, &index)?;
-        self.write_file(names::META, &meta::render(&description))?;
-        publish_dir(self.fs, &self.temporary, &self.dir).map_err(BlockError::io("publish", &self.dir))?;
-        self.finished = true;
-        Ok(Some(description))
-    }
-
-    fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), BlockError> {
-        let path = self.temporary.join(name);
-        let file = self.fs.create_new(&path).map_err(BlockError::io("create", &path))?;
-        file.append(bytes).map_err(BlockError::io("write", &path))?;
-        file.sync().map_err(BlockError::io("sync", &path))
-    }
-}
-
-impl Drop for BlockWriter<'_> {
-    fn drop(&mut self) {
-        if !self.finished {
-            // Best effort: what stays is swept at the next start.
-            drop(self.fs.remove_dir_all(&self.temporary));
-        }
+        self.draft.write_file(names::INDEX, &index)?;
+        self.draft.publish(range, stats).map(Some)
     }
 }

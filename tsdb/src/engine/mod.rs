@@ -1,5 +1,6 @@
 //! What holds a database together: its directory, its head, its blocks, and the steps between them.
 
+mod compact;
 mod cut;
 mod delete;
 mod horizon;
@@ -9,6 +10,7 @@ mod work;
 
 use crate::block::FrameCache;
 use crate::blocks::{BlockPlace, Blocks};
+use crate::compact::{Load, Progress, Throttle};
 use crate::fs::{DirLock, Fs, LockError, create_dirs};
 use crate::head::{CatalogLimits, Duplicates, Durable, Head, Place, Recovery, Settings};
 use crate::query::{DamageLog, DbQuerier};
@@ -21,6 +23,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tsdb_core::block::BlockId;
 use tsdb_core::read::{Querier, ReadError, SeriesExemplars};
 use tsdb_core::{Matcher, TimeRange};
 use work::Work;
@@ -33,6 +36,13 @@ pub(crate) struct Engine {
     published: RwLock<Published>,
     /// Held by whoever cuts, expires or cleans up.
     work: Mutex<Work>,
+    /// Held by whoever compacts.
+    compaction: Mutex<compact::Patience>,
+    throttle: Throttle,
+    compactions: Progress,
+    /// Blocks that no compaction can read, and why.
+    left_out: Mutex<BTreeMap<BlockId, String>>,
+    queries: AtomicU64,
     blocks_cut: AtomicU64,
     late_blocks: AtomicU64,
     damage: Arc<DamageLog>,
@@ -71,12 +81,18 @@ impl Engine {
         let head_place = Place { fs, wal_dir: dir.join(names::WAL_DIR), wal_options: WalOptions::default() };
         let (head, recovery) = Head::open(head_place, head_settings(&options))?;
         let border = head.replayed();
+        let throttle = Throttle::new(options.compaction_bytes_per_second);
         let engine = Self {
             place,
             options,
             head: Arc::new(head),
             published: RwLock::new(Published { blocks, border }),
             work: Mutex::default(),
+            compaction: Mutex::default(),
+            throttle,
+            compactions: Progress::default(),
+            left_out: Mutex::default(),
+            queries: AtomicU64::new(0),
             blocks_cut: AtomicU64::new(0),
             late_blocks: AtomicU64::new(0),
             damage: Arc::new(DamageLog::after(open_warnings.clone())),
@@ -115,6 +131,7 @@ impl Engine {
 
     pub(crate) fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, ReadError> {
         self.check_open()?;
+        self.queries.fetch_add(1, Ordering::Relaxed);
         // ORDER: pin first; what is published afterwards is then kept for this querier.
         let pin = Arc::new(self.head.pin());
         let Published { blocks, border } = self.published.read().clone();
@@ -149,6 +166,7 @@ impl Engine {
     /// Lets work that is under way end with the block that it writes, and begins no more.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+        self.throttle.stop();
         self.head.wake();
     }
 
@@ -164,6 +182,7 @@ impl Engine {
     pub(crate) fn close(&self) -> Result<(), Error> {
         self.stop();
         // Work that is under way ends first; what comes later finds the database closed.
+        let _compaction = self.compaction.lock();
         let mut work = self.work.lock();
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
@@ -201,6 +220,8 @@ impl Engine {
         self.head.report(&mut stats);
         stats.warnings.extend(self.damage.sentences());
         stats.warnings.extend(self.trouble.lock().values().cloned());
+        stats.warnings.extend(self.left_out.lock().values().cloned());
+        stats.compactions = self.compactions.stats();
         stats.late_blocks = self.late_blocks.load(Ordering::Relaxed);
         stats.blocks_cut = self.blocks_cut.load(Ordering::Relaxed);
         stats.range = stats.head_range;
@@ -213,6 +234,12 @@ impl Engine {
             stats.range = Some(stats.range.map_or(meta.range, |range| range.union(&meta.range)));
         }
         stats
+    }
+}
+
+impl Load for Engine {
+    fn done(&self) -> u64 {
+        self.head.appended().wrapping_add(self.queries.load(Ordering::Relaxed))
     }
 }
 

@@ -43,6 +43,16 @@ pub(super) struct Work {
 }
 
 impl Work {
+    /// The block is to be removed when nobody reads it any more.
+    pub(super) fn doom(&mut self, block: Option<&Arc<Block>>) {
+        self.doomed.extend(block.map(|block| (block.meta().id, Arc::downgrade(block))));
+    }
+
+    /// The block `id`, which nobody reads, is to be removed.
+    pub(super) fn doom_unopened(&mut self, id: BlockId) {
+        self.doomed.insert(id, Weak::new());
+    }
+
     /// Is the block one that no new querier sees?
     pub(super) fn is_doomed(&self, id: BlockId) -> bool {
         self.doomed.contains_key(&id)
@@ -151,7 +161,7 @@ impl Engine {
     }
 
     /// The time before which samples are past retention; `None` if there is no such time.
-    fn horizon(&self, work: &mut Work) -> Option<Timestamp> {
+    pub(super) fn horizon(&self, work: &mut Work) -> Option<Timestamp> {
         let retention_ms = self.options.retention_ms?;
         // A block that somebody put there may be newer than everything that came in.
         let in_blocks = self.published.read().blocks.end().checked_sub(1);

@@ -45,6 +45,11 @@ impl Counters {
         }
     }
 
+    /// Samples accepted so far.
+    pub(super) fn appended(&self) -> u64 {
+        self.appended.load(Ordering::Relaxed)
+    }
+
     /// Fills in the counts.
     pub(super) fn report(&self, stats: &mut Stats) {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -259,6 +259,11 @@ impl Head {
         self.memory.ids.lock().wake(oldest);
     }
 
+    /// Samples accepted since the head was opened.
+    pub(crate) fn appended(&self) -> u64 {
+        self.counters.appended()
+    }
+
     /// Milliseconds since the head last took a batch, or since it was opened.
     pub(crate) fn idle_ms(&self) -> i64 {
         self.settings.clock.monotonic_ms().saturating_sub(self.last_append.load(Ordering::Relaxed))

@@ -1,6 +1,7 @@
-//! Background work: a thread for maintenance and, if the log is synced on a timer, one for that; no sleeping.
+//! Background work: a thread for maintenance, one for compactions and, if the log is synced on a timer, one for that; no
+//! sleeping.
 //!
-//! Syncs have a thread of their own because writing a block takes seconds, and what a power cut may lose is promised.
+//! Compactions take as long as they take, and nothing else waits for them. Syncs have a thread of their own because writing a block takes seconds, and what a power cut may lose is promised.
 //! A thread waits on a channel until its next turn; the end of the channel stops it. A panic ends the turn, is told, and
 //! the next turn comes all the same.
 
@@ -17,6 +18,8 @@ pub(crate) enum Task {
     Sync,
     /// Cuts, expires, retries.
     Maintain,
+    /// Compacts blocks.
+    Compact,
 }
 
 impl Task {
@@ -25,6 +28,7 @@ impl Task {
         match self {
             Self::Sync => "sync of the log",
             Self::Maintain => "maintenance",
+            Self::Compact => "compaction",
         }
     }
 
@@ -32,6 +36,7 @@ impl Task {
         match self {
             Self::Sync => "tsdb-sync",
             Self::Maintain => "tsdb-maintain",
+            Self::Compact => "tsdb-compact",
         }
     }
 }
@@ -51,6 +56,8 @@ pub(crate) struct Rhythm {
     pub(crate) sync: Option<Duration>,
     /// Time between rounds of maintenance.
     pub(crate) maintain: Duration,
+    /// Time between looks for something to compact; `None` for never.
+    pub(crate) compact: Option<Duration>,
 }
 
 /// The running threads. Dropping it stops them and waits for them.
@@ -65,7 +72,11 @@ impl Worker {
     pub(crate) fn start(rhythm: Rhythm, tasks: Arc<impl Tasks>) -> std::io::Result<Self> {
         let (stop, stopped) = bounded(0);
         let mut worker = Self { stop: Some(stop), threads: Vec::new() };
-        let turns = [(Task::Maintain, Some(rhythm.maintain)), (Task::Sync, rhythm.sync)];
+        let turns = [
+            (Task::Maintain, Some(rhythm.maintain)),
+            (Task::Sync, rhythm.sync),
+            (Task::Compact, rhythm.compact),
+        ];
         for (task, every) in turns.into_iter().filter_map(|(task, every)| Some((task, every?))) {
             let (tasks, stopped) = (Arc::clone(&tasks), stopped.clone());
             let thread = Builder::new().name(task.thread_name().into());
@@ -117,7 +128,11 @@ mod tests {
     fn syncs_go_on_while_maintenance_is_busy_and_both_go_on_after_a_panic() {
         let (sender, receiver) = crossbeam_channel::unbounded();
         let (end, ended) = bounded(1);
-        let rhythm = Rhythm { sync: Some(Duration::from_millis(1)), maintain: Duration::from_millis(2) };
+        let rhythm = Rhythm {
+            sync: Some(Duration::from_millis(1)),
+            maintain: Duration::from_millis(2),
+            compact: None,
+        };
         let worker = Worker::start(rhythm, Arc::new(Report(sender, ended))).unwrap();
         let wait_for = |wanted: &str| while receiver.recv().unwrap() != wanted {};
         wait_for(Task::Maintain.name());

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod clock;
+mod compaction;
 mod concurrency;
 mod crash;
 mod cuts;

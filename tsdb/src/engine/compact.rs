@@ -1,0 +1,214 @@
+//! Compactions: what is due is merged beside everything else, and takes the place of its sources in one step.
+
+use super::Engine;
+use super::cut::new_id;
+use super::work::Work;
+use crate::block::{Block, BlockSpec, Merged};
+use crate::blocks::{Blocks, OpenBlock};
+use crate::compact::{Failure, Job, Load, execute};
+use crate::stats::RunningCompaction;
+use crate::{DuplicatePolicy, Error};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tsdb_core::block::{BlockId, BlockMeta};
+use tsdb_rollup::plan::{BlockInfo, Compaction, CompactionPolicy, Reason, next_compaction};
+
+/// Without a retention, no block becomes longer than this, in ms.
+const LONGEST_RANGE_MS: i64 = 31 * 86_400_000;
+/// How long the background waits after a failure before it tries again, in ms; twice as long after each further one,
+const FIRST_WAIT_MS: i64 = 60_000;
+/// up to this.
+const LONGEST_WAIT_MS: i64 = 3_600_000;
+/// How often a compaction is begun anew because something was deleted meanwhile.
+const MAX_TRIES: usize = 4;
+
+/// When the background may compact again.
+#[derive(Debug, Default)]
+pub(crate) struct Patience {
+    failures: u32,
+    not_before: Option<i64>,
+}
+
+/// What became of a compaction.
+enum Outcome {
+    /// The sources are replaced, or one of them is left out from now on.
+    Done,
+    /// Something about the sources changed meanwhile.
+    Overtaken,
+}
+
+impl Engine {
+    /// Compacts all that is due, whatever others do meanwhile.
+    pub(crate) fn compact(&self) -> Result<(), Error> {
+        let _turn = self.begin_compaction()?;
+        while let Some(due) = self.due_compaction()? {
+            self.carry_out(&due, None)?;
+        }
+        Ok(())
+    }
+
+    /// Compacts what is due, out of consideration for `load`.
+    pub(crate) fn compact_in_background(&self, load: &Arc<dyn Load>) -> Result<(), Error> {
+        let mut patience = self.begin_compaction()?;
+        let now = self.options.clock.monotonic_ms();
+        if patience.not_before.is_some_and(|not_before| now < not_before) {
+            return Ok(());
+        }
+        while let Some(due) = self.due_compaction()? {
+            if let Err(error) = self.carry_out(&due, Some(load)) {
+                let wait = FIRST_WAIT_MS << patience.failures.min(10);
+                patience.failures += 1;
+                patience.not_before = Some(now.saturating_add(wait.min(LONGEST_WAIT_MS)));
+                return Err(error);
+            }
+            *patience = Patience::default();
+        }
+        Ok(())
+    }
+
+    /// Writes each block of samples in which something is deleted anew, without it.
+    pub(crate) fn clean_tombstones(&self) -> Result<(), Error> {
+        let _turn = self.begin_compaction()?;
+        let with_tombstones = self
+            .infos()
+            .into_iter()
+            .filter(|info| info.deleted > 0.0 && info.meta.is_raw() && !info.is_damaged);
+        let ids: Vec<BlockId> = with_tombstones.map(|info| info.meta.id).collect();
+        ids.into_iter().try_for_each(|id| {
+            let due = Compaction { inputs: vec![id], reason: Reason::Deleted };
+            self.carry_out(&due, None)
+        })
+    }
+
+    /// Waits for the compaction of others.
+    fn begin_compaction(&self) -> Result<parking_lot::MutexGuard<'_, Patience>, Error> {
+        self.wait_for_replay();
+        let turn = self.compaction.lock();
+        if self.is_stopping() { Err(Error::Closed) } else { Ok(turn) }
+    }
+
+    /// What is to be compacted next.
+    fn due_compaction(&self) -> Result<Option<Compaction>, Error> {
+        let horizon = self.horizon(&mut *self.begin_work()?);
+        Ok(next_compaction(&self.infos(), self.border().from, horizon, &self.compaction_policy()?))
+    }
+
+    fn infos(&self) -> Vec<BlockInfo> {
+        let blocks = self.published.read().blocks.clone();
+        blocks.iter_open().map(|open| self.info(open)).collect()
+    }
+
+    fn info(&self, open: &OpenBlock) -> BlockInfo {
+        let meta = open.block.meta().clone();
+        let deleted = open.block.tombstones().series_count() as f64 / meta.stats.series.max(1) as f64;
+        let is_damaged = !open.block.warnings().is_empty() || self.left_out.lock().contains_key(&meta.id);
+        BlockInfo { meta, bytes: open.bytes, deleted, is_damaged }
+    }
+
+    fn compaction_policy(&self) -> Result<CompactionPolicy, Error> {
+        let tenth = self.options.retention_ms.map(|retention| retention / 10);
+        let longest = self.options.max_block_range_ms.or(tenth).unwrap_or(LONGEST_RANGE_MS);
+        Ok(CompactionPolicy {
+            width: self.block_width()?,
+            max_range_ms: longest,
+            max_bytes: self.options.max_block_bytes,
+            ..CompactionPolicy::default()
+        })
+    }
+
+    /// Carries out `due`, again if it is overtaken by a delete.
+    fn carry_out(&self, due: &Compaction, load: Option<&Arc<dyn Load>>) -> Result<(), Error> {
+        for _ in 0..MAX_TRIES {
+            if let Outcome::Done = self.try_compaction(due, load)? {
+                return Ok(());
+            }
+        }
+        Err(Error::Overtaken { blocks: due.inputs.len() })
+    }
+
+    fn try_compaction(&self, due: &Compaction, load: Option<&Arc<dyn Load>>) -> Result<Outcome, Error> {
+        let Some(job) = self.job(due)? else { return Ok(Outcome::Done) };
+        let samples = job.inputs.iter().map(|(meta, _)| meta.stats.samples).sum();
+        let inputs = job.inputs.len() as u64;
+        self.compactions
+            .begin(RunningCompaction { blocks: inputs, samples, bytes_written: 0 }, load.cloned());
+        let outcome = match execute(&self.place, &job, &self.throttle, &self.compactions) {
+            Ok(merged) => self.swap(&job, merged),
+            Err(Failure::Stopped) => Err(Error::Closed),
+            Err(Failure::Output(error)) => Err(error),
+            Err(Failure::Input(id, error)) => {
+                let sentence = format!("block {} is left out of compactions: {error}", Block::dir_name(id));
+                log::error!("{}: {sentence}", self.place.dir.display());
+                self.left_out.lock().insert(id, sentence);
+                self.compactions.end(None);
+                return Ok(Outcome::Done);
+            }
+        };
+        self.compactions.end(outcome.is_ok().then_some(inputs));
+        outcome
+    }
+
+    /// What carrying out `due` takes; `None` if one of its blocks is no longer there.
+    fn job(&self, due: &Compaction) -> Result<Option<Job>, Error> {
+        let work = self.begin_work()?;
+        let blocks = self.published.read().blocks.clone();
+        let find = |id: &BlockId| blocks.iter().find(|block| block.meta().id == *id);
+        let Some(found) = due.inputs.iter().map(find).collect::<Option<Vec<_>>>() else { return Ok(None) };
+        let metas = || found.iter().map(|block| block.meta());
+        let sources: BTreeSet<BlockId> = metas().flat_map(|meta| meta.sources.iter().copied()).collect();
+        // What an input has replaced may still be on disk: then it is replaced by the result too.
+        let still_there = metas().flat_map(|meta| &meta.parents).filter(|id| work.is_doomed(**id));
+        let parents: BTreeSet<BlockId> = due.inputs.iter().chain(still_there).copied().collect();
+        let spec = BlockSpec {
+            id: new_id(blocks.newest_id(), self.options.clock.now()),
+            level: metas().map(|meta| meta.level).max().unwrap_or(0).saturating_add(1),
+            sources: sources.into_iter().collect(),
+            parents: parents.into_iter().collect(),
+            rollup: None,
+        };
+        let inputs = found.iter().map(|block| (block.meta().clone(), block.tombstones())).collect();
+        let keep_first = self.options.duplicates == DuplicatePolicy::KeepFirst;
+        Ok(Some(Job { spec, inputs, keep_first }))
+    }
+
+    /// Publishes what was merged in place of its sources, unless something was deleted in them meanwhile or they are
+    /// gone.
+    fn swap(&self, job: &Job, merged: Option<Merged<'_>>) -> Result<Outcome, Error> {
+        // Meanwhile nothing is deleted, expired or linked.
+        let mut work = self.begin_work()?;
+        let blocks = self.published.read().blocks.clone();
+        let is_as_it_was = |(meta, tombstones): &(BlockMeta, _)| {
+            let now = blocks.iter().find(|block| block.meta().id == meta.id);
+            now.is_some_and(|block| Arc::ptr_eq(&block.tombstones(), tombstones))
+        };
+        if !job.inputs.iter().all(is_as_it_was) {
+            return Ok(Outcome::Overtaken);
+        }
+        // ORDER: the new block is durable under its name before anyone is told, and before its sources go.
+        let opened = merged.map(|merged| self.publish_merged(merged, &mut work, job.spec.id)).transpose()?;
+        let mut published = self.published.write();
+        let mut now: Blocks = published.blocks.clone();
+        for (meta, _) in &job.inputs {
+            work.doom(now.iter().find(|block| block.meta().id == meta.id));
+            now = now.without(meta.id);
+        }
+        published.blocks = opened.into_iter().fold(now, |blocks, open| blocks.with(open));
+        drop((published, blocks));
+        if let Err(error) = self.remove_doomed(&mut work) {
+            log::warn!("blocks that were replaced stay for now: {error}");
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn publish_merged(&self, merged: Merged<'_>, work: &mut Work, id: BlockId) -> Result<OpenBlock, Error> {
+        let published = merged.publish().map_err(Error::from);
+        let opened = published.and_then(|_| self.place.open(&self.place.path(id)));
+        opened.inspect_err(|_| {
+            // The last step may have failed after the block got its name. It must not be found there, since from now
+            // on something may be deleted in its sources.
+            if self.place.remove(id).is_err() {
+                work.doom_unopened(id);
+            }
+        })
+    }
+}
