@@ -44,6 +44,7 @@ pub mod record;
 pub mod repair;
 mod stats;
 mod tenants;
+pub mod tier;
 pub mod tombstones;
 pub mod verify;
 mod version;

@@ -43,6 +43,12 @@ impl ReadFile {
         self.fs.is_far()
     }
 
+    /// Its bytes are not what they should be. Says whether reading them again may give others.
+    pub(super) fn distrust(&self) -> bool {
+        self.fs.distrust(&self.path);
+        self.is_far()
+    }
+
     /// Fills `buffer` with the bytes from `offset` on. Damage is that of `section`; its offset counts from the start
     /// of the file.
     pub(super) fn fill(
@@ -107,11 +113,12 @@ impl Source for IndexFile {
     }
 
     fn page(&self, number: usize, range: Range<usize>, check: &Check<'_>) -> Result<Page<'_>, Corruption> {
-        let load = || {
-            let page = self.file.read(SECTION, range)?;
+        let read = || {
+            let page = self.file.read(SECTION, range.clone())?;
             check(&page)?;
             Ok(page)
         };
+        let load = || read().or_else(|damage| if self.file.distrust() { read() } else { Err(damage) });
         self.cache.page(self.block, number, load).map(Page::Shared)
     }
 }

@@ -32,6 +32,7 @@ impl Opened {
         id: BlockId,
         cache: &Arc<FrameCache>,
     ) -> Result<(Self, Vec<(PathBuf, Corruption)>), BlockError> {
+        fs.will_open(dir);
         let index_path = dir.join(names::INDEX);
         let index = IndexFile::open(fs, &index_path, id, Arc::clone(cache))
             .map_err(BlockError::io("open", &index_path))?;

@@ -130,6 +130,32 @@ impl Block {
         read_meta(fs, dir).ok()
     }
 
+    /// What the text `description`, read from `path`, says of a block.
+    pub(crate) fn parse_description(path: &Path, description: &[u8]) -> Result<BlockMeta, BlockError> {
+        meta::parse(path, description)
+    }
+
+    /// The text that says `meta`.
+    #[cfg(test)]
+    pub(crate) fn render_description(meta: &BlockMeta) -> Vec<u8> {
+        meta::render(meta)
+    }
+
+    /// The files with series and samples, by their paths within the block, and from where to their ends opening reads
+    /// them.
+    pub(crate) fn tails(&self) -> Result<Vec<(String, u64)>, BlockError> {
+        let opened = self.parts()?;
+        let mut tails = vec![(names::INDEX.to_owned(), opened.index.tail() as u64)];
+        for number in 1..=opened.segments.len() as u64 {
+            let name = names::numbered(number);
+            let path = self.dir.join(names::CHUNKS_DIR).join(&name);
+            let segment =
+                opened.segments.segment(number).map_err(|damage| BlockError::damaged(path, damage))?;
+            tails.push((format!("{}/{name}", names::CHUNKS_DIR), segment.frames_end() as u64));
+        }
+        Ok(tails)
+    }
+
     /// What the block says of itself.
     pub fn meta(&self) -> &BlockMeta {
         &self.meta

@@ -358,18 +358,29 @@ impl Segment {
     ) -> Result<(StoredFrame<'b>, usize), Corruption> {
         let place =
             |damage: Corruption| Corruption { offset: damage.offset.saturating_add(offset), ..damage };
+        self.load(offset, buffer)?;
+        // What was kept since it was read may be worth another look.
+        if self.file.is_far() && read_frame(buffer).is_err() && self.file.distrust() {
+            self.load(offset, buffer)?;
+        }
+        read_frame(buffer).map(|(frame, len)| (frame, offset.saturating_add(len))).map_err(place)
+    }
+
+    /// Reads at least the frame at `offset` into `buffer`.
+    fn load(&self, offset: usize, buffer: &mut Vec<u8>) -> Result<(), Corruption> {
         let rest = self.file.len().saturating_sub(offset);
         let guess = rest.min(GUESSED_FRAME_BYTES);
         buffer.resize(guess, 0);
         self.file.fill(SECTION, offset, buffer)?;
-        let payload = Reader::new(SECTION, buffer).u32("length of a frame").map_err(place)?;
+        let at = |damage: Corruption| Corruption { offset, ..damage };
+        let payload = Reader::new(SECTION, buffer).u32("length of a frame").map_err(at)?;
         let len = (payload as usize).saturating_add(FRAME_HEADER_LEN).saturating_add(CHECKSUM_LEN);
         if len > guess && len <= rest {
             buffer.resize(len, 0);
             let more = buffer.get_mut(guess..).unwrap_or_default();
             self.file.fill(SECTION, offset.saturating_add(guess), more)?;
         }
-        read_frame(buffer).map(|(frame, len)| (frame, offset.saturating_add(len))).map_err(place)
+        Ok(())
     }
 
     /// Where the frames of samples end.

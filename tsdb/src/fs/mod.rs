@@ -108,6 +108,17 @@ pub trait Fs: Send + Sync + fmt::Debug {
         let _: &[(PathBuf, Range<u64>)] = wanted;
     }
 
+    /// Says that the block in `dir` will be opened, likewise.
+    fn will_open(&self, dir: &Path) {
+        let _: &Path = dir;
+    }
+
+    /// Says that bytes of `path` are not what they should be: if they were kept since they were read, they are read
+    /// anew the next time.
+    fn distrust(&self, path: &Path) {
+        let _: &Path = path;
+    }
+
     /// Length of the file `path` in bytes.
     ///
     /// # Errors

@@ -1,0 +1,90 @@
+//! The bytes of a manifest: golden, and what damage to them does.
+
+use super::*;
+use std::path::PathBuf;
+use tsdb_core::TimeRange;
+use tsdb_core::block::BlockStats;
+
+fn block(number: u128) -> (BlockId, StoredBlock) {
+    let id = BlockId(0x0190_0000_0000_0000_0000_0000_0000_0000 + number);
+    let meta = BlockMeta {
+        id,
+        range: TimeRange::new(1_700_000_000_000, 1_700_000_000_000 + number as i64).unwrap(),
+        stats: BlockStats { series: 3, samples: 30, histograms: 0, chunks: 3 },
+        level: 1,
+        sources: vec![id],
+        parents: Vec::new(),
+        rollup: None,
+    };
+    let file = |path: &str, version: Option<&str>| StoredFile {
+        path: path.into(),
+        size: 5_000 + number as u64,
+        checksum: 0x0123_4567_89ab_cdef,
+        tail: 4_000,
+        version: version.map(|text| Version(text.into())),
+    };
+    let files = vec![file("chunks/000001", None), file("index", Some("\"etag\""))];
+    (id, StoredBlock { description: Block::render_description(&meta), meta, files })
+}
+
+fn example() -> Manifest {
+    let lease = Some(Lease { holder: "compactor-1".into(), epoch: 6, until: 1_700_000_300_000 });
+    let blocks = [block(1), block(2)].into();
+    Manifest { generation: 42, writer: u128::MAX / 3, epoch: 7, lease, blocks }
+}
+
+fn golden() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1/manifest")
+}
+
+#[test]
+fn the_golden_manifest_is_read_and_written_the_same() {
+    let written = example().to_bytes();
+    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+        std::fs::write(golden(), &written).unwrap();
+    }
+    let bytes = std::fs::read(golden()).unwrap();
+    assert_eq!(Manifest::read(&bytes).unwrap(), example());
+    assert_eq!(bytes, written, "this version writes other bytes than before");
+}
+
+#[test]
+fn every_flipped_bit_and_every_truncation_is_refused() {
+    let bytes = std::fs::read(golden()).unwrap();
+    for at in 0..bytes.len() {
+        assert!(Manifest::read(&bytes[..at]).is_err(), "{at} bytes");
+        for bit in 0..8 {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << bit;
+            assert!(Manifest::read(&changed).is_err(), "bit {bit} of byte {at}");
+        }
+    }
+}
+
+#[test]
+fn what_a_reader_must_refuse_is_refused_also_with_a_right_checksum() {
+    let refused = |change: &dyn Fn(&mut Manifest), rule: &str| {
+        let mut manifest = example();
+        change(&mut manifest);
+        let error = Manifest::read(&manifest.to_bytes()).unwrap_err().to_string();
+        assert!(error.contains(rule), "{error}");
+    };
+    let file = |manifest: &mut Manifest, change: &dyn Fn(&mut StoredFile)| {
+        manifest.blocks.values_mut().for_each(|block| change(&mut block.files[1]));
+    };
+    refused(&|manifest| file(manifest, &|file| file.path = "../secret".into()), "files are those of a block");
+    refused(&|manifest| file(manifest, &|file| file.path = "a/b/c".into()), "files are those of a block");
+    refused(&|manifest| file(manifest, &|file| file.path = "a".into()), "files are those of a block");
+    refused(&|manifest| file(manifest, &|file| file.tail = file.size + 1), "tail");
+    refused(
+        &|manifest| manifest.blocks.first_entry().unwrap().get_mut().description = b"{}".into(),
+        "description",
+    );
+    refused(
+        &|manifest| {
+            let last = manifest.blocks.last_key_value().unwrap().1.description.clone();
+            manifest.blocks.first_entry().unwrap().get_mut().description = last;
+        },
+        "its own",
+    );
+}
