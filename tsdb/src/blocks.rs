@@ -17,7 +17,18 @@ use tsdb_core::{TimeRange, Timestamp};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Blocks {
     list: Arc<[OpenBlock]>,
+    /// Blocks on object storage, none of which is in the list.
+    far: Arc<[FarBlock]>,
+    /// All of them, in the order in which they were written.
+    all: Arc<[Arc<Block>]>,
     aside: Arc<[SetAside]>,
+}
+
+/// A block on object storage and its size there.
+#[derive(Debug, Clone)]
+pub(crate) struct FarBlock {
+    pub(crate) block: Arc<Block>,
+    pub(crate) bytes: u64,
 }
 
 /// A block that could not be opened.
@@ -78,7 +89,7 @@ impl Blocks {
         }
         let replaced = remove_replaced(place, &mut found, &mut aside)?;
         warnings.retain(|warning| !replaced.iter().any(|id| warning.contains(&Block::dir_name(*id))));
-        Ok((Self { aside: aside.into(), ..Self::sorted(found) }, warnings))
+        Ok((Self::arranged(found, Arc::default(), aside.into()), warnings))
     }
 
     /// The blocks with their sizes.
@@ -86,6 +97,27 @@ impl Blocks {
         self.list.iter()
     }
 
+    /// The blocks that are read: those on disk and those on object storage, in the order in which they were written.
+    pub(crate) fn everywhere(&self) -> impl Iterator<Item = &Arc<Block>> {
+        self.all.iter()
+    }
+
+    /// The blocks on object storage.
+    pub(crate) fn far(&self) -> impl Iterator<Item = &FarBlock> {
+        self.far.iter()
+    }
+
+    /// The list with `far` as the blocks on object storage.
+    pub(crate) fn with_far(&self, far: Vec<FarBlock>) -> Self {
+        Self::arranged(self.list.to_vec(), far.into(), Arc::clone(&self.aside))
+    }
+
+    /// Bytes of the block `id` on disk.
+    pub(crate) fn bytes_of(&self, id: BlockId) -> u64 {
+        self.list.iter().find(|open| open.block.meta().id == id).map_or(0, |open| open.bytes)
+    }
+
+    /// The blocks on disk.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Block>> {
         self.list.iter().map(|open| &open.block)
     }
@@ -120,28 +152,30 @@ impl Blocks {
     /// The list with `block`.
     pub(crate) fn with(&self, block: OpenBlock) -> Self {
         let all = self.list.iter().cloned().chain([block]).collect();
-        Self { aside: Arc::clone(&self.aside), ..Self::sorted(all) }
+        Self::arranged(all, Arc::clone(&self.far), Arc::clone(&self.aside))
     }
 
     /// The list without the block `id`.
     pub(crate) fn without(&self, id: BlockId) -> Self {
         let rest = self.list.iter().filter(|open| open.block.meta().id != id).cloned().collect();
-        Self { list: rest, aside: Arc::clone(&self.aside) }
+        Self::arranged(rest, Arc::clone(&self.far), Arc::clone(&self.aside))
     }
 
-    fn sorted(mut blocks: Vec<OpenBlock>) -> Self {
-        blocks.sort_by_key(|open| (open.written(), open.block.meta().id));
-        Self { list: blocks.into(), aside: Arc::default() }
+    fn arranged(mut list: Vec<OpenBlock>, far: Arc<[FarBlock]>, aside: Arc<[SetAside]>) -> Self {
+        let order = |block: &Arc<Block>| (written(block), block.meta().id);
+        list.sort_by_key(|open| order(&open.block));
+        let blocks = list.iter().map(|open| &open.block).chain(far.iter().map(|far| &far.block));
+        let mut all: Vec<Arc<Block>> = blocks.map(Arc::clone).collect();
+        all.sort_by_key(order);
+        Self { list: list.into(), far, all: all.into(), aside }
     }
 }
 
-impl OpenBlock {
-    /// The newest of the blocks cut from a head that it is made of: samples in it were written before those of a block
-    /// for which this is greater.
-    fn written(&self) -> BlockId {
-        let meta = self.block.meta();
-        meta.sources.iter().copied().max().unwrap_or(meta.id)
-    }
+/// The newest of the blocks cut from a head that `block` is made of: samples in it were written before those of a block
+/// for which this is greater.
+fn written(block: &Block) -> BlockId {
+    let meta = block.meta();
+    meta.sources.iter().copied().max().unwrap_or(meta.id)
 }
 
 impl BlockPlace {

@@ -127,6 +127,15 @@ impl Db {
         self.inner.engine.clean_tombstones()
     }
 
+    /// Uploads the blocks that are not on object storage yet, removes old ones from the disk, and has queries read what
+    /// others uploaded. The background does the same; without [`Options::tier`] this does nothing.
+    ///
+    /// # Errors
+    /// Object storage or the disk failed. What was done stays, the rest is done the next time.
+    pub fn ship(&self) -> Result<(), Error> {
+        self.inner.engine.ship_now()
+    }
+
     /// Makes a snapshot: the directory `dir`, which must not exist and must be on the same file system, opens as a
     /// database with what was acknowledged before this call, and of each writer with all batches up to one. Its files
     /// are hard links, so it takes no space until this database drops what it holds. Writes go on meanwhile.
@@ -256,6 +265,7 @@ impl Tasks for Background {
             Task::Sync => self.0.sync(),
             Task::Maintain => self.0.maintain(),
             Task::Compact => self.0.compact_in_background(&(Arc::clone(&self.0) as Arc<dyn Load>)),
+            Task::Ship => self.0.ship(),
         };
         self.0.note(task.name(), outcome);
     }
@@ -270,9 +280,11 @@ fn rhythm(options: &Options) -> Option<Rhythm> {
         Durability::Interval(every) => Some(every),
         Durability::EveryCommit | Durability::Lazy => None,
     };
+    let ship = options.tier.as_ref().map(|tier| tier.interval);
     options.background.then_some(Rhythm {
         sync,
         maintain: options.maintenance_interval,
+        ship,
         compact: options.compaction.then_some(options.maintenance_interval),
     })
 }

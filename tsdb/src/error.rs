@@ -104,6 +104,28 @@ pub enum Error {
         /// How many blocks were to be compacted.
         blocks: usize,
     },
+    /// Too many blocks wait for their upload.
+    #[error("{bytes} bytes of blocks wait for their upload to object storage; {limit} may")]
+    BacklogFull {
+        /// How many bytes wait.
+        bytes: u64,
+        /// How many may.
+        limit: u64,
+    },
+    /// Blocks on object storage, which do not change, hold samples of a range.
+    #[error(
+        "{blocks} blocks on object storage hold samples of the range and cannot change; the rest is deleted"
+    )]
+    FarAway {
+        /// How many.
+        blocks: usize,
+    },
+    /// Object storage failed.
+    #[error("object storage: {source}")]
+    ObjectStorage {
+        /// Why.
+        source: Box<crate::tier::LedgerError>,
+    },
     /// The database has been closed.
     #[error("the database is closed")]
     Closed,
@@ -130,8 +152,11 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSpace { .. } | Self::Overtaken { .. } => ErrorKind::Temporary,
+            Self::BacklogFull { .. } | Self::ObjectStorage { .. } => ErrorKind::Temporary,
             Self::Permission { .. } | Self::InvalidOption { .. } | Self::Closed => ErrorKind::Usage,
-            Self::TooManyTenants { .. } | Self::BatchTooLarge { .. } => ErrorKind::Usage,
+            Self::FarAway { .. } | Self::TooManyTenants { .. } | Self::BatchTooLarge { .. } => {
+                ErrorKind::Usage
+            }
             Self::Locked { .. } | Self::UnknownVersion { .. } => ErrorKind::Foreign,
             Self::Corrupt { .. } => ErrorKind::Damage,
             Self::Io { .. } => ErrorKind::Storage,

@@ -54,7 +54,7 @@ pub use clock::SystemClock;
 pub use db::Db;
 pub use error::{Error, ErrorKind};
 pub use options::{DuplicatePolicy, Durability, Options, Replay};
-pub use stats::{CompactionStats, Refusals, RunningCompaction, Stats};
+pub use stats::{CompactionStats, Refusals, RunningCompaction, Stats, TierStats};
 pub use tenants::Tenants;
 pub use tsdb_core::read::{Querier, Queryable};
 pub use tsdb_core::write::{Appendable, Appender};

@@ -15,6 +15,7 @@
 //!                             and the same again
 //! <data>/snapshots/<name>/     a snapshot: a data directory of its own, whose files are those above under second names
 //! <data>/quarantine/<name>     what a repair moved aside; nobody reads it
+//! <data>/manifest-copy        the manifest on object storage as it was read last, if there is one
 //! <anything>.tmp              unfinished; removed at the next start
 //! ```
 
@@ -40,6 +41,8 @@ pub(crate) const TOMBSTONES_COPY: &str = "tombstones-copy";
 
 /// The directory of snapshots that lie in the data directory.
 pub(crate) const SNAPSHOTS_DIR: &str = "snapshots";
+/// A copy of the manifest on object storage, as it was read last.
+pub(crate) const MANIFEST_COPY: &str = "manifest-copy";
 /// The directory of what a repair moved aside.
 pub(crate) const QUARANTINE_DIR: &str = "quarantine";
 

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::clock::SystemClock;
+use crate::tier::Tier;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub struct Options {
     pub background: bool,
     /// Is the database open before its log is replayed? Default: [`Replay::BeforeOpen`].
     pub replay: Replay,
+    /// Where blocks are put besides the disk. Default: nowhere.
+    pub tier: Option<Tier>,
     /// Where the time comes from. Default: the system clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -130,6 +133,7 @@ impl Default for Options {
             maintenance_interval: Duration::from_secs(10),
             background: true,
             replay: Replay::BeforeOpen,
+            tier: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -156,6 +160,7 @@ impl fmt::Debug for Options {
             .field("maintenance_interval", &self.maintenance_interval)
             .field("background", &self.background)
             .field("replay", &self.replay)
+            .field("tier", &self.tier)
             .finish_non_exhaustive()
     }
 }
@@ -169,6 +174,9 @@ impl Options {
         self.block_width()?;
         if let Some(retention) = self.retention_ms.filter(|retention| *retention < self.block_range_ms) {
             return Err(invalid("retention_ms", retention, "at least block_range_ms"));
+        }
+        if let Some(tier) = &self.tier {
+            check_period("tier.interval", tier.interval)?;
         }
         check_period("maintenance_interval", self.maintenance_interval)?;
         if let Durability::Interval(every) = self.durability {

@@ -61,6 +61,8 @@ pub struct Stats {
     pub head_range: Option<TimeRange>,
     /// Times of all samples; `None` if there are none.
     pub range: Option<TimeRange>,
+    /// Numbers about object storage; `None` if there is none.
+    pub tier: Option<TierStats>,
     /// What was wrong when the database was opened or is wrong now, as sentences for people: damaged ranges of the
     /// log, blocks set aside, work that failed.
     pub warnings: Vec<String>,
@@ -92,6 +94,34 @@ pub struct RunningCompaction {
     pub samples: u64,
     /// Bytes written so far.
     pub bytes_written: u64,
+}
+
+/// What a database has on object storage and has done there since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TierStats {
+    /// Blocks that are read from there: those that are on disk as well are not counted.
+    pub blocks: u64,
+    /// Bytes of those blocks.
+    pub bytes: u64,
+    /// Blocks on disk that wait for their upload.
+    pub backlog_blocks: u64,
+    /// Bytes of those blocks.
+    pub backlog_bytes: u64,
+    /// Bytes of the blocks uploaded.
+    pub uploaded_bytes: u64,
+    /// Rounds of uploads that failed.
+    pub failed_rounds: u64,
+    /// Ranges asked for, by all databases that share the store.
+    pub requests: u64,
+    /// Those that failed.
+    pub failed_requests: u64,
+    /// Those that were asked for a second time because the answer took long.
+    pub hedged_requests: u64,
+    /// Bytes of the answers.
+    pub fetched_bytes: u64,
+    /// Memory for what was read last, by all databases that share the store.
+    pub cached_bytes: u64,
 }
 
 /// Samples refused, by reason.

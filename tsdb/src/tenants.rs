@@ -101,7 +101,9 @@ impl Tenants {
             return Ok(Arc::clone(db));
         }
         let dir = self.root.join(tenant.as_str());
-        let db = Db::open_sharing(Arc::clone(&self.fs), &dir, self.options.clone(), self.cache.part())?;
+        let mut options = self.options.clone();
+        options.tier = options.tier.map(|tier| tier.below(tenant.as_str()));
+        let db = Db::open_sharing(Arc::clone(&self.fs), &dir, options, self.cache.part())?;
         let db = Arc::new(db);
         Ok(Arc::clone(slot.db.get_or_init(|| db)))
     }

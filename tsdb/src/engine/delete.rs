@@ -19,7 +19,10 @@ impl Engine {
         let in_head = self.head.delete(matchers, range).map_err(Error::from);
         let in_blocks = self.delete_in_blocks(&work, matchers, range);
         self.head.remove_empty();
-        in_head.and(in_blocks)
+        let blocks = self.published.read().blocks.clone();
+        let far = blocks.far().filter(|far| far.block.meta().range.overlaps(&range)).count();
+        let in_far = if far == 0 { Ok(()) } else { Err(Error::FarAway { blocks: far }) };
+        in_head.and(in_blocks).and(in_far)
     }
 
     /// Deletes in the blocks on disk, also in those that nobody is served: a restart may find them again.

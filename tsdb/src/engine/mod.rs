@@ -5,16 +5,18 @@ mod cut;
 mod delete;
 mod horizon;
 mod late;
+mod ship;
 mod snapshot;
 mod work;
 
 use crate::block::FrameCache;
-use crate::blocks::{BlockPlace, Blocks};
+use crate::blocks::{BlockPlace, Blocks, FarBlock};
 use crate::compact::{Load, Progress, Throttle};
 use crate::fs::{DirLock, Fs, LockError, create_dirs};
 use crate::head::{CatalogLimits, Duplicates, Durable, Head, Place, Recovery, Settings};
 use crate::query::{DamageLog, DbQuerier};
 use crate::record::Border;
+use crate::tier::{Shipper, Tier};
 use crate::wal::WalOptions;
 use crate::{DuplicatePolicy, Durability, Error, Options, Stats, names, version};
 pub(crate) use cut::new_id;
@@ -51,6 +53,8 @@ pub(crate) struct Engine {
     open_warnings: Mutex<Vec<String>>,
     lock: Mutex<Option<DirLock>>,
     closed: AtomicBool,
+    /// Blocks on object storage.
+    shipper: Option<Shipper>,
     /// No more work is begun.
     stopping: AtomicBool,
 }
@@ -77,7 +81,13 @@ impl Engine {
         version::check(&*fs, dir)?;
         snapshot::sweep_unfinished(&*fs, dir)?;
         let place = BlockPlace { fs: Arc::clone(&fs), dir: dir.to_owned(), cache: Arc::new(cache) };
-        let (blocks, open_warnings) = Blocks::open(&place)?;
+        let (mut blocks, mut open_warnings) = Blocks::open(&place)?;
+        let shipper = options.tier.as_ref().map(|tier| {
+            let (shipper, far, damage) = open_far(tier, &place, &options, &blocks);
+            blocks = blocks.with_far(far);
+            open_warnings.extend(damage);
+            shipper
+        });
         let head_place = Place { fs, wal_dir: dir.join(names::WAL_DIR), wal_options: WalOptions::default() };
         let (head, recovery) = Head::open(head_place, head_settings(&options))?;
         let border = head.replayed();
@@ -100,6 +110,7 @@ impl Engine {
             open_warnings: Mutex::default(),
             lock: Mutex::new(Some(lock)),
             closed: AtomicBool::new(false),
+            shipper,
             stopping: AtomicBool::new(false),
         };
         engine.warn(open_warnings);
@@ -227,11 +238,16 @@ impl Engine {
         stats.range = stats.head_range;
         let blocks = self.published.read().blocks.clone();
         stats.block_bytes = blocks.bytes();
+        let far = || blocks.far().map(|far| (far.block.meta().id, far.bytes)).collect();
+        stats.tier = self.shipper.as_ref().map(|shipper| shipper.stats(&far()));
         for block in blocks.iter() {
             let meta = block.meta();
             stats.blocks += 1;
             stats.block_samples += meta.stats.samples;
-            stats.range = Some(stats.range.map_or(meta.range, |range| range.union(&meta.range)));
+        }
+        for block in blocks.everywhere() {
+            let range = block.meta().range;
+            stats.range = Some(stats.range.map_or(range, |all| all.union(&range)));
         }
         stats
     }
@@ -241,6 +257,21 @@ impl Load for Engine {
     fn done(&self) -> u64 {
         self.head.appended().wrapping_add(self.queries.load(Ordering::Relaxed))
     }
+}
+
+/// What lies on object storage and not on disk, and what is wrong there.
+fn open_far(
+    tier: &Tier,
+    place: &BlockPlace,
+    options: &Options,
+    blocks: &Blocks,
+) -> (Shipper, Vec<FarBlock>, Vec<String>) {
+    let cache = Arc::clone(&place.cache);
+    let (shipper, manifest, warnings) = Shipper::open(tier, &*place.fs, &place.dir, cache, &options.clock);
+    let replaced = blocks.iter().flat_map(|block| block.meta().parents.iter().copied());
+    let here = blocks.iter().map(|block| block.meta().id).chain(replaced).collect();
+    let far = Engine::far_blocks(&shipper, &manifest, &here);
+    (shipper, far, warnings)
 }
 
 fn head_settings(options: &Options) -> Settings {

@@ -117,6 +117,7 @@ impl<'a> HeadAppender<'a> {
     /// Applies and logs the batch.
     pub(super) fn write(&mut self) -> Result<AppendReport, CommitError> {
         let head = self.head;
+        head.check_overflow()?;
         let log = head.log();
         let under_way = log.begin().map_err(commit_error)?;
         // Whoever closes the head waits for all that got this far.

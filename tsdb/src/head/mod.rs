@@ -65,6 +65,7 @@ pub(crate) use pins::{Epoch, Pin};
 pub(crate) use recovery::Recovery;
 pub(crate) use view::{HeadView, Selected};
 
+use crate::Error;
 use crate::record::Border;
 use crate::stats::Stats;
 use crate::wal::{WalError, WalOptions};
@@ -82,7 +83,7 @@ use std::time::{Duration, Instant};
 use tsdb_core::metadata::Metadata;
 use tsdb_core::read::SeriesExemplars;
 use tsdb_core::time::Clock;
-use tsdb_core::write::{Appender, SeriesError};
+use tsdb_core::write::{Appender, CommitError, SeriesError};
 use tsdb_core::{Exemplar, Labels, Matcher, SeriesRef, TimeRange, Timestamp};
 
 /// Buffers of finished batches that are kept for later ones.
@@ -153,11 +154,20 @@ pub(crate) struct Head {
     /// Samples before this are past retention.
     horizon: AtomicI64,
     closed: AtomicBool,
+    /// Why nothing is taken at the moment, if so.
+    overflow: Mutex<Option<Overflow>>,
     shrunk: Mutex<Shrunk>,
     /// The latest estimate of memory: a walk through all series.
     estimate: Mutex<Option<(Instant, u64)>>,
     /// What was in blocks when the log was replayed, as far as replay has come.
     replayed: Mutex<Border>,
+}
+
+/// Blocks wait for their upload: how many bytes of them, and how many may.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Overflow {
+    pub(crate) bytes: u64,
+    pub(crate) limit: u64,
 }
 
 /// How many series had been created when ...
@@ -321,6 +331,21 @@ impl Head {
                 let bytes = self.memory.memory_bytes();
                 *estimate = Some((Instant::now(), bytes));
                 bytes
+            }
+        }
+    }
+
+    /// Takes nothing while `overflow` is told.
+    pub(crate) fn set_overflow(&self, overflow: Option<Overflow>) {
+        *self.overflow.lock() = overflow;
+    }
+
+    /// Refuses whoever writes, if nothing is taken at the moment.
+    fn check_overflow(&self) -> Result<(), CommitError> {
+        match *self.overflow.lock() {
+            None => Ok(()),
+            Some(Overflow { bytes, limit }) => {
+                Err(CommitError { source: Box::new(Error::BacklogFull { bytes, limit }), temporary: true })
             }
         }
     }

@@ -71,6 +71,7 @@ impl Head {
             counters: Counters::default(),
             buffers: Mutex::default(),
             closed: AtomicBool::new(false),
+            overflow: Mutex::default(),
             shrunk: Mutex::default(),
             estimate: Mutex::default(),
             replayed: Mutex::new(Border { from, ..Border::NOTHING }),

@@ -50,6 +50,7 @@ impl<'a> SpoolAppender<'a> {
     fn write(&mut self) -> Result<AppendReport, CommitError> {
         let head = self.head;
         let Some(entered) = head.wholeness.enter() else { return self.apply() };
+        head.check_overflow()?;
         let log = head.log();
         let under_way = log.begin().map_err(commit_error)?;
         if head.is_closed() {

@@ -20,6 +20,8 @@ pub(crate) enum Task {
     Maintain,
     /// Compacts blocks.
     Compact,
+    /// Uploads blocks.
+    Ship,
 }
 
 impl Task {
@@ -29,6 +31,7 @@ impl Task {
             Self::Sync => "sync of the log",
             Self::Maintain => "maintenance",
             Self::Compact => "compaction",
+            Self::Ship => "upload to object storage",
         }
     }
 
@@ -37,6 +40,7 @@ impl Task {
             Self::Sync => "tsdb-sync",
             Self::Maintain => "tsdb-maintain",
             Self::Compact => "tsdb-compact",
+            Self::Ship => "tsdb-ship",
         }
     }
 }
@@ -58,6 +62,8 @@ pub(crate) struct Rhythm {
     pub(crate) maintain: Duration,
     /// Time between looks for something to compact; `None` for never.
     pub(crate) compact: Option<Duration>,
+    /// Time between looks for blocks to upload; `None` for never.
+    pub(crate) ship: Option<Duration>,
 }
 
 /// The running threads. Dropping it stops them and waits for them.
@@ -76,6 +82,7 @@ impl Worker {
             (Task::Maintain, Some(rhythm.maintain)),
             (Task::Sync, rhythm.sync),
             (Task::Compact, rhythm.compact),
+            (Task::Ship, rhythm.ship),
         ];
         for (task, every) in turns.into_iter().filter_map(|(task, every)| Some((task, every?))) {
             let (tasks, stopped) = (Arc::clone(&tasks), stopped.clone());
@@ -132,6 +139,7 @@ mod tests {
             sync: Some(Duration::from_millis(1)),
             maintain: Duration::from_millis(2),
             compact: None,
+            ship: None,
         };
         let worker = Worker::start(rhythm, Arc::new(Report(sender, ended))).unwrap();
         let wait_for = |wanted: &str| while receiver.recv().unwrap() != wanted {};

@@ -64,7 +64,7 @@ impl DbQuerier {
 
     /// The blocks that have samples within `range`.
     fn blocks(&self, range: TimeRange) -> impl Iterator<Item = &Arc<Block>> {
-        self.blocks.iter().filter(move |block| block.meta().range.overlaps(&range))
+        self.blocks.everywhere().filter(move |block| block.meta().range.overlaps(&range))
     }
 
     /// The labels to load of blocks, if the head has nothing. Parts are joined by labels, all of which it takes; a part

@@ -11,9 +11,11 @@ mod dir;
 mod fetch;
 mod ledger;
 mod manifest;
+mod options;
 mod remote;
 mod retry;
 mod sectors;
+mod shipper;
 #[cfg(feature = "testing")]
 mod sim;
 mod store;
@@ -23,8 +25,9 @@ mod upload;
 pub use dir::DirStore;
 pub use ledger::{Ledger, LedgerError, Loaded};
 pub use manifest::{Lease, Manifest, StoredBlock, StoredFile};
-pub(crate) use remote::RemoteFs;
+pub use options::Tier;
 pub use retry::Retry;
+pub(crate) use shipper::{Pace, Shipper};
 #[cfg(feature = "testing")]
 pub use sim::{Asked, Call, Fate, SimStore};
 pub use store::{Condition, ObjectInfo, ObjectStore, StoreError, Version};

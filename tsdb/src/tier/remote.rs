@@ -3,10 +3,10 @@
 //! Files are read in sectors, which are kept in memory up to a bound; what is announced with
 //! [`prefetch`](Fs::prefetch) is read in few long ranges at the same time. Checksums are compared by whoever reads.
 
-use super::fetch::{FetchCounts, Fetcher, Wanted};
+use super::fetch::{FetchCounts, Wanted};
 use super::ledger::Ledger;
 use super::manifest::StoredBlock;
-use super::sectors::Sectors;
+use super::options::{Shared, Tier};
 use super::{StoreError, Version};
 use crate::block::Block;
 use crate::fs::{DirEntry, File, FileLock, Fs};
@@ -17,7 +17,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use tsdb_core::block::BlockId;
 
 /// What is read and kept at once.
@@ -36,9 +36,7 @@ const HEAD: Range<u64> = 0..1;
 pub(crate) struct RemoteFs {
     root: PathBuf,
     files: RwLock<BTreeMap<PathBuf, Arc<RemoteFile>>>,
-    numbers: AtomicU64,
-    fetcher: Fetcher,
-    sectors: Sectors,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
@@ -51,15 +49,10 @@ struct RemoteFile {
 }
 
 impl RemoteFs {
-    /// A file system without files over the store of `ledger`; at most `cache_bytes` of what was read stay in memory.
-    pub(crate) fn start(ledger: &Ledger, cache_bytes: usize) -> io::Result<Self> {
-        Ok(Self {
-            root: PathBuf::from(ledger.key("blocks")),
-            files: RwLock::default(),
-            numbers: AtomicU64::new(0),
-            fetcher: Fetcher::start(ledger.store(), ledger.retry())?,
-            sectors: Sectors::new(cache_bytes),
-        })
+    /// A file system without files over the store of `ledger`, which is that of `tier`.
+    pub(super) fn over(ledger: &Ledger, tier: &Tier) -> Self {
+        let root = PathBuf::from(ledger.key("blocks"));
+        Self { root, files: RwLock::default(), shared: Arc::clone(&tier.shared) }
     }
 
     /// The directory of the block `id`.
@@ -73,12 +66,12 @@ impl RemoteFs {
         let mut files = self.files.write();
         for file in &block.files {
             let path = file.path.split('/').fold(dir.clone(), |path, word| path.join(word));
-            let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+            let number = self.shared.numbers.fetch_add(1, Ordering::Relaxed);
             let key = ledger.key(&file.key(block.meta.id)).into();
             let file =
                 RemoteFile { number, key, size: file.size, tail: file.tail, version: file.version.clone() };
             if let Some(old) = files.insert(path, Arc::new(file)) {
-                self.sectors.forget(old.number);
+                self.shared.sectors.forget(old.number);
             }
         }
     }
@@ -90,20 +83,20 @@ impl RemoteFs {
         files.retain(|path, file| {
             let stays = !path.starts_with(&dir);
             if !stays {
-                self.sectors.forget(file.number);
+                self.shared.sectors.forget(file.number);
             }
             stays
         });
     }
 
     /// What was fetched.
-    pub(crate) fn counts(&self) -> &FetchCounts {
-        self.fetcher.counts()
+    pub(super) fn counts(&self) -> &FetchCounts {
+        self.shared.fetcher.counts()
     }
 
     /// Bytes kept in memory.
     pub(crate) fn cached_bytes(&self) -> usize {
-        self.sectors.bytes()
+        self.shared.sectors.bytes()
     }
 
     fn file(&self, path: &Path) -> io::Result<Arc<RemoteFile>> {
@@ -118,7 +111,7 @@ impl RemoteFs {
             let sectors = range.start / SECTOR_BYTES..range.end.div_ceil(SECTOR_BYTES);
             let (_, of_file) =
                 missing.entry(file.number).or_insert_with(|| (Arc::clone(file), BTreeSet::new()));
-            of_file.extend(sectors.filter(|sector| !self.sectors.has((file.number, *sector))));
+            of_file.extend(sectors.filter(|sector| !self.shared.sectors.has((file.number, *sector))));
         }
         let mut runs = Vec::new();
         for (file, sectors) in missing.into_values() {
@@ -126,11 +119,11 @@ impl RemoteFs {
         }
         let ranges: Vec<Wanted> = runs.iter().map(|(file, run)| file.wanted(run)).collect();
         let mut outcome = Ok(());
-        for ((file, run), got) in runs.iter().zip(self.fetcher.all(&ranges)) {
+        for ((file, run), got) in runs.iter().zip(self.shared.fetcher.all(&ranges)) {
             match got {
                 Ok(bytes) => {
                     for (sector, part) in (run.start..).zip(bytes.chunks(SECTOR_BYTES as usize)) {
-                        self.sectors.insert((file.number, sector), part.into());
+                        self.shared.sectors.insert((file.number, sector), part.into());
                     }
                 }
                 Err(error) => outcome = Err(error),
@@ -141,17 +134,17 @@ impl RemoteFs {
 
     /// One sector; `ahead` is read with it if it is not here.
     fn sector(&self, file: &Arc<RemoteFile>, sector: u64, ahead: u64) -> io::Result<Arc<[u8]>> {
-        if let Some(bytes) = self.sectors.get((file.number, sector)) {
+        if let Some(bytes) = self.shared.sectors.get((file.number, sector)) {
             return Ok(bytes);
         }
         let range = sector * SECTOR_BYTES..ahead.max(sector + BEHIND_SECTORS) * SECTOR_BYTES;
         self.load(&[(Arc::clone(file), range)]).map_err(StoreError::into_io)?;
-        match self.sectors.get((file.number, sector)) {
+        match self.shared.sectors.get((file.number, sector)) {
             Some(bytes) => Ok(bytes),
             // The bound on memory is so tight that it is gone again.
             None => {
                 let one = file.wanted(&(sector..sector + 1));
-                let got = self.fetcher.all(&[one]).pop().transpose().map_err(StoreError::into_io)?;
+                let got = self.shared.fetcher.all(&[one]).pop().transpose().map_err(StoreError::into_io)?;
                 Ok(got.unwrap_or_default().into())
             }
         }
@@ -203,7 +196,7 @@ impl Fs for RemoteFs {
 
     fn distrust(&self, path: &Path) {
         if let Ok(file) = self.file(path) {
-            self.sectors.forget(file.number);
+            self.shared.sectors.forget(file.number);
         }
     }
 

@@ -23,3 +23,4 @@ mod repair;
 mod replay;
 mod snapshots;
 mod tenants;
+mod tier;

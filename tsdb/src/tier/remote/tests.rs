@@ -6,6 +6,7 @@ use crate::block::{BlockSpec, BlockWriter, FrameCache};
 use crate::fs::OsFs;
 use crate::tier::upload::{UploadError, name_blocks, put_block};
 use crate::tier::{Fate, ObjectStore, Retry, SimStore};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tsdb_core::read::{Projection, SampleColumns};
 use tsdb_core::{Labels, MatchOp, Matcher, TimeRange};
@@ -63,7 +64,9 @@ impl Fixture {
 
     /// The block as the manifest names it.
     fn far(&self) -> (Arc<RemoteFs>, Block) {
-        let remote = Arc::new(RemoteFs::start(&self.ledger, 64 << 20).unwrap());
+        let mut tier = Tier::new(Arc::clone(&self.store) as Arc<dyn ObjectStore>, 64 << 20).unwrap();
+        tier.retry = self.ledger.retry();
+        let remote = Arc::new(RemoteFs::over(&self.ledger, &tier));
         let manifest = Arc::clone(&self.ledger.load().unwrap().manifest);
         let stored = manifest.blocks.get(&ID).unwrap();
         remote.add(&self.ledger, stored);

@@ -1,0 +1,90 @@
+//! Settings of object storage.
+
+use super::fetch::Fetcher;
+use super::sectors::Sectors;
+use super::{ObjectStore, Retry};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// Where blocks are put besides the disk, and how. Clones share the store, the threads that read from it and the memory
+/// for what was read.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Tier {
+    /// What the keys of all objects begin with; a `/` follows. Each tenant has a part of its own below it. Default: none.
+    pub prefix: String,
+    /// Blocks whose samples are older than this are removed from the disk when they are on object storage, ms.
+    /// Default: 1 d.
+    pub keep_local_ms: i64,
+    /// When so many bytes of blocks wait for their upload no more samples are taken. `None` is no limit but the disk.
+    /// Default: none.
+    pub max_backlog_bytes: Option<u64>,
+    /// Objects that nobody names are removed after this, ms. It must be longer than any upload takes. Default: 1 d.
+    pub sweep_delay_ms: i64,
+    /// How often the background looks for blocks to upload. Default: 30 s.
+    pub interval: Duration,
+    /// How failed calls are repeated.
+    pub retry: Retry,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What all databases on one store share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) fetcher: Fetcher,
+    pub(super) sectors: Sectors,
+    /// Files get numbers.
+    pub(super) numbers: AtomicU64,
+}
+
+impl Tier {
+    /// The store `store` with default settings. At most `cache_bytes` of what was read from it stay in memory.
+    ///
+    /// # Errors
+    /// The threads that read from it cannot be started.
+    pub fn new(store: Arc<dyn ObjectStore>, cache_bytes: usize) -> io::Result<Self> {
+        let retry = Retry::default();
+        let fetcher = Fetcher::start(&store, retry)?;
+        let sectors = Sectors::new(cache_bytes);
+        let shared = Arc::new(Shared { store, fetcher, sectors, numbers: AtomicU64::new(0) });
+        Ok(Self {
+            prefix: String::new(),
+            keep_local_ms: 86_400_000,
+            max_backlog_bytes: None,
+            sweep_delay_ms: 86_400_000,
+            interval: Duration::from_secs(30),
+            retry,
+            shared,
+        })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.shared.store
+    }
+
+    /// The same below `part` of the prefix.
+    pub(crate) fn below(&self, part: &str) -> Self {
+        let prefix = if self.prefix.is_empty() { part.into() } else { format!("{}/{part}", self.prefix) };
+        Self { prefix, ..self.clone() }
+    }
+}
+
+impl fmt::Debug for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { prefix, keep_local_ms, max_backlog_bytes, sweep_delay_ms, interval, retry, shared } = self;
+        f.debug_struct("Tier")
+            .field("store", &shared.store)
+            .field("prefix", prefix)
+            .field("keep_local_ms", keep_local_ms)
+            .field("max_backlog_bytes", max_backlog_bytes)
+            .field("sweep_delay_ms", sweep_delay_ms)
+            .field("interval", interval)
+            .field("retry", retry)
+            .finish()
+    }
+}
