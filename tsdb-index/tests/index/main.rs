@@ -4,11 +4,13 @@
 mod corruption;
 #[cfg(test)]
 mod far;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod live;
+#[cfg(test)]
 mod merge;
 #[cfg(test)]
 mod select;

@@ -150,7 +150,7 @@ fn a_deleted_replaced_or_damaged_object_is_named_and_never_believed() {
     assert_eq!(keys.len(), 2);
     for key in &keys {
         let bytes = fixture.store.get(key, 0..fixture.store.head(key).unwrap().size, None).unwrap();
-        let put_back = || drop(fixture.store.tamper(key, false, |now| now.clone_from(&bytes)));
+        let put_back = || fixture.store.tamper(key, false, |now| now.clone_from(&bytes));
         // Replaced, and the store says so.
         fixture.store.tamper(key, true, |bytes| bytes[50] ^= 1);
         let error = read(&fixture.far().1, &[]).unwrap_err();
