@@ -33,7 +33,7 @@ fn compare(arguments: &[String]) -> Outcome<()> {
     let (series, scrapes, repeats) = (argument(0, "1000000"), argument(1, "5"), argument(2, "3"));
     let samples = series.parse::<f64>()? * scrapes.parse::<f64>()?;
     let dir = std::env::temp_dir().join(format!("restart_cost_{}", std::process::id()));
-    run(&["write", &dir.to_string_lossy(), &series, &scrapes])?;
+    let before = run(&["write", &dir.to_string_lossy(), &series, &scrapes])?;
     let mut least = [f64::INFINITY; FIGURES.len()];
     for _ in 0..repeats.parse::<u32>()? {
         let found = run(&["open", &dir.to_string_lossy()])?;
@@ -45,6 +45,7 @@ fn compare(arguments: &[String]) -> Outcome<()> {
     for (what, figure) in FIGURES.iter().zip(least) {
         println!("{what:40} {figure:10.3}");
     }
+    println!("{:40} {}", "resident before the restart, at peak, MiB", before.trim());
     println!("{:40} {:10.0}", "whole after, ns a sample", least[1] * 1e9 / samples);
     println!("{:40} {:10.0}", "CPU until then, ns a sample", least[2] * 1e9 / samples);
     remove(&dir);
@@ -90,7 +91,9 @@ fn write(dir: &Path, series: usize, scrapes: usize) -> Outcome<()> {
             assert_eq!(appender.commit()?.refused, []);
         }
     }
-    Ok(db.close()?)
+    db.close()?;
+    println!("{} {}", status_mib("VmRSS:"), status_mib("VmHWM:"));
+    Ok(())
 }
 
 fn open(dir: &Path) -> Outcome<()> {

@@ -56,6 +56,9 @@ pub(super) struct Lanes<'scope, 'env> {
     /// Samples so far.
     taken: usize,
     is_started: bool,
+    /// Batches that were taken, to be filled again: memory that goes back and forth between threads is expensive.
+    spare: Receiver<Batch>,
+    spent: Sender<Batch>,
     /// May samples be on their way?
     is_busy: bool,
 }
@@ -88,17 +91,28 @@ impl<'scope, 'env> Lanes<'scope, 'env> {
             sealer: Sealer::default(),
             homeless: Arc::default(),
         };
-        Self { scope, own, threads: Vec::new(), taken: 0, is_started: false, is_busy: false }
+        let (spent, spare) = bounded(BATCHES_WAITING);
+        Self { scope, own, threads: Vec::new(), taken: 0, is_started: false, spare, spent, is_busy: false }
+    }
+
+    /// A batch without samples.
+    pub(super) fn batch(&self, late: Option<Generation>, from: Option<Timestamp>) -> Batch {
+        Batch { late, from, ..self.spare.try_recv().unwrap_or_default() }
     }
 
     /// Takes the samples of `batch` behind those of earlier ones. They need not be in memory yet when this returns.
     pub(super) fn take(&mut self, batch: Batch) {
-        self.taken = self.taken.saturating_add(batch.numbers.len()).saturating_add(batch.others.len());
+        let samples = batch.numbers.len().saturating_add(batch.others.len());
+        if samples == 0 {
+            return batch.reuse(&self.spent);
+        }
+        self.taken = self.taken.saturating_add(samples);
         if self.taken >= LANES_FROM && !self.is_started {
             self.start();
         }
         if self.threads.is_empty() {
-            return self.own.take(&batch);
+            self.own.take(&batch);
+            return batch.reuse(&self.spent);
         }
         self.is_busy = true;
         let batch = Arc::new(batch);
@@ -139,19 +153,32 @@ impl<'scope, 'env> Lanes<'scope, 'env> {
             let (sender, jobs) = bounded(BATCHES_WAITING);
             let (sealer, homeless) = (Sealer::default(), Arc::clone(&self.own.homeless));
             let lane = Lane { number, lanes, sealer, homeless, ..self.own };
+            let spent = self.spent.clone();
             let thread = Builder::new().name(format!("tsdb-replay-{number}"));
-            thread.spawn_scoped(self.scope, move || lane.run(&jobs)).map(|_| sender)
+            thread.spawn_scoped(self.scope, move || lane.run(&jobs, &spent)).map(|_| sender)
         });
         // Every lane is needed: nobody else would take its pages.
         self.threads = senders.collect::<Result<_, _>>().unwrap_or_default();
     }
 }
 
+impl Batch {
+    fn reuse(mut self, spent: &Sender<Self>) {
+        self.numbers.clear();
+        self.others.clear();
+        // With enough of them this one is dropped.
+        drop(spent.try_send(self));
+    }
+}
+
 impl Lane<'_> {
-    fn run(mut self, jobs: &Receiver<Job>) {
+    fn run(mut self, jobs: &Receiver<Job>, spent: &Sender<Batch>) {
         for job in jobs {
             match job {
-                Job::Take(batch) => self.take(&batch),
+                Job::Take(batch) => {
+                    self.take(&batch);
+                    Arc::into_inner(batch).into_iter().for_each(|batch| batch.reuse(spent));
+                }
                 Job::Answer(answer) => drop(answer.send(())),
             }
         }

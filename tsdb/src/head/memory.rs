@@ -156,10 +156,11 @@ impl Memory {
     }
 
     /// The hash of these labels, and the number of the series that has them. For replay, while nobody registers.
-    pub(crate) fn name(&self, labels: &Labels) -> Named {
-        let mut wire = Vec::new();
-        write_wire(labels, &mut wire);
-        let hash = self.identities.hash(&wire);
+    /// `wire` is working memory.
+    pub(crate) fn name(&self, labels: &Labels, wire: &mut Vec<u8>) -> Named {
+        wire.clear();
+        write_wire(labels, wire);
+        let hash = self.identities.hash(wire);
         Named { hash, known: self.identities.find(&self.pages, hash, None, 0) }
     }
 

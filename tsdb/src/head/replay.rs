@@ -46,6 +46,8 @@ pub(super) struct Replay<'scope, 'a> {
     deferred: Vec<Deferred>,
     /// Deletes that stand behind batches that were put aside: behind how many.
     deletes: Vec<(usize, Delete)>,
+    /// Working memory.
+    wire: Vec<u8>,
     losses: Losses,
 }
 
@@ -83,6 +85,7 @@ impl<'scope, 'a> Replay<'scope, 'a> {
             exemplars_from: 0,
             deferred: Vec::new(),
             deletes: Vec::new(),
+            wire: Vec::new(),
             losses: Losses::default(),
         }
     }
@@ -163,12 +166,8 @@ impl<'scope, 'a> Replay<'scope, 'a> {
     fn hand_over(&mut self) {
         let late = self.late;
         let from = late.map_or(Some(self.border.from), |generation| self.border.late_from(generation));
-        let next = Batch { from, late, ..Batch::default() };
-        let batch = std::mem::replace(&mut self.batch, next);
-        if !batch.numbers.is_empty() || !batch.others.is_empty() {
-            self.batch.numbers.reserve(batch.numbers.len());
-            self.lanes.take(batch);
-        }
+        let next = self.lanes.batch(late, from);
+        self.lanes.take(std::mem::replace(&mut self.batch, next));
     }
 
     /// What is in blocks, as far as is known.
@@ -213,7 +212,7 @@ impl<'scope, 'a> Replay<'scope, 'a> {
 
     /// The series with these labels, whoever registered it.
     fn find(&mut self, labels: &Labels, unknown: Unknown) -> Option<SeriesRef> {
-        let named = self.head.memory.name(labels);
+        let named = self.head.memory.name(labels, &mut self.wire);
         match unknown {
             Unknown::Register if named.known.is_none() => self.head.register_replayed(labels, named.hash),
             _ => named.known,
@@ -233,7 +232,7 @@ impl RecordSink for Replay<'_, '_> {
     fn series(&mut self, series: SeriesRef, labels: &[(&str, &str)]) {
         let Some(labels) = self.labels(series, labels) else { return };
         let memory = &self.head.memory;
-        let named = memory.name(&labels);
+        let named = memory.name(&labels, &mut self.wire);
         if memory.is_in_conflict(series, &named) {
             // The samples so far are those of who had the number, or of another number that these labels had.
             self.pause();
