@@ -6,7 +6,8 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 use tsdb::record::{
-    ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder, encode_metadata,
+    Border, ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder,
+    encode_border, encode_late, encode_metadata, encode_named,
 };
 use tsdb_core::chunk::histogram::HistogramChunk;
 use tsdb_core::chunk::starts::StartsWriter;
@@ -84,10 +85,17 @@ fn record_decode() -> Outcome {
     let mut record = Vec::new();
     series.finish(&mut record);
     seed("record_decode", "series", &[&record])?;
-    record.clear();
+    let mut batch = vec![std::mem::take(&mut record)];
     samples.finish(&mut record);
     seed("record_decode", "samples", &[&record])?;
-    record.clear();
+    let (mut late, mut named, mut border) = (Vec::new(), Vec::new(), Vec::new());
+    encode_late(2, &record, &mut late);
+    seed("record_decode", "late", &[&late])?;
+    encode_border(Border { from: 1_700_000_000_000, cut: 2, flushed: 1 }, &mut border);
+    seed("record_decode", "border", &[&border])?;
+    batch.push(std::mem::take(&mut record));
+    encode_named(&batch, &mut named);
+    seed("record_decode", "named", &[&named])?;
     let metadata =
         Metadata { metric_type: MetricType::Counter, unit: "seconds".into(), help: "Time spent.".into() };
     encode_metadata("up", &metadata, &mut record);

@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use tsdb::record::{
-    Decoded, ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, RecordSink, SamplesEncoder, SeriesEncoder,
-    decode, encode_metadata,
+    Border, Decoded, ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, RecordSink, SamplesEncoder,
+    SeriesEncoder, decode, encode_border, encode_metadata,
 };
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::metadata::Metadata;
@@ -57,6 +57,7 @@ fuzz_target!(|data: &[u8]| {
             let [(metric, metadata)] = found.metadata.as_slice() else { return };
             encode_metadata(metric, metadata, &mut record);
         }
+        Decoded::Border => found.borders.iter().for_each(|border| encode_border(*border, &mut record)),
         _ => return,
     }
     let mut again = Found::default();
@@ -71,6 +72,7 @@ struct Found {
     histograms: Vec<(SeriesRef, Timestamp, Timestamp, FloatHistogram)>,
     exemplars: Vec<(u64, ExemplarSeries, Exemplar)>,
     metadata: Vec<(String, Metadata)>,
+    borders: Vec<Border>,
 }
 
 impl RecordSink for Found {
@@ -99,6 +101,10 @@ impl RecordSink for Found {
 
     fn exemplar(&mut self, number: u64, series: &ExemplarSeries, exemplar: Exemplar) {
         self.exemplars.push((number, series.clone(), exemplar));
+    }
+
+    fn border(&mut self, border: Border) {
+        self.borders.push(border);
     }
 
     fn metadata(&mut self, metric: &str, metadata: Metadata) {

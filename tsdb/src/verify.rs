@@ -6,7 +6,7 @@
 use crate::block::{self, Block, Loss};
 use crate::fs::{DirLock, Fs, LockError};
 use crate::head::{CheckpointName, newest_checkpoint};
-use crate::record::{Decoded, RecordSink, decode};
+use crate::record::{Border, Decoded, RecordSink, decode};
 use crate::wal::{self, DamageKind};
 use crate::{Error, engine, names, version};
 use std::fmt;
@@ -105,17 +105,14 @@ pub(crate) fn check(
         parts.push((name.to_owned(), crate::blocks::size(&**fs, &dir.join(name)).unwrap_or(0)));
     }
     let mut progress = Progress { now: String::new(), done: 0, total: parts.iter().map(|part| part.1).sum() };
-    let mut blocks_end = Timestamp::MIN;
     for (name, bytes) in parts {
         progress.now.clone_from(&name);
         on_progress(&progress);
         let path = dir.join(&name);
         if name == names::WAL_DIR {
-            check_log(fs, &path, blocks_end, &mut verdict)?;
+            check_log(fs, &path, &mut verdict)?;
         } else {
             verdict.blocks += 1;
-            let end = Block::described(&**fs, &path).map(|meta| meta.range.end().saturating_add(1));
-            blocks_end = blocks_end.max(end.unwrap_or(Timestamp::MIN));
             check_block(fs, &path, &mut verdict.findings);
         }
         progress.done += bytes;
@@ -141,23 +138,18 @@ fn check_block(fs: &Arc<dyn Fs>, dir: &Path, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Checks the log in `dir`, of which samples before `blocks_end` are in blocks.
-fn check_log(
-    fs: &Arc<dyn Fs>,
-    dir: &Path,
-    blocks_end: Timestamp,
-    verdict: &mut Verdict,
-) -> Result<(), Error> {
+/// Checks the log in `dir`. Which of its samples are in blocks is told by the checkpoint and the records of borders, as
+/// replay has it.
+fn check_log(fs: &Arc<dyn Fs>, dir: &Path, verdict: &mut Verdict) -> Result<(), Error> {
     if !fs.exists(dir).map_err(|e| Error::io("inspect", dir, e))? {
         return Ok(());
     }
-    let mut records = Records::default();
+    let mut records = Records::new();
     let checkpoint = newest_checkpoint(&**fs, dir)?;
     if let Some(CheckpointName { path, min_time }) = checkpoint {
-        records.min_time = min_time;
+        records.border.from = min_time;
         read_log(fs, &path, &mut records, verdict)?;
     }
-    records.min_time = records.min_time.max(blocks_end);
     read_log(fs, dir, &mut records, verdict)?;
     let mut say = |what, lost| {
         let path = dir.to_owned();
@@ -197,9 +189,10 @@ fn read_log(fs: &Arc<dyn Fs>, dir: &Path, records: &mut Records, verdict: &mut V
 }
 
 /// Decodes records and keeps what it must know to tell whether they make sense together.
-#[derive(Default)]
 struct Records {
-    min_time: Timestamp,
+    border: Border,
+    /// The generation of the late samples that are being handed out.
+    late: Option<u64>,
     series: RoaringBitmap,
     homeless: u64,
     damaged: u64,
@@ -207,6 +200,17 @@ struct Records {
 }
 
 impl Records {
+    fn new() -> Self {
+        Self {
+            border: Border::NOTHING,
+            late: None,
+            series: RoaringBitmap::new(),
+            homeless: 0,
+            damaged: 0,
+            first_damage: None,
+        }
+    }
+
     fn take(&mut self, record: &[u8]) {
         match decode(record, self) {
             Ok(Decoded::UnknownTag(tag)) => self.damage(format!("the kind {tag} is unknown")),
@@ -221,7 +225,9 @@ impl Records {
     }
 
     fn sample_of(&mut self, series: SeriesRef, timestamp: Timestamp) {
-        self.homeless += u64::from(timestamp >= self.min_time && !self.series.contains(series.0));
+        let from = self.late.map_or(Some(self.border.from), |generation| self.border.late_from(generation));
+        let is_needed = from.is_some_and(|from| timestamp >= from);
+        self.homeless += u64::from(is_needed && !self.series.contains(series.0));
     }
 }
 
@@ -246,6 +252,14 @@ impl RecordSink for Records {
         _histogram: FloatHistogram,
     ) {
         self.sample_of(series, timestamp);
+    }
+
+    fn late(&mut self, generation: Option<u64>) {
+        self.late = generation;
+    }
+
+    fn border(&mut self, border: Border) {
+        self.border = self.border.or_later(border);
     }
 
     fn named_batch(&mut self, records: &[&[u8]]) {

@@ -7,7 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tsdb::fs::{Fs, SimFs};
-use tsdb::record::{ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder};
+use tsdb::record::{
+    Border, ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder,
+    encode_border, encode_late, encode_named,
+};
 use tsdb::wal::{Damage, DamageKind, FORMAT_VERSION, ReplayReport, Wal, WalError, WalOptions};
 use tsdb_core::histogram::{FloatHistogram, FloatParts, ResetHint, Span};
 use tsdb_core::{Exemplar, Labels, SeriesRef};
@@ -328,9 +331,9 @@ fn golden_records() -> Vec<Vec<u8>> {
     records
 }
 
-/// Samples with start timestamps, histograms, exemplars.
-fn other_kinds() -> [Vec<u8>; 3] {
-    let mut records = [const { Vec::new() }; 3];
+/// Samples with start timestamps, histograms, exemplars, late samples, a border, a named batch.
+fn other_kinds() -> [Vec<u8>; 6] {
+    let mut records = [const { Vec::new() }; 6];
     let mut samples = SamplesEncoder::new();
     samples.push(SeriesRef(0), 2_000, 2.0);
     samples.push_started(SeriesRef(1), 2_000, 500, 0.5);
@@ -371,6 +374,10 @@ fn other_kinds() -> [Vec<u8>; 3] {
     exemplars.push(8, registered, &exemplar("b", 2_100));
     exemplars.push(9, ExemplarSeries::Labelled(labels("__name__", "gone")), &exemplar("c", 1_000));
     exemplars.finish(&mut records[2]);
+    let [started, _, _, late, border, named] = &mut records;
+    encode_late(3, started, late);
+    encode_border(Border { from: 1_500, cut: 2, flushed: 1 }, border);
+    encode_named(&worked_example(), named);
     records
 }
 

@@ -4,8 +4,8 @@
 
 use proptest::prelude::*;
 use tsdb::record::{
-    Decoded, ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, MAX_SAMPLE_BYTES, RecordSink,
-    SamplesEncoder, SeriesEncoder, decode, encode_metadata, encode_named,
+    Border, Decoded, ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, MAX_SAMPLE_BYTES, RecordSink,
+    SamplesEncoder, SeriesEncoder, decode, encode_border, encode_late, encode_metadata, encode_named,
 };
 use tsdb_core::histogram::{FloatHistogram, FloatParts, ResetHint, Span};
 use tsdb_core::metadata::{Metadata, MetricType};
@@ -21,6 +21,8 @@ struct Notes {
     exemplars: Vec<(u64, ExemplarSeries, Exemplar)>,
     metadata: Vec<(String, Metadata)>,
     batches: Vec<Vec<Vec<u8>>>,
+    late: Vec<Option<u64>>,
+    borders: Vec<Border>,
 }
 
 impl Notes {
@@ -54,6 +56,14 @@ impl RecordSink for Notes {
 
     fn metadata(&mut self, metric: &str, metadata: Metadata) {
         self.metadata.push((metric.to_owned(), metadata));
+    }
+
+    fn late(&mut self, generation: Option<u64>) {
+        self.late.push(generation);
+    }
+
+    fn border(&mut self, border: Border) {
+        self.borders.push(border);
     }
 
     fn named_batch(&mut self, records: &[&[u8]]) {
@@ -196,6 +206,10 @@ fn specimens() -> Vec<Vec<u8>> {
     let mut named = Vec::new();
     encode_named(&records, &mut named);
     records.push(named);
+    let (mut late, mut border) = (Vec::new(), Vec::new());
+    encode_late(300, &records[3], &mut late);
+    encode_border(Border { from: -1_000, cut: 300, flushed: 7 }, &mut border);
+    records.extend([late, border]);
     records
 }
 

@@ -104,6 +104,11 @@ impl Memory {
         Some(self.last.load(Ordering::SeqCst).max(before)).filter(|newest| *newest > Timestamp::MIN)
     }
 
+    /// Notes that there is a sample at this time, which may not be in memory yet.
+    pub(super) fn see(&self, timestamp: Timestamp) {
+        self.last.fetch_max(timestamp, Ordering::SeqCst);
+    }
+
     /// Notes that samples between these times came in.
     pub(crate) fn widen(&self, first: Timestamp, last: Timestamp) {
         if self.first.load(Ordering::Relaxed) > first {

@@ -20,12 +20,13 @@ use super::replay::Replay;
 use super::{Counters, Head, Place, Settings};
 use crate::Error;
 use crate::names;
-use crate::record::Border;
+use crate::record::{Border, RecordSink, decode};
 use crate::wal::{ReplayReport, Segments, Wal};
 use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
-use tsdb_core::Timestamp;
+use tsdb_core::histogram::FloatHistogram;
+use tsdb_core::{SeriesRef, Timestamp};
 
 /// Rounds of replay after which batches wait for the rest, even if it is long.
 const MAX_ROUNDS: usize = 16;
@@ -59,7 +60,10 @@ impl Head {
         sweep(&place)?;
         let checkpoint = Checkpoint::list(&place)?.pop();
         let from = checkpoint.as_ref().map_or(Timestamp::MIN, |found| found.min_time);
-        let (wal, segments) = Wal::open_unread(place.fs.clone(), &place.wal_dir, place.wal_options)?;
+        let mut newest = Newest(Timestamp::MIN);
+        let mut look = |_, record: &[u8]| newest.look_at(record);
+        let (wal, segments) =
+            Wal::open_unread(place.fs.clone(), &place.wal_dir, place.wal_options, &mut look)?;
         let head = Self {
             memory: Memory::new(from, settings.metadata, settings.max_exemplars),
             log: Log::new(wal),
@@ -76,6 +80,7 @@ impl Head {
             estimate: Mutex::default(),
             replayed: Mutex::new(Border { from, ..Border::NOTHING }),
         };
+        head.memory.see(newest.0);
         Ok((head, Recovery { checkpoint, segments }))
     }
 
@@ -243,6 +248,40 @@ impl Wholeness {
         while !self.is_whole() && !is_over() {
             self.became_whole.wait(&mut waiting);
         }
+    }
+}
+
+/// The newest time of a sample: how far back late ones may lie depends on it, while replay has not come so far.
+struct Newest(Timestamp);
+
+impl Newest {
+    fn look_at(&mut self, record: &[u8]) {
+        // Replay says what is damaged.
+        drop(decode(record, self));
+    }
+}
+
+impl RecordSink for Newest {
+    fn sample(&mut self, _series: SeriesRef, timestamp: Timestamp, _value: f64) {
+        self.0 = self.0.max(timestamp);
+    }
+
+    fn started_sample(&mut self, series: SeriesRef, timestamp: Timestamp, _start: Timestamp, value: f64) {
+        self.sample(series, timestamp, value);
+    }
+
+    fn histogram(
+        &mut self,
+        series: SeriesRef,
+        timestamp: Timestamp,
+        _start: Timestamp,
+        histogram: FloatHistogram,
+    ) {
+        self.sample(series, timestamp, histogram.sum());
+    }
+
+    fn named_batch(&mut self, records: &[&[u8]]) {
+        records.iter().for_each(|record| self.look_at(record));
     }
 }
 

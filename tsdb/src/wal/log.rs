@@ -51,8 +51,9 @@ impl Wal {
         Ok((Self::behind(fs, dir, options, last, &found), report))
     }
 
-    /// Opens the log in `dir` (created if it does not exist) without reading more of it than the end, so that it can
-    /// be written at once. The segments found are handed back to be read at leisure.
+    /// Opens the log in `dir` (created if it does not exist) without reading more of it than the last segment, so that
+    /// it can be written at once. The records of that segment are handed to `on_record`: the newest there are. The
+    /// segments found, the last one included, are handed back to be read at leisure.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -60,10 +61,11 @@ impl Wal {
         fs: Arc<dyn Fs>,
         dir: &Path,
         options: WalOptions,
+        on_record: &mut dyn FnMut(u64, &[u8]),
     ) -> Result<(Self, Segments), WalError> {
         create_dirs(&*fs, dir).map_err(|source| WalError::io("create", dir, source))?;
         let found = Segments::find(Arc::clone(&fs), dir)?;
-        Ok((Self::behind(fs, dir, options, found.last_end(), &found), found))
+        Ok((Self::behind(fs, dir, options, found.last_end(on_record), &found), found))
     }
 
     fn behind(

@@ -91,11 +91,12 @@ impl Segments {
         self.list.iter().map(|segment| (segment.number, segment.len)).collect()
     }
 
-    /// Where the valid bytes of the last segment end. Reads it; `None` if there are no segments.
-    pub(super) fn last_end(&self) -> Option<Predecessor> {
+    /// Where the valid bytes of the last segment end, whose records are handed to `on_record`; `None` if there are no
+    /// segments.
+    pub(super) fn last_end(&self, on_record: &mut dyn FnMut(u64, &[u8])) -> Option<Predecessor> {
         let last = self.list.last()?;
         let mut unheard = ReplayReport::default();
-        let end = self.read_segment(last, &mut |_, _| {}, &mut unheard);
+        let end = self.read_segment(last, on_record, &mut unheard);
         Some(Predecessor { number: last.number, end })
     }
 

@@ -58,6 +58,10 @@ fn logged() -> (SimFs, Contents) {
 fn append_noting(db: &Db, samples: &[Sample], known: &mut Contents) {
     let report = append(db, samples).unwrap();
     assert_eq!(report.refused, vec![]);
+    append_into(known, samples);
+}
+
+fn append_into(known: &mut Contents, samples: &[Sample]) {
     for (series, timestamp, value) in samples {
         // The sample written first stays.
         let series = known.entry(labels(*series)).or_default();
@@ -212,6 +216,34 @@ fn what_can_be_judged_during_replay_is_refused_at_once() {
     let mut expected = known;
     expected.entry(labels(0)).or_default().insert(6000, 5.0_f64.to_bits());
     assert_eq!(contents(&db), expected);
+}
+
+#[test]
+fn the_window_of_late_samples_is_that_of_all_the_log_during_replay() {
+    for (window, oldest) in [(500, 3001), (2000, 2000)] {
+        let fs = SimFs::new();
+        let options = || Options { out_of_order_window_ms: window, ..in_background() };
+        let db = open_with(&fs, options()).unwrap();
+        let mut known = Contents::new();
+        append_noting(&db, &(0..=30).map(|k| (0, k * 100, 1.0)).collect::<Vec<_>>(), &mut known);
+        db.flush().unwrap();
+        append_noting(&db, &(31..=40).map(|k| (0, k * 100, 1.0)).collect::<Vec<_>>(), &mut known);
+        let fs = fs.process_killed();
+        let door = Door::shut(&fs);
+        let db = open_with(&fs, options()).unwrap();
+        let batch = [(0, oldest - 1, 2.0), (0, oldest, 2.0), (0, 3350, 2.0)];
+        let report = append(&db, &batch).unwrap();
+        let refused: Vec<_> =
+            report.refused.iter().map(|refused| (refused.position, refused.reason)).collect();
+        assert_eq!(refused, [(0, SampleError::TooOld { timestamp: oldest - 1, oldest })]);
+        door.open();
+        db.wait_for_replay();
+        append_into(&mut known, &batch[1..]);
+        assert_eq!(contents(&db), known);
+        db.flush().unwrap();
+        assert_eq!(contents(&db), known);
+        assert_eq!(contents(&open(&fs.process_killed()).unwrap()), known);
+    }
 }
 
 #[test]
@@ -460,6 +492,55 @@ proptest! {
             }
             prop_assert_eq!(&contents(&db), &known);
             prop_assert_eq!(kept(&db), exemplars.clone().into_iter().collect::<Vec<_>>());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn late_samples_before_during_and_after_replay_are_there_once(
+        steps in prop::collection::vec(step(), 1..14)
+    ) {
+        let options = || Options { out_of_order_window_ms: 1_000_000, ..in_background() };
+        let (mut fs, mut known) = logged();
+        let mut db = open_with(&fs, options()).unwrap();
+        // Anywhere in time. What a series has at a time is always the same, so that nothing is refused.
+        let anywhere = |batch: Vec<Sample>| -> Vec<Sample> {
+            let placed = batch.into_iter().map(|(series, time, value)| {
+                let time = 10 + time * 97 % 2500 + (value.to_bits() % 7) as i64 * 400;
+                (series, time, (series as i64 * 10_000 + time) as f64)
+            });
+            placed.collect()
+        };
+        for step in steps {
+            match step {
+                Step::Append(batch) => append_noting(&db, &anywhere(batch), &mut known),
+                Step::Maintain => db.flush().unwrap(),
+                Step::Reopen { kill, during, finishes } => {
+                    if kill {
+                        fs = fs.process_killed();
+                    }
+                    drop(db);
+                    let door = Door::shut(&fs);
+                    db = open_with(&fs, options()).unwrap();
+                    for batch in during {
+                        append_noting(&db, &anywhere(batch), &mut known);
+                    }
+                    if !finishes {
+                        let killed = fs.process_killed();
+                        door.open();
+                        drop(db);
+                        fs = killed;
+                        db = open_with(&fs, options()).unwrap();
+                    }
+                    door.open();
+                    db.wait_for_replay();
+                }
+            }
+            db.wait_for_replay();
+            prop_assert_eq!(&contents(&db), &known);
         }
     }
 }
