@@ -6,6 +6,7 @@
 use crate::limits::Limits;
 use crate::{Feature, Period, TenantPolicy};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -35,8 +36,28 @@ pub struct Config {
     pub storage: StorageConfig,
     /// Connections and shutdown.
     pub http: HttpConfig,
+    /// Recording and alerting rules.
+    pub rules: RulesConfig,
     /// What may be written and asked.
     pub limits: Limits,
+}
+
+/// Recording and alerting rules. They belong to the default tenant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RulesConfig {
+    /// Rule files in Prometheus' format: paths, with `*`, `?` and `[...]` in them for several.
+    pub files: Vec<String>,
+    /// Time between two evaluations of a group that names none.
+    pub evaluation_interval: Period,
+    /// Expressions of groups that name none are asked about so much earlier.
+    pub query_offset: Period,
+    /// Threads that evaluate rules and do nothing else.
+    pub threads: usize,
+    /// Where people reach this server; for the texts of alerts.
+    pub external_url: String,
+    /// Labels that tell this server from others; for the texts of alerts.
+    pub external_labels: BTreeMap<String, String>,
 }
 
 /// How samples are kept.
@@ -128,6 +149,14 @@ impl Default for Config {
                 header_timeout: Period::from_secs(60),
                 write_timeout: Period::from_secs(60),
                 shutdown_grace: Period::from_secs(20),
+            },
+            rules: RulesConfig {
+                files: Vec::new(),
+                evaluation_interval: Period::from_secs(15),
+                query_offset: Period::from_ms(0),
+                threads: 1,
+                external_url: String::new(),
+                external_labels: BTreeMap::new(),
             },
             limits: Limits::default(),
         }

@@ -15,7 +15,7 @@
 //! [`Server::router`] can be mounted in another axum application instead, and [`Server::new`] stands on anything
 //! that implements [`Stores`]. This is the only crate of the family that knows async, HTTP, JSON and protobuf.
 //!
-//! Left out so far, whole: rules and alerts, scraping, OTLP, remote read, authentication, TLS.
+//! Left out so far, whole: delivery of alerts, scraping, OTLP, remote read, authentication, TLS.
 
 mod access;
 mod api;
@@ -28,6 +28,8 @@ mod limits;
 mod period;
 mod rate;
 mod rfc3339;
+mod ruler;
+mod rules;
 mod serve;
 mod stall;
 mod state;
@@ -37,13 +39,16 @@ mod validation;
 mod workers;
 
 pub use access::TenantPolicy;
-pub use config::{Config, ConfigError, DuplicatePolicyConfig, DurabilityConfig, HttpConfig, StorageConfig};
+pub use config::{
+    Config, ConfigError, DuplicatePolicyConfig, DurabilityConfig, HttpConfig, RulesConfig, StorageConfig,
+};
 pub use error::{ApiError, ErrorKind};
 pub use feature::{Feature, UnknownFeature};
 pub use ingest::remote_write_format as remote_write;
 pub use ingest::{Encoding, EncodingError, decode_content};
 pub use limits::{IngestLimits, Limit, Limits, PushRules, QueryLimits, RemoteWriteRules, SeriesRules};
 pub use period::{Period, PeriodError};
+pub use ruler::RulesError;
 pub use serve::{serve, stop_signal};
 pub use state::{OpenError, Server};
 pub use store::{Store, Stores};

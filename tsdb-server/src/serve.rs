@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Serves `server` on `listener` until `shutdown` completes, then lets requests finish and closes the stores.
 ///
-/// While it runs, it stores the server's own metrics at the interval of the settings.
+/// While it runs, it evaluates the rules, reads their files anew at SIGHUP, and stores the server's own metrics at the interval of the settings.
 ///
 /// # Errors
 /// A store that could not be closed.
@@ -28,7 +28,11 @@ pub async fn serve(
     server: Server,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tsdb::Error> {
+    if let Err(error) = server.start_rules() {
+        log::error!("rules are not evaluated: {error}");
+    }
     let own_metrics = tokio::spawn(ingest_own_metrics(server.clone()));
+    let hangups = tokio::spawn(reload_at_hangups(server.clone()));
     let connections = accept_until(&listener, &server, shutdown).await;
     server.stop();
     drop(listener);
@@ -37,6 +41,7 @@ pub async fn serve(
         log::warn!("requests still run {grace} after the signal to stop; closing without them");
     }
     own_metrics.abort();
+    hangups.abort();
     let closing = tokio::task::spawn_blocking(move || server.close());
     match closing.await {
         Ok(outcome) => outcome,
@@ -118,6 +123,28 @@ fn connect(
         }
         drop(slot);
     });
+}
+
+/// Reads the rule files anew at each SIGHUP; only Unix has this signal.
+async fn reload_at_hangups(server: Server) {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangups = match signal(SignalKind::hangup()) {
+            Ok(hangups) => hangups,
+            Err(error) => return log::warn!("cannot wait for SIGHUP: {error}"),
+        };
+        while hangups.recv().await.is_some() {
+            let server = server.clone();
+            match tokio::task::spawn_blocking(move || server.reload_rules()).await {
+                Ok(Ok(())) => log::info!("the rule files were read anew"),
+                Ok(Err(error)) => log::error!("the rules stay as they were: {error}"),
+                Err(error) => log::error!("reading the rule files failed inside: {error}"),
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    drop(server);
 }
 
 async fn ingest_own_metrics(server: Server) {

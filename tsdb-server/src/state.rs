@@ -9,6 +9,8 @@ use crate::error::{ApiError, ErrorKind};
 use crate::fault::RESTART_RETRY;
 use crate::limits::{Limit, Limits};
 use crate::rate::RateLimiter;
+use crate::ruler::{Ruler, RulesError};
+use crate::rules::Published;
 use crate::store::{Store, Stores};
 use crate::telemetry::{Family, Telemetry};
 use crate::workers::Workers;
@@ -45,6 +47,7 @@ struct Inner {
     ingest_slots: Arc<Semaphore>,
     query_slots: Arc<Semaphore>,
     workers: Workers,
+    ruler: Ruler,
     stopping: AtomicBool,
 }
 
@@ -58,8 +61,11 @@ pub enum OpenError {
     /// The data directory could not be opened.
     #[error(transparent)]
     Store(#[from] tsdb::Error),
-    /// The threads for queries could not be started.
-    #[error("cannot start the threads for queries: {source}")]
+    /// The rules cannot be loaded.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+    /// The threads for queries or rules could not be started.
+    #[error("cannot start the threads for queries and rules: {source}")]
     Threads {
         /// Why.
         source: std::io::Error,
@@ -93,8 +99,21 @@ impl Server {
     /// Settings that make no server, or no threads for queries.
     pub fn new(config: Config, stores: Arc<dyn Stores>, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let queries = config.limits.query.concurrency.as_len().clamp(1, MAX_CONCURRENT_QUERIES);
+        let tenants = config.tenant_policy()?;
+        let of_rules = match &tenants {
+            TenantPolicy::DefaultTo(tenant) => Some(tenant.clone()),
+            TenantPolicy::Require => None,
+        };
+        let ruler = Ruler::open(
+            config.rules.clone(),
+            of_rules,
+            Arc::clone(&stores),
+            engine_options(&config),
+            Arc::clone(&clock),
+        )?;
         let inner = Inner {
-            tenants: config.tenant_policy()?,
+            tenants,
+            ruler,
             stores,
             engine: Engine::new(engine_options(&config)),
             started: clock.now(),
@@ -162,12 +181,34 @@ impl Server {
         }
     }
 
+    /// Starts to evaluate the rules, on threads of their own.
+    ///
+    /// # Errors
+    /// The operating system has no more threads.
+    pub fn start_rules(&self) -> Result<(), OpenError> {
+        self.inner.ruler.start().map_err(|source| OpenError::Threads { source })
+    }
+
+    /// Reads the rule files anew. Rules that were there before keep their state; after a mistake all rules stay.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or mistakes in the files.
+    pub fn reload_rules(&self) -> Result<(), RulesError> {
+        self.inner.ruler.reload()
+    }
+
+    /// Every group of rules as it was after its last evaluation, by file and name.
+    pub(crate) fn rule_groups(&self) -> Vec<Arc<Published>> {
+        self.inner.ruler.groups()
+    }
+
     /// Makes everything durable and closes all stores. Requests fail from now on.
     ///
     /// # Errors
     /// The first store that could not be closed; the others are closed all the same.
     pub fn close(&self) -> Result<(), tsdb::Error> {
         self.stop();
+        self.inner.ruler.stop();
         self.inner.stores.close()
     }
 
@@ -204,7 +245,7 @@ impl Server {
     }
 
     pub(crate) fn metrics(&self) -> Vec<Family> {
-        self.inner.telemetry.snapshot(self.inner.stores.as_ref())
+        self.inner.telemetry.snapshot(self.inner.stores.as_ref(), self.inner.ruler.counts())
     }
 
     /// The tenant of a request.

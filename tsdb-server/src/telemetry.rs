@@ -8,6 +8,7 @@ mod process;
 
 pub(crate) use exposition::write_text;
 
+use crate::rules::Counts;
 use crate::store::Stores;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -81,7 +82,7 @@ impl Telemetry {
     }
 
     /// Everything at this moment, the numbers of the stores summed up.
-    pub(crate) fn snapshot(&self, stores: &dyn Stores) -> Vec<Family> {
+    pub(crate) fn snapshot(&self, stores: &dyn Stores, rules: Counts) -> Vec<Family> {
         let mut families = vec![
             self.request_counts(),
             self.request_durations(),
@@ -108,6 +109,7 @@ impl Telemetry {
             counter("tsdb_query_samples_read_total", "Samples that queries read.", load(&self.samples_read)),
         ];
         families.extend(store_families(stores));
+        families.extend(rule_families(rules));
         families.extend(process::families());
         families
     }
@@ -162,6 +164,20 @@ impl Durations {
         points.push(plain("_count", float(self.count)));
         points
     }
+}
+
+fn rule_families(counts: Counts) -> [Family; 5] {
+    [
+        counter("tsdb_rule_group_iterations_total", "Evaluations of groups of rules.", counts.iterations),
+        counter(
+            "tsdb_rule_group_iterations_missed_total",
+            "Evaluations of groups left out because the one before took too long.",
+            counts.missed,
+        ),
+        counter("tsdb_rule_evaluations_total", "Evaluations of rules.", counts.evaluations),
+        counter("tsdb_rule_evaluation_failures_total", "Evaluations of rules that failed.", counts.failures),
+        counter("tsdb_rule_samples_total", "Samples that rules stored.", counts.samples),
+    ]
 }
 
 fn store_families(stores: &dyn Stores) -> Vec<Family> {

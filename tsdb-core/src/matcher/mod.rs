@@ -15,7 +15,7 @@ mod tests;
 
 pub use error::{MatcherError, PatternError, SyntaxFault};
 pub use implied::{Implied, Rest};
-pub use pattern::{Pattern, ReplacementTooLong};
+pub use pattern::{Pattern, ReplacementTooLong, Search};
 
 use crate::labels::is_legacy_label_name;
 use alloc::string::String;

@@ -14,6 +14,7 @@ mod outlet;
 mod params;
 mod query;
 mod response;
+mod rules;
 mod series;
 mod stats;
 mod status;
@@ -37,7 +38,7 @@ use std::time::Instant;
 
 /// All routes of the server.
 pub(crate) fn router(server: &Server) -> Router {
-    let routes: [(&'static str, MethodRouter<Server>); 21] = [
+    let routes: [(&'static str, MethodRouter<Server>); 24] = [
         ("/api/v1/write", post(crate::ingest::remote_write)),
         ("/v1/metrics/push", post(crate::ingest::push)),
         ("/api/v1/query", get(query::instant).post(query::instant)),
@@ -48,6 +49,9 @@ pub(crate) fn router(server: &Server) -> Router {
         ("/api/v1/labels", get(labels::names).post(labels::names)),
         ("/api/v1/label/{name}/values", get(labels::values)),
         ("/api/v1/metadata", get(series::metadata)),
+        ("/api/v1/rules", get(rules::rules)),
+        ("/api/v1/alerts", get(rules::alerts)),
+        ("/-/reload", post(rules::reload).put(rules::reload)),
         ("/api/v1/status/buildinfo", get(status::build_info)),
         ("/api/v1/status/runtimeinfo", get(status::runtime_info)),
         ("/api/v1/query_explain", get(explain::explain).post(explain::explain)),

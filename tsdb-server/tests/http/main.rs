@@ -16,4 +16,6 @@ mod kinds;
 mod planning;
 mod refused;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod streaming;

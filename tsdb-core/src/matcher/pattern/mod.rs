@@ -9,12 +9,14 @@
 mod class;
 mod frame;
 mod node;
+mod search;
 mod syntax;
 mod template;
 #[cfg(test)]
 mod tests;
 
 pub(super) use node::{Look, Node};
+pub use search::Search;
 
 use super::error::PatternError;
 use super::implied::{Implied, imply};
@@ -24,6 +26,7 @@ use alloc::vec::Vec;
 use class::Class;
 use core::fmt;
 use regex_automata::meta;
+use regex_automata::util::captures::Captures;
 use regex_syntax::hir::{self, Hir};
 use template::Piece;
 
@@ -50,7 +53,7 @@ impl Pattern {
     /// A text that is not in the dialect or exceeds a limit.
     pub fn new(text: &str) -> Result<Self, PatternError> {
         let parsed = parse(text)?;
-        let engine = compile(parsed.node, true)?;
+        let engine = compile(parsed.node, Form::WholeWithGroups)?;
         Ok(Self { text: text.into(), engine, groups: parsed.groups })
     }
 
@@ -89,26 +92,45 @@ impl Pattern {
         if !captures.is_match() {
             return None;
         }
-        let group = |number| captures.get_group(number).and_then(|span| value.get(span.range()));
-        // Several groups may have one name: the first that took part counts.
-        let named = |name| {
-            let is_named = |(_, group): &(usize, &Option<String>)| group.as_deref() == Some(name);
-            self.groups.iter().enumerate().filter(is_named).find_map(|(index, _)| group(index + 1))
-        };
         let mut replaced = String::new();
-        for piece in template::pieces(template) {
-            let text = match piece {
-                Piece::Text(text) => text,
-                Piece::Number(number) => group(number).unwrap_or(""),
-                Piece::Name(name) => named(name).unwrap_or(""),
-            };
-            if replaced.len().saturating_add(text.len()) > max_bytes {
-                return Some(Err(ReplacementTooLong { max_bytes }));
-            }
-            replaced.push_str(text);
-        }
-        Some(Ok(replaced))
+        let expanded = expand(&captures, &self.groups, value, template, &mut replaced, max_bytes);
+        Some(expanded.map(|()| replaced))
     }
+}
+
+/// Appends `template` with its references replaced by what `captures` holds of `value` to `out`, which gets no longer
+/// than `max_bytes`.
+fn expand(
+    captures: &Captures,
+    groups: &[Option<String>],
+    value: &str,
+    template: &str,
+    out: &mut String,
+    max_bytes: usize,
+) -> Result<(), ReplacementTooLong> {
+    let group = |number| captures.get_group(number).and_then(|span| value.get(span.range()));
+    // Several groups may have one name: the first that took part counts.
+    let named = |name| {
+        let is_named = |(_, group): &(usize, &Option<String>)| group.as_deref() == Some(name);
+        groups.iter().enumerate().filter(is_named).find_map(|(index, _)| group(index + 1))
+    };
+    for piece in template::pieces(template) {
+        let text = match piece {
+            Piece::Text(text) => text,
+            Piece::Number(number) => group(number).unwrap_or(""),
+            Piece::Name(name) => named(name).unwrap_or(""),
+        };
+        push_within(out, text, max_bytes)?;
+    }
+    Ok(())
+}
+
+fn push_within(out: &mut String, text: &str, max_bytes: usize) -> Result<(), ReplacementTooLong> {
+    if out.len().saturating_add(text.len()) > max_bytes {
+        return Err(ReplacementTooLong { max_bytes });
+    }
+    out.push_str(text);
+    Ok(())
 }
 
 /// A replacement with more bytes than allowed.
@@ -142,7 +164,7 @@ impl Acceptor {
     pub(super) fn regex(text: &str) -> Result<Self, PatternError> {
         let node = parse(text)?.node;
         let implied = imply(&node);
-        let engine = if implied.is_exact() { None } else { Some(compile(node, false)?) };
+        let engine = if implied.is_exact() { None } else { Some(compile(node, Form::Whole)?) };
         Ok(Self { implied, engine })
     }
 
@@ -165,14 +187,30 @@ fn parse(text: &str) -> Result<syntax::Parsed, PatternError> {
     syntax::parse(text)
 }
 
-/// Compiles an anchored form of `node`; with `captures`, one that tells what its groups matched.
-fn compile(node: Node, captures: bool) -> Result<meta::Regex, PatternError> {
-    let whole = [Hir::look(hir::Look::Start), tree(node, captures), Hir::look(hir::Look::End)];
+/// What a compiled pattern is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Decides whole values.
+    Whole,
+    /// Tells what the groups match in whole values.
+    WholeWithGroups,
+    /// Tells what the groups match in the first part that matches.
+    Part,
+}
+
+/// Compiles `node`.
+fn compile(node: Node, form: Form) -> Result<meta::Regex, PatternError> {
+    let tree = tree(node, form != Form::Whole);
+    let tree = match form {
+        Form::Part => tree,
+        _ => Hir::concat([Hir::look(hir::Look::Start), tree, Hir::look(hir::Look::End)].into()),
+    };
+    let one_pass = form == Form::WholeWithGroups;
     let config =
-        meta::Config::new().nfa_size_limit(Some(MAX_COMPILED_BYTES)).onepass(captures).utf8_empty(true);
+        meta::Config::new().nfa_size_limit(Some(MAX_COMPILED_BYTES)).onepass(one_pass).utf8_empty(true);
     meta::Builder::new()
         .configure(config)
-        .build_from_hir(&Hir::concat(whole.into()))
+        .build_from_hir(&tree)
         // The tree is well formed, so size is all that can be wrong with it.
         .map_err(|_| PatternError::TooLarge { limit: MAX_COMPILED_BYTES })
 }

@@ -1,0 +1,184 @@
+//! One rule, checked: what it is called, what it asks, and what becomes of the answer.
+
+use super::template::Template;
+use crate::Period;
+use tsdb_core::labels::{is_legacy_label_name, is_legacy_metric_name};
+use tsdb_promql::ParseOptions;
+use tsdb_promql::ast::Expr;
+
+/// A rule as it is written, group labels included.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RuleText {
+    /// Name of the metric that is recorded; empty in an alerting rule.
+    pub(crate) record: String,
+    /// Name of the alert; empty in a recording rule.
+    pub(crate) alert: String,
+    /// The PromQL expression.
+    pub(crate) expr: String,
+    /// How long the expression must give an element before its alert fires.
+    pub(crate) hold: Period,
+    /// How long an alert goes on firing after the expression gave its element for the last time.
+    pub(crate) keep_firing: Period,
+    /// Labels that are added, by name.
+    pub(crate) labels: Vec<(String, String)>,
+    /// Texts for people, by name.
+    pub(crate) annotations: Vec<(String, String)>,
+}
+
+/// A rule that can be evaluated.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    text: RuleText,
+    expr: Expr,
+    kind: RuleKind,
+}
+
+/// What a rule does.
+#[derive(Debug, Clone)]
+pub(crate) enum RuleKind {
+    /// Stores what its expression gives under a name of its own.
+    Recording,
+    /// Makes an alert of each element that its expression gives.
+    Alerting(AlertingRule),
+}
+
+/// The templates of an alerting rule, by the name of the label or annotation.
+#[derive(Debug, Clone)]
+pub(crate) struct AlertingRule {
+    pub(crate) labels: Vec<(String, Template)>,
+    pub(crate) annotations: Vec<(String, Template)>,
+}
+
+/// Something wrong with a rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RuleError {
+    #[error("only one of 'record' and 'alert' must be set")]
+    RecordAndAlert,
+    #[error("one of 'record' or 'alert' must be set")]
+    NeitherRecordNorAlert,
+    #[error("field 'expr' must be set in rule")]
+    NoExpression,
+    #[error("could not parse expression: {0}")]
+    Expression(#[from] tsdb_promql::ParseError),
+    #[error("invalid field '{field}' in recording rule")]
+    FieldOfAlerts { field: &'static str },
+    #[error("invalid recording rule name: {name}")]
+    RecordName { name: String },
+    #[error("braces present in the recording rule name; should it be in expr?: {name}")]
+    RecordBraces { name: String },
+    #[error("invalid label name: {name}")]
+    LabelName { name: String },
+    #[error("invalid annotation name: {name}")]
+    AnnotationName { name: String },
+    #[error("label {name:?}: {reason}")]
+    LabelTemplate { name: String, reason: String },
+    #[error("annotation {name:?}: {reason}")]
+    AnnotationTemplate { name: String, reason: String },
+}
+
+/// Variables that stand for what is often needed.
+const VARIABLES: &str = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}\
+                         {{$externalURL := .ExternalURL}}{{$value := .Value}}";
+
+impl Rule {
+    /// Checks `text`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub(crate) fn new(text: RuleText, options: &ParseOptions) -> Result<Self, Vec<RuleError>> {
+        let mut errors = Vec::new();
+        match (text.record.is_empty(), text.alert.is_empty()) {
+            (false, false) => errors.push(RuleError::RecordAndAlert),
+            (true, true) => errors.push(RuleError::NeitherRecordNorAlert),
+            _ => {}
+        }
+        let expr = expression(&text, options).map_err(|error| errors.push(error)).ok();
+        if !text.record.is_empty() {
+            errors.extend(faults_of_record(&text));
+        }
+        let bad_label = |name: &&String| !is_legacy_label_name(name);
+        let names = text.labels.iter().map(|(name, _)| name).filter(bad_label);
+        errors.extend(names.map(|name| RuleError::LabelName { name: name.clone() }));
+        let names = text.annotations.iter().map(|(name, _)| name).filter(bad_label);
+        errors.extend(names.map(|name| RuleError::AnnotationName { name: name.clone() }));
+        let kind = if text.alert.is_empty() {
+            RuleKind::Recording
+        } else {
+            let labels = templates(&text.alert, &text.labels, &mut errors, |name, reason| {
+                RuleError::LabelTemplate { name, reason }
+            });
+            let annotations = templates(&text.alert, &text.annotations, &mut errors, |name, reason| {
+                RuleError::AnnotationTemplate { name, reason }
+            });
+            RuleKind::Alerting(AlertingRule { labels, annotations })
+        };
+        match expr {
+            Some(expr) if errors.is_empty() => Ok(Self { text, expr, kind }),
+            _ => Err(errors),
+        }
+    }
+
+    /// The name of the alert or of the recorded metric.
+    pub(crate) fn name(&self) -> &str {
+        if self.text.alert.is_empty() { &self.text.record } else { &self.text.alert }
+    }
+
+    /// The rule as it is written.
+    pub(crate) fn text(&self) -> &RuleText {
+        &self.text
+    }
+
+    pub(crate) fn expr(&self) -> &Expr {
+        &self.expr
+    }
+
+    pub(crate) fn kind(&self) -> &RuleKind {
+        &self.kind
+    }
+
+    /// What a rule keeps its state by when rules are loaded anew: its kind, its name and its labels.
+    pub(crate) fn identity(&self) -> (bool, &str, &[(String, String)]) {
+        (self.text.alert.is_empty(), self.name(), &self.text.labels)
+    }
+}
+
+fn expression(text: &RuleText, options: &ParseOptions) -> Result<Expr, RuleError> {
+    if text.expr.is_empty() {
+        return Err(RuleError::NoExpression);
+    }
+    Ok(tsdb_promql::parse(&text.expr, options)?)
+}
+
+fn faults_of_record(text: &RuleText) -> Vec<RuleError> {
+    let mut errors = Vec::new();
+    let of_alerts = [
+        ("annotations", !text.annotations.is_empty()),
+        ("for", text.hold != Period::default()),
+        ("keep_firing_for", text.keep_firing != Period::default()),
+    ];
+    let set = of_alerts.into_iter().filter(|(_, set)| *set);
+    errors.extend(set.map(|(field, _)| RuleError::FieldOfAlerts { field }));
+    let name = &text.record;
+    if name.contains(['{', '}']) {
+        errors.push(RuleError::RecordBraces { name: name.clone() });
+    } else if !is_legacy_metric_name(name) {
+        errors.push(RuleError::RecordName { name: name.clone() });
+    }
+    errors
+}
+
+fn templates(
+    alert: &str,
+    texts: &[(String, String)],
+    errors: &mut Vec<RuleError>,
+    fault: impl Fn(String, String) -> RuleError,
+) -> Vec<(String, Template)> {
+    let mut parsed = Vec::new();
+    for (name, text) in texts {
+        match Template::parse(&format!("__alert_{alert}"), &format!("{VARIABLES}{text}")) {
+            Ok(template) => parsed.push((name.clone(), template)),
+            Err(error) => errors.push(fault(name.clone(), error.to_string())),
+        }
+    }
+    parsed
+}

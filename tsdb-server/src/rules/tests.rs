@@ -1,0 +1,322 @@
+use super::*;
+use crate::rules::group::GroupSettings;
+use std::cell::RefCell;
+use tsdb_core::testing::MemStore;
+use tsdb_core::write::Appendable;
+use tsdb_core::{Labels, Timestamp};
+use tsdb_promql::{Engine, EngineOptions, ParseOptions, VectorSample};
+
+/// A world over a store in memory.
+struct Memory {
+    store: MemStore,
+    external: Labels,
+    down: RefCell<Option<String>>,
+}
+
+impl Memory {
+    fn new() -> Self {
+        let external = Labels::from_pairs([("region", "eu")]).unwrap();
+        Self { store: MemStore::new(), external, down: RefCell::new(None) }
+    }
+
+    fn put(&self, series: &str, at: Timestamp, value: f64) {
+        self.store.put(&labels(series), at, value);
+    }
+
+    /// The elements of `query` at `at`, as `labels => value`.
+    fn ask(&self, query: &str, at: Timestamp) -> Vec<String> {
+        let mut lines: Vec<_> = self
+            .query_text(query, at)
+            .unwrap()
+            .into_iter()
+            .map(|sample| format!("{} => {}", sample.labels, sample.value))
+            .collect();
+        lines.sort();
+        lines
+    }
+}
+
+impl World for Memory {
+    fn query(&self, expr: &tsdb_promql::ast::Expr, at: Timestamp) -> Result<Vec<VectorSample>, String> {
+        self.query_text(&expr.to_string(), at)
+    }
+
+    fn query_text(&self, query: &str, at: Timestamp) -> Result<Vec<VectorSample>, String> {
+        if let Some(reason) = &*self.down.borrow() {
+            return Err(reason.clone());
+        }
+        let result = Engine::new(EngineOptions::default()).instant(&self.store, query, at);
+        vector(result.map_err(|error| error.to_string())?.value)
+    }
+
+    fn store(&self, samples: &[RuleSample]) -> Result<Vec<(usize, String)>, String> {
+        let mut appender = self.store.appender();
+        for sample in samples {
+            let series = appender.series(&sample.labels).map_err(|error| error.to_string())?;
+            appender.append(series, sample.timestamp, sample.value);
+        }
+        let report = appender.commit().map_err(|error| error.to_string())?;
+        Ok(report.refused.iter().map(|refused| (refused.position, refused.reason.to_string())).collect())
+    }
+
+    fn external_labels(&self) -> &Labels {
+        &self.external
+    }
+
+    fn external_url(&self) -> &str {
+        "http://metrics.example"
+    }
+
+    fn stopwatch(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+}
+
+fn labels(text: &str) -> Labels {
+    let (name, rest) = text.split_once('{').unwrap_or((text, "}"));
+    let pairs = rest.trim_end_matches('}').split(',').filter_map(|pair| pair.split_once('='));
+    Labels::from_pairs([("__name__", name)].into_iter().chain(pairs)).unwrap()
+}
+
+fn group(yaml: &str) -> Group {
+    let text = format!("groups:\n- name: g\n  rules:\n{yaml}");
+    parse_file("test.yml", &text, &ParseOptions::default()).unwrap().remove(0)
+}
+
+fn states(group: &Group) -> Vec<String> {
+    let rules = group.rules().iter();
+    rules
+        .flat_map(|rule| rule.alerts().iter().map(|alert| format!("{} {}", alert.labels, alert.state.name())))
+        .collect()
+}
+
+const SECOND: i64 = 1_000;
+const MINUTE: i64 = 60 * SECOND;
+
+const DOWN: &str = "  - alert: Down\n    expr: up == 0\n    for: 1m\n    labels: {severity: page}\n    \
+                    annotations: {summary: '{{ $labels.job }} in {{ $externalLabels.region }}: {{ $value }}'}\n";
+
+#[test]
+fn an_alert_is_pending_then_fires_then_is_over_and_forgotten() {
+    let world = Memory::new();
+    let mut group = group(DOWN);
+    for step in 0..8 {
+        world.put("up{job=a}", step * 30 * SECOND, if (1..=4).contains(&step) { 0.0 } else { 1.0 });
+    }
+    let alert = r#"{alertname="Down", job="a", severity="page"}"#;
+    let expected = ["", "pending", "pending", "firing", "firing", "inactive", "inactive"];
+    for (step, expected) in expected.into_iter().enumerate() {
+        let at = i64::try_from(step).unwrap() * 30 * SECOND;
+        group.evaluate(at, 0, &world);
+        let expected: Vec<_> =
+            [expected].into_iter().filter(|s| !s.is_empty()).map(|s| format!("{alert} {s}")).collect();
+        assert_eq!(states(&group), expected, "step {step}");
+    }
+    assert_eq!(
+        world.ask("ALERTS", 90 * SECOND),
+        [r#"ALERTS{alertname="Down", alertstate="firing", job="a", severity="page"} => 1"#]
+    );
+    assert_eq!(
+        world.ask("ALERTS_FOR_STATE", 90 * SECOND),
+        [r#"ALERTS_FOR_STATE{alertname="Down", job="a", severity="page"} => 30"#]
+    );
+    assert_eq!(world.ask("ALERTS or ALERTS_FOR_STATE", 150 * SECOND), [""; 0], "stale at once");
+    group.evaluate(150 * SECOND + 15 * MINUTE, 0, &world);
+    assert_eq!(states(&group).len(), 1, "receivers are told of the end for a while");
+    group.evaluate(151 * SECOND + 15 * MINUTE, 0, &world);
+    assert_eq!(states(&group).len(), 0);
+}
+
+#[test]
+fn annotations_follow_the_value() {
+    let world = Memory::new();
+    let mut group = group(DOWN);
+    world.put("up{job=a}", 0, 0.0);
+    group.evaluate(0, 0, &world);
+    let alerts: Vec<_> = group.rules()[0].alerts().iter().cloned().collect();
+    assert_eq!(alerts[0].annotations, [("summary".to_owned(), "a in eu: 0".to_owned())]);
+    assert_eq!(alerts[0].active_at, 0);
+}
+
+#[test]
+fn an_alert_is_kept_firing_for_as_long_as_the_rule_says() {
+    let world = Memory::new();
+    let mut group = group("  - {alert: A, expr: x > 0, keep_firing_for: 1m}\n");
+    world.put("x", 0, 1.0);
+    world.put("x", 30 * SECOND, 0.0);
+    let expected = ["firing", "firing", "firing", "inactive"];
+    for (step, state) in (0..).zip(expected) {
+        group.evaluate(step * 30 * SECOND, 0, &world);
+        assert_eq!(states(&group), [format!("{{alertname=\"A\"}} {state}")], "step {step}");
+    }
+}
+
+#[test]
+fn a_pending_alert_whose_element_goes_starts_anew() {
+    let world = Memory::new();
+    let mut group = group("  - {alert: A, expr: x > 0, for: 1m}\n");
+    for (step, value) in (0..).zip([1.0, 0.0, 1.0, 1.0]) {
+        world.put("x", step * 30 * SECOND, value);
+        group.evaluate(step * 30 * SECOND, 0, &world);
+    }
+    assert_eq!(states(&group), [r#"{alertname="A"} pending"#]);
+}
+
+#[test]
+fn a_query_that_fails_leaves_everything_as_it_is() {
+    let world = Memory::new();
+    let mut group = group(DOWN);
+    world.put("up{job=a}", 0, 0.0);
+    group.evaluate(0, 0, &world);
+    group.evaluate(MINUTE, 0, &world);
+    *world.down.borrow_mut() = Some("the store is down".to_owned());
+    let done = group.evaluate(2 * MINUTE, 0, &world);
+    assert_eq!(done, Evaluation { samples: 0, failed: 1 });
+    assert_eq!(states(&group), [r#"{alertname="Down", job="a", severity="page"} firing"#]);
+    assert_eq!(group.rules()[0].health(), &Health::Bad("the store is down".to_owned()));
+}
+
+#[test]
+fn too_many_alerts_or_series_are_an_error_that_gives_the_numbers() {
+    let world = Memory::new();
+    let rules = "groups: [{name: g, limit: 2, rules: [{alert: A, expr: x}, {record: 'a:b', expr: x}]}]";
+    let mut group = parse_file("f", rules, &ParseOptions::default()).unwrap().remove(0);
+    for job in ["a", "b", "c"] {
+        world.put(&format!("x{{job={job}}}"), 0, 1.0);
+    }
+    group.evaluate(0, 0, &world);
+    let health: Vec<_> = group.rules().iter().map(|rule| rule.health().clone()).collect();
+    let bad = |what: &str| Health::Bad(format!("exceeded limit of 2 with 3 {what}"));
+    assert_eq!(health, [bad("alerts"), bad("series")]);
+}
+
+#[test]
+fn elements_that_become_one_alert_are_an_error() {
+    let world = Memory::new();
+    let mut group = group(
+        "  - {alert: A, expr: '{__name__=~\"x|y\"}'}\n  - {record: 'a:b', expr: '{__name__=~\"x|y\"}'}\n",
+    );
+    world.put("x", 0, 1.0);
+    world.put("y", 0, 1.0);
+    assert_eq!(group.evaluate(0, 0, &world).failed, 2);
+}
+
+#[test]
+fn recorded_series_have_name_and_labels_of_the_rule_and_go_stale_with_their_element() {
+    let world = Memory::new();
+    let mut group = group(
+        "  - {record: 'job:x:sum', expr: sum by (job) (x), labels: {team: core}}\n  - {record: twice, expr: '2 * job:x:sum'}\n",
+    );
+    world.put("x{job=a,i=1}", 0, 1.0);
+    world.put("x{job=a,i=2}", 0, 2.0);
+    group.evaluate(0, 0, &world);
+    assert_eq!(
+        world.ask("twice", 0),
+        [r#"twice{job="a", team="core"} => 6"#],
+        "a rule sees what those before it gave"
+    );
+    world.put("x{job=a,i=1}", MINUTE, tsdb_core::STALE_NAN);
+    world.put("x{job=a,i=2}", MINUTE, tsdb_core::STALE_NAN);
+    group.evaluate(MINUTE, 0, &world);
+    assert_eq!(world.ask("{__name__=~\".*x.*|twice\"}", MINUTE), [""; 0]);
+}
+
+#[test]
+fn an_offset_moves_question_and_samples_into_the_past() {
+    let world = Memory::new();
+    let text = "groups: [{name: g, query_offset: 1m, rules: [{record: r, expr: x}]}]";
+    let mut group = parse_file("f", text, &ParseOptions::default()).unwrap().remove(0);
+    world.put("x", MINUTE, 7.0);
+    group.evaluate(2 * MINUTE, 0, &world);
+    assert_eq!(world.ask("timestamp(r)", 2 * MINUTE), ["{} => 60"]);
+}
+
+#[test]
+fn a_new_form_of_a_group_takes_over_the_state_of_its_rules() {
+    let world = Memory::new();
+    let mut before =
+        group(&format!("{DOWN}  - {{record: gone, expr: up}}\n  - {{record: kept, expr: up}}\n"));
+    world.put("up{job=a}", 0, 0.0);
+    before.evaluate(0, 0, &world);
+    before.evaluate(MINUTE, 0, &world);
+    let longer = DOWN.replace("for: 1m", "for: 5m").replace("summary", "text");
+    let mut after = group(&format!("  - {{record: kept, expr: up}}\n{longer}"));
+    after.take_over(before);
+    after.evaluate(2 * MINUTE, 0, &world);
+    let alert = after.rules()[1].alerts().iter().next().unwrap();
+    assert_eq!((alert.active_at, alert.state), (0, AlertState::Pending), "the clock of 'for' goes on");
+    assert_eq!(alert.annotations[0].0, "text");
+    assert_eq!(world.ask("gone", 2 * MINUTE), [""; 0], "a rule that is no more leaves no series behind");
+    assert_eq!(world.ask("kept", 2 * MINUTE).len(), 1);
+}
+
+#[test]
+fn every_mistake_of_a_file_is_told_with_its_place() {
+    let text = "groups:\n- name: g\n  rules:\n  - record: a:b\n    expr: sum(\n    for: 1m\n  - alert: A\n    expr: up\n    \
+                labels: {bad-name: x}\n    annotations: {summary: '{{ nope }}'}\n  - expr: up\n- name: g\n  rules:\n  \
+                - {record: 'x y', alert: B, expr: ''}\n";
+    let faults = parse_file("f", text, &ParseOptions::default()).unwrap_err();
+    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    let expected = [
+        "5:11: group \"g\", rule 1, \"a:b\": could not parse expression",
+        "4:13: group \"g\", rule 1, \"a:b\": invalid field 'for' in recording rule",
+        "group \"g\", rule 2, \"A\": invalid label name: bad-name",
+        "group \"g\", rule 2, \"A\": annotation \"summary\": error parsing template __alert_A: template: __alert_A:1: function \"nope\" not defined",
+        "group \"g\", rule 3, \"\": one of 'record' or 'alert' must be set",
+        "groupname: \"g\" is repeated in the same file",
+        "group \"g\", rule 1, \"B\": only one of 'record' and 'alert' must be set",
+        "group \"g\", rule 1, \"B\": field 'expr' must be set in rule",
+        "group \"g\", rule 1, \"B\": invalid recording rule name: x y",
+    ];
+    for expected in expected {
+        assert!(faults.iter().any(|fault| fault.contains(expected)), "{expected} is not in {faults:#?}");
+    }
+    assert_eq!(faults.len(), expected.len(), "{faults:#?}");
+}
+
+#[test]
+fn what_is_no_rule_file_is_refused_and_an_empty_one_has_no_groups() {
+    for text in ["", "# nothing\n", "groups: []", "groups:\n"] {
+        assert_eq!(
+            parse_file("f", text, &ParseOptions::default()).map(|groups| groups.len()),
+            Ok(0),
+            "{text:?}"
+        );
+    }
+    for text in [
+        "group: []",
+        "groups: [{name: g, interval: 5}]",
+        "groups: [{name: g, rules: [{expr: 1, fro: 1m}]}]",
+        "- [",
+        "groups: [{rules: []}]",
+    ] {
+        let faults = parse_file("f", text, &ParseOptions::default()).unwrap_err();
+        assert!(!faults[0].to_string().is_empty(), "{text:?}");
+    }
+    let settings =
+        GroupSettings { file: "f".into(), name: "g".into(), interval: None, query_offset: None, limit: 0 };
+    let parsed = parse_file("f", "groups: [{name: g}]", &ParseOptions::default()).unwrap();
+    assert_eq!(parsed[0].settings(), &settings);
+}
+
+#[test]
+fn alerts_are_taken_up_again_after_a_restart() {
+    let world = Memory::new();
+    let rules = "  - {alert: Waiting, expr: x > 0, for: 10m}\n  - {alert: Firing, expr: x > 0, for: 1m}\n";
+    let mut before = group(rules);
+    for minute in 0..10 {
+        world.put("x", minute * MINUTE, 1.0);
+    }
+    for minute in 0..=3 {
+        before.evaluate(minute * MINUTE, 0, &world);
+    }
+    let mut after = group(rules);
+    super::restore::restore(&mut after, &world.store, 5 * MINUTE).unwrap();
+    after.evaluate(5 * MINUTE, 0, &world);
+    assert_eq!(states(&after), [r#"{alertname="Waiting"} pending"#, r#"{alertname="Firing"} firing"#]);
+    let since: Vec<_> = after.rules().iter().flat_map(|rule| rule.alerts().iter().map(|a| a.active_at)).collect();
+    assert_eq!(since, [2 * MINUTE, 0], "two minutes in which nobody looked do not count for 'for'");
+    let mut forgotten = group(rules);
+    super::restore::restore(&mut forgotten, &world.store, 90 * MINUTE).unwrap();
+    assert_eq!(states(&forgotten), [""; 0], "what was an hour ago is not taken up");
+}
