@@ -1,3 +1,6 @@
+//! Rules over a store in memory.
+
+use super::restore::restore;
 use super::*;
 use crate::rules::group::GroupSettings;
 use std::cell::RefCell;
@@ -311,12 +314,13 @@ fn alerts_are_taken_up_again_after_a_restart() {
         before.evaluate(minute * MINUTE, 0, &world);
     }
     let mut after = group(rules);
-    super::restore::restore(&mut after, &world.store, 5 * MINUTE).unwrap();
+    restore(&mut after, &world.store, 5 * MINUTE).unwrap();
     after.evaluate(5 * MINUTE, 0, &world);
     assert_eq!(states(&after), [r#"{alertname="Waiting"} pending"#, r#"{alertname="Firing"} firing"#]);
-    let since: Vec<_> = after.rules().iter().flat_map(|rule| rule.alerts().iter().map(|a| a.active_at)).collect();
+    let since: Vec<_> =
+        after.rules().iter().flat_map(|rule| rule.alerts().iter().map(|a| a.active_at)).collect();
     assert_eq!(since, [2 * MINUTE, 0], "two minutes in which nobody looked do not count for 'for'");
     let mut forgotten = group(rules);
-    super::restore::restore(&mut forgotten, &world.store, 90 * MINUTE).unwrap();
+    restore(&mut forgotten, &world.store, 90 * MINUTE).unwrap();
     assert_eq!(states(&forgotten), [""; 0], "what was an hour ago is not taken up");
 }

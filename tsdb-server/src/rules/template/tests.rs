@@ -1,3 +1,5 @@
+//! What templates give, function by function.
+
 use super::*;
 use std::sync::Arc;
 use tsdb_core::Labels;
