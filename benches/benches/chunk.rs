@@ -162,7 +162,7 @@ fn print_sizes(source: &Source) {
     let packed = Packed::new(&source.series);
     let (times, values) = packed.compressed_len();
     println!("{}: {} series, {samples} samples; bytes per sample:", source.name, source.series.len());
-    println!("  open chunks      {:.3}", per_sample(chunks.iter().map(|chunk| chunk.as_bytes().len()).sum()));
+    println!("  open chunks      {:.3}", per_sample(chunks.iter().map(|chunk| chunk.byte_len()).sum()));
     println!("  their memory     {:.3}", per_sample(chunks.iter().map(XorChunk::heap_bytes).sum()));
     println!(
         "  packed           {:.4}",
@@ -209,7 +209,7 @@ fn open_chunks(c: &mut Criterion, source: &Source) {
         b.iter(|| {
             for chunk in &chunks {
                 into.clear();
-                xor::decode(chunk.as_bytes(), &mut into).unwrap();
+                chunk.decode(&mut into).unwrap();
                 black_box(&into);
             }
         });

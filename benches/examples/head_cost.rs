@@ -1,7 +1,8 @@
 //! What the head costs: CPU per sample and resident bytes per series, without network and decoding.
 //!
-//! `cargo run --release -p benches --example head_cost -- [SERIES] [SCRAPES] [BATCH]`
+//! `cargo run --release -p benches --example head_cost -- [SERIES] [SCRAPES] [BATCH] [STARTS]`
 //!
+//! If STARTS is 1 every sample has a start timestamp, as from senders of remote write 2.0: that of its target.
 //! Registers SERIES series, then appends SCRAPES samples to each, in batches of BATCH, recognising every series by
 //! the wire form of its labels as the server does. Times are those of the appending thread on a CPU.
 
@@ -13,6 +14,7 @@ use std::time::Instant;
 use tsdb::{Appendable, Db, Labels, Options, Queryable, TimeRange};
 use tsdb_core::labels::write_wire;
 use tsdb_core::read::{SampleColumns, SelectHints};
+use tsdb_core::write::Appender;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<usize>());
@@ -21,7 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let batch = arguments.next().transpose()?.unwrap_or(10_000);
     let dir = std::env::temp_dir().join(format!("head_cost_{}", std::process::id()));
     let mut wires = Wires::new(series);
-    let run = Run { series, scrapes, batch, start_rss: status("VmRSS:") };
+    let starts = arguments.next().transpose()?.unwrap_or(0) > 0;
+    let run = Run { series, scrapes, batch, starts, start_rss: status("VmRSS:") };
     let open = || Db::open(&dir, Options { future_skew_ms: None, ..Options::default() });
 
     let db = open()?;
@@ -49,12 +52,19 @@ struct Run {
     series: usize,
     scrapes: usize,
     batch: usize,
+    starts: bool,
     start_rss: u64,
 }
 
 impl Run {
     fn batches(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
         (0..self.series).step_by(self.batch).map(|from| from..(from + self.batch).min(self.series))
+    }
+
+    fn start(&self, appender: &mut dyn Appender, number: usize) {
+        if self.starts {
+            appender.set_start(-1 - number as i64 / 500);
+        }
     }
 
     fn register(&self, db: &Db) -> Result<(), Box<dyn Error>> {
@@ -64,6 +74,7 @@ impl Run {
             for number in batch {
                 let reference = appender.series(&labels_of(number))?;
                 appender.append(reference, 0, value(number, 0));
+                self.start(&mut *appender, number);
             }
             appender.commit()?;
         }
@@ -80,6 +91,7 @@ impl Run {
                 for number in batch {
                     let reference = appender.lookup(wires.of(number)).ok_or("a series got lost")?;
                     appender.append(reference, scrape as i64 * 15_000, value(number, scrape));
+                    self.start(&mut *appender, number);
                 }
                 assert_eq!(appender.commit()?.refused, []);
             }

@@ -161,7 +161,7 @@ fn chunk_decode() -> Outcome {
     for (timestamp, value) in columns.timestamps.iter().zip(&columns.values) {
         chunk.push(*timestamp, *value)?;
     }
-    seed("chunk_decode", "chunk", &[&[0], chunk.as_bytes()])?;
+    seed("chunk_decode", "chunk", &[&[0], &chunk.to_bytes()])?;
     let mut frame = FrameWriter::new();
     frame.push(&columns.timestamps, &columns.values)?;
     frame.push(&columns.timestamps, &vec![1.0; columns.len()])?;

@@ -68,7 +68,7 @@ fn encode_chunk(input: Input<'_>) {
         assert_eq!(chunk.push(*timestamp, *value), Ok(()));
     }
     let mut read = SampleColumns::new();
-    assert_eq!(xor::decode(chunk.as_bytes(), &mut read), Ok(()));
+    assert_eq!(xor::decode(&chunk.to_bytes(), &mut read), Ok(()));
     assert!(same(&read, &written));
 }
 

@@ -22,6 +22,20 @@ pub trait Appender {
     /// the store holds it. Bytes in any other form are simply unknown. This is the fast path: nothing is decoded.
     fn lookup(&mut self, wire: &[u8]) -> Option<SeriesRef>;
 
+    /// Length of the wire form of the series that will probably be looked up next, because it was after the same series
+    /// before. Whoever reads a message in which such labels may stand can try
+    /// [`lookup_expected`](Self::lookup_expected) with so many bytes of it before it looks for their end.
+    fn expected_len(&self) -> Option<usize> {
+        None
+    }
+
+    /// As [`lookup`](Self::lookup), of the series that is expected next alone: for less work, and none if the bytes are
+    /// others.
+    fn lookup_expected(&mut self, wire: &[u8]) -> Option<SeriesRef> {
+        let _: &[u8] = wire;
+        None
+    }
+
     /// The series with these labels, registered if it is new.
     ///
     /// # Errors

@@ -48,7 +48,8 @@ impl Postings {
         }
     }
 
-    /// Removes the series in `dead` and takes the smallest form again.
+    /// Removes the series in `dead` and takes a smaller form where that is little work; [`shrink`](Self::shrink) does the
+    /// rest.
     pub(crate) fn subtract(&mut self, dead: &RoaringBitmap) {
         match self {
             Self::One(only) => {
@@ -71,9 +72,7 @@ impl Postings {
                     1 => *self = Self::One(bitmap.min().unwrap_or_default()),
                     // Half of the limit: a set at the border must not change its form back and forth.
                     few if few <= MAX_LIST as u64 / 2 => *self = Self::List(bitmap.iter().collect()),
-                    _ => {
-                        bitmap.optimize();
-                    }
+                    _ => {}
                 }
             }
         }

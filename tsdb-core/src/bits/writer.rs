@@ -25,6 +25,18 @@ impl BitWriter {
         Self { bytes, used: 0 }
     }
 
+    /// The writer that [`into_parts`](Self::into_parts) took apart.
+    #[inline]
+    pub const fn resume(bytes: Vec<u8>, used: u8) -> Self {
+        Self { bytes, used }
+    }
+
+    /// The buffer, and the bits used of its last byte.
+    #[inline]
+    pub fn into_parts(self) -> (Vec<u8>, u8) {
+        (self.bytes, self.used)
+    }
+
     /// Appends the lowest `count` bits of `value`, at most 64.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the upper bits follow in the next byte")]

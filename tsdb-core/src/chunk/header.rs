@@ -20,8 +20,8 @@ pub(super) fn begin(encoding: Encoding, timestamp: Timestamp, value: f64, out: &
 
 /// Sets the number of samples of a chunk that was begun.
 #[inline]
-pub(super) fn set_count(count: u16, chunk: &mut BitWriter) {
-    if let Some(place) = chunk.as_mut_bytes().get_mut(COUNT_AT..).and_then(<[u8]>::first_chunk_mut) {
+pub(super) fn set_count(count: u16, chunk: &mut [u8]) {
+    if let Some(place) = chunk.get_mut(COUNT_AT..).and_then(<[u8]>::first_chunk_mut) {
         *place = count.to_le_bytes();
     }
 }

@@ -100,7 +100,7 @@ impl HistogramChunk {
             Some(last) => {
                 last.stream.write_time(timestamp, &mut self.bits);
                 last.write(histogram, &mut self.bits);
-                super::set_count(more, &mut self.bits);
+                super::set_count(more, self.bits.as_mut_bytes());
             }
         }
         Ok(())

@@ -33,9 +33,9 @@ fn assert_round_trip(samples: &[(Timestamp, f64)]) -> usize {
     let chunk = filled(samples);
     let mut into = SampleColumns::new();
     into.push(-7, -7.0);
-    decode(chunk.as_bytes(), &mut into).unwrap();
+    decode(&chunk.to_bytes(), &mut into).unwrap();
     assert_eq!(columns_bits(&into)[1..], bits(samples));
-    assert_eq!(count(chunk.as_bytes()).unwrap(), samples.len());
+    assert_eq!(count(&chunk.to_bytes()).unwrap(), samples.len());
     let bytes = chunk.into_bytes();
     assert!(bytes.len() <= max_chunk_bytes(samples.len()), "{} bytes", bytes.len());
     bytes.len()
@@ -59,7 +59,7 @@ fn a_chunk_can_be_read_after_every_push() {
     for (index, (timestamp, value)) in samples.iter().enumerate() {
         chunk.push(*timestamp, *value).unwrap();
         let mut into = SampleColumns::new();
-        decode(chunk.as_bytes(), &mut into).unwrap();
+        decode(&chunk.to_bytes(), &mut into).unwrap();
         assert_eq!(columns_bits(&into), bits(&samples[..=index]));
         assert_eq!((chunk.len(), chunk.last_timestamp()), (index + 1, Some(*timestamp)));
         assert_eq!((chunk.first_timestamp(), chunk.last_value()), (Some(samples[0].0), Some(*value)));
@@ -93,9 +93,9 @@ fn modes_change_back_and_forth() {
 #[test]
 fn a_sample_that_is_not_later_is_refused_and_changes_nothing() {
     let mut chunk = filled(&[(5, 1.0), (9, 2.0)]);
-    let before = chunk.as_bytes().to_vec();
+    let before = chunk.to_bytes();
     assert_eq!(chunk.push(9, 3.0), Err(PushError::NotAscending { timestamp: 9, last: 9 }));
-    assert_eq!(chunk.as_bytes(), before);
+    assert_eq!(chunk.to_bytes(), before);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn memory_grows_in_small_steps() {
     let mut chunk = XorChunk::new();
     for index in 0..2000 {
         chunk.push(index * 15_000 + index * index % 7, (index * 37 % 1001) as f64).unwrap();
-        let (held, used) = (chunk.heap_bytes(), chunk.as_bytes().len());
+        let (held, used) = (chunk.heap_bytes(), chunk.byte_len());
         assert!(held <= used + used / 4 + 32, "{held} bytes for {used}");
     }
 }
@@ -168,7 +168,7 @@ proptest! {
         let range = TimeRange::new(a.min(b), a.max(b)).unwrap();
         let expected: Vec<_> = samples.iter().copied().filter(|(at, _)| range.contains(*at)).collect();
         let mut into = SampleColumns::new();
-        decode_range(filled(&samples).as_bytes(), range, &mut into).unwrap();
+        decode_range(&filled(&samples).to_bytes(), range, &mut into).unwrap();
         prop_assert_eq!(columns_bits(&into), bits(&expected));
     }
 

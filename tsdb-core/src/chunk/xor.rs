@@ -1,7 +1,7 @@
 //! The open chunk: a stream that takes a sample in some ten nanoseconds and a few bytes.
 
 use super::state::State;
-use super::{Encoding, HEADER_BYTES, Header, PushError, set_count, stored_count};
+use super::{Encoding, HEADER_BYTES, Header, PushError, set_count};
 use crate::bits::{BitReader, BitWriter};
 use crate::error::CorruptionKind;
 use crate::sample::SampleColumns;
@@ -23,10 +23,17 @@ pub const fn max_chunk_bytes(samples: usize) -> usize {
 }
 
 /// The open chunk of a series: a stream of samples in order of time.
+///
+/// Adding a sample reads and writes only the last bytes of the stream: among a million open chunks each line of memory
+/// that is touched is one that no cache holds. So the number of samples is kept here, and put into the header of the
+/// stream when that is handed out.
 #[derive(Debug, Clone)]
 pub struct XorChunk {
-    bits: BitWriter,
+    bytes: Vec<u8>,
     state: State,
+    count: u16,
+    /// Bits used of the last byte, as a writer has it.
+    used: u8,
 }
 
 impl Default for XorChunk {
@@ -38,7 +45,7 @@ impl Default for XorChunk {
 impl XorChunk {
     /// A chunk without samples; allocates nothing yet.
     pub fn new() -> Self {
-        Self { bits: BitWriter::new(), state: State::new(0, 0.0) }
+        Self { bytes: Vec::new(), state: State::new(0, 0.0), count: 0, used: 0 }
     }
 
     /// Adds a sample behind the others.
@@ -47,40 +54,43 @@ impl XorChunk {
     /// The timestamp is not later than the last, or the chunk is full; the chunk is unchanged.
     #[inline]
     pub fn push(&mut self, timestamp: Timestamp, value: f64) -> Result<(), PushError> {
-        let count = stored_count(self.as_bytes());
-        let Some(more) = count.checked_add(1) else { return Err(PushError::Full { limit: MAX_SAMPLES }) };
-        if count == 0 {
-            self.begin(timestamp, value);
-            return Ok(());
-        }
-        if timestamp <= self.state.time {
+        let Some(more) = self.count.checked_add(1) else {
+            return Err(PushError::Full { limit: MAX_SAMPLES });
+        };
+        if self.count > 0 && timestamp <= self.state.time {
             return Err(PushError::NotAscending { timestamp, last: self.state.time });
         }
-        self.state.write_time(timestamp, &mut self.bits);
-        self.state.write_value(value, &mut self.bits);
-        set_count(more, &mut self.bits);
+        let mut bits = BitWriter::resume(core::mem::take(&mut self.bytes), self.used);
+        if self.count == 0 {
+            self.begin(timestamp, value, &mut bits);
+        } else {
+            self.state.write_time(timestamp, &mut bits);
+            self.state.write_value(value, &mut bits);
+        }
+        (self.bytes, self.used) = bits.into_parts();
+        self.count = more;
         Ok(())
     }
 
     #[cold]
-    fn begin(&mut self, timestamp: Timestamp, value: f64) {
-        super::begin(Encoding::Xor, timestamp, value, &mut self.bits);
+    fn begin(&mut self, timestamp: Timestamp, value: f64, bits: &mut BitWriter) {
+        super::begin(Encoding::Xor, timestamp, value, bits);
         self.state = State::new(timestamp, value);
     }
 
     /// Number of samples.
     pub fn len(&self) -> usize {
-        usize::from(stored_count(self.as_bytes()))
+        usize::from(self.count)
     }
 
     /// Are there no samples?
     pub const fn is_empty(&self) -> bool {
-        self.bits.is_empty()
+        self.count == 0
     }
 
     /// Timestamp of the first sample, ms.
     pub fn first_timestamp(&self) -> Option<Timestamp> {
-        super::first_timestamp(self.as_bytes())
+        super::first_timestamp(&self.bytes)
     }
 
     /// Timestamp of the last sample, ms.
@@ -93,21 +103,48 @@ impl XorChunk {
         (!self.is_empty()).then(|| f64::from_bits(self.state.value))
     }
 
-    /// The chunk as [`decode`] reads it, at any time. Empty if there are no samples.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bits.as_bytes()
+    /// The chunk as [`decode`](fn@decode) reads it, at any time. Empty if there are no samples.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        set_count(self.count, &mut bytes);
+        bytes
+    }
+
+    /// Length of [`to_bytes`](Self::to_bytes).
+    pub const fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Appends the samples to `into`.
+    ///
+    /// # Errors
+    /// None, but for those that the decoder cannot rule out.
+    pub fn decode(&self, into: &mut SampleColumns) -> Result<(), Corruption> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let stored = Header::read(SECTION, Encoding::Xor, &self.bytes)?;
+        decode_samples(&Header { count: self.len(), ..stored }, TimeRange::ALL, into)
+    }
+
+    /// The last byte: whoever is about to add samples to many chunks reads those of some first, all at once, instead of
+    /// waiting for the memory of each.
+    #[inline]
+    pub fn last_byte(&self) -> u8 {
+        self.bytes.last().copied().unwrap_or(0)
     }
 
     /// The chunk's bytes without spare capacity.
     pub fn into_bytes(self) -> Vec<u8> {
-        let mut bytes = self.bits.into_bytes();
+        let mut bytes = self.bytes;
+        set_count(self.count, &mut bytes);
         bytes.shrink_to_fit();
         bytes
     }
 
     /// Bytes of heap memory that the chunk holds.
     pub fn heap_bytes(&self) -> usize {
-        self.bits.capacity()
+        self.bytes.capacity()
     }
 }
 

@@ -72,6 +72,14 @@ impl SampleColumns {
         }
     }
 
+    /// Says when the counting behind the samples from `first` on began. Nothing happens if `start` is [`NO_START`].
+    pub fn set_starts(&mut self, first: usize, start: Timestamp) {
+        if start != NO_START && first < self.timestamps.len() {
+            self.starts.resize(first, NO_START);
+            self.starts.resize(self.timestamps.len(), start);
+        }
+    }
+
     /// The start timestamp of the sample at `index` in ms, [`NO_START`] if it is unknown.
     #[inline]
     pub fn start(&self, index: usize) -> Timestamp {
@@ -197,6 +205,19 @@ mod tests {
     use super::*;
     use crate::histogram::{FloatParts, ResetHint};
     use alloc::vec;
+
+    #[test]
+    fn starts_of_many_samples_are_set_at_once() {
+        let mut columns = SampleColumns::new();
+        (0..5).for_each(|t| columns.push(t, 0.5));
+        columns.set_starts(2, NO_START);
+        columns.set_starts(5, 7);
+        assert!(columns.starts.is_empty());
+        columns.set_starts(2, 7);
+        assert_eq!(columns.starts, [0, 0, 7, 7, 7]);
+        columns.set_starts(4, 9);
+        assert_eq!(columns.starts, [0, 0, 7, 7, 9]);
+    }
 
     #[test]
     fn the_column_of_starts_is_there_only_if_a_start_is_known() {

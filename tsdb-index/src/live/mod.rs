@@ -9,11 +9,13 @@
 
 mod cursor;
 mod members;
+mod order;
 mod pairs;
 
 use crate::postings::{Postings, Union, bitmap_bytes};
 use crate::select::{self, Lookup};
 pub use cursor::LabelsCursor;
+pub use order::sorted_series;
 use members::Members;
 pub(crate) use pairs::{PairId, Pairs};
 use roaring::RoaringBitmap;
@@ -79,7 +81,8 @@ impl LiveIndex {
     }
 
     /// Forgets the series in `dead`, and the label pairs that no other series has. Costs by the dead series and
-    /// their labels; memory is given back when half of it is unused.
+    /// their labels; most memory is given back when half of it is unused, and that of large postings by
+    /// [`shrink`](Self::shrink).
     pub fn remove(&mut self, dead: &RoaringBitmap) {
         let dead = dead & &self.all;
         self.last_inserted.clear();
@@ -126,40 +129,24 @@ impl LiveIndex {
 
     /// Values of the label `name` among the series in `within` (among all series if `None`), sorted.
     pub fn label_values(&self, name: &str, within: Option<&RoaringBitmap>) -> Vec<String> {
-        let pairs = self.pairs.of_name(name);
-        let has_series = |pair: &&PairId| {
-            within.is_none_or(|within| self.pairs.postings(**pair).is_some_and(|p| p.intersects(within)))
+        let has_series = |pair: &PairId| {
+            within.is_none_or(|within| self.pairs.postings(*pair).is_some_and(|p| p.intersects(within)))
         };
         let mut values: Vec<&str> = match within {
-            Some(within) if within.len() < pairs.len() as u64 / 4 => {
+            Some(within) if within.len() < self.pairs.value_count(name) as u64 / 4 => {
                 let of_name = |pair: &PairId| self.pairs.text(*pair).0 == name;
                 self.pairs_of(within).filter(of_name).map(|pair| self.pairs.text(pair).1).collect()
             }
-            _ => pairs.iter().filter(has_series).map(|pair| self.pairs.text(*pair).1).collect(),
+            _ => self.pairs.of_name(name).filter(has_series).map(|pair| self.pairs.text(pair).1).collect(),
         };
         values.sort_unstable();
         values.into_iter().map(String::from).collect()
     }
 
-    /// The series in `of` that the index holds, in order of their labels: the order in which a block is written.
-    /// Takes 16 bytes a series and 4 a pair while it works.
+    /// The series in `of` that the index holds, in order of their labels: the order in which a block is written. See
+    /// [`sorted_series`] for how not to keep others from the index meanwhile.
     pub fn sorted_series(&self, of: &RoaringBitmap) -> Vec<SeriesRef> {
-        let ranks = self.pairs.ranks();
-        let ranks_of = |series: u32| {
-            self.members.pairs(series).map(|pair| ranks.get(pair.0 as usize).copied().unwrap_or(u32::MAX))
-        };
-        let mut keyed: Vec<(u64, u32)> = (of & &self.all)
-            .iter()
-            .map(|series| {
-                // One more than the rank: a set that ends here sorts before one that goes on.
-                let mut first_two = ranks_of(series).map(|rank| u64::from(rank) + 1);
-                let high = first_two.next().unwrap_or(0);
-                let low = first_two.next().unwrap_or(0);
-                (high << 32 | low, series)
-            })
-            .collect();
-        keyed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| ranks_of(a.1).cmp(ranks_of(b.1))));
-        keyed.into_iter().map(|(_, series)| SeriesRef(series)).collect()
+        sorted_series(of, &mut |work| work(self))
     }
 
     /// Number of distinct label pairs.
@@ -172,11 +159,22 @@ impl LiveIndex {
         self.pairs.memory_bytes() + self.members.memory_bytes() + bitmap_bytes(&self.all)
     }
 
-    /// Gives back memory that growth has left unused. Walks all postings: worth it once in minutes, after many new
-    /// series.
+    /// Gives back memory that growth or removals have left unused. Walks all postings: worth it once in minutes, after
+    /// many new series.
     pub fn shrink(&mut self) {
-        self.pairs.shrink();
-        self.all.optimize();
+        let mut step = Some(0);
+        while let Some(this) = step {
+            step = self.shrink_step(this);
+        }
+    }
+
+    /// A short step of [`shrink`](Self::shrink); returns the number of the next one. The first has the number 0.
+    pub fn shrink_step(&mut self, step: usize) -> Option<usize> {
+        const PAIRS: usize = 256;
+        if step == 0 {
+            self.all.optimize();
+        }
+        self.pairs.shrink(step.saturating_mul(PAIRS), PAIRS).then_some(step.saturating_add(1))
     }
 
     /// The table of label pairs.
@@ -215,7 +213,7 @@ impl Lookup for LiveIndex {
     }
 
     fn value_count(&self, name: &str) -> Result<u64, Corruption> {
-        Ok(self.pairs.of_name(name).len() as u64)
+        Ok(self.pairs.value_count(name) as u64)
     }
 
     fn union(
@@ -226,10 +224,10 @@ impl Lookup for LiveIndex {
     ) -> Result<RoaringBitmap, Corruption> {
         let mut union = Union::default();
         for pair in self.pairs.of_name(name) {
-            let (_, value) = self.pairs.text(*pair);
+            let (_, value) = self.pairs.text(pair);
             if value.starts_with(prefix)
                 && keep(value)
-                && let Some(postings) = self.pairs.postings(*pair)
+                && let Some(postings) = self.pairs.postings(pair)
             {
                 union.add(postings);
             }

@@ -24,8 +24,17 @@ struct Pair {
 #[derive(Debug, Default)]
 struct Name {
     text: Box<str>,
-    /// In no order.
+    /// In no order; those in `free` among them.
     pairs: Vec<PairId>,
+    /// Numbers that are not in use any more: the next values of the name take them.
+    free: Vec<PairId>,
+}
+
+impl Name {
+    /// Number of pairs in use.
+    fn len(&self) -> usize {
+        self.pairs.len() - self.free.len()
+    }
 }
 
 /// The table of pairs.
@@ -55,7 +64,16 @@ impl Pairs {
             return *found;
         }
         let pair = Pair { name, value: self.values.push(value.as_bytes()), postings: Postings::empty() };
-        let id = match self.free_pairs.pop() {
+        let id = self.place(name, pair);
+        let (pairs, values) = (&self.pairs, &self.values);
+        self.pair_table.insert_unique(hash, id, |id| hash_pair(pairs, values, *id));
+        id
+    }
+
+    /// Puts a new pair of the name where there is room.
+    fn place(&mut self, name: u32, pair: Pair) -> PairId {
+        let own = self.names.get_mut(name as usize).and_then(|name| name.free.pop());
+        let id = match own.or_else(|| self.free_pairs.pop()) {
             Some(free) => {
                 if let Some(place) = self.pairs.get_mut(free.0 as usize) {
                     *place = pair;
@@ -67,11 +85,9 @@ impl Pairs {
                 PairId(number(self.pairs.len() - 1))
             }
         };
-        if let Some(name) = self.names.get_mut(name as usize) {
+        if let Some(name) = self.names.get_mut(name as usize).filter(|_| own.is_none()) {
             name.pairs.push(id);
         }
-        let (pairs, values) = (&self.pairs, &self.values);
-        self.pair_table.insert_unique(hash, id, |id| hash_pair(pairs, values, *id));
         id
     }
 
@@ -130,13 +146,33 @@ impl Pairs {
 
     /// All names in use, in no order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().filter(|name| !name.pairs.is_empty()).map(|name| &*name.text)
+        self.names.iter().filter(|name| name.len() > 0).map(|name| &*name.text)
     }
 
     /// The pairs with the label `name`, in no order.
-    pub(crate) fn of_name(&self, name: &str) -> &[PairId] {
+    pub(crate) fn of_name(&self, name: &str) -> impl Iterator<Item = PairId> {
+        self.find_name(name).into_iter().flat_map(|name| self.of_name_number(name))
+    }
+
+    /// The pairs of the name with this number, in no order.
+    pub(crate) fn of_name_number(&self, name: u32) -> impl Iterator<Item = PairId> {
+        let pairs = self.names.get(name as usize).map_or(&[][..], |name| &name.pairs);
+        let is_used = move |id: &PairId| self.pairs.get(id.0 as usize).is_some_and(|pair| pair.name == name);
+        pairs.iter().copied().filter(is_used)
+    }
+
+    /// Number of the pairs with the label `name`.
+    pub(crate) fn value_count(&self, name: &str) -> usize {
         let name = self.find_name(name).and_then(|name| self.names.get(name as usize));
-        name.map_or(&[], |name| &name.pairs)
+        name.map_or(0, Name::len)
+    }
+
+    /// Numbers of all names in use, in order of the names.
+    pub(crate) fn sorted_names(&self) -> Vec<u32> {
+        let used = self.names.iter().enumerate().filter(|(_, name)| name.len() > 0);
+        let mut sorted: Vec<(&str, u32)> = used.map(|(at, name)| (&*name.text, number(at))).collect();
+        sorted.sort_unstable();
+        sorted.into_iter().map(|(_, name)| name).collect()
     }
 
     /// Number of pairs in use.
@@ -160,20 +196,22 @@ impl Pairs {
         }
     }
 
-    /// Gives back memory that growth has left unused.
-    pub(crate) fn shrink(&mut self) {
-        self.pairs.iter_mut().for_each(|pair| pair.postings.shrink());
-        self.names.iter_mut().for_each(|name| name.pairs.shrink_to_fit());
+    /// Gives back memory that growth has left unused, of the `count` pairs from number `first` on. Says whether there
+    /// are more behind them.
+    pub(crate) fn shrink(&mut self, first: usize, count: usize) -> bool {
+        if first == 0 {
+            self.names.iter_mut().for_each(|name| name.pairs.shrink_to_fit());
+        }
+        self.pairs.iter_mut().skip(first).take(count).for_each(|pair| pair.postings.shrink());
+        first.saturating_add(count) < self.pairs.len()
     }
 
     /// All pairs in order of name, then value.
     pub(crate) fn sorted(&self) -> Vec<PairId> {
-        let mut names: Vec<&Name> = self.names.iter().filter(|name| !name.pairs.is_empty()).collect();
-        names.sort_unstable_by(|a, b| a.text.cmp(&b.text));
         let mut sorted = Vec::with_capacity(self.len());
-        for name in names {
+        for name in self.sorted_names() {
             let start = sorted.len();
-            sorted.extend_from_slice(&name.pairs);
+            sorted.extend(self.of_name_number(name));
             if let Some(pairs) = sorted.get_mut(start..) {
                 pairs.sort_unstable_by(|a, b| self.text(*a).1.cmp(self.text(*b).1));
             }
@@ -181,20 +219,9 @@ impl Pairs {
         sorted
     }
 
-    /// The rank of each pair among all pairs in order of name, then value; indexed by pair number.
-    pub(crate) fn ranks(&self) -> Vec<u32> {
-        let mut ranks = vec![0; self.pairs.len()];
-        for (rank, id) in self.sorted().iter().enumerate() {
-            if let Some(place) = ranks.get_mut(id.0 as usize) {
-                *place = number(rank);
-            }
-        }
-        ranks
-    }
-
     /// Bytes of memory, estimated from capacities.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let names: usize = self.names.iter().map(|n| n.text.len() + n.pairs.capacity() * 4).sum();
+        let names: usize = self.names.iter().map(|n| n.text.len() + (n.pairs.capacity() + n.free.capacity()) * 4).sum();
         let postings: usize = self.pairs.iter().map(|pair| pair.postings.heap_bytes()).sum();
         names
             + postings
@@ -215,7 +242,7 @@ impl Pairs {
         if let Some(found) = self.find_name(name) {
             return found;
         }
-        let entry = Name { text: name.into(), pairs: Vec::new() };
+        let entry = Name { text: name.into(), ..Name::default() };
         let id = match self.free_names.pop() {
             Some(free) => {
                 if let Some(place) = self.names.get_mut(free as usize) {
@@ -244,9 +271,11 @@ impl Pairs {
             }
             let Some(pair) = self.pairs.get_mut(id.0 as usize) else { continue };
             self.values.forget(pair.value);
+            if let Some(name) = self.names.get_mut(pair.name as usize) {
+                name.free.push(*id);
+            }
             touched_names.push(pair.name);
             *pair = Pair { name: FREE, value: ArenaRef::NONE, postings: Postings::empty() };
-            self.free_pairs.push(*id);
         }
         touched_names.sort_unstable();
         touched_names.dedup();
@@ -255,18 +284,23 @@ impl Pairs {
         }
     }
 
-    /// Drops freed pairs from the list of a name, and the name with its last pair.
+    /// Drops the freed pairs of a name once they are half of all, and the name with its last pair.
     fn sweep_name(&mut self, id: u32) {
         let Some(name) = self.names.get_mut(id as usize) else { return };
+        if name.free.len() < name.pairs.len().div_ceil(2) {
+            return;
+        }
         let pairs = &self.pairs;
         name.pairs.retain(|pair| pairs.get(pair.0 as usize).is_some_and(|pair| pair.name == id));
+        self.free_pairs.append(&mut name.free);
         if name.pairs.is_empty() {
             let gone = std::mem::take(name);
             if let Ok(entry) = self.name_table.find_entry(hash_name(&gone.text), |other| *other == id) {
                 entry.remove();
             }
             self.free_names.push(id);
-        } else if name.pairs.capacity() > 4 * name.pairs.len() {
+        } else {
+            name.free.shrink_to_fit();
             name.pairs.shrink_to_fit();
         }
     }

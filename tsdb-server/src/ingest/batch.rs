@@ -116,6 +116,18 @@ impl<'a> Batch<'a> {
         self.appender.lookup(wire)
     }
 
+    /// Length of the wire form that will probably be looked up next.
+    #[inline]
+    pub(crate) fn expected_len(&self) -> Option<usize> {
+        self.appender.expected_len()
+    }
+
+    /// The series with this wire form if it is the one that is expected next.
+    #[inline]
+    pub(crate) fn lookup_expected(&mut self, wire: &[u8]) -> Option<SeriesRef> {
+        self.appender.lookup_expected(wire)
+    }
+
     /// The series with these labels, registered if it is new.
     pub(crate) fn series(&mut self, labels: &Labels) -> Result<SeriesRef, SeriesError> {
         self.appender.series(labels)

@@ -27,6 +27,19 @@ use version_2::Symbols;
 
 /// Takes what a body holds, in order.
 pub trait Sink {
+    /// Length of the labels of the series that will probably come next, in the form of
+    /// [`TimeSeries::labels_wire`]; `None` without a guess, and from a sink that never guesses.
+    fn expected_len(&self) -> Option<usize> {
+        None
+    }
+
+    /// Are these the labels of the series that is expected next? If so, [`series`](Self::series) is called with them, and
+    /// nothing comes between.
+    fn is_expected(&mut self, labels: &[u8]) -> bool {
+        let _: &[u8] = labels;
+        false
+    }
+
     /// A series with its samples.
     ///
     /// # Errors
@@ -135,6 +148,9 @@ impl<'a> TimeSeries<'a> {
 }
 
 fn series(fields: Reader<'_>, joined: &mut Vec<u8>, sink: &mut impl Sink) -> Result<(), Corruption> {
+    if let Some(series) = expected_series(fields, sink) {
+        return sink.series(series);
+    }
     let layout = match usual_layout(fields) {
         Some(layout) => layout,
         None => scan(fields)?,
@@ -148,6 +164,18 @@ fn series(fields: Reader<'_>, joined: &mut Vec<u8>, sink: &mut impl Sink) -> Res
     }
     let samples = if layout.labels_start == fields.offset() { fields.at(layout.labels_end) } else { fields };
     sink.series(TimeSeries { labels, samples, layout, version: Version::One })
+}
+
+/// The series that `sink` expects, if it stands here with one sample behind its labels: found without a look at them.
+#[inline]
+fn expected_series<'a>(fields: Reader<'a>, sink: &mut impl Sink) -> Option<TimeSeries<'a>> {
+    let labels = fields.rest().get(..sink.expected_len()?)?;
+    let (start, end) = (fields.offset(), fields.offset().checked_add(labels.len())?);
+    let samples = fields.at(end);
+    let mut behind = samples;
+    let is_there = behind.skip_short(0x12) && behind.rest().is_empty() && sink.is_expected(labels);
+    let layout = Layout { labels_end: end, ..Layout::at(start) };
+    is_there.then_some(TimeSeries { labels, samples, layout, version: Version::One })
 }
 
 /// The layout of a series with labels of up to 127 bytes in front and one sample behind them: the usual one.

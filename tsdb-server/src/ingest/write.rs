@@ -93,6 +93,8 @@ struct WriteSink<'a> {
     /// First position in the batch of each series that has one, with the number of the series in the request.
     starts: Vec<(usize, usize)>,
     refused_exemplars: Refusals,
+    /// The series that comes next, if it is the one that was expected.
+    expected: Option<SeriesRef>,
     /// The series where the first reading stopped appending.
     first_unknown: Option<usize>,
     /// Set in the second reading: the series before this one are done.
@@ -113,6 +115,7 @@ impl<'a> WriteSink<'a> {
             series_seen: 0,
             starts: Vec::new(),
             refused_exemplars: Refusals::default(),
+            expected: None,
             first_unknown: None,
             resumed_at: None,
             storable: has_store,
@@ -353,6 +356,19 @@ struct Survey {
 }
 
 impl Sink for WriteSink<'_> {
+    #[inline]
+    fn expected_len(&self) -> Option<usize> {
+        // Of series that are only counted, or were added before, none is looked up.
+        let is_plain = self.first_unknown.is_none() && self.stop.is_none();
+        if is_plain { self.batch.expected_len() } else { None }
+    }
+
+    #[inline]
+    fn is_expected(&mut self, labels: &[u8]) -> bool {
+        self.expected = self.batch.lookup_expected(labels);
+        self.expected.is_some()
+    }
+
     fn series(&mut self, series: TimeSeries<'_>) -> Result<(), Corruption> {
         let number = self.series_seen;
         self.series_seen += 1;
@@ -363,7 +379,8 @@ impl Sink for WriteSink<'_> {
         if self.first_unknown.is_some() && !is_second {
             return self.leave(&series);
         }
-        match self.batch.lookup(series.labels_wire()) {
+        let found = self.expected.take().or_else(|| self.batch.lookup(series.labels_wire()));
+        match found {
             Some(reference) => self.add(reference, &series, number),
             None if is_second => match self.register(&series, number)? {
                 Some(reference) => self.add(reference, &series, number),

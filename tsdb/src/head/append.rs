@@ -3,6 +3,7 @@
 use super::batch::{BatchSample, BatchSamples};
 use super::catalog::trim;
 use super::held::Held;
+use super::identity::Identities;
 use super::late::{Generation, LateSample};
 use super::log::Records;
 use super::mixed::Value;
@@ -18,7 +19,10 @@ use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::labels::write_wire;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::write::{AppendReport, Appender, CommitError, RefusedSample, SampleError, SeriesError};
-use tsdb_core::{Exemplar, Labels, NO_START, SeriesRef, Timestamp};
+use tsdb_core::{Exemplar, Labels, SeriesRef, Timestamp};
+
+/// Samples whose memory is read before they are applied one by one: as many loads as a core has under way at a time.
+const READ_AHEAD: usize = 16;
 
 /// An open batch.
 pub(crate) struct HeadAppender<'a> {
@@ -67,39 +71,46 @@ impl<'a> HeadAppender<'a> {
         self.buffers.records.begin(taken.generation);
         let mut applied = Applied::default();
         let mut page: Option<LockedPage<'_>> = None;
+        let mut read_ahead_to = 0;
         let Buffers { samples, records, sealer, .. } = &mut self.buffers;
-        for BatchSample { position, series, timestamp, number, other } in samples.iter() {
+        for sample in samples.iter() {
+            let BatchSample { position, series, timestamp, number, histogram, start } = sample;
             if page.as_ref().is_none_or(|page| page.number != page_number(series)) {
                 // The old lock is released before the next is taken: two batches never wait for each other.
                 drop(page.take());
                 page = LockedPage::lock(self.head, taken, series);
+                read_ahead_to = position;
             }
-            let outcome = match (&mut page, &other) {
+            if position == read_ahead_to {
+                read_ahead_to += READ_AHEAD;
+                if let Some(page) = &page {
+                    page.read_ahead(samples.series_from(position).take(READ_AHEAD));
+                }
+            }
+            let outcome = match (&mut page, histogram) {
                 _ if timestamp > taken.newest => {
                     Err(SampleError::TooFarInFuture { timestamp, newest: taken.newest })
                 }
-                (Some(page), None) => page.append(series, timestamp, number, sealer),
-                (Some(page), Some((value, start))) => {
-                    page.append_other(series, timestamp, value, *start, sealer)
+                (Some(page), None) => page.append(series, timestamp, number, start, sealer),
+                (Some(page), Some(_)) => {
+                    page.append_other(series, timestamp, &sample.value(), start, sealer)
                 }
                 (None, _) => Err(SampleError::UnknownSeries { series }),
             };
             match outcome {
                 Ok(Appended::Stored) => {
-                    match &other {
-                        None => records.push(series, timestamp, number),
-                        Some((value, start)) => records.push_other(series, timestamp, value, *start),
+                    match histogram {
+                        None => records.push(series, timestamp, number, start),
+                        Some(_) => records.push_other(series, timestamp, &sample.value(), start),
                     }
                     applied.stored(timestamp);
                 }
                 Ok(Appended::Late) => {
-                    let (value, start) = other.unwrap_or((Value::Float(number), NO_START));
-                    records.push_late(series, timestamp, &value, start);
+                    records.push_late(series, timestamp, &sample.value(), start);
                     applied.late += 1;
                 }
                 Ok(Appended::Replaced) => {
-                    let (value, start) = other.unwrap_or((Value::Float(number), NO_START));
-                    records.push_other(series, timestamp, &value, start);
+                    records.push_other(series, timestamp, &sample.value(), start);
                     applied.late += 1;
                 }
                 Ok(Appended::Repeated) => applied.repeated += 1,
@@ -190,21 +201,29 @@ impl<'a> LockedPage<'a> {
         Some(Self { head, taken, number: page_number(series), min_time, held })
     }
 
+    /// Has the memory of these series, as far as they are in the page, come near.
+    #[inline]
+    fn read_ahead(&self, series: impl Iterator<Item = SeriesRef>) {
+        let slots = series.filter(|series| page_number(*series) == self.number).map(slot);
+        self.held.read_ahead(slots);
+    }
+
     #[inline]
     fn append(
         &mut self,
         series: SeriesRef,
         timestamp: Timestamp,
         value: f64,
+        start: Timestamp,
         sealer: &mut Sealer,
     ) -> Result<Appended, SampleError> {
         if let Some(plain) = self.held.plain_mut(slot(series))
             && timestamp >= self.min_time
-            && plain.append(timestamp, value, sealer)
+            && plain.append(timestamp, value, start, sealer)
         {
             return Ok(Appended::Stored);
         }
-        self.append_other(series, timestamp, &Value::Float(value), NO_START, sealer)
+        self.append_other(series, timestamp, &Value::Float(value), start, sealer)
     }
 
     /// As [`append`](Self::append), for samples and series of any kind.
@@ -277,6 +296,18 @@ impl<'a> LockedPage<'a> {
 impl Appender for HeadAppender<'_> {
     fn lookup(&mut self, wire: &[u8]) -> Option<SeriesRef> {
         self.find(wire)
+    }
+
+    fn expected_len(&self) -> Option<usize> {
+        Identities::expected_len(&self.head.memory.pages, self.previous)
+    }
+
+    fn lookup_expected(&mut self, wire: &[u8]) -> Option<SeriesRef> {
+        let memory = &self.head.memory;
+        let hash = memory.identities.hash(wire);
+        let found = Identities::find_expected(&memory.pages, hash, self.previous, self.pin.epoch());
+        self.previous = found.or(self.previous);
+        found
     }
 
     fn series(&mut self, labels: &Labels) -> Result<SeriesRef, SeriesError> {

@@ -1,7 +1,7 @@
 //! The samples of a batch, of all kinds, by their positions.
 //!
-//! Most are numbers without a start timestamp; what the others have besides stands apart, so that batches of numbers
-//! pay nothing for them.
+//! Most are numbers, and mostly either none of a batch has a start timestamp or all have; what the others have besides
+//! stands apart, so that batches of numbers pay nothing for it.
 
 use super::mixed::Value;
 use std::sync::Arc;
@@ -13,27 +13,33 @@ use tsdb_core::{NO_START, STALE_NAN, SeriesRef, Timestamp};
 #[derive(Debug, Default)]
 pub(super) struct BatchSamples {
     numbers: Vec<(SeriesRef, Timestamp, f64)>,
-    rare: Vec<Rare>,
-}
-
-/// What a sample has that is not a number without a start timestamp.
-#[derive(Debug)]
-struct Rare {
-    position: usize,
-    histogram: Option<Arc<FloatHistogram>>,
-    start: Timestamp,
+    /// By position, ascending.
+    histograms: Vec<(usize, Arc<FloatHistogram>)>,
+    /// Those of the first positions; all behind them have none.
+    starts: Vec<Timestamp>,
 }
 
 /// A sample of a batch.
 #[derive(Debug)]
-pub(super) struct BatchSample {
+pub(super) struct BatchSample<'a> {
     pub(super) position: usize,
     pub(super) series: SeriesRef,
     pub(super) timestamp: Timestamp,
     /// The number; nothing if it is a histogram.
     pub(super) number: f64,
-    /// What it is, and when its counting began, unless it is a number without a start timestamp.
-    pub(super) other: Option<(Value, Timestamp)>,
+    pub(super) histogram: Option<&'a Arc<FloatHistogram>>,
+    /// When its counting began.
+    pub(super) start: Timestamp,
+}
+
+impl BatchSample<'_> {
+    /// What was measured.
+    pub(super) fn value(&self) -> Value {
+        match self.histogram {
+            Some(histogram) => Value::Histogram(Arc::clone(histogram)),
+            None => Value::Float(self.number),
+        }
+    }
 }
 
 impl BatchSamples {
@@ -53,34 +59,35 @@ impl BatchSamples {
         if buckets > MAX_BUCKETS {
             return Err(SampleError::TooManyBuckets { timestamp, buckets, limit: MAX_BUCKETS });
         }
-        let histogram = Some(Arc::new(histogram));
-        self.rare.push(Rare { position: self.numbers.len(), histogram, start: NO_START });
+        self.histograms.push((self.numbers.len(), Arc::new(histogram)));
         self.push(series, timestamp, STALE_NAN);
         Ok(())
     }
 
     /// Says when the counting behind the last sample began.
+    #[inline]
     pub(super) fn set_start(&mut self, start: Timestamp) {
         let Some(position) = self.numbers.len().checked_sub(1) else { return };
-        match self.rare.last_mut().filter(|last| last.position == position) {
-            Some(last) => last.start = start,
-            None if start == NO_START => {}
-            None => self.rare.push(Rare { position, histogram: None, start }),
+        if start != NO_START || self.starts.len() > position {
+            self.starts.resize(position, NO_START);
+            self.starts.push(start);
         }
     }
 
     /// All samples.
-    pub(super) fn iter(&self) -> impl Iterator<Item = BatchSample> {
-        let mut rare = self.rare.iter();
-        let mut next = rare.next();
+    pub(super) fn iter(&self) -> impl Iterator<Item = BatchSample<'_>> {
+        let mut histograms = self.histograms.iter().peekable();
         self.numbers.iter().enumerate().map(move |(position, &(series, timestamp, number))| {
-            let mut other = None;
-            if let Some(found) = next.filter(|next| next.position == position) {
-                other = Some((found.value(number), found.start));
-                next = rare.next();
-            }
-            BatchSample { position, series, timestamp, number, other }
+            let histogram = histograms.next_if(|(at, _)| *at == position).map(|(_, histogram)| histogram);
+            let start = self.starts.get(position).copied().unwrap_or(NO_START);
+            BatchSample { position, series, timestamp, number, histogram, start }
         })
+    }
+
+    /// The series of the samples from `position` on.
+    #[inline]
+    pub(super) fn series_from(&self, position: usize) -> impl Iterator<Item = SeriesRef> {
+        self.numbers.get(position..).unwrap_or_default().iter().map(|(series, ..)| *series)
     }
 
     /// Replaces the number of each series.
@@ -90,22 +97,14 @@ impl BatchSamples {
 
     pub(super) fn clear(&mut self) {
         self.numbers.clear();
-        self.rare.clear();
+        self.histograms.clear();
+        self.starts.clear();
     }
 
     /// Bytes of memory in use.
     pub(super) fn memory_bytes(&self) -> usize {
-        let rare = self.rare.capacity() * size_of::<Rare>();
-        self.numbers.capacity() * size_of::<(SeriesRef, Timestamp, f64)>() + rare
-    }
-}
-
-impl Rare {
-    /// The value of the sample, of which this is a part.
-    fn value(&self, number: f64) -> Value {
-        match &self.histogram {
-            Some(histogram) => Value::Histogram(Arc::clone(histogram)),
-            None => Value::Float(number),
-        }
+        self.numbers.capacity() * size_of::<(SeriesRef, Timestamp, f64)>()
+            + self.histograms.capacity() * size_of::<(usize, Arc<FloatHistogram>)>()
+            + self.starts.capacity() * size_of::<Timestamp>()
     }
 }

@@ -18,8 +18,12 @@ use crate::record::{
     Border, ExemplarSeries, ExemplarsEncoder, SeriesEncoder, encode_border, encode_metadata,
 };
 use crate::wal::{Wal, WalOptions};
+use parking_lot::RwLockReadGuard;
 use std::path::{Path, PathBuf};
 use tsdb_core::{SeriesRef, Timestamp};
+
+/// Series that are read before those get their turn who wait to add some.
+const SERIES_AT_ONCE: usize = 512;
 
 /// What the name of a checkpoint says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -196,14 +200,20 @@ impl Head {
         let mut record = Vec::new();
         let mut rest = all.into_iter().map(SeriesRef).peekable();
         while rest.peek().is_some() {
-            // One record is collected under one lock.
             let index = self.memory.index.read();
-            while let Some(series) = rest.next_if(|_| !is_full(&encoder)) {
+            let mut left = SERIES_AT_ONCE;
+            while left > 0
+                && let Some(series) = rest.next_if(|_| !is_full(&encoder))
+            {
+                left -= 1;
                 if let Some(labels) = index.labels(series) {
                     encoder.push(series, &labels);
                 }
             }
-            drop(index);
+            RwLockReadGuard::unlock_fair(index);
+            if left == 0 && rest.peek().is_some() && !is_full(&encoder) {
+                continue;
+            }
             record.clear();
             encoder.finish(&mut record);
             if !record.is_empty() {

@@ -10,7 +10,7 @@ use super::series::{Series, Snapshot};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use tsdb_core::sample::SampleColumns;
-use tsdb_core::{Corruption, NO_START, TimeRange, Timestamp};
+use tsdb_core::{Corruption, TimeRange, Timestamp};
 
 /// What a page holds of its series, by [`slot`](super::pages::slot).
 #[derive(Debug, Default)]
@@ -31,10 +31,18 @@ pub(crate) struct Taken {
 }
 
 impl Held {
-    /// The series at `slot` if all its samples are numbers without start timestamps: the fast path.
+    /// The series at `slot` if it is plain: the fast path.
     #[inline]
     pub(crate) fn plain_mut(&mut self, slot: usize) -> Option<&mut Series> {
         self.plain.get_mut(slot).filter(|series| series.is_plain())
+    }
+
+    /// Reads a byte of each open chunk, at the place where the next sample goes. The reads do not depend on each other, so
+    /// that the memory of all is fetched at once; a sample that is added later finds it near.
+    #[inline]
+    pub(crate) fn read_ahead(&self, slots: impl Iterator<Item = usize>) {
+        let bytes = slots.filter_map(|slot| self.plain.get(slot)).map(Series::last_byte);
+        std::hint::black_box(bytes.fold(0, |all, byte| all ^ byte));
     }
 
     /// Is the number in use?
@@ -117,7 +125,7 @@ impl Held {
         self.mixed.retain(|slot, mixed| {
             mixed.truncate(min_time);
             if let Some(series) = self.plain.get_mut(*slot).filter(|_| mixed.is_empty()) {
-                series.set_plain(true);
+                series.set_plain();
             }
             !mixed.is_empty()
         });
@@ -183,15 +191,13 @@ impl Held {
         sealer: &mut Sealer,
     ) {
         let Some(series) = self.plain.get_mut(slot) else { return };
-        match value {
-            Value::Float(value) if series.is_plain() && start == NO_START => {
-                series.push(timestamp, *value, sealer)
-            }
-            _ => {
-                series.set_plain(false);
-                self.mixed.entry(slot).or_default().push(timestamp, value, start, sealer);
-            }
+        if let Value::Float(value) = value
+            && series.push(timestamp, *value, start, sealer)
+        {
+            return;
         }
+        series.set_mixed();
+        self.mixed.entry(slot).or_default().push(timestamp, value, start, sealer);
     }
 
     fn push_all(&mut self, slot: usize, all: &SampleColumns, part: Range<usize>, sealer: &mut Sealer) {
@@ -240,6 +246,7 @@ impl Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tsdb_core::NO_START;
     use tsdb_core::histogram::{FloatHistogram, FloatParts};
 
     /// The sample at a time, one of four kinds.

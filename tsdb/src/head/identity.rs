@@ -1,9 +1,10 @@
 //! Who is who: from the wire form of a label set to the number of its series.
 //!
-//! A series is known by a 128-bit hash (xxh3) of the wire form of its labels, with a secret of 192 random bytes drawn
-//! when the head is made. The wire form itself is not compared: among 10^8 series the chance that any two share a
-//! hash is below 10^-22, far below that of a memory error, and without the secret nobody can construct such a pair.
-//! Nothing on disk depends on the hash.
+//! A series is known by 112 bits of a hash (xxh3) of the wire form of its labels, with a secret of 192 random bytes drawn
+//! when the head is made, and 16 bits of the length of that form. The wire form itself is not compared: among 10^8 series
+//! the chance that any two share a hash is below 10^-17, far below that of a memory error, and without the secret nobody
+//! can construct such a pair. Nothing on disk depends on the hash. The length tells a reader of a message where the labels
+//! of the series that it expects would end.
 //!
 //! The hash of each series stands in its [`Identity`], found by number without a lock. The table from hash to
 //! number holds numbers only and is split into shards under reader-writer locks. Most look-ups never reach it: each
@@ -28,10 +29,15 @@ const SHARDS: usize = 32;
 const SECRET_BYTES: usize = 192;
 const NO_SUCCESSOR: u32 = 0;
 
+/// The bits of the higher half of a hash that are the length of the wire form.
+const LENGTH_BITS: u32 = 16;
+const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
+
 /// The hash of a label set. Zero stands for no series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SeriesHash {
     low: u64,
+    /// Bits of the hash, and below them the length of the wire form, or [`LENGTH_MASK`] if it is longer.
     high: u64,
 }
 
@@ -67,7 +73,8 @@ impl Identities {
     #[inline]
     pub(crate) fn hash(&self, wire: &[u8]) -> SeriesHash {
         let hash = xxh3_128_with_secret(wire, &self.secret);
-        SeriesHash { low: hash as u64, high: (hash >> 64) as u64 }
+        let length = (wire.len() as u64).min(LENGTH_MASK);
+        SeriesHash { low: hash as u64, high: (hash >> 64) as u64 & !LENGTH_MASK | length }
     }
 
     /// The series with this hash, marked as in use in `epoch`. `previous` is the series asked for before, from which
@@ -80,18 +87,33 @@ impl Identities {
         previous: Option<SeriesRef>,
         epoch: Epoch,
     ) -> Option<SeriesRef> {
-        let previous = previous.and_then(|series| Some((series, pages.identity(series)?)));
-        if let Some((series, identity)) = previous {
-            let guess = identity.guess(series);
-            if pages.identity(guess).is_some_and(|found| found.claim(hash, epoch)) {
-                return Some(guess);
-            }
+        if let Some(found) = Self::find_expected(pages, hash, previous, epoch) {
+            return Some(found);
         }
         let found = self.find_in_table(pages, hash, epoch)?;
-        if let Some((_, identity)) = previous {
+        if let Some(identity) = previous.and_then(|series| pages.identity(series)) {
             identity.successor.store(found.0.wrapping_add(1), Ordering::Relaxed);
         }
         Some(found)
+    }
+
+    /// As [`find`](Self::find), only if it is the series that is expected after `previous`.
+    #[inline]
+    pub(crate) fn find_expected(
+        pages: &Pages,
+        hash: SeriesHash,
+        previous: Option<SeriesRef>,
+        epoch: Epoch,
+    ) -> Option<SeriesRef> {
+        let (guess, expected) = expected(pages, previous)?;
+        expected.claim(hash, epoch).then_some(guess)
+    }
+
+    /// Length of the wire form of the series that is expected after `previous`, unless it is very long.
+    #[inline]
+    pub(crate) fn expected_len(pages: &Pages, previous: Option<SeriesRef>) -> Option<usize> {
+        let length = expected(pages, previous)?.1.high.load(Ordering::Relaxed) & LENGTH_MASK;
+        usize::try_from(length).ok().filter(|_| (1..LENGTH_MASK).contains(&length))
     }
 
     fn find_in_table(&self, pages: &Pages, hash: SeriesHash, epoch: Epoch) -> Option<SeriesRef> {
@@ -112,7 +134,7 @@ impl Identities {
 
     #[expect(clippy::indexing_slicing, reason = "the remainder lies within the array")]
     fn shard(&self, hash: SeriesHash) -> &RwLock<HashTable<u32>> {
-        &self.shards[(hash.high % SHARDS as u64) as usize]
+        &self.shards[((hash.high >> LENGTH_BITS) % SHARDS as u64) as usize]
     }
 }
 
@@ -192,6 +214,14 @@ impl Identity {
             next => SeriesRef(next - 1),
         }
     }
+}
+
+/// The series that is asked for next, if things are as the last time.
+#[inline]
+fn expected(pages: &Pages, previous: Option<SeriesRef>) -> Option<(SeriesRef, &Identity)> {
+    let previous = previous?;
+    let guess = pages.identity(previous)?.guess(previous);
+    Some((guess, pages.identity(guess)?))
 }
 
 fn probe(table: &HashTable<u32>, pages: &Pages, hash: SeriesHash) -> Option<SeriesRef> {

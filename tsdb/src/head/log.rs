@@ -159,10 +159,10 @@ impl Records {
         }
     }
 
-    /// Adds a sample that was stored.
+    /// Adds a number that was stored, and when its counting began.
     #[inline]
-    pub(crate) fn push(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
-        self.encoder.push(series, timestamp, value);
+    pub(crate) fn push(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64, start: Timestamp) {
+        self.encoder.push_started(series, timestamp, start, value);
         self.newest.add(timestamp);
         if self.encoder.len() >= RECORD_SAMPLES {
             self.finish();
@@ -321,6 +321,7 @@ impl Log {
         let mut state = self.state.lock();
         self.unlogged.lock().take(&mut state.backlog);
         self.write(&mut state)?;
+        drop(state);
         self.wal.rotate()
     }
 

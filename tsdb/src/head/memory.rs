@@ -8,13 +8,18 @@ use super::ids::Ids;
 use super::late_totals::LateTotals;
 use super::pages::{Page, Pages, slot};
 use super::pins::{Epoch, Pins};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use tsdb_core::labels::write_wire;
 use tsdb_core::write::SeriesError;
 use tsdb_core::{Labels, SeriesRef, TimeRange, Timestamp};
 use tsdb_index::{LiveIndex, RoaringBitmap};
+
+/// Series that are taken out of the index under one lock.
+const REMOVED_AT_ONCE: usize = 256;
+/// The index is shrunk if this many times the series that were removed is more than there were.
+const SHRINK_FACTOR: u64 = 8;
 
 /// Series, labels and samples of a head.
 ///
@@ -246,12 +251,7 @@ impl Memory {
         }
         let count = dead.len();
         if count > 0 {
-            let mut index = self.index.write();
-            index.remove(&dead);
-            if index.all().len() < count {
-                index.shrink();
-            }
-            drop(index);
+            self.remove_from_index(&dead);
             self.active.fetch_sub(count, Ordering::Relaxed);
             self.exemplars.write().forget_references(dead.iter().map(SeriesRef));
             // ORDER: whoever pins from now on cannot have seen these series.
@@ -259,6 +259,30 @@ impl Memory {
             self.ids.lock().rest(since, clean, dead.into_iter().map(SeriesRef).collect());
         }
         count
+    }
+
+    /// Takes series out of the index, in steps between which others get their turn.
+    fn remove_from_index(&self, dead: &RoaringBitmap) {
+        let mut rest = dead.iter().peekable();
+        while rest.peek().is_some() {
+            let part: RoaringBitmap = rest.by_ref().take(REMOVED_AT_ONCE).collect();
+            let mut index = self.index.write();
+            index.remove(&part);
+            RwLockWriteGuard::unlock_fair(index);
+        }
+        if self.active() < SHRINK_FACTOR.saturating_mul(dead.len()) {
+            self.shrink_index();
+        }
+    }
+
+    /// Gives back memory that the index does not need, in steps between which others get their turn.
+    pub(crate) fn shrink_index(&self) {
+        let mut step = Some(0);
+        while let Some(this) = step {
+            let mut index = self.index.write();
+            step = index.shrink_step(this);
+            RwLockWriteGuard::unlock_fair(index);
+        }
     }
 
     fn remove_if_unused(&self, page: &Page, series: SeriesRef, oldest: Epoch) -> bool {

@@ -1,9 +1,10 @@
-//! The samples of series that are not plain: those that have, or had, native histograms or start timestamps.
+//! The samples of series that are not plain: those that have, or had, native histograms, or start timestamps that change
+//! all the time.
 //!
 //! Nearly all series are plain, and pay nothing for the others, which stand in a side table of their page. A series
-//! becomes mixed with its first histogram or start timestamp; the chunks that it had stay where they are, and all later
-//! samples come here. An open chunk holds samples of one kind: where the kind changes it is sealed. Start timestamps
-//! stand beside the chunk.
+//! becomes mixed with its first histogram, or with a start timestamp that comes too soon after another; the chunks that
+//! it had stay where they are, and all later samples come here. An open chunk holds samples of one kind: where the kind
+//! changes it is sealed. Start timestamps stand beside the chunk.
 
 use super::sealed::{Sealed, Sealer};
 use std::sync::Arc;
@@ -102,7 +103,7 @@ impl Mixed {
         start: Timestamp,
         sealer: &mut Sealer,
     ) {
-        let is_full = self.open.len() >= CHUNK_SAMPLES || self.open.as_bytes().len() >= CHUNK_BYTES;
+        let is_full = self.open.len() >= CHUNK_SAMPLES || self.open.byte_len() >= CHUNK_BYTES;
         match (value, &self.open) {
             (Value::Float(value), Open::Floats(_)) if !is_full => self.push_float(timestamp, *value),
             (Value::Float(value), _) => {
@@ -210,7 +211,7 @@ impl Mixed {
     fn open_bytes(&self) -> OpenBytes {
         OpenBytes {
             is_histogram: matches!(self.open, Open::Histograms(_)),
-            chunk: self.open.as_bytes().to_vec(),
+            chunk: self.open.to_bytes(),
             starts: self.starts.to_bytes(),
         }
     }
@@ -228,10 +229,17 @@ impl Open {
         }
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    fn to_bytes(&self) -> Vec<u8> {
         match self {
-            Self::Floats(chunk) => chunk.as_bytes(),
-            Self::Histograms(chunk) => chunk.as_bytes(),
+            Self::Floats(chunk) => chunk.to_bytes(),
+            Self::Histograms(chunk) => chunk.as_bytes().to_vec(),
+        }
+    }
+
+    fn byte_len(&self) -> usize {
+        match self {
+            Self::Floats(chunk) => chunk.byte_len(),
+            Self::Histograms(chunk) => chunk.as_bytes().len(),
         }
     }
 

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `identity`, `pages`, `ids` | from label sets to numbers, from numbers to places, and which numbers are free |
 //! | `series`, `sealed` | the chunks of one plain series, which has numbers alone |
-//! | `mixed` | the chunks of a series with native histograms or start timestamps |
+//! | `mixed` | the chunks of a series with native histograms, or start timestamps that change all the time |
 //! | `held` | the samples of the series of one page |
 //! | `catalog` | what is known of metrics |
 //! | `exemplars` | the newest exemplars, in a ring |
@@ -259,7 +259,7 @@ impl Head {
         let is_calm = std::mem::replace(&mut shrunk.created_before, created) == created;
         if is_calm && created.saturating_sub(shrunk.created) > self.memory.active() / SHRINK_SHARE {
             shrunk.created = created;
-            self.memory.index.write().shrink();
+            self.memory.shrink_index();
         }
     }
 

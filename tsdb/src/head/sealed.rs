@@ -5,7 +5,7 @@
 //! memory, nothing else.
 
 use std::sync::Arc;
-use tsdb_core::chunk::xor::{self, XorChunk};
+use tsdb_core::chunk::xor::XorChunk;
 use tsdb_core::pack::{Values, ValuesWriter};
 use tsdb_core::sample::{SampleColumns, SampleSlices};
 use tsdb_core::{Corruption, TimeRange, Timestamp};
@@ -34,10 +34,12 @@ impl Default for Sealer {
 }
 
 impl Sealer {
-    /// The samples of `chunk`; `None` if it has none or cannot be read, which no chunk written by this process is.
-    pub(crate) fn seal(&mut self, chunk: &XorChunk) -> Option<Sealed> {
+    /// The samples of `chunk`, which have this start timestamp; `None` if it has none or cannot be read, which no chunk
+    /// written by this process is.
+    pub(crate) fn seal(&mut self, chunk: &XorChunk, start: Timestamp) -> Option<Sealed> {
         self.columns.clear();
-        xor::decode(chunk.as_bytes(), &mut self.columns).ok()?;
+        chunk.decode(&mut self.columns).ok()?;
+        self.columns.set_starts(0, start);
         let columns = std::mem::take(&mut self.columns);
         let sealed = self.seal_samples(columns.as_slices());
         self.columns = columns;
@@ -87,6 +89,7 @@ impl Sealed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tsdb_core::NO_START;
 
     fn chunk(samples: &[(Timestamp, f64)]) -> XorChunk {
         let mut chunk = XorChunk::new();
@@ -97,7 +100,7 @@ mod tests {
     #[test]
     fn a_range_of_a_sealed_chunk_is_appended_bit_for_bit() {
         let samples = [(1, 0.5), (2, f64::NAN), (3, -0.0), (5, 1e300), (9, 7.0)];
-        let sealed = Sealer::default().seal(&chunk(&samples)).unwrap();
+        let sealed = Sealer::default().seal(&chunk(&samples), NO_START).unwrap();
         assert_eq!(sealed.range(), TimeRange::new(1, 9));
         let mut columns = SampleColumns::new();
         columns.push(0, 4.0);
@@ -110,15 +113,15 @@ mod tests {
     #[test]
     fn chunks_with_the_same_timestamps_share_them() {
         let mut sealer = Sealer::default();
-        let first = sealer.seal(&chunk(&[(1, 0.5), (2, 1.5)])).unwrap();
-        let second = sealer.seal(&chunk(&[(1, 7.0), (2, 7.0)])).unwrap();
-        let third = sealer.seal(&chunk(&[(1, 7.0), (3, 7.0)])).unwrap();
+        let first = sealer.seal(&chunk(&[(1, 0.5), (2, 1.5)]), NO_START).unwrap();
+        let second = sealer.seal(&chunk(&[(1, 7.0), (2, 7.0)]), NO_START).unwrap();
+        let third = sealer.seal(&chunk(&[(1, 7.0), (3, 7.0)]), NO_START).unwrap();
         assert!(Arc::ptr_eq(&first.times, &second.times));
         assert!(!Arc::ptr_eq(&first.times, &third.times));
     }
 
     #[test]
     fn nothing_is_not_sealed() {
-        assert!(Sealer::default().seal(&XorChunk::new()).is_none());
+        assert!(Sealer::default().seal(&XorChunk::new(), NO_START).is_none());
     }
 }

@@ -1,5 +1,8 @@
 //! The samples of one plain series in memory, which are numbers alone: sealed chunks and the open one.
 //!
+//! The samples of an open chunk have one start timestamp, or none: a sender that tells when the counting began tells
+//! the same again and again. Where it changes the chunk is sealed, unless that would make tiny chunks.
+//!
 //! Samples are in order of time and times are unique, over all chunks. Sealed chunks never change, so readers share
 //! them; of the open chunk they take a copy. A chunk that lies on both sides of a cut stays whole until its last
 //! sample is in a block: readers filter by time.
@@ -11,25 +14,48 @@ use tsdb_core::{Corruption, TimeRange, Timestamp};
 
 /// Samples after which the open chunk is sealed.
 pub(crate) const CHUNK_SAMPLES: usize = 120;
+/// Samples that a chunk must have to be sealed because the start timestamp changes.
+const MIN_CHUNK_SAMPLES: usize = 8;
 
 /// One series.
 #[derive(Debug, Default)]
 pub(crate) struct Series {
     open: XorChunk,
     sealed: Vec<Sealed>,
-    state: State,
+    mode: Mode,
 }
 
-/// What the place of a series is used for.
+/// What the place of a series is used for, and the start timestamp of the open chunk: in one word, because there are
+/// millions, and one comparison tells whether a sample may simply be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum State {
-    /// Nothing: the number is not in use.
-    #[default]
-    Vacant,
-    /// All samples of the series.
-    Plain,
-    /// Samples from before the series was a mixed one.
-    Mixed,
+struct Mode(i64);
+
+impl Mode {
+    /// The number is not in use.
+    const VACANT: Self = Self(0);
+    /// All samples of the series are here. The bits above are the start timestamp.
+    const PLAIN: i64 = 1;
+    /// The samples are from before the series was a mixed one.
+    const MIXED: i64 = 2;
+    const STATE_BITS: u32 = 8;
+    const STATE_MASK: i64 = (1 << Self::STATE_BITS) - 1;
+
+    /// That of a plain series whose samples have this start timestamp, if it fits.
+    #[inline]
+    const fn plain(start: Timestamp) -> Option<Self> {
+        let shifted = start << Self::STATE_BITS;
+        if shifted >> Self::STATE_BITS == start { Some(Self(shifted | Self::PLAIN)) } else { None }
+    }
+
+    #[inline]
+    const fn is_plain(self) -> bool {
+        self.0 & Self::STATE_MASK == Self::PLAIN
+    }
+
+    /// The start timestamp of the open chunk.
+    const fn start(self) -> Timestamp {
+        self.0 >> Self::STATE_BITS
+    }
 }
 
 /// What became of an accepted sample.
@@ -50,41 +76,51 @@ pub(crate) enum Appended {
 pub(crate) struct Snapshot {
     sealed: Vec<Sealed>,
     open: Vec<u8>,
+    /// Start timestamp of the samples of the open chunk.
+    start: Timestamp,
 }
 
 impl Series {
     /// A series without samples whose number is in use.
     pub(crate) fn begun() -> Self {
-        Self { state: State::Plain, ..Self::default() }
+        Self { mode: Mode(Mode::PLAIN), ..Self::default() }
     }
 
     pub(crate) fn is_live(&self) -> bool {
-        self.state != State::Vacant
+        self.mode != Mode::VACANT
     }
 
     /// Is the number in use, and are all samples here?
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        self.state == State::Plain
+        self.mode.is_plain()
     }
 
-    /// Notes whether all samples from now on come here.
-    pub(crate) fn set_plain(&mut self, is_plain: bool) {
-        self.state = if is_plain { State::Plain } else { State::Mixed };
+    /// Notes that no sample comes here any more.
+    pub(crate) fn set_mixed(&mut self) {
+        self.mode = Mode(self.mode.0 & !Mode::STATE_MASK | Mode::MIXED);
+    }
+
+    /// Notes that all samples from now on come here. There are none yet.
+    pub(crate) fn set_plain(&mut self) {
+        self.mode = Mode(Mode::PLAIN);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.sealed.is_empty()
     }
 
-    /// Adds a sample behind the others. Says whether it is behind the others, and leaves all as it is if not.
+    /// Adds a sample behind the others, and when its counting began. Says whether that is possible, and leaves all as it
+    /// is if not.
     #[inline]
-    pub(crate) fn append(&mut self, timestamp: Timestamp, value: f64, sealer: &mut Sealer) -> bool {
-        let is_newer = self.last().is_none_or(|newest| timestamp > newest);
-        if is_newer {
-            self.push(timestamp, value, sealer);
-        }
-        is_newer
+    pub(crate) fn append(
+        &mut self,
+        timestamp: Timestamp,
+        value: f64,
+        start: Timestamp,
+        sealer: &mut Sealer,
+    ) -> bool {
+        self.last().is_none_or(|newest| timestamp > newest) && self.push(timestamp, value, start, sealer)
     }
 
     /// Forgets the chunks that have no sample at or after `min_time`.
@@ -108,10 +144,10 @@ impl Series {
         let sealed = self.sealed.iter().filter(|chunk| chunk.overlaps(&range)).cloned().collect();
         let open_range = self.open.first_timestamp().zip(self.open.last_timestamp());
         let open = match open_range.and_then(|(first, last)| TimeRange::new(first, last)) {
-            Some(times) if times.overlaps(&range) => self.open.as_bytes().to_vec(),
+            Some(times) if times.overlaps(&range) => self.open.to_bytes(),
             _ => Vec::new(),
         };
-        Snapshot { sealed, open }
+        Snapshot { sealed, open, start: self.mode.start() }
     }
 
     /// An upper estimate of the samples within `range`.
@@ -126,26 +162,56 @@ impl Series {
         sealed + self.sealed.capacity() * size_of::<Sealed>() + self.open.heap_bytes()
     }
 
+    /// The last byte of the open chunk.
+    #[inline]
+    pub(crate) fn last_byte(&self) -> u8 {
+        self.open.last_byte()
+    }
+
     /// The time of the newest sample.
     #[inline]
     pub(crate) fn last(&self) -> Option<Timestamp> {
         self.open.last_timestamp().or_else(|| self.sealed.last()?.range().map(|range| range.end()))
     }
 
-    /// Adds a sample that is newer than all others.
+    /// Adds a sample that is newer than all others, unless the series must be a mixed one for it. Says whether it did.
     #[inline]
-    pub(crate) fn push(&mut self, timestamp: Timestamp, value: f64, sealer: &mut Sealer) {
+    pub(crate) fn push(
+        &mut self,
+        timestamp: Timestamp,
+        value: f64,
+        start: Timestamp,
+        sealer: &mut Sealer,
+    ) -> bool {
+        if Mode::plain(start) != Some(self.mode) && !self.begin_start(start, sealer) {
+            return false;
+        }
         if self.open.len() >= CHUNK_SAMPLES {
             self.seal(sealer);
         }
         let pushed = self.open.push(timestamp, value);
         debug_assert!(pushed.is_ok(), "the caller checked the order, the chunk has room: {pushed:?}");
+        true
+    }
+
+    /// Makes the open chunk one of samples that have this start timestamp. Says whether it is worth it.
+    #[cold]
+    fn begin_start(&mut self, start: Timestamp, sealer: &mut Sealer) -> bool {
+        let Some(mode) = Mode::plain(start).filter(|_| self.is_plain()) else { return false };
+        if self.open.len() >= MIN_CHUNK_SAMPLES {
+            self.seal(sealer);
+        }
+        let is_possible = self.open.is_empty();
+        if is_possible {
+            self.mode = mode;
+        }
+        is_possible
     }
 
     /// Seals the open chunk. One that cannot be sealed stays open and grows on.
     #[cold]
     fn seal(&mut self, sealer: &mut Sealer) {
-        if let Some(sealed) = sealer.seal(&self.open) {
+        if let Some(sealed) = sealer.seal(&self.open, self.mode.start()) {
             self.sealed.push(sealed);
             self.open = XorChunk::new();
         }
@@ -159,7 +225,9 @@ impl Snapshot {
             chunk.decode(range, into)?;
         }
         if !self.open.is_empty() {
+            let before = into.len();
             xor::decode_range(&self.open, range, into)?;
+            into.set_starts(before, self.start);
         }
         Ok(())
     }
@@ -168,11 +236,12 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tsdb_core::NO_START;
 
     fn series(samples: &[(Timestamp, f64)]) -> Series {
         let (mut series, mut sealer) = (Series::begun(), Sealer::default());
         for (timestamp, value) in samples {
-            assert!(series.append(*timestamp, *value, &mut sealer));
+            assert!(series.append(*timestamp, *value, NO_START, &mut sealer));
         }
         series
     }
@@ -199,7 +268,7 @@ mod tests {
         let all: Vec<_> = (0..200).map(|t| (t, t as f64)).collect();
         let mut series = series(&all);
         for timestamp in [199, 3, -1] {
-            assert!(!series.append(timestamp, 5.5, &mut Sealer::default()));
+            assert!(!series.append(timestamp, 5.5, NO_START, &mut Sealer::default()));
         }
         assert_eq!(samples(&series, TimeRange::ALL).len(), 200);
     }
@@ -214,5 +283,34 @@ mod tests {
         assert_eq!(series.range(), TimeRange::new(240, 249));
         series.truncate(250);
         assert!(series.is_empty() && series.is_live());
+    }
+
+    #[test]
+    fn a_start_timestamp_that_stays_costs_nothing_and_one_that_changes_seals_the_chunk() {
+        let (mut series, mut sealer) = (Series::begun(), Sealer::default());
+        let start = |t: Timestamp| if t < 100 { 7 } else { -9 };
+        for t in 0..110 {
+            assert!(series.append(t, 0.5, start(t), &mut sealer) && series.is_plain());
+        }
+        assert_eq!((series.sealed.len(), series.open.len()), (1, 10));
+        let mut columns = SampleColumns::new();
+        let range = TimeRange::new(98, 101).unwrap();
+        series.snapshot(range).decode(range, &mut columns).unwrap();
+        assert_eq!((columns.timestamps, columns.starts), (vec![98, 99, 100, 101], vec![7, 7, -9, -9]));
+        series.truncate(110);
+        assert!(series.append(200, 0.5, NO_START, &mut sealer) && series.is_plain());
+    }
+
+    #[test]
+    fn a_start_timestamp_that_changes_at_once_or_is_beyond_all_times_is_refused() {
+        let (mut series, mut sealer) = (Series::begun(), Sealer::default());
+        assert!(!series.append(0, 0.5, i64::MAX, &mut sealer) && series.is_empty());
+        assert!(series.append(1, 0.5, 1, &mut sealer));
+        assert!(!series.append(2, 0.5, 2, &mut sealer) && series.is_plain());
+        series.set_mixed();
+        assert!(!series.append(2, 0.5, 1, &mut sealer));
+        let mut columns = SampleColumns::new();
+        series.snapshot(TimeRange::ALL).decode(TimeRange::ALL, &mut columns).unwrap();
+        assert_eq!((columns.timestamps, columns.starts), (vec![1], vec![1]));
     }
 }

@@ -9,7 +9,6 @@ use super::append::{HeadAppender, commit_error};
 use super::batch::{BatchSample, BatchSamples};
 use super::catalog::trim;
 use super::log::{RECORD_BYTES, Records, is_full};
-use super::mixed::Value;
 use super::{Durable, Head};
 use crate::Error;
 use crate::record::{ExemplarSeries, ExemplarsEncoder, SeriesEncoder, encode_metadata, encode_named};
@@ -205,7 +204,7 @@ impl Batch {
         self.about.extend(Some(record).filter(|record| !record.is_empty()));
     }
 
-    fn add(&mut self, labels: &Labels, sample: &BatchSample) {
+    fn add(&mut self, labels: &Labels, sample: &BatchSample<'_>) {
         let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
         let number = match self.numbers.entry(sample.series) {
             Entry::Occupied(known) => *known.get(),
@@ -214,15 +213,9 @@ impl Batch {
                 *vacant.insert(SeriesRef(next))
             }
         };
-        match &sample.other {
-            None => self.samples.push(number, sample.timestamp, sample.number),
-            Some((value, start)) => self.samples.push_other(number, sample.timestamp, value, *start),
-        }
+        self.samples.push_other(number, sample.timestamp, &sample.value(), sample.start);
         self.count += 1;
-        self.histogram_bytes += match &sample.other {
-            Some((Value::Histogram(histogram), _)) => histogram.size_bytes(),
-            _ => 0,
-        };
+        self.histogram_bytes += sample.histogram.map_or(0, |histogram| histogram.size_bytes());
         let is_long = self.count >= RECORD_SAMPLES || self.histogram_bytes >= RECORD_HISTOGRAM_BYTES;
         if is_long || is_full(&self.series) {
             self.end_record();

@@ -8,13 +8,16 @@ use super::late::{Generation, LateRun, LateView};
 use super::memory::Memory;
 use super::pages::{Page, page_number, slot};
 use crate::record::Border;
-use parking_lot::MutexGuard;
+use parking_lot::{MutexGuard, RwLockReadGuard};
 use std::collections::BTreeSet;
 use tsdb_core::read::Projection;
 use tsdb_core::sample::SampleColumns;
 use tsdb_core::{Corruption, Labels, Matcher, SeriesRef, TimeRange, Timestamp};
 use tsdb_index::RoaringBitmap;
 use tsdb_rollup::merge;
+
+/// Series whose labels are read before those get their turn who wait to add some.
+const LABELS_AT_ONCE: usize = 1024;
 
 /// A series that was selected.
 #[derive(Debug, Clone)]
@@ -111,12 +114,16 @@ impl Memory {
         projection: &Projection,
     ) -> Vec<Selected> {
         let found = self.with_samples(self.index.read().select(matchers), view);
-        let index = self.index.read();
-        let mut cursor = index.cursor(projection);
         let mut selected = Vec::with_capacity(found.len());
-        selected.extend(found.into_iter().filter_map(|(series, estimate)| {
-            Some(Selected { series, labels: cursor.labels(series)?, estimate })
-        }));
+        for part in found.chunks(LABELS_AT_ONCE) {
+            let index = self.index.read();
+            let mut cursor = index.cursor(projection);
+            selected.extend(part.iter().filter_map(|(series, estimate)| {
+                Some(Selected { series: *series, labels: cursor.labels(*series)?, estimate: *estimate })
+            }));
+            drop(cursor);
+            RwLockReadGuard::unlock_fair(index);
+        }
         selected
     }
 
@@ -152,7 +159,11 @@ impl Memory {
     /// The series with samples in `view`, in order of their labels.
     pub(crate) fn in_label_order(&self, view: &HeadView) -> Vec<SeriesRef> {
         let within = self.within(&[], view);
-        self.index.read().sorted_series(&within)
+        tsdb_index::sorted_series(&within, &mut |work| {
+            let index = self.index.read();
+            work(&index);
+            RwLockReadGuard::unlock_fair(index);
+        })
     }
 
     /// What `place` makes of the times of the late samples in `view`, each once.

@@ -40,26 +40,27 @@ impl SamplesEncoder {
     /// Adds a sample. Cheapest when series come in the order of their registration and share timestamps.
     #[inline]
     pub fn push(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
+        self.push_started(series, timestamp, NO_START, value);
+    }
+
+    /// Adds a sample and when its counting began, ms.
+    #[inline]
+    pub fn push_started(&mut self, series: SeriesRef, timestamp: Timestamp, start: Timestamp, value: f64) {
+        if !self.started && start != NO_START {
+            self.begin_starts();
+        }
         self.timestamps.push(timestamp);
         self.series.push(i64::from(series.0));
         self.values.extend_from_slice(&value.to_bits().to_le_bytes());
         if self.started {
-            self.starts.push(NO_START);
+            self.starts.push(start);
         }
     }
 
-    /// Adds a sample and when its counting began, ms.
-    pub fn push_started(&mut self, series: SeriesRef, timestamp: Timestamp, start: Timestamp, value: f64) {
-        if !self.started && start != NO_START {
-            (0..self.len()).for_each(|_| self.starts.push(NO_START));
-            self.started = true;
-        }
-        let has_column = std::mem::take(&mut self.started);
-        self.push(series, timestamp, value);
-        self.started = has_column;
-        if self.started {
-            self.starts.push(start);
-        }
+    #[cold]
+    fn begin_starts(&mut self) {
+        (0..self.len()).for_each(|_| self.starts.push(NO_START));
+        self.started = true;
     }
 
     /// Number of samples collected.
