@@ -14,7 +14,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::io::Write;
-use tsdb_core::chunk::xor::{self, XorChunk};
+use tsdb_core::chunk::xor::XorChunk;
 use tsdb_core::pack::{RAW_TARGET_BYTES, Times, TimesWriter, Values, ValuesWriter};
 use tsdb_core::sample::SampleColumns;
 

@@ -38,8 +38,7 @@ fn main() -> Result<(), Failure> {
     let db = Db::open(&dir, options)?;
     let run = Run::new(&db, rate as f64 / appenders as f64, series / appenders / BATCH);
     let rounds = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            {
+        let threads: Vec<_> = {
             let run = &run;
             (0..appenders).map(|appender| scope.spawn(move || run.append(appender))).collect()
         };

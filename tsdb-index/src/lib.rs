@@ -19,6 +19,6 @@ pub mod select;
 pub use file::{
     ChunkRef, IndexMerger, IndexReader, IndexWriter, InputDamage, Part, SeriesCursor, Source, WriteError,
 };
-pub use live::{IndexFull, LabelsCursor, LiveIndex, sorted_series};
+pub use live::{IndexFull, LabelsCursor, LiveIndex, Step, sorted_series};
 pub use roaring::RoaringBitmap;
 pub use select::{Lookup, select};

@@ -32,6 +32,12 @@ pub struct Options {
     /// How many series the head may hold. Known series keep flowing when new ones are refused. `None` is no limit
     /// but that of memory. Default: `None`.
     pub max_active_series: Option<u64>,
+    /// How long a series may be without a sample before it counts as one that stopped, in ms: such series leave the head for
+    /// blocks of their own before the window ends. 0 keeps them until then. Default: 5 min.
+    pub idle_series_ms: i64,
+    /// How many series must have stopped for that, because each time costs a block; a sixteenth of all if that is more.
+    /// Default: 16 384.
+    pub min_idle_series: usize,
     /// Of how many metrics type, unit and help are kept. What is said of more is ignored. Default: 100 000.
     pub max_metadata_metrics: usize,
     /// Memory for that, in bytes; units and help texts are cut off after 4 KiB. Default: 32 MiB.
@@ -122,6 +128,8 @@ impl Default for Options {
             duplicates: DuplicatePolicy::KeepFirst,
             max_late_bytes: 64 << 20,
             max_active_series: None,
+            idle_series_ms: 300_000,
+            min_idle_series: 16_384,
             max_metadata_metrics: 100_000,
             max_metadata_bytes: 32 << 20,
             max_exemplars: 100_000,
@@ -150,6 +158,8 @@ impl fmt::Debug for Options {
             .field("duplicates", &self.duplicates)
             .field("max_late_bytes", &self.max_late_bytes)
             .field("max_active_series", &self.max_active_series)
+            .field("idle_series_ms", &self.idle_series_ms)
+            .field("min_idle_series", &self.min_idle_series)
             .field("max_metadata_metrics", &self.max_metadata_metrics)
             .field("max_metadata_bytes", &self.max_metadata_bytes)
             .field("block_cache_bytes", &self.block_cache_bytes)
@@ -187,6 +197,9 @@ impl Options {
         }
         if self.out_of_order_window_ms < 0 {
             return Err(invalid("out_of_order_window_ms", self.out_of_order_window_ms, "0 or more"));
+        }
+        if self.idle_series_ms < 0 {
+            return Err(invalid("idle_series_ms", self.idle_series_ms, "0 or more"));
         }
         match self.future_skew_ms {
             Some(skew) if skew < 0 => Err(invalid("future_skew_ms", skew, "0 or more")),

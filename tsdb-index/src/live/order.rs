@@ -24,12 +24,12 @@ const NO_RANK: u32 = u32::MAX - 1;
 /// A part of what something is sorted by, and its number.
 type Keyed = (u64, u32);
 
+/// Does work on the index: locks it, calls what it is given, and lets go.
+pub type Step<'a> = dyn FnMut(&mut dyn FnMut(&LiveIndex)) + 'a;
+
 /// The series in `of` that the index holds, in order of their labels. `step` is called for each step, with what to do
 /// on the index. Takes 16 bytes a series and 4 to 8 a pair while it works.
-pub fn sorted_series(
-    of: &RoaringBitmap,
-    step: &mut dyn FnMut(&mut dyn FnMut(&LiveIndex)),
-) -> Vec<SeriesRef> {
+pub fn sorted_series(of: &RoaringBitmap, step: &mut Step<'_>) -> Vec<SeriesRef> {
     let ranks = ranks(step);
     let mut held = RoaringBitmap::new();
     step(&mut |index| held = of & &index.all);
@@ -57,7 +57,7 @@ fn series_key(index: &LiveIndex, ranks: &[u32], series: u32, depth: usize) -> u6
 }
 
 /// The rank of each pair among all pairs in order of name, then value; indexed by pair number.
-fn ranks(step: &mut dyn FnMut(&mut dyn FnMut(&LiveIndex))) -> Vec<u32> {
+fn ranks(step: &mut Step<'_>) -> Vec<u32> {
     let mut ranks = Vec::new();
     let mut next = 0;
     let mut names = Vec::new();
@@ -106,11 +106,7 @@ fn value_key(pairs: &Pairs, pair: PairId, depth: usize) -> u64 {
 
 /// Sorts by the keys that `load` gives at depth 0; where those are equal and say that there is more, by those at the next
 /// depth, and so on.
-fn sort(
-    keyed: &mut [Keyed],
-    goes_on: impl Fn(u64) -> bool,
-    mut load: impl FnMut(&mut [Keyed], usize),
-) {
+fn sort(keyed: &mut [Keyed], goes_on: impl Fn(u64) -> bool, mut load: impl FnMut(&mut [Keyed], usize)) {
     let mut open: Vec<(Range<usize>, usize)> = vec![(0..keyed.len(), 0)];
     while let Some((range, depth)) = open.pop() {
         let Some(part) = keyed.get_mut(range.clone()) else { continue };

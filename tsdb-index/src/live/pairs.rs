@@ -221,7 +221,8 @@ impl Pairs {
 
     /// Bytes of memory, estimated from capacities.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let names: usize = self.names.iter().map(|n| n.text.len() + (n.pairs.capacity() + n.free.capacity()) * 4).sum();
+        let names: usize =
+            self.names.iter().map(|n| n.text.len() + (n.pairs.capacity() + n.free.capacity()) * 4).sum();
         let postings: usize = self.pairs.iter().map(|pair| pair.postings.heap_bytes()).sum();
         names
             + postings

@@ -8,17 +8,20 @@ use std::hash::{BuildHasher, RandomState};
 use tsdb_core::Timestamp;
 use tsdb_core::block::BlockId;
 use tsdb_core::sample::SampleColumns;
+use tsdb_index::RoaringBitmap;
 use ulid::Ulid;
 
-/// Writes the samples of `head` in `view` as the block `id` and opens it; `None` if there are none. No samples may be
+/// Writes the samples of `head` in `view`, those of the series in `only` if given, as the block `id` and opens it; `None`
+/// if there are none. No samples may be
 /// added to the view any more.
 pub(crate) fn write_block(
     head: &Head,
     place: &BlockPlace,
     view: &HeadView,
+    only: Option<&RoaringBitmap>,
     id: BlockId,
 ) -> Result<Option<OpenBlock>, Error> {
-    let written = write(head, place, view, id);
+    let written = write(head, place, view, only, id);
     let opened = written.and_then(|written| match written {
         Some(()) => place.open(&place.path(id)).map(Some),
         None => Ok(None),
@@ -30,11 +33,17 @@ pub(crate) fn write_block(
     })
 }
 
-fn write(head: &Head, place: &BlockPlace, view: &HeadView, id: BlockId) -> Result<Option<()>, Error> {
+fn write(
+    head: &Head,
+    place: &BlockPlace,
+    view: &HeadView,
+    only: Option<&RoaringBitmap>,
+    id: BlockId,
+) -> Result<Option<()>, Error> {
     let memory = head.memory();
     let mut writer = BlockWriter::create(&*place.fs, &place.dir, BlockSpec::first_level(id))?;
     let mut columns = SampleColumns::new();
-    for series in memory.in_label_order(view) {
+    for series in memory.in_label_order(view, only) {
         columns.clear();
         let read = memory.read(series, view, &mut columns);
         read.map_err(|source| Error::Corrupt { path: place.dir.clone(), source })?;

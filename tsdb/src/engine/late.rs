@@ -9,6 +9,7 @@ use crate::head::{Generation, HeadView};
 use crate::record::Border;
 use std::sync::atomic::Ordering;
 use tsdb_core::{TimeRange, Timestamp};
+use tsdb_index::RoaringBitmap;
 
 /// Blocks that were written and that nobody sees yet.
 #[derive(Debug, Default)]
@@ -66,17 +67,23 @@ impl Engine {
         for start in self.head.memory().late_places(&view, |timestamp| width.window(timestamp).start()) {
             let Some(window) = width.window(start).intersect(&before) else { continue };
             let view = HeadView::beyond(border, window).late_upto(generation);
-            let is_written = self.write_view(&view, written)?;
+            let is_written = self.write_view(&view, None, written)?;
             self.late_blocks.fetch_add(u64::from(is_written), Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// Writes the samples in `view` as a block. Says whether there are any.
-    pub(super) fn write_view(&self, view: &HeadView, written: &mut Written) -> Result<bool, Error> {
+    /// Writes the samples in `view`, those of the series in `only` if given, as a block. Says whether there are any.
+    pub(super) fn write_view(
+        &self,
+        view: &HeadView,
+        only: Option<&RoaringBitmap>,
+        written: &mut Written,
+    ) -> Result<bool, Error> {
         let last = written.blocks.last().map(|open| open.block.meta().id);
         let newest = last.or_else(|| self.published.read().blocks.newest_id());
-        let block = write_block(&self.head, &self.place, view, new_id(newest, self.options.clock.now()))?;
+        let id = new_id(newest, self.options.clock.now());
+        let block = write_block(&self.head, &self.place, view, only, id)?;
         let is_written = block.is_some();
         written.blocks.extend(block);
         Ok(is_written)

@@ -5,6 +5,7 @@ mod cut;
 mod delete;
 mod horizon;
 mod late;
+mod retire;
 mod ship;
 mod snapshot;
 mod work;

@@ -5,6 +5,7 @@
 
 use super::horizon::Horizon;
 use super::late::Written;
+use super::retire::Retirement;
 use super::{Engine, Published};
 use crate::Error;
 use crate::block::Block;
@@ -28,7 +29,9 @@ const ROUNDS_PER_SWEEP: u64 = 16;
 /// What is left over from earlier rounds.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    rounds: u64,
+    pub(super) rounds: u64,
+    /// Series that stopped, on their way into blocks.
+    pub(super) retirement: Retirement,
     /// The head may forget what lies on the other side of this border when nothing older than the epoch is pinned.
     truncation: Option<(Border, Epoch)>,
     /// The log may forget what lies on the other side of this border.
@@ -102,6 +105,7 @@ impl Engine {
         let cut = self.cut_due();
         let mut work = self.begin_work()?;
         let flushed = self.flush_late_if_due(&mut work);
+        let retired = self.retire(&mut work);
         let expired = self.expire(&mut work);
         let spare = self.head.has_spare_segments(&self.border());
         if let Ok(true) = spare {
@@ -111,7 +115,7 @@ impl Engine {
             self.head.remove_empty();
         }
         let cleaned = self.clean_up(&mut work);
-        rotated.and(dropped).and(cut).and(flushed).and(expired).and(spare.map(drop)).and(cleaned)
+        rotated.and(dropped).and(cut).and(flushed).and(retired).and(expired).and(spare.map(drop)).and(cleaned)
     }
 
     /// Waits for the work of others. Between two steps others get their turn, so that closing waits for one at most.
@@ -198,7 +202,7 @@ impl Engine {
         let mut written = Written::default();
         let is_written = late
             .map_or(Ok(()), |generation| self.write_late(border, generation, border.from, &mut written))
-            .and_then(|()| self.write_view(&view, &mut written));
+            .and_then(|()| self.write_view(&view, None, &mut written));
         let is_cut = is_written.inspect_err(|_| self.discard(&written))?;
         self.blocks_cut.fetch_add(u64::from(is_cut), Ordering::Relaxed);
         let border = Border { from: end, cut: late.unwrap_or(border.cut), ..border };

@@ -92,9 +92,7 @@ impl<'a> HeadAppender<'a> {
                     Err(SampleError::TooFarInFuture { timestamp, newest: taken.newest })
                 }
                 (Some(page), None) => page.append(series, timestamp, number, start, sealer),
-                (Some(page), Some(_)) => {
-                    page.append_other(series, timestamp, &sample.value(), start, sealer)
-                }
+                (Some(page), Some(_)) => page.append_other(series, timestamp, &sample.value(), start, sealer),
                 (None, _) => Err(SampleError::UnknownSeries { series }),
             };
             match outcome {

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::fs::{Fs, publish_dir};
 use crate::names;
 use crate::record::{
-    Border, ExemplarSeries, ExemplarsEncoder, SeriesEncoder, encode_border, encode_metadata,
+    Border, ExemplarSeries, ExemplarsEncoder, SeriesEncoder, encode_border, encode_metadata, encode_retired,
 };
 use crate::wal::{Wal, WalOptions};
 use parking_lot::RwLockReadGuard;
@@ -24,6 +24,9 @@ use tsdb_core::{SeriesRef, Timestamp};
 
 /// Series that are read before those get their turn who wait to add some.
 const SERIES_AT_ONCE: usize = 512;
+
+/// Numbers in one record of series that are gone.
+const RECORD_NUMBERS: usize = 1 << 16;
 
 /// What the name of a checkpoint says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -185,6 +188,7 @@ impl Head {
         let mut record = Vec::new();
         encode_border(border, &mut record);
         log.append(&[&record])?;
+        self.write_missing(&log, checkpoint.first_segment)?;
         self.write_series(&log)?;
         self.write_metadata(&log)?;
         self.write_exemplars(&log)?;
@@ -192,6 +196,17 @@ impl Head {
         drop(log);
         publish_dir(fs, &unfinished, &path).map_err(|e| Error::io("publish", path, e))?;
         Ok(true)
+    }
+
+    /// Series of which the segments that stay may have samples, and that are gone: their samples are in blocks.
+    fn write_missing(&self, log: &Wal, first_segment: u64) -> Result<(), Error> {
+        let missing = self.memory.ids.lock().missing(first_segment);
+        for part in missing.chunks(RECORD_NUMBERS) {
+            let mut record = Vec::new();
+            encode_retired(part, &mut record);
+            log.append(&[&record])?;
+        }
+        Ok(())
     }
 
     fn write_series(&self, log: &Wal) -> Result<(), Error> {

@@ -189,6 +189,11 @@ impl Identity {
         (hash.low != 0 || hash.high != 0).then_some(hash)
     }
 
+    /// Did somebody take a reference in epoch `since` or later?
+    pub(crate) fn is_used(&self, since: Epoch) -> bool {
+        self.touched.load(Ordering::SeqCst) >= since
+    }
+
     #[inline]
     fn is(&self, hash: SeriesHash) -> bool {
         self.low.load(Ordering::SeqCst) == hash.low && self.high.load(Ordering::SeqCst) == hash.high

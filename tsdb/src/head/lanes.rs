@@ -215,7 +215,7 @@ impl Lane<'_> {
     fn take_number(&mut self, held: &mut Held, sample: Number, times: &mut Times) {
         let (series, timestamp, value) = sample;
         let plain = held.plain_mut(slot(series));
-        match plain.is_some_and(|plain| plain.append(timestamp, value, &mut self.sealer)) {
+        match plain.is_some_and(|plain| plain.append(timestamp, value, NO_START, &mut self.sealer)) {
             true => times.note(timestamp),
             false => self.take_other(held, &(series, timestamp, Value::Float(value), NO_START), None, times),
         }

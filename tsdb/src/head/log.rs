@@ -19,7 +19,7 @@ use super::late::Generation;
 use super::mixed::Value;
 use crate::record::{
     Border, ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder,
-    encode_border, encode_late, encode_metadata,
+    encode_border, encode_late, encode_metadata, encode_retired,
 };
 use crate::wal::{Position, Wal, WalError};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -278,6 +278,17 @@ impl Log {
         let mut state = self.state.lock();
         self.unlogged.lock().take(&mut state.backlog);
         state.backlog.push(record);
+        self.write(&mut state)
+    }
+
+    /// Logs that these series, in ascending order, were removed and that their samples are in blocks.
+    pub(crate) fn add_retired(&self, series: &[SeriesRef]) -> Result<(), WalError> {
+        let mut state = self.state.lock();
+        for part in series.chunks(RECORD_SAMPLES) {
+            let mut record = Vec::new();
+            encode_retired(part, &mut record);
+            state.backlog.push(record);
+        }
         self.write(&mut state)
     }
 

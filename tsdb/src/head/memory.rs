@@ -3,10 +3,11 @@
 use super::catalog::{Catalog, CatalogLimits};
 use super::delete::Deletes;
 use super::exemplars::Exemplars;
+use super::held::Held;
 use super::identity::{Identities, SeriesHash};
 use super::ids::Ids;
 use super::late_totals::LateTotals;
-use super::pages::{Page, Pages, slot};
+use super::pages::{Page, Pages, page_number, slot};
 use super::pins::{Epoch, Pins};
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use std::sync::Arc;
@@ -242,23 +243,75 @@ impl Memory {
         let oldest = self.pins.oldest();
         let mut dead = RoaringBitmap::new();
         for (first, page) in self.pages.iter() {
-            for series in page.empty(first) {
-                if self.remove_if_unused(page, series, oldest) {
+            for series in page.filter(first, Held::is_empty) {
+                if self.remove_if_unused(page, series, oldest, Held::is_empty) {
                     dead.insert(series.0);
                 }
             }
             page.shrink();
         }
-        let count = dead.len();
-        if count > 0 {
-            self.remove_from_index(&dead);
-            self.active.fetch_sub(count, Ordering::Relaxed);
-            self.exemplars.write().forget_references(dead.iter().map(SeriesRef));
-            // ORDER: whoever pins from now on cannot have seen these series.
-            let since = self.pins.advance();
-            self.ids.lock().rest(since, clean, dead.into_iter().map(SeriesRef).collect());
+        self.finish_removal(&dead, clean);
+        dead.len()
+    }
+
+    /// The series whose newest sample lies before `before` and that nobody has asked for since epoch `since` began.
+    pub(crate) fn idle(&self, before: Timestamp, since: Epoch) -> RoaringBitmap {
+        let is_idle = |held: &Held, slot: usize| {
+            !held.late.has(slot) && held.newest(slot).is_some_and(|newest| newest < before)
+        };
+        let pages = self.pages.iter();
+        let found = pages.flat_map(|(first, page)| {
+            let is_unused = |series: &SeriesRef| page.identity(*series).is_some_and(|it| !it.is_used(since));
+            page.filter(first, is_idle).into_iter().filter(is_unused)
+        });
+        found.map(|series| series.0).collect()
+    }
+
+    /// Times of the first and the last sample in order of `series`.
+    pub(crate) fn range_of(&self, series: SeriesRef) -> Option<TimeRange> {
+        self.pages.page(series)?.lock().range(slot(series))
+    }
+
+    /// Removes those of `series`, which were idle in epoch `since`, that nobody has asked for since; no segment of the log
+    /// from `clean` on names them. Returns those that are gone, in ascending order.
+    pub(crate) fn retire(&self, series: &RoaringBitmap, since: Epoch, clean: u64) -> Vec<SeriesRef> {
+        let has_no_late = |held: &Held, slot: usize| !held.late.has(slot);
+        let retire = |series: &u32| {
+            let series = SeriesRef(*series);
+            let page = self.pages.page(series);
+            page.is_some_and(|page| self.remove_if_unused(page, series, since, has_no_late))
+        };
+        let dead: RoaringBitmap = series.iter().filter(retire).collect();
+        self.finish_removal(&dead, clean);
+        let mut shrunk = None;
+        for series in dead.iter().map(SeriesRef) {
+            let number = page_number(series);
+            if shrunk.replace(number) != Some(number) {
+                self.pages.page(series).into_iter().for_each(Page::shrink);
+            }
         }
-        count
+        dead.into_iter().map(SeriesRef).collect()
+    }
+
+    /// Forgets series that have no identity any more.
+    fn finish_removal(&self, dead: &RoaringBitmap, clean: u64) {
+        if dead.is_empty() {
+            return;
+        }
+        self.remove_from_index(dead);
+        self.active.fetch_sub(dead.len(), Ordering::Relaxed);
+        self.exemplars.write().forget_references(dead.iter().map(SeriesRef));
+        // ORDER: whoever pins from now on cannot have seen these series.
+        let since = self.pins.advance();
+        self.ids.lock().rest(since, clean, dead.iter().map(SeriesRef).collect());
+    }
+
+    /// Forgets a series that was retired in the log that is being replayed, with all of its samples.
+    pub(crate) fn forget_retired(&self, series: SeriesRef) {
+        if let Some(page) = self.pages.page(series) {
+            drop(page.lock().late.take(slot(series)));
+        }
+        self.forget(series);
     }
 
     /// Takes series out of the index, in steps between which others get their turn.
@@ -285,13 +338,20 @@ impl Memory {
         }
     }
 
-    fn remove_if_unused(&self, page: &Page, series: SeriesRef, oldest: Epoch) -> bool {
+    /// Removes a series that satisfies `is_due`, unless somebody took a reference in epoch `oldest` or later.
+    fn remove_if_unused(
+        &self,
+        page: &Page,
+        series: SeriesRef,
+        oldest: Epoch,
+        is_due: impl Fn(&Held, usize) -> bool,
+    ) -> bool {
         let Some(hash) = page.identity(series).and_then(super::identity::Identity::hash) else {
             return false;
         };
         let mut shard = self.identities.lock(hash);
         let mut held = page.lock();
-        let removed = held.is_empty(slot(series)) && shard.remove(&self.pages, series, oldest);
+        let removed = is_due(&held, slot(series)) && shard.remove(&self.pages, series, oldest);
         if removed {
             drop(held.take(slot(series)));
         }

@@ -85,6 +85,7 @@ use tsdb_core::read::SeriesExemplars;
 use tsdb_core::time::Clock;
 use tsdb_core::write::{Appender, CommitError, SeriesError};
 use tsdb_core::{Exemplar, Labels, Matcher, SeriesRef, TimeRange, Timestamp};
+use tsdb_index::RoaringBitmap;
 
 /// Buffers of finished batches that are kept for later ones.
 const KEPT_BUFFERS: usize = 4;
@@ -250,6 +251,17 @@ impl Head {
     pub(crate) fn remove_empty(&self) {
         let clean = self.log.wal().current_segment().saturating_add(1);
         add(&self.counters.series_removed, self.memory.remove_empty(clean));
+    }
+
+    /// Removes those of `series`, which were idle in epoch `since`, that nobody has asked for since: their samples are in
+    /// blocks. Returns how many.
+    pub(crate) fn retire(&self, series: &RoaringBitmap, since: Epoch) -> Result<usize, WalError> {
+        let clean = self.log.wal().current_segment().saturating_add(1);
+        let gone = self.memory.retire(series, since, clean);
+        add(&self.counters.series_removed, gone.len() as u64);
+        // Should the record be lost, a replay finds them again, and readers merge them with the blocks.
+        self.log.add_retired(&gone)?;
+        Ok(gone.len())
     }
 
     /// Gives back memory that the index took while many series came in, once no more come.

@@ -103,12 +103,16 @@ impl Page {
         drop(self.lock().take(slot(series)));
     }
 
-    /// The series of this page, which begins at `first`, that are in use and have no samples.
-    pub(crate) fn empty(&self, first: SeriesRef) -> Vec<SeriesRef> {
+    /// The series of this page, which begins at `first`, that are in use and satisfy `is_wanted`.
+    pub(crate) fn filter(
+        &self,
+        first: SeriesRef,
+        is_wanted: impl Fn(&Held, usize) -> bool,
+    ) -> Vec<SeriesRef> {
         let held = self.lock();
         let numbers = (first.0..).map(SeriesRef).enumerate().take(PAGE);
-        let is_empty = |slot: usize| held.is_live(slot) && held.is_empty(slot);
-        numbers.filter(|(slot, _)| is_empty(*slot)).map(|(_, number)| number).collect()
+        let is_wanted = |slot: usize| held.is_live(slot) && is_wanted(&held, slot);
+        numbers.filter(|(slot, _)| is_wanted(*slot)).map(|(_, number)| number).collect()
     }
 
     /// Gives back memory if no series of this page is in use.

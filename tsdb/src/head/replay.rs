@@ -25,6 +25,7 @@ use std::thread::Scope;
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::{Exemplar, Labels, NO_START, SeriesRef, Timestamp};
+use tsdb_index::RoaringBitmap;
 
 /// Takes records into memory.
 pub(super) struct Replay<'scope, 'a> {
@@ -41,6 +42,8 @@ pub(super) struct Replay<'scope, 'a> {
     newest: BTreeMap<u64, Newest>,
     /// The highest number that a sample has: no number up to it may be given out, whether its series is known or lost.
     highest: Option<SeriesRef>,
+    /// Numbers of series that are gone and whose samples are in blocks.
+    retired: RoaringBitmap,
     /// Exemplars below this number that are in the log are in the checkpoint too, as far as they are kept.
     exemplars_from: u64,
     deferred: Vec<Deferred>,
@@ -82,6 +85,7 @@ impl<'scope, 'a> Replay<'scope, 'a> {
             newest_here: Newest::default(),
             newest: BTreeMap::new(),
             highest: None,
+            retired: RoaringBitmap::new(),
             exemplars_from: 0,
             deferred: Vec::new(),
             deletes: Vec::new(),
@@ -146,8 +150,16 @@ impl<'scope, 'a> Replay<'scope, 'a> {
     }
 
     #[inline]
+    fn is_retired(&self, series: SeriesRef) -> bool {
+        !self.retired.is_empty() && self.retired.contains(series.0)
+    }
+
+    #[inline]
     fn take_number(&mut self, sample: Number) {
         self.note(sample.0, sample.1);
+        if self.is_retired(sample.0) {
+            return;
+        }
         if self.batch.numbers.len() >= BATCH_SAMPLES || !self.batch.others.is_empty() {
             self.hand_over();
         }
@@ -156,6 +168,9 @@ impl<'scope, 'a> Replay<'scope, 'a> {
 
     fn take_other(&mut self, sample: Other) {
         self.note(sample.0, sample.1);
+        if self.is_retired(sample.0) {
+            return;
+        }
         if self.batch.others.len() >= BATCH_SAMPLES || !self.batch.numbers.is_empty() {
             self.hand_over();
         }
@@ -231,6 +246,7 @@ impl<'scope, 'a> Replay<'scope, 'a> {
 impl RecordSink for Replay<'_, '_> {
     fn series(&mut self, series: SeriesRef, labels: &[(&str, &str)]) {
         let Some(labels) = self.labels(series, labels) else { return };
+        self.retired.remove(series.0);
         let memory = &self.head.memory;
         let named = memory.name(&labels, &mut self.wire);
         if memory.is_in_conflict(series, &named) {
@@ -265,6 +281,13 @@ impl RecordSink for Replay<'_, '_> {
         if let Some(generation) = generation {
             self.head.memory.late.seen_generation(generation.saturating_sub(1));
         }
+    }
+
+    fn retired(&mut self, series: SeriesRef) {
+        // Its samples before this record must be in memory, to be forgotten.
+        self.pause();
+        self.retired.insert(series.0);
+        self.head.memory.forget_retired(series);
     }
 
     fn border(&mut self, border: Border) {

@@ -50,6 +50,12 @@ impl HeadView {
         Self { in_order: None, late }
     }
 
+    /// Of these, those in order alone.
+    #[must_use]
+    pub(crate) fn in_order_alone(self) -> Self {
+        Self { late: None, ..self }
+    }
+
     /// These, the late ones up to `generation` alone.
     #[must_use]
     pub(crate) fn with_late_upto(self, generation: Generation) -> Self {
@@ -156,9 +162,14 @@ impl Memory {
         self.index.read().label_values(name, Some(&within))
     }
 
-    /// The series with samples in `view`, in order of their labels.
-    pub(crate) fn in_label_order(&self, view: &HeadView) -> Vec<SeriesRef> {
-        let within = self.within(&[], view);
+    /// The series with samples in `view`, of `only` if given, in order of their labels.
+    pub(crate) fn in_label_order(&self, view: &HeadView, only: Option<&RoaringBitmap>) -> Vec<SeriesRef> {
+        let within = match only {
+            Some(only) => {
+                self.with_samples(only.clone(), view).into_iter().map(|(series, _)| series.0).collect()
+            }
+            None => self.within(&[], view),
+        };
         tsdb_index::sorted_series(&within, &mut |work| {
             let index = self.index.read();
             work(&index);

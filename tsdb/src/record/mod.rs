@@ -15,6 +15,7 @@ mod histograms;
 mod late;
 mod metadata;
 mod named;
+mod retired;
 mod runs;
 mod samples;
 mod series;
@@ -26,6 +27,7 @@ pub use histograms::HistogramsEncoder;
 pub use late::encode_late;
 pub use metadata::encode_metadata;
 pub use named::encode_named;
+pub use retired::encode_retired;
 pub use samples::{MAX_SAMPLE_BYTES, SamplesEncoder};
 pub use series::SeriesEncoder;
 
@@ -48,6 +50,7 @@ const SERIES_STRIDE: i64 = 1;
 const TAG_LATE: u8 = 7;
 const TAG_BORDER: u8 = 8;
 const TAG_DELETE: u8 = 9;
+const TAG_RETIRED: u8 = 10;
 const TAG_NAMED: u8 = 16;
 
 /// What [`decode`] does with the contents of a record. Every method has an empty default.
@@ -83,6 +86,9 @@ pub trait RecordSink {
 
     /// Samples and exemplars that came in before were deleted.
     fn delete(&mut self, _delete: &Delete) {}
+    /// The series was removed: its samples handed out so far are in blocks, and its number means nobody until it is
+    /// registered again.
+    fn retired(&mut self, _series: SeriesRef) {}
 
     /// Something became known of a metric.
     fn metadata(&mut self, _metric: &str, _metadata: Metadata) {}
@@ -111,6 +117,8 @@ pub enum Decoded {
     Border,
     /// A delete.
     Delete,
+    /// Series that were removed.
+    Retired,
     /// A tag that this version does not know; the record was skipped.
     UnknownTag(u8),
 }
@@ -139,6 +147,7 @@ fn decode_tagged(tag: u8, payload: &[u8], sink: &mut impl RecordSink) -> Result<
         TAG_NAMED => named::decode(payload, sink).map(|()| Decoded::NamedBatch),
         TAG_BORDER => border::decode(payload, sink).map(|()| Decoded::Border),
         TAG_DELETE => delete::decode(payload, sink).map(|()| Decoded::Delete),
+        TAG_RETIRED => retired::decode(payload, sink).map(|()| Decoded::Retired),
         unknown => Ok(Decoded::UnknownTag(unknown)),
     }
 }

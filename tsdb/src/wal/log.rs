@@ -169,10 +169,13 @@ impl Wal {
     /// # Errors
     /// As [`sync_to`](Self::sync_to); the segment is not closed.
     pub fn rotate(&self) -> Result<u64, WalError> {
-        // Appends go on during this sync. The one that closes the segment holds them up, and has little left to do.
-        self.sync()?;
         let mut state = self.state.lock();
         self.wait_for_leader(&mut state);
+        if state.durable < state.appended {
+            // Appends go on during this sync. The one that closes the segment holds them up, and has little left to do.
+            self.lead_sync(&mut state)?;
+            self.wait_for_leader(&mut state);
+        }
         self.close_active(&mut state)?;
         Ok(state.next_number())
     }

@@ -8,9 +8,10 @@ use tsdb::{Appendable, Db, Error, Matcher, Options, TimeRange};
 use tsdb_core::MatchOp;
 use tsdb_core::metadata::{Metadata, MetricType};
 
-/// Late samples are taken.
+/// Late samples are taken, and series that stop leave the head early.
 fn open(fs: &SimFs) -> Result<Db, Error> {
-    open_with(fs, Options { out_of_order_window_ms: 100_000, ..options() })
+    let (idle_series_ms, min_idle_series) = (400, 1);
+    open_with(fs, Options { out_of_order_window_ms: 100_000, idle_series_ms, min_idle_series, ..options() })
 }
 
 /// What a run knew when it ended.
@@ -51,6 +52,7 @@ fn live(fs: &SimFs, known: &mut Known) -> Result<(), Box<dyn std::error::Error>>
         }
     }
     db.maintain()?;
+    db.close()?;
     Ok(())
 }
 

@@ -21,6 +21,7 @@ mod opening;
 mod recovery;
 mod repair;
 mod replay;
+mod retirement;
 mod snapshots;
 mod tenants;
 mod tier;
