@@ -22,6 +22,7 @@ type Outcome = Result<(), Box<dyn Error>>;
 
 fn main() -> Outcome {
     remote_write()?;
+    db_ops()?;
     wal_read()?;
     record_decode()?;
     chunk_decode()?;
@@ -62,6 +63,26 @@ fn remote_write() -> Outcome {
     message.extend(field(3, &metadata));
     seed("remote_write", "plain", &[&[0], &message])?;
     seed("remote_write", "snappy", &[&[1], &snap::raw::Encoder::new().compress_vec(&message)?])
+}
+
+/// Batches of two samples, with the steps between them that each name says.
+fn db_ops() -> Outcome {
+    let batch = |time: u8, first: u8| [0, time, 1, first, 3, first + 1, 40];
+    let late = |time: u8| [1, time, 1, 0x82, 20, 0x85, 50];
+    let (flush, maintain, snapshot, kill) = ([7], [8], [10], [11]);
+    seed(
+        "db_ops",
+        "cuts",
+        &[&batch(1, 0), &batch(200, 5), &flush, &batch(90, 2), &late(9), &maintain, &flush],
+    )?;
+    seed("db_ops", "kills", &[&batch(1, 5), &kill, &batch(200, 5), &snapshot, &late(1), &flush, &kill])?;
+    seed(
+        "db_ops",
+        "power_cuts",
+        &[&batch(1, 0), &[12, 0], &batch(250, 3), &flush, &[12, 9], &late(3), &[12, 1]],
+    )?;
+    let faults: [&[u8]; 6] = [&[13, 3], &batch(1, 0), &[14, 9], &batch(99, 4), &flush, &[15, 4, 1, 7]];
+    seed("db_ops", "faults", &faults)
 }
 
 fn wal_read() -> Outcome {
