@@ -6,6 +6,7 @@ use benches::fleet::{SERIES_PER_TARGET, Spec, Target};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use tempfile::TempDir;
+use tsdb::fs::{Fs, OsFs};
 use tsdb::{Appendable, Db, Matcher, Options, Queryable, TimeRange};
 use tsdb_core::MatchOp;
 use tsdb_core::read::{SampleColumns, SelectHints};
@@ -71,5 +72,34 @@ fn blocks(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, blocks);
+/// What it costs that files are opened and read by position for each frame: beside it, what copying the same bytes out of
+/// memory costs, as from a mapping whose pages are there.
+fn positioned(criterion: &mut Criterion) {
+    const FILE_BYTES: usize = 64 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("segment");
+    let bytes: Vec<u8> = (0..FILE_BYTES).map(|at| (at.wrapping_mul(2_654_435_761) >> 7) as u8).collect();
+    std::fs::write(&path, &bytes).unwrap();
+    let mut group = criterion.benchmark_group("frame_bytes");
+    for frame in [8 << 10, 32 << 10, 128 << 10] {
+        let mut into = vec![0; frame];
+        let mut turn = 0_usize;
+        let mut next = || {
+            turn = turn.wrapping_add(1);
+            turn.wrapping_mul(0x9e37_79b9) % (FILE_BYTES / frame) * frame
+        };
+        group.bench_function(format!("opened_and_read/{frame}"), |bencher| {
+            bencher.iter(|| OsFs.read_at(&path, next() as u64, &mut into).unwrap());
+        });
+        group.bench_function(format!("copied_from_memory/{frame}"), |bencher| {
+            bencher.iter(|| {
+                let at = next();
+                into.copy_from_slice(black_box(&bytes[at..at + frame]));
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, blocks, positioned);
 criterion_main!(benches);

@@ -167,6 +167,24 @@ fn links_in_documents_lead_somewhere() {
     }
 }
 
+#[test]
+fn tests_that_the_list_of_faults_names_exist() {
+    let text = read(&root().join("docs/faults.md"));
+    let known: BTreeSet<String> = sources()
+        .iter()
+        .flat_map(|file| {
+            let source = read(file);
+            let names = source.match_indices("fn ").map(|(at, _)| source.split_at(at + 3).1);
+            names.filter_map(|rest| Some(rest.split_once("()")?.0.to_owned())).collect::<Vec<_>>()
+        })
+        .collect();
+    let quoted = text.split('`').skip(1).step_by(2);
+    let names: Vec<&str> = quoted.filter(|word| word.matches('_').count() > 2).collect();
+    assert!(names.len() > 50, "{}", names.len());
+    let missing: Vec<&&str> = names.iter().filter(|name| !known.contains(**name)).collect();
+    assert!(missing.is_empty(), "no such tests: {missing:?}");
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }

@@ -31,6 +31,14 @@ async fn refused(sender: &mut Sender, server: &MetricsServer, why: &str) {
     }
 }
 
+/// What the server counts under `name`.
+async fn counted(server: &MetricsServer, name: &str) -> f64 {
+    let answer = server.client.get(format!("{}/metrics", server.url)).send().await.unwrap();
+    let text = answer.text().await.unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap().parse().unwrap()
+}
+
 /// Reading goes on: of samples, labels, series, the server's own state.
 async fn reads_go_on(sender: &Sender, server: &MetricsServer) {
     assert_eq!(sender.missing(server).await, "");
@@ -147,6 +155,7 @@ async fn a_disk_that_turns_read_only_refuses_writes_with_503_and_keeps_what_was_
     }
     refused(&mut sender, &server, "Read-only file system").await;
     refused(&mut sender, &server, "Read-only file system").await;
+    assert_eq!(counted(&server, "tsdb_failed_commits_total").await, 2.0);
     reads_go_on(&sender, &server).await;
     assert_eq!(order(&server, "/internal/force_flush").await.0, StatusCode::SERVICE_UNAVAILABLE);
     server.process.signal("KILL");
