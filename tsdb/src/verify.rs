@@ -258,6 +258,11 @@ impl RecordSink for Records {
         self.late = generation;
     }
 
+    fn retired(&mut self, series: SeriesRef) {
+        // What the log still has of it is in blocks. In a checkpoint it stands without its labels.
+        self.series.insert(series.0);
+    }
+
     fn border(&mut self, border: Border) {
         self.border = self.border.or_later(border);
     }
