@@ -198,7 +198,7 @@ fn a_newer_block_put_there_hides_no_sample_of_the_log() {
 }
 
 /// Copies the blocks of one disk to another.
-fn copy_blocks(from: &SimFs, to: &SimFs) {
+pub(crate) fn copy_blocks(from: &SimFs, to: &SimFs) {
     let is_of_block = |path: &&PathBuf| {
         let name = path.strip_prefix(DIR).unwrap().to_string_lossy().into_owned();
         name.contains('/') && !name.starts_with("wal")

@@ -1,6 +1,7 @@
 //! Verification finds every damage and names file, place and loss; repair saves what can be read and deletes nothing.
 
 use super::fixture::*;
+use super::late::copy_blocks;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,6 +65,27 @@ fn progress_ends_with_all_bytes() {
     verify(&shared, Path::new(DIR), &mut |progress| seen.push(progress.clone())).unwrap();
     let last = seen.last().unwrap();
     assert!(last.done == last.total && last.total > 1000 && seen.is_sorted_by_key(|p| p.done), "{seen:?}");
+}
+
+#[test]
+fn samples_whose_series_is_lost_are_found_whatever_blocks_there_are() {
+    let fs = SimFs::new();
+    let db = open(&fs).unwrap();
+    append_all(&db, &[(0, 1, 1.0), (0, 2, 2.0)]);
+    drop(db);
+    // The record of the series begins behind the headers of the segment and of its fragment.
+    fs.flip(&Path::new(DIR).join("wal/000001"), 40 + 8 + 3, 1).unwrap();
+    let homeless = |fs: &SimFs| {
+        let lost = check(fs).unwrap().findings.into_iter().map(|finding| finding.lost);
+        lost.filter(|lost| *lost == Loss::Samples { chunks: 0, samples: 2 }).count()
+    };
+    assert_eq!(homeless(&fs), 1);
+    let elsewhere = SimFs::new();
+    let db = open(&elsewhere).unwrap();
+    append_all(&db, &[(1, 5000, 1.0)]);
+    db.flush().unwrap();
+    copy_blocks(&elsewhere, &fs);
+    assert_eq!(homeless(&fs), 1);
 }
 
 #[test]

@@ -65,7 +65,11 @@ mod tests {
     #[test]
     fn every_match_is_replaced_from_left_to_right() {
         assert_eq!(replaced("(a)b", "x$1", "ab-aab-b"), "xa-axa-b");
-        assert_eq!(replaced("b*", "-", "abc"), "-a-c-", "as in Go, an empty match does not touch one before it");
+        assert_eq!(
+            replaced("b*", "-", "abc"),
+            "-a-c-",
+            "as in Go, an empty match does not touch one before it"
+        );
         assert_eq!(replaced(".+", "<$0>", "one\ntwo"), "<one>\n<two>");
         assert_eq!(replaced("^", ">", "no anchors are added"), ">no anchors are added");
     }
