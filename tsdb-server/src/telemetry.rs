@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tsdb::Stats;
+use tsdb::{CompactionStats, RunningCompaction, Stats};
 use tsdb_core::metadata::MetricType;
 
 /// Counters of one server.
@@ -109,6 +109,7 @@ impl Telemetry {
             counter("tsdb_query_samples_read_total", "Samples that queries read.", load(&self.samples_read)),
         ];
         families.extend(store_families(stores));
+        families.extend(compaction_families(stores));
         families.extend(rule_families(rules));
         families.extend(process::families());
         families
@@ -222,6 +223,41 @@ fn store_families(stores: &dyn Stores) -> Vec<Family> {
         counter("tsdb_late_blocks_total", "Blocks written of late samples.", sum(|s| s.late_blocks)),
         counter("tsdb_blocks_cut_total", "Blocks cut from the heads.", sum(|s| s.blocks_cut)),
         counter("tsdb_failed_commits_total", "Batches that could not be logged.", sum(|s| s.failed_commits)),
+    ]
+}
+
+fn compaction_families(stores: &dyn Stores) -> Vec<Family> {
+    let all = stores.list();
+    let stats: Vec<_> = all.iter().filter_map(|(_, store)| store.stats()).map(|s| s.compactions).collect();
+    let sum = |field: fn(&CompactionStats) -> u64| stats.iter().map(field).fold(0, u64::saturating_add);
+    let running = |field: fn(&RunningCompaction) -> u64| {
+        float(stats.iter().filter_map(|s| s.running).map(|running| field(&running)).sum())
+    };
+    vec![
+        counter("tsdb_compactions_total", "Compactions that replaced blocks.", sum(|s| s.done)),
+        counter(
+            "tsdb_compactions_failed_total",
+            "Compactions that failed or were put off.",
+            sum(|s| s.failed),
+        ),
+        counter(
+            "tsdb_compaction_blocks_total",
+            "Blocks replaced by compactions.",
+            sum(|s| s.blocks_replaced),
+        ),
+        counter(
+            "tsdb_compaction_written_bytes_total",
+            "Bytes written by compactions.",
+            sum(|s| s.bytes_written),
+        ),
+        gauge("tsdb_compactions_running", "Compactions under way.", running(|_| 1)),
+        gauge("tsdb_compaction_running_blocks", "Blocks being compacted.", running(|r| r.blocks)),
+        gauge("tsdb_compaction_running_samples", "Samples in those blocks.", running(|r| r.samples)),
+        gauge(
+            "tsdb_compaction_running_written_bytes",
+            "Bytes written of the compactions under way.",
+            running(|r| r.bytes_written),
+        ),
     ]
 }
 

@@ -363,18 +363,21 @@ fn merge_names<S: Source>(inputs: &mut [Input<'_, S>]) -> Result<Vec<MergedName>
             }
         }
         let mut values = 0_u32;
-        let mut members: Vec<Vec<u32>> = vec![Vec::new(); inputs.len()];
-        // The numbers are pushed in batches: whoever walks the inputs cannot change them.
+        let numbering = inputs.iter().zip(&own).map(|(input, own)| {
+            let known = own.and_then(|own| input.values.get(own));
+            Renumbering::without(known.map(|known| known.removed().clone()).unwrap_or_default())
+        });
+        let mut numbering: Vec<Renumbering> = numbering.collect();
         each_value(&mut value_sources(inputs, &own)?, |_, found| {
             for (input, _) in found {
-                members.get_mut(*input).into_iter().for_each(|members| members.push(values));
+                numbering.get_mut(*input).into_iter().for_each(|numbering| numbering.push(values));
             }
             values += 1;
             Ok::<(), InputDamage>(())
         })?;
-        for ((input, members), own) in inputs.iter_mut().zip(members).zip(&own) {
-            if let Some(renumbering) = own.and_then(|own| input.values.get_mut(own)) {
-                members.into_iter().for_each(|number| renumbering.push(number));
+        for ((input, numbering), own) in inputs.iter_mut().zip(numbering).zip(&own) {
+            if let Some(known) = own.and_then(|own| input.values.get_mut(own)) {
+                *known = numbering;
             }
         }
         names.push(MergedName { text, values, own });

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::Xxh3Builder;
 
 /// When more frames of a source than this are touched, all of them count as touched: their places would take too much
 /// memory.
-const MAX_TOUCHED: usize = 1 << 20;
+const MAX_TOUCHED: usize = 1 << 18;
 
 /// What of the sources cannot be copied as it is.
 pub(super) struct Touched {

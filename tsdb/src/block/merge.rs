@@ -27,8 +27,10 @@ use tsdb_rollup::merge::{add, add_missing};
 
 /// Of this length a chunk gains little by becoming longer, in samples.
 const LONG_CHUNK: u64 = 1024;
-/// How many series are merged between two questions whether to go on.
+/// How many series are merged, or
 const SERIES_PER_PAUSE: u32 = 256;
+/// how many bytes are written, between two questions whether to go on.
+const BYTES_PER_PAUSE: u64 = 256 << 10;
 
 /// A block to be merged and what is deleted in it.
 #[derive(Debug)]
@@ -307,7 +309,8 @@ impl<'a, 's> Merge<'a, 's> {
             let limit = |source: WriteError| BlockError::Series { path: self.draft.dir.clone(), source };
             merger.push(&self.chunks).map_err(limit)?;
             merger.drain(&mut append)?;
-            if merger.series_count().is_multiple_of(SERIES_PER_PAUSE) {
+            let unpaused = self.samples.written() - self.told_bytes;
+            if merger.series_count().is_multiple_of(SERIES_PER_PAUSE) || unpaused >= BYTES_PER_PAUSE {
                 self.pause()?;
             }
         }

@@ -33,6 +33,8 @@ const MAX_RAW_LEN: usize = 64 << 20;
 pub(super) const GUESSED_FRAME_BYTES: usize = 32 << 10;
 /// A segment that has reached this length is closed.
 pub(super) const SEGMENT_BYTES: u64 = 512 << 20;
+/// A segment is synced whenever so much of it is new, so that no sync keeps the disk from others for long.
+const SYNC_BYTES: u64 = 16 << 20;
 const ZSTD_LEVEL: i32 = 3;
 /// Bits of the offset in a [`FrameRef`].
 const OFFSET_BITS: u32 = 48;
@@ -109,6 +111,8 @@ pub(super) struct SegmentsWriter<'a> {
     /// That of the segment being written, once something is going to be in it.
     number: Option<u64>,
     len: u64,
+    /// Up to where the segment was synced.
+    synced: u64,
     file: Option<Box<dyn File>>,
     times: Vec<TimesEntry>,
     encoder: Encoder<'static>,
@@ -124,7 +128,18 @@ impl<'a> SegmentsWriter<'a> {
     ) -> Result<Self, BlockError> {
         let encoder = Encoder::new(ZSTD_LEVEL).map_err(BlockError::io("prepare compression for", &dir))?;
         let len = HEADER_LEN as u64;
-        Ok(Self { fs, dir, limit, numbers, number: None, len, file: None, times: Vec::new(), encoder })
+        Ok(Self {
+            fs,
+            dir,
+            limit,
+            numbers,
+            number: None,
+            len,
+            synced: 0,
+            file: None,
+            times: Vec::new(),
+            encoder,
+        })
     }
 
     /// Where the next frame will be.
@@ -204,6 +219,7 @@ impl<'a> SegmentsWriter<'a> {
             file.sync().map_err(BlockError::io("sync", self.path()))?;
         }
         self.number = None;
+        self.synced = 0;
         self.len = HEADER_LEN as u64;
         Ok(())
     }
@@ -232,6 +248,10 @@ impl<'a> SegmentsWriter<'a> {
         };
         file.append(bytes).map_err(BlockError::io("write", &path))?;
         self.len = self.len.saturating_add(bytes.len() as u64);
+        if self.len.saturating_sub(self.synced) >= SYNC_BYTES {
+            file.sync().map_err(BlockError::io("sync", &path))?;
+            self.synced = self.len;
+        }
         Ok(())
     }
 }

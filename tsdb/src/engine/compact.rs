@@ -10,6 +10,7 @@ use crate::stats::RunningCompaction;
 use crate::{DuplicatePolicy, Error};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use tsdb_core::Timestamp;
 use tsdb_core::block::{BlockId, BlockMeta};
 use tsdb_rollup::plan::{BlockInfo, Compaction, CompactionPolicy, Reason, next_compaction};
 
@@ -90,7 +91,10 @@ impl Engine {
     /// What is to be compacted next.
     fn due_compaction(&self) -> Result<Option<Compaction>, Error> {
         let horizon = self.horizon(&mut *self.begin_work()?);
-        Ok(next_compaction(&self.infos(), self.border().from, horizon, &self.compaction_policy()?))
+        // Blocks may lie where the log has never been: they were imported.
+        let in_head = self.head.memory().range().map(|range| range.start());
+        let end = self.border().from.max(in_head.unwrap_or(Timestamp::MAX).min(self.options.clock.now()));
+        Ok(next_compaction(&self.infos(), end, horizon, &self.compaction_policy()?))
     }
 
     fn infos(&self) -> Vec<BlockInfo> {
@@ -101,7 +105,10 @@ impl Engine {
     fn info(&self, open: &OpenBlock) -> BlockInfo {
         let meta = open.block.meta().clone();
         let deleted = open.block.tombstones().series_count() as f64 / meta.stats.series.max(1) as f64;
+        // What lies far away is compacted there.
+        let is_elsewhere = open.block.is_far();
         let is_damaged = !open.block.warnings().is_empty() || self.left_out.lock().contains_key(&meta.id);
+        let is_damaged = is_damaged || is_elsewhere;
         BlockInfo { meta, bytes: open.bytes, deleted, is_damaged }
     }
 
@@ -144,7 +151,16 @@ impl Engine {
                 return Ok(Outcome::Done);
             }
         };
-        self.compactions.end(outcome.is_ok().then_some(inputs));
+        self.compactions.end(matches!(outcome, Ok(Outcome::Done)).then_some(inputs));
+        log::info!(
+            "{}: {inputs} blocks of {samples} samples {}",
+            self.place.dir.display(),
+            match &outcome {
+                Ok(Outcome::Done) => "became one",
+                Ok(Outcome::Overtaken) => "changed while they were compacted",
+                Err(_) => "could not be compacted",
+            }
+        );
         outcome
     }
 
