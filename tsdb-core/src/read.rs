@@ -4,7 +4,7 @@
 //! an immutable array of series that threads share, each reading the series at its own positions into its own
 //! [`SampleColumns`]. Columns, not iterators: a series is read in one call, into buffers the caller reuses.
 
-use crate::{Exemplar, Labels, Matcher, TimeRange};
+use crate::{Exemplar, Labels, Matcher, TimeRange, Timestamp};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -37,6 +37,12 @@ pub trait Querier: Send + Sync {
     /// what only histograms would make them do.
     fn may_hold_histograms(&self) -> bool {
         true
+    }
+
+    /// May windows stand for samples? Then what a selection is used for decides what is read: a reader that takes windows
+    /// does not share selections between uses.
+    fn may_hold_windows(&self) -> bool {
+        false
     }
 
     /// Names of the labels of all series that satisfy `matchers` (of all series if there are none), sorted, unique.
@@ -79,11 +85,36 @@ pub trait SeriesSet: Send + Sync {
     /// Damage or I/O failure; `into` is then empty.
     fn read(&self, index: usize, into: &mut SampleColumns) -> Result<(), ReadError>;
 
+    /// As [`read`](Self::read), for readers that take windows for samples: replaces `weights` by how many samples each
+    /// entry of `into` stands for, 0 for stale markers. No weights at all are those of samples.
+    ///
+    /// # Errors
+    /// As for `read`.
+    fn read_weighted(
+        &self,
+        index: usize,
+        into: &mut SampleColumns,
+        weights: &mut Vec<u32>,
+    ) -> Result<(), ReadError> {
+        weights.clear();
+        self.read(index, into)
+    }
+
+    /// Length of the longest windows that stand for samples in this set, ms; `None` if there are none.
+    fn resolution_ms(&self) -> Option<i64> {
+        None
+    }
+
     /// An upper estimate of the samples in all series, from metadata alone.
     fn estimated_samples(&self) -> u64;
 
     /// What is missing or doubtful in this set, as sentences for people.
     fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// In what the samples read so far are but an approximation, as sentences for people.
+    fn notes(&self) -> Vec<String> {
         Vec::new()
     }
 }
@@ -124,12 +155,36 @@ pub struct SelectHints {
     pub function: Option<&'static str>,
     /// Which labels the reader looks at.
     pub projection: Projection,
+    /// Where the windows of the reader end, if it takes windows of the store for samples and reads them with
+    /// [`SeriesSet::read_weighted`].
+    ///
+    /// A store that has windows then answers `function` from them where that gives the same result, because they fill the
+    /// windows of the reader, and where it has nothing else. What it puts into the columns is what the function computes
+    /// its result of: minima for `min_over_time`, sums for `sum_over_time` and `avg_over_time`, else samples, and for all
+    /// of them the weights to count with.
+    pub ends: Option<WindowEnds>,
+}
+
+/// Times at which the windows of a reader end; for an instant selector, the times of the steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowEnds {
+    /// The first of them, ms.
+    pub first: Timestamp,
+    /// Distance of the others, ms; 0 if there are no others.
+    pub step_ms: i64,
+}
+
+impl WindowEnds {
+    /// Are all of them multiples of `resolution_ms`, which is positive?
+    pub const fn are_multiples_of(self, resolution_ms: i64) -> bool {
+        self.first.rem_euclid(resolution_ms) == 0 && self.step_ms.rem_euclid(resolution_ms) == 0
+    }
 }
 
 impl SelectHints {
     /// Hints that say nothing but the range.
     pub const fn over(range: TimeRange) -> Self {
-        Self { range, step_ms: 0, window_ms: 0, function: None, projection: Projection::All }
+        Self { range, step_ms: 0, window_ms: 0, function: None, projection: Projection::All, ends: None }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::plan::Selector;
 use crate::span::Span;
 use core::fmt::{self, Display, Formatter};
 use tsdb_core::Timestamp;
-use tsdb_core::read::SelectHints;
+use tsdb_core::read::{SelectHints, SeriesSet};
 
 /// The plan of a query and what its selections are estimated to cost. Displays as text for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,15 +39,14 @@ pub struct SelectorEstimate {
     pub points: u64,
     /// Memory of all samples and points, if they were held at one time. Evaluation holds a part of it.
     pub bytes: u64,
+    /// Length of the longest windows that are read instead of samples, ms.
+    pub resolution_ms: Option<i64>,
 }
 
 impl SelectorEstimate {
-    pub(crate) fn new(
-        selector: &Selector,
-        hints: &SelectHints,
-        (series, samples): (u64, u64),
-        steps: u64,
-    ) -> Self {
+    pub(crate) fn new(selector: &Selector, hints: &SelectHints, set: &dyn SeriesSet, steps: u64) -> Self {
+        let (series, samples, resolution_ms) =
+            (set.len() as u64, set.estimated_samples(), set.resolution_ms());
         let window = match hints.window_ms {
             0 => String::new(),
             window_ms => format!("[{}]", format_duration(window_ms)),
@@ -57,7 +56,8 @@ impl SelectorEstimate {
         let bytes = samples.saturating_mul(16).saturating_add(points.saturating_mul(8));
         let text = format!("{}{window}", selector.text());
         let (start, end) = (hints.range.start(), hints.range.end());
-        Self { selector: text, span: selector.span, start, end, series, samples, points, bytes }
+        let span = selector.span;
+        Self { selector: text, span, start, end, series, samples, points, bytes, resolution_ms }
     }
 }
 
@@ -72,9 +72,13 @@ impl Display for Explanation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}steps: {}", self.plan, self.steps)?;
         for one in &self.selectors {
+            let windows = match one.resolution_ms {
+                None => String::new(),
+                Some(resolution_ms) => format!(", windows of {}", format_duration(resolution_ms)),
+            };
             writeln!(
                 f,
-                "{}: {} series, {} samples, {} points, {} bytes",
+                "{}: {} series, {} samples, {} points, {} bytes{windows}",
                 one.selector, one.series, one.samples, one.points, one.bytes
             )?;
         }

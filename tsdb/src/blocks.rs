@@ -22,6 +22,8 @@ pub(crate) struct Blocks {
     /// All of them, in the order in which they were written.
     all: Arc<[Arc<Block>]>,
     aside: Arc<[SetAside]>,
+    /// The blocks of windows of which all samples are still there.
+    sampled: Arc<BTreeSet<BlockId>>,
 }
 
 /// A block on object storage and its size there.
@@ -161,13 +163,23 @@ impl Blocks {
         Self::arranged(rest, Arc::clone(&self.far), Arc::clone(&self.aside))
     }
 
+    /// Are all the samples that the windows in the block `id` were made of still there?
+    pub(crate) fn has_samples_of(&self, id: BlockId) -> bool {
+        self.sampled.contains(&id)
+    }
+
     fn arranged(mut list: Vec<OpenBlock>, far: Arc<[FarBlock]>, aside: Arc<[SetAside]>) -> Self {
         let order = |block: &Arc<Block>| (written(block), block.meta().id);
         list.sort_by_key(|open| order(&open.block));
         let blocks = list.iter().map(|open| &open.block).chain(far.iter().map(|far| &far.block));
         let mut all: Vec<Arc<Block>> = blocks.map(Arc::clone).collect();
         all.sort_by_key(order);
-        Self { list: list.into(), far, all: all.into(), aside }
+        let metas = || all.iter().map(|block| block.meta());
+        let raw: BTreeSet<BlockId> =
+            metas().filter(|meta| meta.is_raw()).flat_map(|meta| meta.sources.iter().copied()).collect();
+        let has_samples = |meta: &&BlockMeta| meta.sources.iter().all(|source| raw.contains(source));
+        let sampled = metas().filter(|meta| !meta.is_raw()).filter(has_samples).map(|meta| meta.id).collect();
+        Self { list: list.into(), far, all: all.into(), aside, sampled: Arc::new(sampled) }
     }
 }
 

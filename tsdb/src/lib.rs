@@ -59,3 +59,4 @@ pub use tenants::Tenants;
 pub use tsdb_core::read::{Querier, Queryable};
 pub use tsdb_core::write::{Appendable, Appender};
 pub use tsdb_core::{Labels, Matcher, SeriesRef, TenantId, TimeRange, Timestamp};
+pub use tsdb_rollup::plan::RollupLevel;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tsdb_core::time::Clock;
-use tsdb_rollup::plan::BlockWidth;
+use tsdb_rollup::plan::{BlockWidth, RollupLevel};
 
 /// Settings of a [`Db`](crate::Db). `Options::default()` is right for most.
 #[derive(Clone)]
@@ -19,6 +19,10 @@ pub struct Options {
     pub block_range_ms: i64,
     /// Blocks that end earlier than this before now are deleted, in ms. `None` keeps everything. Default: 14 d.
     pub retention_ms: Option<i64>,
+    /// Which windows are made of samples, for when these are past retention and for long ranges: short ones first. Each
+    /// length must be a multiple of the one before, and 288 of the shorter ones a multiple of the longer. Default: 5 minutes
+    /// after 6 hours, kept for 90 days, and hours after a day, kept for two years.
+    pub rollups: Vec<RollupLevel>,
     /// How far ahead of the clock a sample may lie, in ms. `None` takes up to a year. Default: 10 min.
     pub future_skew_ms: Option<i64>,
     /// How far behind the newest sample a sample may come that is not newer than all of its series, in ms. Such samples
@@ -123,6 +127,7 @@ impl Default for Options {
             durability: Durability::Interval(Duration::from_millis(200)),
             block_range_ms: 2 * 3_600_000,
             retention_ms: Some(14 * 86_400_000),
+            rollups: vec![RollupLevel::FIVE_MINUTES, RollupLevel::HOUR],
             future_skew_ms: Some(600_000),
             out_of_order_window_ms: 2 * 3_600_000,
             duplicates: DuplicatePolicy::KeepFirst,
@@ -153,6 +158,7 @@ impl fmt::Debug for Options {
             .field("durability", &self.durability)
             .field("block_range_ms", &self.block_range_ms)
             .field("retention_ms", &self.retention_ms)
+            .field("rollups", &self.rollups)
             .field("future_skew_ms", &self.future_skew_ms)
             .field("out_of_order_window_ms", &self.out_of_order_window_ms)
             .field("duplicates", &self.duplicates)
@@ -188,6 +194,7 @@ impl Options {
         if let Some(tier) = &self.tier {
             check_period("tier.interval", tier.interval)?;
         }
+        check_rollups(&self.rollups)?;
         check_period("maintenance_interval", self.maintenance_interval)?;
         if let Durability::Interval(every) = self.durability {
             check_period("durability", every)?;
@@ -213,6 +220,34 @@ impl Options {
         let rule = "from a second to 49 days, in ms";
         ms.and_then(BlockWidth::new).ok_or_else(|| invalid("block_range_ms", self.block_range_ms, rule))
     }
+}
+
+/// Longer windows are made of whole shorter ones.
+fn check_rollups(levels: &[RollupLevel]) -> Result<(), Error> {
+    let shortest = i64::from(MIN_BLOCK_RANGE_MS);
+    let longest = 365 * 86_400_000;
+    for level in levels {
+        let resolution_ms = level.resolution_ms;
+        if !(shortest..=longest).contains(&resolution_ms) || level.after_ms < 0 {
+            return Err(invalid(
+                "rollups",
+                resolution_ms,
+                "windows of a second to a year, in ms, after 0 ms or more",
+            ));
+        }
+    }
+    for [short, long] in levels.array_windows() {
+        let fits = long.resolution_ms > short.resolution_ms
+            && long.resolution_ms % short.resolution_ms == 0
+            && short.span_ms() % long.resolution_ms == 0
+            && long.after_ms >= short.after_ms;
+        if !fits {
+            let rule =
+                "a multiple of the shorter windows, of which 288 are a multiple of it, made no earlier";
+            return Err(invalid("rollups", long.resolution_ms, rule));
+        }
+    }
+    Ok(())
 }
 
 /// A thread that never waits burns a core, and one that waits for ever does nothing.

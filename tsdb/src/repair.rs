@@ -25,6 +25,7 @@ use tsdb_core::block::BlockId;
 use tsdb_core::sample::SampleColumns;
 use tsdb_core::time::Clock as _;
 use tsdb_index::ChunkRef;
+use tsdb_rollup::aggregate::AggregateColumns;
 
 /// Memory for unpacked parts of the blocks that are read, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
@@ -177,7 +178,10 @@ impl Work<'_> {
         block.for_each_readable(|labels, chunks, deleted| {
             samples.clear();
             if meta.rollup.is_some() {
-                let read = |chunk: &ChunkRef| block.read_all_windows(chunk).ok();
+                let read = |chunk: &ChunkRef| {
+                    let mut windows = AggregateColumns::default();
+                    block.read_all_windows(&[*chunk], deleted, &mut windows).ok().map(|()| windows)
+                };
                 return writer.add_windows(&labels, &chunks.iter().filter_map(read).collect::<Vec<_>>());
             }
             for chunk in chunks {

@@ -49,6 +49,8 @@ pub struct Stats {
     pub block_samples: u64,
     /// Blocks cut from the head since the database was opened.
     pub blocks_cut: u64,
+    /// Blocks of windows made since the database was opened.
+    pub rollups_made: u64,
     /// Blocks of late samples written since the database was opened.
     pub late_blocks: u64,
     /// What compactions did.

@@ -139,6 +139,11 @@ pub enum Annotation {
         /// `addition`, `subtraction` or `aggregation`.
         operation: &'static str,
     },
+    /// In what the storage answered with an approximation.
+    Approximation {
+        /// The sentence of the storage.
+        message: String,
+    },
     /// What the storage says about the data it answered with.
     Storage {
         /// The sentence of the storage.
@@ -162,7 +167,8 @@ impl Annotation {
             | Self::QuantileNanResult { .. }
             | Self::QuantileNanSkew { .. }
             | Self::FractionNan { .. }
-            | Self::MismatchedCustomBuckets { .. } => Severity::Info,
+            | Self::MismatchedCustomBuckets { .. }
+            | Self::Approximation { .. } => Severity::Info,
             _ => Severity::Warning,
         }
     }
@@ -201,7 +207,7 @@ impl Annotation {
             Self::IncompatibleTypes { operator, lhs, rhs } => format!(
                 "incompatible sample types encountered for binary operator \"{operator}\": {lhs} {operator} {rhs}"
             ),
-            Self::Storage { message } => message.clone(),
+            Self::Storage { message } | Self::Approximation { message } => message.clone(),
             about_histograms => about_histograms.histogram_message(),
         }
     }

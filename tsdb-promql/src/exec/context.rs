@@ -9,6 +9,7 @@ use super::shared::SharedVectors;
 use crate::annotation::{Annotation, Annotations};
 use crate::failure::QueryError;
 use crate::options::EngineOptions;
+use crate::plan::Pass;
 use crate::span::Span;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,6 +85,12 @@ impl<'q> Context<'q> {
         }
     }
 
+    /// May selections be answered from windows?
+    pub(super) fn takes_windows(&self) -> bool {
+        let EngineOptions { passes, use_start_timestamps, .. } = self.options;
+        passes.has(Pass::ReadWindows) && !use_start_timestamps && self.querier.may_hold_windows()
+    }
+
     /// Do operators still see metric names that have been dropped?
     pub(super) const fn sees_dropped_names(&self) -> bool {
         self.options.delayed_name_removal
@@ -109,6 +116,9 @@ impl<'q> Context<'q> {
         for (set, span) in locked(&self.selections).drain(..) {
             for message in set.warnings() {
                 self.annotate(Annotation::Storage { message }, span);
+            }
+            for message in set.notes() {
+                self.annotate(Annotation::Approximation { message }, span);
             }
         }
         std::mem::take(&mut *locked(&self.annotations))

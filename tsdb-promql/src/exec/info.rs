@@ -363,8 +363,9 @@ fn times_of_info_series<'c>(
     matchers.extend(node.data.iter().chain(&node.names).cloned());
     let InfoNode { at, offset_ms, span, .. } = *node;
     let projection = Projection::All;
+    let windows = context.takes_windows();
     let selector =
-        Selector { matchers, at, offset_ms, projection, extension: None, totals_only: false, span };
+        Selector { matchers, at, offset_ms, projection, extension: None, totals_only: false, windows, span };
     let operator = InstantOp::new(context, &selector, grid, Reading::TimeOfNumber)?;
     context.store(&operator, grid.steps())
 }

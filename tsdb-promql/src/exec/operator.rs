@@ -7,7 +7,7 @@
 
 use super::context::Context;
 use super::points::{Histogram, Histograms, Rows};
-use super::select::LastWindows;
+use super::select::{LastWindows, Weights};
 use crate::failure::QueryError;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -122,6 +122,8 @@ pub(super) struct Scratch {
     pub(super) extremes: VecDeque<(usize, f64)>,
     /// Values that are put in order.
     pub(super) ordered: Vec<f64>,
+    /// For how many samples each of the series at hand stands.
+    pub(super) weights: Weights,
 }
 
 impl Scratch {

@@ -53,7 +53,9 @@ impl Prepared {
     pub(super) fn optimize(&mut self, options: &EngineOptions, querier: &dyn Querier) {
         // Rates have something to say about start timestamps, as they have about histograms.
         let remarkable = querier.may_hold_histograms() || options.use_start_timestamps;
-        optimize(&mut self.plan, options.passes, remarkable);
+        // Which start timestamps samples have windows do not tell.
+        let windows = querier.may_hold_windows() && !options.use_start_timestamps;
+        optimize(&mut self.plan, options.passes, remarkable, windows);
     }
 
     /// Makes the selections for `context` if it is good to have them all before the first is read.

@@ -51,6 +51,30 @@ impl SeriesSet for ReadOnce {
         Ok(())
     }
 
+    fn read_weighted(
+        &self,
+        index: usize,
+        into: &mut SampleColumns,
+        weights: &mut Vec<u32>,
+    ) -> Result<(), ReadError> {
+        // Windows are few.
+        match self.set.resolution_ms() {
+            Some(_) => self.set.read_weighted(index, into, weights),
+            None => {
+                weights.clear();
+                self.read(index, into)
+            }
+        }
+    }
+
+    fn resolution_ms(&self) -> Option<i64> {
+        self.set.resolution_ms()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.set.notes()
+    }
+
     fn estimated_samples(&self) -> u64 {
         self.set.estimated_samples()
     }

@@ -34,6 +34,8 @@ struct Selection {
 /// All selections of a plan, equal ones once.
 #[derive(Default)]
 pub(super) struct Selections {
+    /// Do selections differ that are used for different things?
+    by_use: bool,
     made: Vec<Selection>,
     places: HashMap<String, usize>,
 }
@@ -47,7 +49,9 @@ impl Selections {
     /// # Errors
     /// Those of storage; grids of subqueries beyond the budget; cancellation.
     pub(super) fn of(plan: &Plan, grid: Grid, context: &Context<'_>) -> Result<Self, QueryError> {
-        let mut visit = Visit { context, shared: HashSet::new(), wanted: Vec::new(), places: HashMap::new() };
+        let by_use = context.querier.may_hold_windows();
+        let (wanted, places) = (Vec::new(), HashMap::new());
+        let mut visit = Visit { context, by_use, shared: HashSet::new(), wanted, places };
         if let Some(root) = plan.root() {
             visit.node(root, grid, None)?;
         }
@@ -58,7 +62,7 @@ impl Selections {
             Ok(Selection { wanted, set })
         };
         let made = wanted.into_iter().map(make).collect::<Result<_, QueryError>>()?;
-        Ok(Self { made, places })
+        Ok(Self { by_use, made, places })
     }
 
     /// Has what several places read be kept, on the account of `budget`.
@@ -76,7 +80,7 @@ impl Selections {
         if self.places.is_empty() {
             return None;
         }
-        let place = self.places.get(&key(selector, hints))?;
+        let place = self.places.get(&key(selector, hints, self.by_use))?;
         self.made.get(*place).map(|selection| Arc::clone(&selection.set))
     }
 
@@ -84,7 +88,7 @@ impl Selections {
     pub(super) fn estimates(&self) -> Vec<SelectorEstimate> {
         let estimate = |selection: &Selection| {
             let Selection { wanted: Wanted { selector, hints, steps, .. }, set } = selection;
-            SelectorEstimate::new(selector, hints, (set.len() as u64, set.estimated_samples()), *steps)
+            SelectorEstimate::new(selector, hints, &**set, *steps)
         };
         self.made.iter().map(estimate).collect()
     }
@@ -93,6 +97,8 @@ impl Selections {
 /// A walk over the plan.
 struct Visit<'v, 'q> {
     context: &'v Context<'q>,
+    /// See [`Selections`].
+    by_use: bool,
     /// The shared vectors that were met.
     shared: HashSet<usize>,
     wanted: Vec<Wanted>,
@@ -138,9 +144,9 @@ impl Visit<'_, '_> {
     }
 
     fn want(&mut self, selector: &Selector, hints: SelectHints, grid: Grid) {
-        let Self { wanted, places, .. } = self;
+        let Self { wanted, places, by_use, .. } = self;
         let steps = grid.steps() as u64;
-        let key = key(selector, &hints);
+        let key = key(selector, &hints, *by_use);
         if let Some(known) = places.get(&key).and_then(|place| wanted.get_mut(*place)) {
             known.places = known.places.saturating_add(1);
             known.steps = known.steps.saturating_add(steps);
@@ -153,8 +159,9 @@ impl Visit<'_, '_> {
     }
 }
 
-/// What makes two selections the same: everything but the function that reads them.
-fn key(selector: &Selector, hints: &SelectHints) -> String {
-    let SelectHints { range, step_ms, window_ms, function: _, projection } = hints;
-    format!("{} {range:?} {step_ms} {window_ms} {projection:?}", selector.text())
+/// What makes two selections the same: everything but the function that reads them, unless that decides what is read.
+fn key(selector: &Selector, hints: &SelectHints, by_use: bool) -> String {
+    let SelectHints { range, step_ms, window_ms, function, projection, ends } = hints;
+    let function = if by_use { *function } else { None };
+    format!("{} {range:?} {step_ms} {window_ms} {projection:?} {function:?} {ends:?}", selector.text())
 }

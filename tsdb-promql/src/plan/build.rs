@@ -331,7 +331,7 @@ impl Builder {
         let extension = selector.extension;
         let (matchers, projection) = (selector.matchers.clone(), Projection::All);
         let totals_only = scope.histograms == HistogramUse::Totals;
-        Ok(Selector { matchers, at, offset_ms, projection, extension, totals_only, span })
+        Ok(Selector { matchers, at, offset_ms, projection, extension, totals_only, windows: false, span })
     }
 
     pub(super) fn modifiers(&self, modifiers: &Modifiers) -> Result<(Option<Timestamp>, i64), QueryError> {

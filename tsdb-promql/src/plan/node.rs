@@ -137,6 +137,8 @@ pub(crate) struct Selector {
     pub(crate) extension: Option<RangeExtension>,
     /// Does nobody look at the buckets of native histograms?
     pub(crate) totals_only: bool,
+    /// May windows of the store stand for samples?
+    pub(crate) windows: bool,
     /// The text.
     pub(crate) span: Span,
 }

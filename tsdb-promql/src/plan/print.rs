@@ -104,7 +104,8 @@ impl Selector {
     /// Which parts of series and samples are loaded, unless it is all.
     fn parts_text(&self) -> String {
         let totals = if self.totals_only { ", totals of histograms" } else { "" };
-        format!("{}{totals}", labels_text(&self.projection))
+        let windows = if self.windows { ", windows for samples" } else { "" };
+        format!("{}{totals}{windows}", labels_text(&self.projection))
     }
 }
 

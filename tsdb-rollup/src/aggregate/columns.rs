@@ -4,7 +4,7 @@ use crate::merge::renew_seam;
 use std::ops::Range;
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::sample::SampleColumns;
-use tsdb_core::{STALE_NAN, is_stale_nan};
+use tsdb_core::{STALE_NAN, Timestamp, is_stale_nan};
 
 /// What is kept of the windows of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,6 +98,18 @@ impl AggregateColumns {
             mine.min.extend_from_slice(&theirs.min);
             mine.max.extend_from_slice(&theirs.max);
             mine.sum.extend_from_slice(&theirs.sum);
+        }
+    }
+
+    /// Keeps the entries with times of which `keep` says so.
+    pub fn retain(&mut self, keep: impl Fn(Timestamp) -> bool) {
+        let kept: Vec<usize> = (0..self.len())
+            .filter(|index| self.samples.timestamps.get(*index).is_some_and(|t| keep(*t)))
+            .collect();
+        if kept.len() < self.len() {
+            let all = std::mem::take(self);
+            self.clear(all.form());
+            kept.into_iter().for_each(|index| self.extend(&all.slice(index..index.saturating_add(1))));
         }
     }
 

@@ -9,10 +9,12 @@ mod leveled;
 mod overlap;
 mod ranges;
 mod retention;
+mod rollups;
 
 pub use compaction::{BlockInfo, Compaction, CompactionPolicy, Reason, next_compaction};
 pub use ranges::{BlockWidth, CutPolicy, HeadSpan, next_cut};
 pub use retention::expired;
+pub use rollups::{RollupLevel, RollupStep, WINDOWS_PER_SPAN, next_rollup};
 
 use tsdb_core::block::{BlockId, BlockMeta};
 use tsdb_core::{TimeRange, Timestamp};
@@ -35,14 +37,15 @@ pub struct Policy {
     pub cut: CutPolicy,
     /// How long samples are kept, in ms; `None` for ever.
     pub retention_ms: Option<i64>,
+    /// Which windows are made of samples, short ones first, and how long they are kept.
+    pub rollups: Vec<RollupLevel>,
 }
 
 /// The steps due at `now` (ms), deletions first: they make room for what is cut.
 ///
 /// `head` is `None` if the head is empty.
 pub fn plan(head: Option<HeadSpan>, blocks: &[BlockMeta], policy: &Policy, now: Timestamp) -> Vec<Plan> {
-    let dropped =
-        policy.retention_ms.map(|retention_ms| expired(blocks, retention_ms, now)).unwrap_or_default();
+    let dropped = expired(blocks, policy.retention_ms, &policy.rollups, now);
     let cut = head.and_then(|head| next_cut(head, &policy.cut, now));
     dropped.into_iter().map(Plan::Drop).chain(cut.map(Plan::Cut)).collect()
 }

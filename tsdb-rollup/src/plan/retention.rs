@@ -1,23 +1,67 @@
 //! Which blocks are past retention.
 
+use super::RollupLevel;
 use tsdb_core::Timestamp;
 use tsdb_core::block::{BlockId, BlockMeta};
 
-/// The blocks of which every instant is more than `retention_ms` before `now` (ms), oldest first.
+/// The blocks of which every instant is past retention at `now` (ms), oldest first.
 ///
-/// A block that reaches into the retained time is kept whole.
-pub fn expired(blocks: &[BlockMeta], retention_ms: i64, now: Timestamp) -> Vec<BlockId> {
-    let horizon = now.saturating_sub(retention_ms.max(0));
-    let mut past: Vec<&BlockMeta> = blocks.iter().filter(|block| block.range.end() < horizon).collect();
+/// Samples are kept for `retention_ms`, windows as long as the level of their length says, or if there is none the next
+/// longer one, or if that is missing too as long as samples. A block that reaches into the retained time is kept whole.
+/// Samples of which windows are still to be made wait for that, if that is due within their retention at all; but not for
+/// ever.
+pub fn expired(
+    blocks: &[BlockMeta],
+    retention_ms: Option<i64>,
+    levels: &[RollupLevel],
+    now: Timestamp,
+) -> Vec<BlockId> {
+    let retention = |block: &BlockMeta| match block.rollup {
+        None => retention_ms,
+        Some(rollup) => levels
+            .iter()
+            .find(|level| level.resolution_ms >= rollup.resolution_ms)
+            .map_or(retention_ms, |level| level.retention_ms),
+    };
+    let is_past = |block: &&BlockMeta| {
+        let horizon = retention(block).map(|retention_ms| now.saturating_sub(retention_ms.max(0)));
+        horizon.is_some_and(|horizon| block.range.end() < horizon)
+            && !awaits_windows(block, blocks, retention_ms, levels.first(), now)
+    };
+    let mut past: Vec<&BlockMeta> = blocks.iter().filter(is_past).collect();
     past.sort_unstable_by_key(|block| (block.range.end(), block.id));
     past.into_iter().map(|block| block.id).collect()
+}
+
+/// Are windows of `level` still to be made of the samples in `block`?
+fn awaits_windows(
+    block: &BlockMeta,
+    blocks: &[BlockMeta],
+    retention_ms: Option<i64>,
+    level: Option<&RollupLevel>,
+    now: Timestamp,
+) -> bool {
+    let (Some(level), Some(retention_ms), true) = (level, retention_ms, block.is_raw()) else { return false };
+    let delay = level.span_ms().saturating_add(level.after_ms);
+    let patience = now.saturating_sub(retention_ms).saturating_sub(delay.saturating_mul(2));
+    if delay > retention_ms || block.range.end() < patience {
+        return false;
+    }
+    let has_all = |made: &&BlockMeta| block.sources.iter().all(|source| made.sources.contains(source));
+    let covers: Vec<_> = blocks
+        .iter()
+        .filter(has_all)
+        .filter_map(|made| made.rollup.filter(|rollup| rollup.resolution_ms == level.resolution_ms))
+        .collect();
+    let is_covered = |at: Timestamp| covers.iter().any(|rollup| rollup.covers.contains(at));
+    !is_covered(block.range.start()) || !is_covered(block.range.end())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use tsdb_core::TimeRange;
-    use tsdb_core::block::BlockStats;
+    use tsdb_core::block::{BlockStats, Rollup};
 
     fn block(id: u128, start: i64, end: i64) -> BlockMeta {
         BlockMeta {
@@ -34,16 +78,43 @@ mod tests {
     #[test]
     fn only_blocks_wholly_before_the_horizon_expire() {
         let blocks = [block(3, 200, 299), block(2, 100, 199), block(1, 0, 99)];
-        assert_eq!(expired(&blocks, 100, 299), [BlockId(1)]);
-        assert_eq!(expired(&blocks, 100, 300), [BlockId(1), BlockId(2)]);
-        assert_eq!(expired(&blocks, 1000, 300), []);
+        assert_eq!(expired(&blocks, Some(100), &[], 299), [BlockId(1)]);
+        assert_eq!(expired(&blocks, Some(100), &[], 300), [BlockId(1), BlockId(2)]);
+        assert_eq!(expired(&blocks, Some(1000), &[], 300), []);
     }
 
     #[test]
     fn the_ends_of_time_are_no_trap() {
         let blocks = [block(1, i64::MIN, i64::MIN), block(2, i64::MAX, i64::MAX)];
-        assert_eq!(expired(&blocks, i64::MAX, i64::MIN), []);
-        assert_eq!(expired(&blocks, i64::MIN, i64::MAX), [BlockId(1)]);
-        assert_eq!(expired(&blocks, 0, i64::MAX), [BlockId(1)]);
+        assert_eq!(expired(&blocks, Some(i64::MAX), &[], i64::MIN), []);
+        assert_eq!(expired(&blocks, Some(i64::MIN), &[], i64::MAX), [BlockId(1)]);
+        assert_eq!(expired(&blocks, Some(0), &[], i64::MAX), [BlockId(1)]);
+    }
+
+    #[test]
+    fn windows_have_a_retention_of_their_own() {
+        let rolled = |id, resolution_ms| BlockMeta {
+            rollup: Some(Rollup { resolution_ms, covers: TimeRange::new(0, 99).unwrap() }),
+            ..block(id, 0, 99)
+        };
+        let blocks = [block(1, 0, 99), rolled(2, 10), rolled(3, 20), rolled(4, 5), rolled(5, 40)];
+        let levels = [RollupLevel::new(10, 0, Some(1000)), RollupLevel::new(20, 0, None)];
+        assert_eq!(expired(&blocks, Some(100), &levels, 500), [BlockId(1), BlockId(5)]);
+        assert_eq!(expired(&blocks, Some(100), &levels, 5000), [1, 2, 4, 5].map(BlockId));
+        assert_eq!(expired(&blocks, None, &levels, 5000), [BlockId(2), BlockId(4)]);
+    }
+
+    #[test]
+    fn samples_wait_for_their_windows_but_not_for_ever() {
+        let levels = [RollupLevel::new(10, 0, None)];
+        let span = levels[0].span_ms();
+        let raw = [block(1, 5, span - 5)];
+        let expired_at = |blocks: &[BlockMeta], now| expired(blocks, Some(span), &levels, now);
+        assert_eq!(expired_at(&raw, 2 * span), []);
+        assert_eq!(expired_at(&raw, 4 * span), [BlockId(1)]);
+        let rollup = Rollup { resolution_ms: 10, covers: TimeRange::new(1, span).unwrap() };
+        let made = BlockMeta { rollup: Some(rollup), sources: vec![BlockId(1)], ..block(2, 5, span - 5) };
+        assert_eq!(expired_at(&[raw[0].clone(), made], 2 * span), [BlockId(1)]);
+        assert_eq!(expired(&raw, Some(span - 1), &levels, 2 * span), [BlockId(1)]);
     }
 }

@@ -4,7 +4,6 @@ use super::cache::FrameCache;
 use super::file::IndexFile;
 use super::parts::{Far, InUse, Opened, Parts};
 use super::segment::{self, FrameRef, Kind, Segments, UnpackedFrame};
-use super::windows::WindowColumns;
 use super::{BlockError, meta};
 use crate::fs::{Fs, twice, write_file};
 use crate::names;
@@ -18,7 +17,7 @@ use tsdb_core::pack::{Times, Values};
 use tsdb_core::read::{Projection, ReadError, SampleColumns};
 use tsdb_core::{Corruption, Labels, Matcher, TimeRange, Timestamp};
 use tsdb_index::{ChunkRef, IndexReader, RoaringBitmap, SeriesCursor};
-use tsdb_rollup::aggregate::{AggregateColumns, Aggregates, Column};
+use tsdb_rollup::aggregate::Aggregates;
 use tsdb_rollup::downsample::window_of;
 use tsdb_rollup::merge::renew_seam;
 
@@ -405,61 +404,30 @@ impl Block {
         values.read_samples(chunk.slot, &times, range, into)
     }
 
-    /// Appends to `into` what is asked of the windows in `chunks`, which are those of one series of a rollup, for the
-    /// entries within `range`, in order of time.
+    /// The series from number `first` on that have chunks within `range`, in order of labels: those among the next `most`,
+    /// and the number behind them; `None` behind the last.
     ///
     /// # Errors
-    /// Damage to a frame; `into` then holds nothing of use.
-    pub fn read_windows(
+    /// Damage to the index.
+    pub fn page(
         &self,
-        chunks: &[ChunkRef],
+        first: u32,
+        most: u32,
         range: TimeRange,
-        column: Column,
-        into: &mut WindowColumns,
-    ) -> Result<(), ReadError> {
+    ) -> Result<(Vec<BlockSeries>, Option<u32>), ReadError> {
         let opened = self.opened()?;
-        for chunk in chunks.iter().filter(|chunk| chunk.range.overlaps(&range)) {
-            let read = self.with_windows(&opened.segments, chunk, |frame, times| {
-                into.add(frame, chunk.slot, column, times, range)
-            });
-            read.map_err(|source| self.segment_error(FrameRef(chunk.frame), source))?;
+        let (tombstones, end) = (self.tombstones(), opened.index.series_count());
+        let next = first.saturating_add(most).min(end);
+        let (mut cursor, mut chunks, mut found) = (opened.index.cursor(), Vec::new(), Vec::new());
+        for series in first..next {
+            let one = one(&mut cursor, series, range, &tombstones, &mut chunks);
+            found.extend(one.map_err(|damage| self.index_error(damage))?);
         }
-        Ok(())
-    }
-
-    /// All that is kept of the windows in `chunk`.
-    ///
-    /// # Errors
-    /// Damage to a frame.
-    pub fn read_all_windows(&self, chunk: &ChunkRef) -> Result<AggregateColumns, ReadError> {
-        let opened = self.opened()?;
-        let mut into = AggregateColumns::default();
-        let read = self.with_windows(&opened.segments, chunk, |frame, times| {
-            frame.read_all(chunk.slot, times, &mut into)
-        });
-        read.map_err(|source| self.segment_error(FrameRef(chunk.frame), source))?;
-        Ok(into)
-    }
-
-    /// Calls `read` with the frame of `chunk` and its timestamps.
-    fn with_windows(
-        &self,
-        segments: &Segments,
-        chunk: &ChunkRef,
-        read: impl FnOnce(&Aggregates<'_>, &[Timestamp]) -> Result<(), Corruption>,
-    ) -> Result<(), Corruption> {
-        let frame = self.frame(segments, FrameRef(chunk.frame), Kind::Windows)?;
-        let windows = Aggregates::open(&frame.bytes)?;
-        let times = self.times(segments, frame.columns.base.saturating_add(windows.time(chunk.slot)?))?;
-        if times.len() != chunk.samples as usize {
-            let rule = "a chunk has as many entries as the index says";
-            return Err(Corruption::new("segment", 0, CorruptionKind::Rule { rule }));
-        }
-        read(&windows, &times)
+        Ok((found, Some(next).filter(|next| *next < end)))
     }
 
     /// The column of timestamps `number`.
-    fn times(&self, segments: &Segments, number: u32) -> Result<Arc<Vec<Timestamp>>, Corruption> {
+    pub(super) fn times(&self, segments: &Segments, number: u32) -> Result<Arc<Vec<Timestamp>>, Corruption> {
         self.cache.times(self.meta.id, number, || {
             let (place, column) = segments.time_column(number)?;
             let frame = self.frame(segments, place, Kind::Times)?;
@@ -469,7 +437,7 @@ impl Block {
         })
     }
 
-    fn frame(
+    pub(super) fn frame(
         &self,
         segments: &Segments,
         place: FrameRef,

@@ -1,8 +1,15 @@
-//! What was read of the windows of one series.
+//! Reading the windows of a rollup.
 
+use super::Block;
+use super::segment::{FrameRef, Kind, Segments};
+use crate::tombstones::Intervals;
+use tsdb_core::error::CorruptionKind;
+use tsdb_core::read::ReadError;
 use tsdb_core::sample::SampleColumns;
 use tsdb_core::{Corruption, TimeRange, Timestamp};
-use tsdb_rollup::aggregate::{Aggregates, Column, Form};
+use tsdb_index::ChunkRef;
+use tsdb_rollup::aggregate::{AggregateColumns, Aggregates, Column, Form};
+use tsdb_rollup::downsample::window_of;
 use tsdb_rollup::merge::renew_seam;
 
 /// One column of windows, of one chunk after the other.
@@ -26,6 +33,23 @@ impl WindowColumns {
         self.samples.clear();
         self.weights.clear();
         (self.corners, self.spread) = (false, false);
+    }
+
+    /// Keeps the entries with times of which `keep` says so.
+    pub(super) fn retain(&mut self, keep: impl Fn(Timestamp) -> bool) {
+        let all = std::mem::take(&mut self.samples);
+        let mut weights = std::mem::take(&mut self.weights).into_iter();
+        let mut rest = all.as_slices();
+        while !rest.is_empty() {
+            let (one, behind) = rest.split_at(1);
+            let weight = weights.next();
+            if one.timestamps().iter().all(|time| keep(*time)) {
+                self.samples.extend(one);
+                self.weights.extend(weight);
+            }
+            rest = behind;
+        }
+        self.samples.renew_reset_hints();
     }
 
     /// Adds `column` of the chunk at `slot` of `frame`, whose timestamps are `times`, within `range`.
@@ -53,9 +77,83 @@ impl WindowColumns {
     }
 }
 
+impl Block {
+    /// Appends to `into` what is asked of the windows in `chunks`, which are those of one series of a rollup, for the
+    /// entries within `range`, in order of time. Windows that hold something `deleted` are left out.
+    ///
+    /// # Errors
+    /// Damage to a frame; `into` then holds nothing of use.
+    pub fn read_windows(
+        &self,
+        chunks: &[ChunkRef],
+        deleted: &Intervals,
+        range: TimeRange,
+        column: Column,
+        into: &mut WindowColumns,
+    ) -> Result<(), ReadError> {
+        let opened = self.opened()?;
+        for chunk in chunks.iter().filter(|chunk| chunk.range.overlaps(&range)) {
+            let read = self.with_windows(&opened.segments, chunk, |frame, times| {
+                into.add(frame, chunk.slot, column, times, range)
+            });
+            read.map_err(|source| self.segment_error(FrameRef(chunk.frame), source))?;
+        }
+        if let Some(rollup) = self.meta().rollup.filter(|_| !deleted.is_empty()) {
+            into.retain(|time| !deleted.overlaps(&window_of(time, rollup.resolution_ms)));
+        }
+        Ok(())
+    }
+
+    /// Replaces `into` by all that is kept of the windows in `chunks`, which are those of one series, all of one form, but
+    /// for windows that hold something `deleted`.
+    ///
+    /// # Errors
+    /// Damage to a frame.
+    pub fn read_all_windows(
+        &self,
+        chunks: &[ChunkRef],
+        deleted: &Intervals,
+        into: &mut AggregateColumns,
+    ) -> Result<(), ReadError> {
+        let opened = self.opened()?;
+        let mut part = AggregateColumns::default();
+        for (index, chunk) in chunks.iter().enumerate() {
+            let read = self.with_windows(&opened.segments, chunk, |frame, times| {
+                frame.read_all(chunk.slot, times, &mut part)
+            });
+            read.map_err(|source| self.segment_error(FrameRef(chunk.frame), source))?;
+            if let Some(rollup) = self.meta().rollup.filter(|_| !deleted.is_empty()) {
+                part.retain(|time| !deleted.overlaps(&window_of(time, rollup.resolution_ms)));
+            }
+            match index {
+                0 => std::mem::swap(into, &mut part),
+                _ => into.extend(&part),
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `read` with the frame of `chunk` and its timestamps.
+    fn with_windows(
+        &self,
+        segments: &Segments,
+        chunk: &ChunkRef,
+        read: impl FnOnce(&Aggregates<'_>, &[Timestamp]) -> Result<(), Corruption>,
+    ) -> Result<(), Corruption> {
+        let frame = self.frame(segments, FrameRef(chunk.frame), Kind::Windows)?;
+        let windows = Aggregates::open(&frame.bytes)?;
+        let times = self.times(segments, frame.columns.base.saturating_add(windows.time(chunk.slot)?))?;
+        if times.len() != chunk.samples as usize {
+            let rule = "a chunk has as many entries as the index says";
+            return Err(Corruption::new("segment", 0, CorruptionKind::Rule { rule }));
+        }
+        read(&windows, &times)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{Block, BlockSpec, BlockWriter, FrameCache, verify};
+    use super::super::{BlockSpec, BlockWriter, FrameCache, verify};
     use super::*;
     use crate::fs::{Fs, SimFs};
     use crate::names;
@@ -64,7 +162,6 @@ mod tests {
     use tsdb_core::Labels;
     use tsdb_core::block::{BlockId, Rollup};
     use tsdb_core::read::Projection;
-    use tsdb_rollup::aggregate::AggregateColumns;
     use tsdb_rollup::downsample::downsample;
 
     const RESOLUTION_MS: i64 = 300_000;
@@ -115,7 +212,7 @@ mod tests {
         for ((labels, windows), found) in series().iter().zip(&selected) {
             assert_eq!(labels, &found.labels);
             let mut read = WindowColumns::default();
-            block.read_windows(&found.chunks, range, Column::Max, &mut read).unwrap();
+            block.read_windows(&found.chunks, &found.deleted, range, Column::Max, &mut read).unwrap();
             let values = windows.spread.as_ref().map_or(&windows.samples.values, |spread| &spread.max);
             let times = windows.samples.timestamps.iter().zip(values).zip(&windows.weights);
             let expected: Vec<_> = times
@@ -126,8 +223,7 @@ mod tests {
             assert_eq!(got.map(|((t, v), w)| (*t, *v, *w)).collect::<Vec<_>>(), expected);
             assert_eq!((read.corners, read.spread), (windows.spread.is_none(), windows.spread.is_some()));
             let mut all = AggregateColumns::default();
-            all.clear(windows.form());
-            found.chunks.iter().for_each(|chunk| all.extend(&block.read_all_windows(chunk).unwrap()));
+            block.read_all_windows(&found.chunks, &found.deleted, &mut all).unwrap();
             assert_eq!(&all, windows);
         }
     }

@@ -22,14 +22,8 @@ pub(super) struct Horizon {
 }
 
 impl Horizon {
-    /// The time before which samples are past a retention of `retention_ms`, `newest` being the newest sample. In doubt
-    /// it stays where it was.
-    pub(super) fn next(
-        &mut self,
-        clock: &dyn Clock,
-        newest: Timestamp,
-        retention_ms: i64,
-    ) -> Option<Timestamp> {
+    /// The time from which retention counts back, `newest` being the newest sample. In doubt it stays where it was.
+    pub(super) fn next(&mut self, clock: &dyn Clock, newest: Timestamp) -> Option<Timestamp> {
         let (now, monotonic) = (clock.now(), clock.monotonic_ms());
         let offset = now.saturating_sub(monotonic);
         if self.offset.replace(offset).is_some_and(|before| before.abs_diff(offset) > LEAP_MS) {
@@ -37,7 +31,7 @@ impl Horizon {
             self.leapt = Some(monotonic);
         }
         if self.leapt.is_none_or(|leapt| monotonic.saturating_sub(leapt) >= DOUBT_MS) {
-            self.latest = Some(newest.min(now).saturating_sub(retention_ms));
+            self.latest = Some(newest.min(now));
         }
         self.latest
     }

@@ -6,6 +6,7 @@ mod delete;
 mod horizon;
 mod late;
 mod retire;
+mod rollup;
 mod ship;
 mod snapshot;
 mod work;
@@ -48,6 +49,9 @@ pub(crate) struct Engine {
     queries: AtomicU64,
     blocks_cut: AtomicU64,
     late_blocks: AtomicU64,
+    rollups_made: AtomicU64,
+    /// Held by whoever makes windows.
+    vain_rollups: Mutex<rollup::Vain>,
     damage: Arc<DamageLog>,
     /// Work that fails at the moment, by name.
     trouble: Mutex<BTreeMap<&'static str, String>>,
@@ -106,6 +110,8 @@ impl Engine {
             queries: AtomicU64::new(0),
             blocks_cut: AtomicU64::new(0),
             late_blocks: AtomicU64::new(0),
+            rollups_made: AtomicU64::new(0),
+            vain_rollups: Mutex::default(),
             damage: Arc::new(DamageLog::after(open_warnings.clone())),
             trouble: Mutex::default(),
             open_warnings: Mutex::default(),
@@ -236,6 +242,7 @@ impl Engine {
         stats.compactions = self.compactions.stats();
         stats.late_blocks = self.late_blocks.load(Ordering::Relaxed);
         stats.blocks_cut = self.blocks_cut.load(Ordering::Relaxed);
+        stats.rollups_made = self.rollups_made.load(Ordering::Relaxed);
         stats.range = stats.head_range;
         let blocks = self.published.read().blocks.clone();
         stats.block_bytes = blocks.bytes();

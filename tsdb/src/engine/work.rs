@@ -46,9 +46,10 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// The block is to be removed when nobody reads it any more.
-    pub(super) fn doom(&mut self, block: Option<&Arc<Block>>) {
-        self.doomed.extend(block.map(|block| (block.meta().id, Arc::downgrade(block))));
+    /// These blocks are to be removed when nobody reads them any more.
+    pub(super) fn doom<'b>(&mut self, blocks: impl IntoIterator<Item = &'b Arc<Block>>) {
+        let blocks = blocks.into_iter();
+        self.doomed.extend(blocks.map(|block| (block.meta().id, Arc::downgrade(block))));
     }
 
     /// The block `id`, which nobody reads, is to be removed.
@@ -115,7 +116,10 @@ impl Engine {
             self.head.remove_empty();
         }
         let cleaned = self.clean_up(&mut work);
-        rotated.and(dropped).and(cut).and(flushed).and(retired).and(expired).and(spare.map(drop)).and(cleaned)
+        drop(work);
+        let rolled = self.roll_up_due();
+        let outcome = rotated.and(dropped).and(cut).and(flushed).and(retired).and(expired);
+        outcome.and(spare.map(drop)).and(cleaned).and(rolled)
     }
 
     /// Waits for the work of others. Between two steps others get their turn, so that closing waits for one at most.
@@ -166,11 +170,15 @@ impl Engine {
 
     /// The time before which samples are past retention; `None` if there is no such time.
     pub(super) fn horizon(&self, work: &mut Work) -> Option<Timestamp> {
-        let retention_ms = self.options.retention_ms?;
+        Some(self.believed_now(work)?.saturating_sub(self.options.retention_ms?))
+    }
+
+    /// What time it is at least, as far as retention is concerned; `None` if nothing is known.
+    fn believed_now(&self, work: &mut Work) -> Option<Timestamp> {
         // A block that somebody put there may be newer than everything that came in.
         let in_blocks = self.published.read().blocks.end().checked_sub(1);
         let newest = self.head.memory().newest().max(in_blocks)?;
-        work.horizon.next(&*self.options.clock, newest, retention_ms)
+        work.horizon.next(&*self.options.clock, newest)
     }
 
     /// The oldest time in the head. Finding it takes a walk through all series, finding it exactly some decoding too:
@@ -242,9 +250,9 @@ impl Engine {
 
     fn expire(&self, work: &mut Work) -> Result<(), Error> {
         let policy = self.policy()?;
-        if let (Some(horizon), Some(retention_ms)) = (self.horizon(work), policy.retention_ms) {
+        if let Some(now) = self.believed_now(work) {
             let blocks = self.published.read().blocks.metas();
-            let steps = plan(None, &blocks, &policy, horizon.saturating_add(retention_ms));
+            let steps = plan(None, &blocks, &policy, now);
             let due = steps.into_iter().filter_map(|step| match step {
                 Plan::Drop(id) => Some(id),
                 _ => None,
@@ -253,7 +261,7 @@ impl Engine {
             let twice: BTreeSet<BlockId> = work.expiring.intersection(&before).copied().collect();
             let mut published = self.published.write();
             let expired = published.blocks.iter().filter(|block| twice.contains(&block.meta().id));
-            work.doomed.extend(expired.map(|block| (block.meta().id, Arc::downgrade(block))));
+            work.doom(expired);
             published.blocks = twice.iter().fold(published.blocks.clone(), |blocks, id| blocks.without(*id));
         }
         self.remove_doomed(work)
@@ -282,7 +290,8 @@ impl Engine {
     fn policy(&self) -> Result<Policy, Error> {
         let width = self.block_width()?;
         let cut = CutPolicy { width, slack_ms: width.ms() / 2, idle_ms: Some(width.ms()) };
-        Ok(Policy { cut, retention_ms: self.options.retention_ms })
+        let rollups = self.options.rollups.clone();
+        Ok(Policy { cut, retention_ms: self.options.retention_ms, rollups })
     }
 
     pub(super) fn block_width(&self) -> Result<BlockWidth, Error> {

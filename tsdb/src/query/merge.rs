@@ -3,8 +3,8 @@
 use super::DamageLog;
 use hashbrown::HashTable;
 use std::sync::Arc;
-use tsdb_core::Labels;
 use tsdb_core::read::{ReadError, SampleColumns, SeriesSet};
+use tsdb_core::{Labels, is_stale_nan};
 use tsdb_rollup::merge;
 
 /// A union of sets. At equal timestamps the later set is believed, or the earlier one. A part that is damaged is left out and named.
@@ -126,6 +126,28 @@ impl MergedSet {
         }
     }
 
+    /// As [`join`](Self::join), for sources that follow one another in time, with weights.
+    fn join_weighted(&self, index: usize, into: &mut SampleColumns, weights: &mut Vec<u32>) {
+        into.clear();
+        weights.clear();
+        let (mut part, mut part_weights) = (SampleColumns::new(), Vec::new());
+        let mut next = self.series.get(index).map(|joined| joined.first);
+        while let Some(link) = next.and_then(|link| self.links.get(link)) {
+            let read = self.sources.get(link.source);
+            match read.map(|source| source.read_weighted(link.index, &mut part, &mut part_weights)) {
+                Some(Err(error)) => self.note(&error),
+                _ => {
+                    if part_weights.is_empty() {
+                        part_weights = ones(&part);
+                    }
+                    weights.append(&mut part_weights);
+                    merge::add(&part, into);
+                }
+            }
+            next = link.next;
+        }
+    }
+
     /// The only source of a series that has but one.
     fn only_source(&self, index: usize) -> Option<(&dyn SeriesSet, usize)> {
         let link = self.links.get(self.series.get(index)?.first).filter(|link| link.next.is_none())?;
@@ -155,6 +177,28 @@ impl SeriesSet for MergedSet {
         Ok(())
     }
 
+    fn read_weighted(
+        &self,
+        index: usize,
+        into: &mut SampleColumns,
+        weights: &mut Vec<u32>,
+    ) -> Result<(), ReadError> {
+        if self.resolution_ms().is_some() {
+            self.join_weighted(index, into, weights);
+            return Ok(());
+        }
+        weights.clear();
+        self.read(index, into)
+    }
+
+    fn resolution_ms(&self) -> Option<i64> {
+        self.sources.iter().filter_map(|source| source.resolution_ms()).max()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.sources.iter().flat_map(|source| source.notes()).collect()
+    }
+
     fn estimated_samples(&self) -> u64 {
         self.sources.iter().map(|source| source.estimated_samples()).sum()
     }
@@ -163,6 +207,15 @@ impl SeriesSet for MergedSet {
         let sources = self.sources.iter().flat_map(|source| source.warnings());
         sources.chain(self.missing.iter().cloned()).chain(self.met.sentences()).collect()
     }
+}
+
+/// The weights of samples that stand for themselves.
+fn ones(samples: &SampleColumns) -> Vec<u32> {
+    let is_stale = |index: usize| match samples.histogram(index) {
+        Some(histogram) => histogram.is_stale(),
+        None => samples.values.get(index).is_none_or(|value| is_stale_nan(*value)),
+    };
+    (0..samples.len()).map(|index| u32::from(!is_stale(index))).collect()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod block_set;
 mod damage;
 mod head_set;
 mod merge;
+mod window_set;
 
 pub(crate) use damage::DamageLog;
 
@@ -27,8 +28,16 @@ use head_set::HeadSet;
 use merge::MergedSet;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tsdb_core::block::Rollup;
 use tsdb_core::read::{Projection, Querier, ReadError, SelectHints, SeriesSet};
 use tsdb_core::{Matcher, TimeRange};
+use tsdb_rollup::resolution::{Answer, Candidate, divide};
+use window_set::{Samples, WindowSet};
+
+/// What an answer says that is older than the samples.
+const PAST_RETENTION: &str =
+    "the query reaches past the retention of samples: what is older is answered from windows (rollups)";
 
 /// A view of a database over a range of time.
 pub(crate) struct DbQuerier {
@@ -64,7 +73,92 @@ impl DbQuerier {
 
     /// The blocks that have samples within `range`.
     fn blocks(&self, range: TimeRange) -> impl Iterator<Item = &Arc<Block>> {
-        self.blocks.everywhere().filter(move |block| block.meta().range.overlaps(&range))
+        let overlaps = move |block: &&Arc<Block>| block.meta().range.overlaps(&range);
+        self.blocks.everywhere().filter(|block| block.meta().is_raw()).filter(overlaps)
+    }
+
+    /// These, and the blocks of windows of which samples are gone.
+    fn all_blocks(&self, range: TimeRange) -> impl Iterator<Item = &Arc<Block>> {
+        let alone = self.blocks.everywhere().filter(move |block| {
+            let meta = block.meta();
+            !meta.is_raw() && meta.range.overlaps(&range) && !self.blocks.has_samples_of(meta.id)
+        });
+        self.blocks(range).chain(alone)
+    }
+
+    /// The blocks of windows that cover a part of `range`, and what they offer.
+    fn windows(&self, range: TimeRange) -> (Vec<&Arc<Block>>, Vec<Candidate>) {
+        // Of two that cover the same, one replaces the other: the newer one.
+        let mut all: Vec<_> = self.blocks.everywhere().collect();
+        all.sort_by_key(|block| std::cmp::Reverse(block.meta().id));
+        let offers = all.into_iter().filter_map(|block| {
+            let Rollup { resolution_ms, covers } = block.meta().rollup?;
+            let has_samples = self.blocks.has_samples_of(block.meta().id);
+            covers.overlaps(&range).then_some((block, Candidate { resolution_ms, covers, has_samples }))
+        });
+        offers.unzip()
+    }
+
+    /// The answer of windows and samples together, if windows are to answer anything.
+    fn select_windows(
+        &self,
+        matchers: &[Matcher],
+        hints: &SelectHints,
+    ) -> Result<Option<Box<dyn SeriesSet>>, ReadError> {
+        let Some(range) = hints.range.intersect(&self.range).filter(|_| hints.ends.is_some()) else {
+            return Ok(None);
+        };
+        let (blocks, candidates) = self.windows(range);
+        let hints = SelectHints { range, ..hints.clone() };
+        let parts = divide(&hints, &candidates);
+        if parts.iter().all(|part| part.candidate.is_none()) {
+            return Ok(None);
+        }
+        let answer = Answer::of(&hints);
+        let (mut sources, mut damage, mut before): (Vec<Box<dyn SeriesSet>>, _, _) =
+            (Vec::new(), Vec::new(), None);
+        for part in parts {
+            let offer = part.candidate.and_then(|index| Some((*blocks.get(index)?, *candidates.get(index)?)));
+            let Some((block, Candidate { resolution_ms, has_samples, .. })) = offer else {
+                let hints = SelectHints {
+                    range: part.range,
+                    projection: Projection::All,
+                    ends: None,
+                    ..hints.clone()
+                };
+                sources.push(self.select(matchers, &hints)?);
+                continue;
+            };
+            if !has_samples {
+                before = Some(part.range.end().max(before.unwrap_or(part.range.end())));
+            }
+            let series = match block.select(matchers, part.range, &Projection::All, &mut damage) {
+                Ok(series) => series,
+                Err(error) => {
+                    damage.push(error);
+                    continue;
+                }
+            };
+            sources.push(Box::new(WindowSet {
+                block: Arc::clone(block),
+                resolution_ms,
+                range: part.range,
+                series,
+                answer,
+                is_across: part.is_across,
+                samples: has_samples.then(|| self.samples(part.range)),
+                approximates: AtomicBool::new(false),
+            }));
+        }
+        let merged = MergedSet::new(sources, damage, Arc::clone(&self.damage));
+        let missing = before.map(|_| PAST_RETENTION.to_owned());
+        Ok(Some(Box::new(merged.lacking(missing.into_iter().collect()))))
+    }
+
+    /// The samples of blocks within `range`.
+    fn samples(&self, range: TimeRange) -> Arc<Samples> {
+        let (keep_first, damage) = (self.keep_first, Arc::clone(&self.damage));
+        Arc::new(Samples { blocks: self.blocks(range).cloned().collect(), keep_first, damage })
     }
 
     /// The labels to load of blocks, if the head has nothing. Parts are joined by labels, all of which it takes; a part
@@ -80,7 +174,7 @@ impl DbQuerier {
         of_head: impl FnOnce(&HeadView) -> Vec<String>,
     ) -> Vec<String> {
         let mut strings = BTreeSet::new();
-        for block in self.blocks(self.range) {
+        for block in self.all_blocks(self.range) {
             match of_block(block) {
                 Ok(found) => strings.extend(found),
                 Err(error) => {
@@ -96,6 +190,9 @@ impl DbQuerier {
 
 impl Querier for DbQuerier {
     fn select(&self, matchers: &[Matcher], hints: &SelectHints) -> Result<Box<dyn SeriesSet>, ReadError> {
+        if let Some(answered) = self.select_windows(matchers, hints)? {
+            return Ok(answered);
+        }
         let mut sources: Vec<Box<dyn SeriesSet>> = Vec::new();
         let mut damage = Vec::new();
         let mut missing: Vec<_> = self.unreplayed().into_iter().collect();
@@ -128,7 +225,11 @@ impl Querier for DbQuerier {
     fn may_hold_histograms(&self) -> bool {
         self.head.memory().has_histograms()
             || self.unreplayed_bytes.is_some()
-            || self.blocks(self.range).any(|block| block.meta().stats.histograms > 0)
+            || self.all_blocks(self.range).any(|block| block.meta().stats.histograms > 0)
+    }
+
+    fn may_hold_windows(&self) -> bool {
+        !self.windows(self.range).0.is_empty()
     }
 
     fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>, ReadError> {

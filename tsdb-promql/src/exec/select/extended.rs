@@ -20,6 +20,7 @@ use super::super::operator::{ABSENT, Scratch, as_point};
 use super::kernel::{KernelInput, apply};
 use super::patience::Patience;
 use super::slide::find_pairs;
+use super::weights::Weights;
 use super::window::find_windows;
 use crate::ast::RangeExtension;
 use crate::failure::QueryError;
@@ -210,6 +211,7 @@ impl Extension {
             step_time: &|step| view.time(step),
             range_ms,
             params: &[],
+            weights: &Weights::default(),
             patience: &Patience::endless(),
         };
         let mut windows = Vec::new();

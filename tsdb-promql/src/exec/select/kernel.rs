@@ -10,6 +10,7 @@ use super::patience::Patience;
 use super::slide::{
     find_pairs, sums_are_exact, with_exact_sums, with_extreme_values, with_extremes, with_ordered, with_pairs,
 };
+use super::weights::Weights;
 use crate::failure::QueryError;
 use crate::num::{
     Extrapolation, KahanSum, MeanAccumulator, RateWindow, double_exponential_smoothing, linear_regression,
@@ -30,6 +31,8 @@ pub(super) struct KernelInput<'a> {
     pub(super) step_time: &'a dyn Fn(usize) -> Timestamp,
     /// Length of the windows, ms.
     pub(super) range_ms: i64,
+    /// For how many samples each stands.
+    pub(super) weights: &'a Weights,
     /// The scalar arguments.
     pub(super) params: &'a [Steps],
     /// When to stop.
@@ -103,8 +106,13 @@ fn plain(function: RangeFn, input: &KernelInput<'_>, windows: &[(usize, usize)],
         RangeFn::Sum => {
             summed(input, windows, out, |sum, _| sum.value(), sum);
         }
-        RangeFn::Avg => summed(input, windows, out, mean_of_sum, mean),
-        RangeFn::Count => each(input, windows, out, |_, _, v| Some(v.len() as f64)),
+        RangeFn::Avg if input.weights.are_ones() => summed(input, windows, out, mean_of_sum, mean),
+        RangeFn::Avg => weighted_means(input, windows, out),
+        RangeFn::Count => {
+            for (window, slot) in windows.iter().zip(out) {
+                *slot = if window.0 < window.1 { input.weights.count(*window) as f64 } else { ABSENT };
+            }
+        }
         RangeFn::Present => each(input, windows, out, |_, _, _| Some(1.0)),
         RangeFn::First => each(input, windows, out, |_, _, v| v.first().copied()),
         RangeFn::Last => each(input, windows, out, |_, _, v| v.last().copied()),
@@ -165,6 +173,22 @@ fn summed(
                 }
             };
         }
+    }
+}
+
+/// The values are sums of as many samples as their weights say.
+fn weighted_means(input: &KernelInput<'_>, windows: &[(usize, usize)], out: &mut [f64]) {
+    for (window, slot) in windows.iter().zip(out) {
+        let (_, values) = input.window(*window);
+        let is_absent = values.is_empty() || !input.patience.allows(values.len());
+        let mut sum = KahanSum::default();
+        values.iter().for_each(|value| sum.add(*value));
+        let count = input.weights.count(*window) as f64;
+        *slot = match sum.sum.is_finite() {
+            _ if is_absent => ABSENT,
+            true => mean_of_sum(sum, count),
+            false => sum.value() / count,
+        };
     }
 }
 
@@ -251,6 +275,7 @@ fn extrapolated(
     lost: impl Iterator<Item = f64>,
 ) -> f64 {
     let (times, values) = input.window(window);
+    let samples = input.weights.count(window);
     let ([first_time, .., last_time], [first_value, .., last_value]) = (times, values) else {
         return ABSENT;
     };
@@ -262,7 +287,7 @@ fn extrapolated(
         last_time: *last_time,
         first_value: *first_value,
         change: lost.fold(last_value - first_value, |change, value| change + value),
-        samples: values.len(),
+        samples,
     };
     extrapolation.apply(&window)
 }

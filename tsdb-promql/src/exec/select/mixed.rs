@@ -45,15 +45,21 @@ pub(super) struct HistogramColumn {
     pub(super) histograms: Vec<Histogram>,
     /// Their start timestamps; empty if none is known.
     pub(super) starts: Vec<Timestamp>,
+    /// For how many samples each stands; empty if for itself.
+    pub(super) weights: Vec<u32>,
+    /// The same of the numbers beside them.
+    pub(super) weights_of_numbers: Vec<u32>,
 }
 
-/// Cuts a series into its numbers and its histograms.
-pub(super) fn split(samples: &SampleColumns) -> (SampleColumns, HistogramColumn) {
+/// Cuts a series into its numbers and its histograms. `weights`: for how many samples each stands; empty if for itself.
+pub(super) fn split(samples: &SampleColumns, weights: &[u32]) -> (SampleColumns, HistogramColumn) {
     let (mut numbers, mut column) = (SampleColumns::new(), HistogramColumn::default());
     for (index, (time, value)) in samples.timestamps.iter().zip(&samples.values).enumerate() {
         let start = samples.start(index);
+        let weight = weights.get(index).copied();
         match samples.histogram(index) {
             Some(histogram) => {
+                column.weights.extend(weight);
                 column.timestamps.push(*time);
                 column.histograms.push(histogram.clone());
                 if !samples.starts.is_empty() {
@@ -61,6 +67,7 @@ pub(super) fn split(samples: &SampleColumns) -> (SampleColumns, HistogramColumn)
                 }
             }
             None => {
+                column.weights_of_numbers.extend(weight);
                 numbers.push(*time, *value);
                 numbers.set_start(start);
             }
@@ -84,6 +91,10 @@ pub(super) struct MixedWindow<'a> {
     pub(super) histograms: &'a [Histogram],
     /// Start timestamps of the histograms; empty if none is known.
     pub(super) histogram_starts: &'a [Timestamp],
+    /// For how many samples the histograms stand; empty if for themselves.
+    pub(super) histogram_weights: &'a [u32],
+    /// The same of the numbers.
+    pub(super) weights: &'a [u32],
 }
 
 impl<'a> MixedWindow<'a> {
@@ -101,7 +112,14 @@ impl<'a> MixedWindow<'a> {
             histogram_times: column.timestamps.get(start..end).unwrap_or(&[]),
             histograms: column.histograms.get(start..end).unwrap_or(&[]),
             histogram_starts: column.starts.get(start..end).unwrap_or(&[]),
+            histogram_weights: column.weights.get(start..end).unwrap_or(&[]),
+            weights: column.weights_of_numbers.get(first..last).unwrap_or(&[]),
         }
+    }
+
+    /// How many histograms were written.
+    fn histogram_count(&self) -> usize {
+        written(self.histograms.len(), self.histogram_weights)
     }
 
     /// All samples in order of time.
@@ -135,6 +153,11 @@ impl<'a> MixedWindow<'a> {
     }
 }
 
+/// How many samples `len` entries with these weights stand for.
+fn written(len: usize, weights: &[u32]) -> usize {
+    if weights.is_empty() { len } else { weights.iter().map(|weight| *weight as usize).sum() }
+}
+
 fn stamp(times: &[Timestamp], starts: &[Timestamp], index: usize) -> Option<Stamp> {
     Some(Stamp { start: starts.get(index).copied().unwrap_or(NO_START), time: *times.get(index)? })
 }
@@ -160,7 +183,9 @@ impl MixedRange<'_> {
             },
             RangeFn::Sum | RangeFn::Avg => self.total(window.histograms),
             RangeFn::Irate | RangeFn::Idelta => self.last_change(&window.merged()),
-            RangeFn::Count => number((window.values.len() + window.histograms.len()) as f64),
+            RangeFn::Count => {
+                number((written(window.values.len(), window.weights) + window.histogram_count()) as f64)
+            }
             RangeFn::Present => number(1.0),
             RangeFn::First => window.merged().into_iter().next().map(|(_, point)| point),
             RangeFn::Last => window.merged().into_iter().next_back().map(|(_, point)| point),
@@ -287,7 +312,7 @@ impl MixedRange<'_> {
             last_time: *window.histogram_times.last()?,
             first_value: first.count(),
             change: change.count(),
-            samples: window.histograms.len(),
+            samples: window.histogram_count(),
         };
         let extrapolation = Extrapolation { counter, per_second: self.function == RangeFn::Rate };
         match begun {

@@ -16,6 +16,7 @@ mod slide;
 mod smoothed;
 mod started;
 mod totals;
+mod weights;
 mod window;
 
 pub(super) use extended::cut_to_window;
@@ -23,4 +24,5 @@ pub(super) use instant::{InstantOp, Reading};
 pub(super) use range::{OverRangeOp, RangeSource, absent_over_time, subquery_grid};
 pub(super) use request::{instant_hints, window_hints};
 pub(super) use smoothed::SmoothedOp;
+pub(super) use weights::Weights;
 pub(super) use window::LastWindows;

@@ -14,6 +14,7 @@ use super::patience::Patience;
 use super::request::window_hints;
 use super::started::{StartedInput, knows_starts};
 use super::totals::reduce_to_totals;
+use super::weights::Weights;
 use super::window::find_windows;
 use crate::annotation::{Annotation, StartTimeOverlap};
 use crate::failure::QueryError;
@@ -30,6 +31,8 @@ pub(in super::super) struct Source {
     set: Arc<dyn SeriesSet>,
     /// What is selected, as an explained plan says it.
     name: String,
+    /// Are windows taken for samples, and counted?
+    weighted: bool,
     /// If nobody looks at buckets: from when on samples were asked for, ms.
     totals_from: Option<Timestamp>,
     /// One for each series, in the same order.
@@ -60,6 +63,23 @@ impl Source {
     /// `result`, with the name of the selection if the account is full.
     pub(super) fn named<T>(&self, result: Result<T, QueryError>) -> Result<T, QueryError> {
         result.map_err(|error| error.asked_by(|| self.name.clone()))
+    }
+
+    /// As [`read`](Self::read), and the weights of the samples.
+    fn read_weighted(
+        &self,
+        context: &Context<'_>,
+        row: usize,
+        samples: &mut SampleColumns,
+        weights: &mut Weights,
+    ) -> Result<(), QueryError> {
+        self.set.read_weighted(row, samples, &mut weights.each)?;
+        weights.settle(samples);
+        context.budget.note_read(samples.len());
+        if let Some(from) = self.totals_from {
+            reduce_to_totals(samples, from);
+        }
+        Ok(())
     }
 
     /// Marks all names as dropped.
@@ -103,7 +123,13 @@ fn select_labels(
     let unique_without_name = one_name && identities.iter().all(|identity| only_name(&identity.labels));
     let totals_from = selector.totals_only.then_some(hints.range.start());
     let name = format!("select {}", selector.line());
-    Ok(Source { set, name, totals_from, identities, unique_without_name })
+    let weighted = hints.function.is_some_and(looks_at_weights) && set.resolution_ms().is_some();
+    Ok(Source { set, name, weighted, totals_from, identities, unique_without_name })
+}
+
+/// Does the function of this name need to know for how many samples each stands?
+fn looks_at_weights(function: &str) -> bool {
+    matches!(function, "rate" | "increase" | "delta" | "count_over_time" | "avg_over_time")
 }
 
 /// Where the samples of windows come from.
@@ -177,9 +203,14 @@ impl<'c> RangeSource<'c> {
         samples: &mut SampleColumns,
     ) -> Result<(), QueryError> {
         samples.clear();
+        scratch.weights.clear();
         match self {
             Self::Series(source) => {
-                source.read(context, row, samples)?;
+                if source.weighted {
+                    source.read_weighted(context, row, samples, &mut scratch.weights)?;
+                } else {
+                    source.read(context, row, samples)?;
+                }
                 drop_stale_markers(samples);
             }
             Self::Subquery(None) => {}
@@ -337,7 +368,8 @@ impl<'c> OverRangeOp<'c> {
         if samples.histograms.is_empty() {
             return self.compute_numbers(row, samples, scratch, out);
         }
-        let (numbers, column) = split(samples);
+        let (numbers, column) = split(samples, &scratch.weights.each);
+        scratch.weights = Weights::of(column.weights_of_numbers.clone());
         let _held = self.context.budget.hold(column.histograms.iter().map(|h| slots_of(h)).sum())?;
         self.compute_numbers(row, &numbers, scratch, out)?;
         let view = View::of_window(self.grid, &self.window);
@@ -387,6 +419,7 @@ impl<'c> OverRangeOp<'c> {
         if self.function == RangeFn::Quantile {
             self.warn_of_bad_quantiles(&scratch.windows);
         }
+        let weights = std::mem::take(&mut scratch.weights);
         let input = KernelInput {
             timestamps: &samples.timestamps,
             values: &samples.values,
@@ -394,6 +427,7 @@ impl<'c> OverRangeOp<'c> {
             step_time: &|step| self.grid.time(step),
             range_ms: self.window.range_ms,
             params: &self.params,
+            weights: &weights,
             patience: &Patience::of(&self.context.budget),
         };
         if !samples.starts.is_empty() {
@@ -405,10 +439,12 @@ impl<'c> OverRangeOp<'c> {
             self.warn_of_overlaps(row, overlapping);
             return Ok(());
         }
-        match self.extension {
-            Some(extension) => extension.apply(self.function, &input, scratch, out)?,
-            None => apply(self.function, &input, scratch, out)?,
-        }
+        let applied = match self.extension {
+            Some(extension) => extension.apply(self.function, &input, scratch, out),
+            None => apply(self.function, &input, scratch, out),
+        };
+        scratch.weights = weights;
+        applied?;
         // Kernels that were told to stop have given back anything at all.
         self.context.budget.check()
     }

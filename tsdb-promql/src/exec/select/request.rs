@@ -4,7 +4,7 @@ use super::super::grid::{Grid, View};
 use super::extended::Extension;
 use crate::plan::{Selector, Window};
 use tsdb_core::TimeRange;
-use tsdb_core::read::SelectHints;
+use tsdb_core::read::{SelectHints, WindowEnds};
 
 /// What an instant selector reads for the steps of `grid`.
 pub(in super::super) fn instant_hints(selector: &Selector, grid: Grid, lookback_ms: i64) -> SelectHints {
@@ -13,7 +13,7 @@ pub(in super::super) fn instant_hints(selector: &Selector, grid: Grid, lookback_
         Some(extension) => extension.touched(view, 0),
         None => view.touched(lookback_ms),
     };
-    hints(selector, range, grid, 0, None)
+    hints(selector, range, view, grid, 0, None)
 }
 
 /// What a range selector reads for the steps of `grid` and `function`.
@@ -28,24 +28,28 @@ pub(in super::super) fn window_hints(
     match selector.extension.map(|kind| Extension { kind, lookback_ms }) {
         // Beyond the window, no column that answers a function for the window helps.
         Some(extension) => {
-            hints(selector, extension.touched(view, window.range_ms), grid, window.range_ms, None)
+            hints(selector, extension.touched(view, window.range_ms), view, grid, window.range_ms, None)
         }
-        None => hints(selector, view.touched(window.range_ms), grid, window.range_ms, function),
+        None => hints(selector, view.touched(window.range_ms), view, grid, window.range_ms, function),
     }
 }
 
 fn hints(
     selector: &Selector,
     range: TimeRange,
+    view: View,
     grid: Grid,
     window_ms: i64,
     function: Option<&'static str>,
 ) -> SelectHints {
+    let step_ms = if view.is_fixed() || view.steps() == 1 { 0 } else { grid.step_ms() };
+    let ends = WindowEnds { first: view.time(0), step_ms };
     SelectHints {
         range,
         step_ms: grid.step_ms(),
         window_ms,
         function,
         projection: selector.projection.clone(),
+        ends: selector.windows.then_some(ends),
     }
 }

@@ -65,7 +65,7 @@ impl<'c> SmoothedOp<'c> {
         }
         let slots = samples.histograms.iter().flatten().map(|histogram| slots_of(histogram)).sum();
         let _held = self.context.budget.hold(slots)?;
-        let (numbers, column) = split(samples);
+        let (numbers, column) = split(samples, &[]);
         between_samples(&numbers.timestamps, &numbers.values, self.view, lookback_ms, out);
         self.put_histograms(row, &numbers, &column, out, histograms);
         Ok(())

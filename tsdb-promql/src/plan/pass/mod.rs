@@ -10,6 +10,7 @@ mod project;
 mod propagate;
 mod push_down;
 mod share;
+mod windows;
 
 use super::node::Plan;
 
@@ -29,18 +30,22 @@ pub enum Pass {
     PushDownAggregations,
     /// What is the same at all steps, which `@` brings about, is evaluated once.
     HoistInvariants,
+    /// Where the store keeps windows instead of samples, or beside them, a selection may be answered from those: a year of
+    /// `max_over_time(a[1d])` reads maxima of hours. Exactly, or else the answer says so.
+    ReadWindows,
     /// Equal selectors are looked up once, and equal vectors are evaluated once if what that keeps in memory is little.
     ShareEqual,
 }
 
 impl Pass {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::FoldConstants,
         Self::PropagateMatchers,
         Self::ProjectLabels,
         Self::PushDownAggregations,
         Self::HoistInvariants,
+        Self::ReadWindows,
         Self::ShareEqual,
     ];
 
@@ -91,8 +96,8 @@ impl Passes {
 /// Runs `passes` over `plan`.
 ///
 /// `histograms`: may native histograms be among what is read, or start timestamps be looked at? Much that never speaks
-/// of numbers does of them.
-pub(crate) fn optimize(plan: &mut Plan, passes: Passes, histograms: bool) {
+/// of numbers does of them. `windows`: may windows stand for samples?
+pub(crate) fn optimize(plan: &mut Plan, passes: Passes, histograms: bool, windows: bool) {
     let Some(mut root) = plan.root_mut() else { return };
     if passes.has(Pass::FoldConstants) {
         fold::fold(root.reborrow());
@@ -108,6 +113,9 @@ pub(crate) fn optimize(plan: &mut Plan, passes: Passes, histograms: bool) {
     }
     if !passes.has(Pass::HoistInvariants) {
         invariant::lower(root.reborrow());
+    }
+    if passes.has(Pass::ReadWindows) && windows {
+        windows::mark(root.reborrow());
     }
     if passes.has(Pass::ShareEqual) {
         share::share(root);

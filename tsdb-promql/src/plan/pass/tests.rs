@@ -38,7 +38,7 @@ fn both_walks_meet_the_same_nodes_in_the_same_order() {
     ] {
         let mut plan = plan_of(query);
         for passes in [Passes::none(), Passes::all()] {
-            optimize(&mut plan, passes, false);
+            optimize(&mut plan, passes, false, true);
             let expected = lines(plan.root().unwrap());
             assert_eq!(lines_to_change(plan.root_mut().unwrap()), expected, "{query}");
         }

@@ -38,6 +38,7 @@ impl Moment<'_> {
             window_ms: 0,
             function: None,
             projection: Projection::All,
+            ends: None,
         };
         let set = self.querier.select(matchers, &hints)?;
         let mut all = Vec::new();

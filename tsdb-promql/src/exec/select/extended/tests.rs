@@ -29,6 +29,7 @@ impl Case {
             step_time: &|step| self.grid.time(step),
             range_ms: self.range_ms,
             params: &[],
+            weights: &Weights::default(),
             patience: &Patience::endless(),
         };
         let mut out = vec![0.0; self.grid.steps()];

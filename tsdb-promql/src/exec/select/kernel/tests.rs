@@ -60,6 +60,7 @@ impl Case {
             step_time: &|step| self.grid.time(step),
             range_ms: self.range_ms,
             params: &params,
+            weights: &Weights::default(),
             patience: &Patience::endless(),
         };
         let mut out = vec![7.0; self.grid.steps()];
@@ -204,6 +205,7 @@ fn a_smoothing_factor_out_of_bounds_is_an_error() {
         step_time: &|_| 2,
         range_ms: 5,
         params: &[Steps::Constant(1.5), Steps::Constant(0.5)],
+        weights: &Weights::default(),
         patience: &Patience::endless(),
     };
     let mut scratch = Scratch::default();

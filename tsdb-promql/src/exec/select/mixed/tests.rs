@@ -45,7 +45,7 @@ fn point(function: RangeFn, samples: &[Result<u8, u8>]) -> (Option<Result<f64, f
         metric: "h",
         span: Span { start: 0, end: 0 },
     };
-    let (numbers, histograms) = split(&column(samples));
+    let (numbers, histograms) = split(&column(samples), &[]);
     let all = ((0, numbers.len()), (0, histograms.timestamps.len()));
     let window = MixedWindow::of(&numbers, all.0, &histograms, all.1);
     let point = range.point(0, window, ABSENT).map(|point| match point {
@@ -116,7 +116,7 @@ proptest! {
             }
             all.set_start(*start);
         }
-        let (numbers, histograms) = split(&all);
+        let (numbers, histograms) = split(&all, &[]);
         prop_assert_eq!(numbers.len() + histograms.timestamps.len(), samples.len());
         let ends = (numbers.len(), histograms.timestamps.len());
         let merged = MixedWindow::of(&numbers, (0, ends.0), &histograms, (0, ends.1)).merged();

@@ -1,0 +1,339 @@
+//! Windows in the place of samples: over aligned ranges PromQL answers from them what it answers from samples.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+use proptest::prelude::*;
+use std::path::Path;
+use std::sync::Arc;
+use tsdb::fs::SimFs;
+use tsdb::{Appendable, Db, Labels, Options, RollupLevel, Timestamp};
+use tsdb_core::histogram::{FloatHistogram, FloatParts, Span};
+use tsdb_core::testing::ManualClock;
+use tsdb_core::{STALE_NAN, is_stale_nan};
+use tsdb_promql::{Engine, EngineOptions, Pass, Passes, QueryParams, QueryResult, Value};
+
+const SECOND: i64 = 1000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+/// 288 of them are 48 minutes, and 288 of the longer ones are 4 hours and 48 minutes.
+const SHORT: i64 = 10 * SECOND;
+const LONG: i64 = MINUTE;
+/// Where the samples begin and end. The end of the third hour is a multiple of everything.
+const START: Timestamp = 1_699_920_000_000;
+const LENGTH: i64 = 6 * HOUR;
+
+/// One value of a series, or a histogram with so many observations.
+#[derive(Debug, Clone, Copy)]
+enum Point {
+    Number(f64),
+    Histogram(u32),
+}
+
+type Series = (&'static str, Vec<(Timestamp, Point)>);
+
+fn options(retention_ms: Option<i64>, clock: &Arc<ManualClock>) -> Options {
+    Options {
+        block_range_ms: 20 * MINUTE,
+        retention_ms,
+        rollups: vec![RollupLevel::new(SHORT, 0, None), RollupLevel::new(LONG, 0, None)],
+        future_skew_ms: None,
+        background: false,
+        clock: Arc::clone(clock) as Arc<_>,
+        ..Options::default()
+    }
+}
+
+fn histogram(observations: u32) -> FloatHistogram {
+    let count = f64::from(observations);
+    FloatHistogram::new(FloatParts {
+        schema: if observations > 500 { 1 } else { 2 },
+        count: 3.0 * count,
+        sum: 0.5 * count,
+        positive_spans: vec![Span { offset: 0, length: 2 }],
+        positive_counts: vec![2.0 * count, count],
+        ..FloatParts::default()
+    })
+    .unwrap()
+}
+
+fn append(db: &Db, series: &[Series]) {
+    let mut all: Vec<(Timestamp, &str, Point)> =
+        series.iter().flat_map(|(name, points)| points.iter().map(move |(t, p)| (*t, *name, *p))).collect();
+    all.sort_by_key(|(time, _, _)| *time);
+    for batch in all.chunks(5000) {
+        let mut appender = db.appender();
+        for (time, name, point) in batch {
+            let labels = Labels::from_pairs([("__name__", *name), ("job", "test")]).unwrap();
+            let reference = appender.series(&labels).unwrap();
+            match point {
+                Point::Number(value) => appender.append(reference, *time, *value),
+                Point::Histogram(n) => appender.append_histogram(reference, *time, histogram(*n)).unwrap(),
+            }
+        }
+        let report = appender.commit().unwrap();
+        assert_eq!(report.refused, vec![]);
+    }
+}
+
+/// A database with everything in blocks and in windows but the last hour or so.
+fn database(series: &[Series]) -> Db {
+    opened(&Arc::new(SimFs::new()), series, options(None, &clock()))
+}
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(START + LENGTH))
+}
+
+fn opened(fs: &Arc<SimFs>, series: &[Series], options: Options) -> Db {
+    let db = Db::open_on(Arc::clone(fs) as Arc<_>, Path::new("/data"), options).unwrap();
+    append(&db, series);
+    maintain(&db);
+    db
+}
+
+/// A database that has dropped most of its samples since.
+fn aged(series: &[Series], aged: Options) -> Db {
+    let fs = Arc::new(SimFs::new());
+    opened(&fs, series, Options { retention_ms: None, ..aged.clone() }).close().unwrap();
+    let db = opened(&fs, &[], aged);
+    (0..3).for_each(|_| db.maintain().unwrap());
+    db
+}
+
+fn maintain(db: &Db) {
+    let mut before = None;
+    while before != Some(db.stats().rollups_made) {
+        before = Some(db.stats().rollups_made);
+        db.maintain().unwrap();
+    }
+}
+
+fn engine(passes: Passes) -> Engine {
+    let mut options = EngineOptions::default();
+    options.passes = passes;
+    Engine::new(options)
+}
+
+/// What `query` gives at each `step` from `start` to the end, from windows if they are to be read.
+fn ask(db: &Db, query: &str, (start, step): (Timestamp, i64), windows: bool) -> QueryResult {
+    let passes = if windows { Passes::all() } else { Passes::all().without(Pass::ReadWindows) };
+    engine(passes).query(db, query, &QueryParams::range(start, START + LENGTH, step)).unwrap()
+}
+
+fn resolution(db: &Db, query: &str, (start, step): (Timestamp, i64)) -> Option<i64> {
+    let params = QueryParams::range(start, START + LENGTH, step);
+    let explanation = engine(Passes::all()).explain(db, query, &params).unwrap();
+    explanation.selectors[0].resolution_ms
+}
+
+/// The points of a result, in a form that can be compared.
+fn points(result: &QueryResult) -> Vec<(String, Timestamp, Result<f64, String>)> {
+    let Value::Matrix(series) = &result.value else { panic!("{:?}", result.value) };
+    let mut all = Vec::new();
+    for one in series {
+        let name = one.labels.to_string();
+        let numbers = one.timestamps.iter().zip(&one.values);
+        all.extend(numbers.map(|(time, value)| (name.clone(), *time, Ok(*value))));
+        let histograms = one.histograms.iter();
+        all.extend(
+            histograms.map(|point| (name.clone(), point.timestamp, Err(format!("{:?}", point.histogram)))),
+        );
+    }
+    all
+}
+
+/// Asserts that both are the same: bit for bit, or as near to each other as `tolerance`, relative.
+fn assert_same(from_windows: &QueryResult, from_samples: &QueryResult, tolerance: f64, query: &str) {
+    let (a, b) = (points(from_windows), points(from_samples));
+    assert_eq!(a.len(), b.len(), "{query}: {} points instead of {}", a.len(), b.len());
+    for (x, y) in a.iter().zip(&b) {
+        assert_eq!((&x.0, x.1), (&y.0, y.1), "{query}");
+        match (&x.2, &y.2) {
+            (Ok(x), Ok(y)) if x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan()) => {}
+            (Ok(p), Ok(q)) => {
+                assert!((p - q).abs() <= tolerance * q.abs(), "{query} at {}: {p} instead of {q}", x.1);
+            }
+            (p, q) => assert_eq!(p, q, "{query} at {}", x.1),
+        }
+    }
+}
+
+/// Functions and how exact they are.
+fn functions(name: &str) -> Vec<(&'static str, f64)> {
+    let common = [
+        "last_over_time",
+        "count_over_time",
+        "min_over_time",
+        "max_over_time",
+        "present_over_time",
+        "ts_of_last_over_time",
+    ];
+    let counter = ["rate", "increase", "delta", "resets", "first_over_time", "ts_of_first_over_time"];
+    let mut all: Vec<_> = match name {
+        "latency" => vec![("count_over_time", 0.0), ("rate", 1e-12), ("increase", 1e-12), ("resets", 0.0)],
+        _ => common.iter().map(|function| (*function, 0.0)).collect(),
+    };
+    match name {
+        "requests_total" | "seconds_total" => all.extend(counter.iter().map(|function| (*function, 0.0))),
+        "level" => all.extend([("sum_over_time", 0.0), ("avg_over_time", 0.0)]),
+        "ratio" => all.extend([("sum_over_time", 1e-12), ("avg_over_time", 1e-12)]),
+        _ => {}
+    }
+    all
+}
+
+/// Experimental functions are switched on by the parser's options; these are not needed here.
+fn is_experimental(function: &str) -> bool {
+    function.starts_with("ts_of") || function == "first_over_time"
+}
+
+#[derive(Debug, Clone)]
+struct Step {
+    gap: i64,
+    draw: f64,
+    what: u8,
+}
+
+fn any_steps() -> impl Strategy<Value = Vec<Step>> {
+    let gap = prop_oneof![60 => Just(15 * SECOND), 20 => 14_990..15_010_i64, 1 => MINUTE..30 * MINUTE];
+    let step = (gap, 0.0..1.0_f64, any::<u8>()).prop_map(|(gap, draw, what)| Step { gap, draw, what });
+    prop::collection::vec(step, 900..1300)
+}
+
+/// One scrape after the other of a counter, one of fractions, two gauges and a native histogram.
+fn fleet(steps: &[Step]) -> Vec<Series> {
+    let names = ["requests_total", "seconds_total", "level", "ratio", "latency"];
+    let mut all: Vec<Series> = names.map(|name| (name, Vec::new())).into();
+    let (mut time, mut count, mut seconds, mut level) = (START, 1000.0, 0.37, 50.0_f64);
+    for step in steps {
+        time += step.gap;
+        if time > START + LENGTH {
+            break;
+        }
+        let draw = (step.draw * 100.0).floor();
+        if step.what < 3 {
+            (count, seconds) = (draw / 4.0, 0.01);
+        }
+        (count, seconds, level) = (count + draw.floor(), seconds + step.draw, level + draw - 49.0);
+        let is_stale = (3..6).contains(&step.what);
+        let values = [count.floor(), seconds, level, step.draw * 7.0];
+        for ((_, points), value) in all.iter_mut().zip(values) {
+            let is_missing = (6..9).contains(&step.what);
+            if !is_missing {
+                points.push((time, Point::Number(if is_stale { STALE_NAN } else { value })));
+            }
+        }
+        all[4].1.push((time, Point::Histogram(count as u32 / 20)));
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn over_aligned_ranges_windows_answer_what_samples_answer(steps in any_steps()) {
+        let series = fleet(&steps);
+        let db = database(&series);
+        prop_assert!(db.stats().rollups_made >= 4);
+        for (name, _) in &series {
+            for (range, times) in [("1m", (START + HOUR, MINUTE)), ("5m", (START, 2 * MINUTE)), ("30s", (START, 10 * SECOND))] {
+                for (function, tolerance) in functions(name).into_iter().filter(|f| !is_experimental(f.0)) {
+                    let query = format!("{function}({name}[{range}])");
+                    let expected = if range == "30s" { SHORT } else { LONG };
+                    prop_assert_eq!(resolution(&db, &query, times), Some(expected), "{}", query);
+                    let (from_windows, from_samples) = (ask(&db, &query, times, true), ask(&db, &query, times, false));
+                    assert_same(&from_windows, &from_samples, tolerance, &query);
+                    prop_assert_eq!(&from_windows.annotations, &from_samples.annotations);
+                }
+                assert_same(&ask(&db, name, times, true), &ask(&db, name, times, false), 0.0, name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_windows_do_not_answer_exactly_comes_from_samples_as_long_as_they_are_there(steps in any_steps()) {
+        let series = fleet(&steps);
+        let db = database(&series);
+        for query in [
+            "quantile_over_time(0.5, level[2m])", "rate(level[1m])", "sum_over_time(requests_total[1m])",
+            "changes(level[1m])", "irate(requests_total[1m])", "level",
+        ] {
+            for times in [(START + HOUR, MINUTE), (START + HOUR + 1, 37 * SECOND)] {
+                assert_same(&ask(&db, query, times, true), &ask(&db, query, times, false), 0.0, query);
+            }
+        }
+    }
+}
+
+/// A gauge and a counter without gaps.
+fn steady() -> Vec<Series> {
+    let times = (1..LENGTH / (15 * SECOND)).map(|index| (START + index * 15 * SECOND, index as f64));
+    let level = times.clone().map(|(time, index)| (time, Point::Number((index * 31.0) % 97.0))).collect();
+    let count = times.map(|(time, index)| (time, Point::Number(index * 3.0))).collect();
+    vec![("level", level), ("requests_total", count)]
+}
+
+fn warnings(result: &QueryResult) -> (Vec<String>, Vec<String>) {
+    (result.annotations.warnings(""), result.annotations.infos(""))
+}
+
+#[test]
+fn what_is_past_the_retention_of_samples_is_answered_from_windows_and_the_answer_says_so() {
+    let all = database(&steady());
+    let db = aged(&steady(), options(Some(2 * HOUR), &clock()));
+    let old = (START + HOUR, MINUTE);
+    for query in ["max_over_time(level[1m])", "avg_over_time(level[5m])", "rate(requests_total[5m])", "level"]
+    {
+        let result = ask(&db, query, old, true);
+        assert_same(&result, &ask(&all, query, old, false), 1e-12, query);
+        let (warned, noted) = warnings(&result);
+        assert!(warned.len() == 1 && warned[0].contains("retention of samples"), "{query}: {warned:?}");
+        assert_eq!(noted, [""; 0], "{query}");
+    }
+    let result = ask(&db, "quantile_over_time(0.5, level[5m])", old, true);
+    let (warned, noted) = warnings(&result);
+    assert!(!points(&result).is_empty() && warned.len() == 1);
+    assert!(noted.len() == 1 && noted[0].contains("approximation"), "{noted:?}");
+    let recent = (START + LENGTH - 30 * MINUTE, MINUTE);
+    assert_eq!(warnings(&ask(&db, "max_over_time(level[1m])", recent, true)), (vec![], vec![]));
+}
+
+#[test]
+fn windows_go_when_they_are_past_their_own_retention() {
+    let levels = vec![RollupLevel::new(SHORT, 0, Some(3 * HOUR))];
+    let db = aged(&steady(), Options { rollups: levels, ..options(Some(2 * HOUR), &clock()) });
+    let query = "max_over_time(level[10s])";
+    let oldest = |query| points(&ask(&db, query, (START, 10 * SECOND), true)).first().map(|point| point.1);
+    assert!(oldest(query).is_some_and(|time| time > START + 2 * HOUR), "{:?}", oldest(query));
+}
+
+#[test]
+fn late_samples_have_their_windows_made_anew() {
+    let mut series = steady();
+    let late: Vec<(Timestamp, Point)> = vec![(START + LENGTH - 70 * MINUTE + 1, Point::Number(4711.0))];
+    let db = database(&series);
+    let query = "max_over_time(level[1m])";
+    let times = (START + 4 * HOUR, MINUTE);
+    append(&db, &[("level", late.clone())]);
+    db.flush().unwrap();
+    let made = db.stats().rollups_made;
+    maintain(&db);
+    assert!(db.stats().rollups_made > made);
+    series[0].1.extend(late);
+    let result = ask(&db, query, times, true);
+    assert!(points(&result).iter().any(|point| point.2 == Ok(4711.0)));
+    assert_same(&result, &ask(&db, query, times, false), 0.0, query);
+}
+
+#[test]
+fn stale_markers_are_gaps_of_windows_too() {
+    let mut series = steady();
+    let gone = START + 2 * HOUR + 55 * SECOND;
+    series[0].1.retain(|(time, _)| *time < gone || *time > gone + 20 * MINUTE);
+    series[0].1.push((gone, Point::Number(STALE_NAN)));
+    series[0].1.sort_by_key(|(time, _)| *time);
+    assert!(is_stale_nan(STALE_NAN));
+    let db = database(&series);
+    let times = (START + HOUR, MINUTE);
+    assert_eq!(resolution(&db, "level", times), Some(LONG));
+    assert_same(&ask(&db, "level", times, true), &ask(&db, "level", times, false), 0.0, "level");
+}
