@@ -34,6 +34,8 @@ pub struct Config {
     pub features: Vec<Feature>,
     /// How samples are kept.
     pub storage: StorageConfig,
+    /// Where blocks are put besides the disk.
+    pub object_storage: ObjectStorageConfig,
     /// Connections and shutdown.
     pub http: HttpConfig,
     /// Recording and alerting rules.
@@ -109,6 +111,22 @@ pub enum DurabilityConfig {
     Lazy,
 }
 
+/// Where blocks are put besides the disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectStorageConfig {
+    /// `file:///directory`; empty for nowhere.
+    pub url: String,
+    /// Blocks with older samples are removed from the disk when they are on object storage.
+    pub keep_local: Period,
+    /// When so many bytes of a tenant's blocks wait for their upload no more of its samples are taken; 0 for no limit.
+    pub max_backlog_bytes: crate::Limit,
+    /// Memory for what was read last, for all tenants together.
+    pub cache_bytes: usize,
+    /// Time between two looks for blocks to upload.
+    pub interval: Period,
+}
+
 /// Connections and shutdown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -143,6 +161,13 @@ impl Default for Config {
                 duplicate_policy: DuplicatePolicyConfig::First,
                 max_late_bytes: 64 << 20,
                 max_active_series: crate::Limit::at(500_000),
+            },
+            object_storage: ObjectStorageConfig {
+                url: String::new(),
+                keep_local: Period::from_secs(86_400),
+                max_backlog_bytes: crate::Limit::NONE,
+                cache_bytes: 256 << 20,
+                interval: Period::from_secs(30),
             },
             http: HttpConfig {
                 max_connections: 1_024,

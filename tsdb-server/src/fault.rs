@@ -33,6 +33,10 @@ fn row(error: &Error) -> (ErrorKind, Option<Duration>) {
         Error::Locked { .. } | Error::UnknownVersion { .. } | Error::Corrupt { .. } => {
             (ErrorKind::Unavailable, Some(REPAIR_RETRY))
         }
+        Error::BacklogFull { .. } | Error::ObjectStorage { .. } => {
+            (ErrorKind::Unavailable, Some(REPAIR_RETRY))
+        }
+        Error::FarAway { .. } => (ErrorKind::BadData, None),
         Error::Closed => (ErrorKind::Unavailable, Some(RESTART_RETRY)),
         _ => (ErrorKind::Internal, None),
     }
@@ -106,6 +110,8 @@ mod tests {
         let tenant = TenantId::new("t").unwrap();
         vec![
             (Error::NoSpace { action: "write", path: path(), source: full }, 503, Some("5")),
+            (Error::BacklogFull { bytes: 2, limit: 1 }, 503, Some("30")),
+            (Error::FarAway { blocks: 1 }, 400, None),
             (Error::Permission { action: "write", path: path(), source: read_only }, 503, Some("5")),
             (io_error(io::ErrorKind::Other), 503, Some("5")),
             (io_error(io::ErrorKind::Unsupported), 400, None),

@@ -18,6 +18,7 @@
 //! Left out so far, whole: delivery of alerts, scraping, OTLP, remote read, authentication, TLS.
 
 mod access;
+mod adapter;
 mod api;
 mod config;
 mod error;
@@ -40,7 +41,8 @@ mod workers;
 
 pub use access::TenantPolicy;
 pub use config::{
-    Config, ConfigError, DuplicatePolicyConfig, DurabilityConfig, HttpConfig, RulesConfig, StorageConfig,
+    Config, ConfigError, DuplicatePolicyConfig, DurabilityConfig, HttpConfig, ObjectStorageConfig,
+    RulesConfig, StorageConfig,
 };
 pub use error::{ApiError, ErrorKind};
 pub use feature::{Feature, UnknownFeature};

@@ -3,6 +3,7 @@
 //! A [`Server`] is a handle; clones share one state. It owns the stores of all tenants, the query engine, the limits
 //! and the server's own metrics, and hands work to blocking threads under limits on concurrency.
 
+use crate::adapter;
 use crate::api::{Outlet, Stop};
 use crate::config::{Config, ConfigError};
 use crate::error::{ApiError, ErrorKind};
@@ -61,6 +62,13 @@ pub enum OpenError {
     /// The data directory could not be opened.
     #[error(transparent)]
     Store(#[from] tsdb::Error),
+    /// Object storage cannot be used as the settings say.
+    #[error("object_storage: {source}")]
+    ObjectStorage {
+        /// Why.
+        #[from]
+        source: tsdb::tier::StoreError,
+    },
     /// The rules cannot be loaded.
     #[error(transparent)]
     Rules(#[from] RulesError),
@@ -81,8 +89,9 @@ impl Server {
     /// # Errors
     /// Settings that make no server, or a data directory that cannot be opened.
     pub fn open(config: Config) -> Result<Self, OpenError> {
-        let tenants =
-            Tenants::open(&config.data_dir, config.engine_options())?.with_limit(config.max_tenants);
+        let mut options = config.engine_options();
+        options.tier = adapter::tier(&config.object_storage)?;
+        let tenants = Tenants::open(&config.data_dir, options)?.with_limit(config.max_tenants);
         let server = Self::new(config, Arc::new(tenants), Arc::new(SystemClock))?;
         if let TenantPolicy::DefaultTo(tenant) = &server.inner.tenants
             && let Err(error) = server.inner.stores.open(tenant)

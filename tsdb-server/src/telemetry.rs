@@ -5,6 +5,7 @@
 
 mod exposition;
 mod process;
+mod tier;
 
 pub(crate) use exposition::write_text;
 
@@ -185,7 +186,7 @@ fn store_families(stores: &dyn Stores) -> Vec<Family> {
     let all = stores.list();
     let stats: Vec<Stats> = all.iter().filter_map(|(_, store)| store.stats()).collect();
     let sum = |field: fn(&Stats) -> u64| stats.iter().map(field).fold(0, u64::saturating_add);
-    vec![
+    let mut families = vec![
         gauge("tsdb_tenants", "Tenants with a store.", float(all.len() as u64)),
         gauge("tsdb_head_series", "Series in the heads.", float(sum(|s| s.active_series))),
         gauge("tsdb_head_bytes", "Estimated memory of the heads.", float(sum(|s| s.head_bytes))),
@@ -223,7 +224,9 @@ fn store_families(stores: &dyn Stores) -> Vec<Family> {
         counter("tsdb_late_blocks_total", "Blocks written of late samples.", sum(|s| s.late_blocks)),
         counter("tsdb_blocks_cut_total", "Blocks cut from the heads.", sum(|s| s.blocks_cut)),
         counter("tsdb_failed_commits_total", "Batches that could not be logged.", sum(|s| s.failed_commits)),
-    ]
+    ];
+    families.extend(tier::families(&stats));
+    families
 }
 
 fn compaction_families(stores: &dyn Stores) -> Vec<Family> {

@@ -54,6 +54,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
             "hyper-util",
             "jiff",
             "log",
+            "object_store",
             "parking_lot",
             "prometheus-client",
             "serde",

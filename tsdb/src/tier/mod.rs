@@ -7,6 +7,7 @@
 //! Deliberately absent: any particular service (an adapter implements [`ObjectStore`]), async, and locks: who may
 //! change what others uploaded is said by a [`Lease`] in the manifest.
 
+mod backup;
 mod dir;
 mod fetch;
 mod ledger;
@@ -22,6 +23,7 @@ mod store;
 mod sweep;
 mod upload;
 
+pub use backup::{BackupError, BackupReport, Backups};
 pub use dir::DirStore;
 pub use ledger::{Ledger, LedgerError, Loaded};
 pub use manifest::{Lease, Manifest, StoredBlock, StoredFile};
