@@ -135,11 +135,6 @@ impl Blocks {
         self.list.iter().map(|open| open.bytes).sum()
     }
 
-    /// What the blocks say of themselves.
-    pub(crate) fn metas(&self) -> Vec<BlockMeta> {
-        self.iter().map(|block| block.meta().clone()).collect()
-    }
-
     /// The first time that no block reaches.
     pub(crate) fn end(&self) -> Timestamp {
         let last = self.iter().map(|block| block.meta().range.end()).max();

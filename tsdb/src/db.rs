@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use crate::fs::{Fs, OsFs};
 use crate::head::Recovery;
 use crate::maintain::{Rhythm, Task, Tasks, Worker};
+use crate::retention::RetentionPlan;
 use crate::{Durability, Error, Options, Replay, Stats, names};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -134,6 +135,14 @@ impl Db {
     /// Object storage or the disk failed. What was done stays, the rest is done the next time.
     pub fn ship(&self) -> Result<(), Error> {
         self.inner.engine.ship_now()
+    }
+
+    /// What retention would delete now, if anything. Deletes nothing.
+    ///
+    /// # Errors
+    /// The database is closed.
+    pub fn retention_plan(&self) -> Result<RetentionPlan, Error> {
+        self.inner.engine.retention_plan()
     }
 
     /// Makes a snapshot: the directory `dir`, which must not exist and must be on the same file system, opens as a

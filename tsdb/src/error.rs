@@ -48,6 +48,19 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// Retention would delete nearly everything at once.
+    #[error(
+        "retention would delete {blocks} blocks, {bytes} of {all_bytes} bytes, and deletes nothing: if retention and \
+         clock are right, set max_expired_percent to 100"
+    )]
+    RetentionRefused {
+        /// The blocks.
+        blocks: usize,
+        /// Their bytes.
+        bytes: u64,
+        /// Bytes of all blocks.
+        all_bytes: u64,
+    },
     /// Another failure of the file system.
     #[error("cannot {action} {path}: {source}", path = path.display())]
     Io {
@@ -154,6 +167,7 @@ impl Error {
             Self::NoSpace { .. } | Self::Overtaken { .. } => ErrorKind::Temporary,
             Self::BacklogFull { .. } | Self::ObjectStorage { .. } => ErrorKind::Temporary,
             Self::Permission { .. } | Self::InvalidOption { .. } | Self::Closed => ErrorKind::Usage,
+            Self::RetentionRefused { .. } => ErrorKind::Usage,
             Self::FarAway { .. } | Self::TooManyTenants { .. } | Self::BatchTooLarge { .. } => {
                 ErrorKind::Usage
             }

@@ -42,6 +42,7 @@ pub mod prometheus;
 mod query;
 pub mod record;
 pub mod repair;
+pub mod retention;
 mod stats;
 mod tenants;
 pub mod tier;

@@ -19,6 +19,12 @@ pub struct Options {
     pub block_range_ms: i64,
     /// Blocks that end earlier than this before now are deleted, in ms. `None` keeps everything. Default: 14 d.
     pub retention_ms: Option<i64>,
+    /// How many bytes all blocks together may have; beyond that the oldest are deleted. `None` is no limit. Default: `None`.
+    pub max_disk_bytes: Option<u64>,
+    /// How much retention may delete at once, in percent of the bytes of all blocks. A plan that would delete more, of a
+    /// dozen blocks or more, is refused and told in the warnings: a mistyped retention must not be the end of the data.
+    /// 100 allows everything. Default: 75.
+    pub max_expired_percent: u8,
     /// Which windows are made of samples, for when these are past retention and for long ranges: short ones first. Each
     /// length must be a multiple of the one before, and 288 of the shorter ones a multiple of the longer. Default: 5 minutes
     /// after 6 hours, kept for 90 days, and hours after a day, kept for two years.
@@ -127,6 +133,8 @@ impl Default for Options {
             durability: Durability::Interval(Duration::from_millis(200)),
             block_range_ms: 2 * 3_600_000,
             retention_ms: Some(14 * 86_400_000),
+            max_disk_bytes: None,
+            max_expired_percent: 75,
             rollups: vec![RollupLevel::FIVE_MINUTES, RollupLevel::HOUR],
             future_skew_ms: Some(600_000),
             out_of_order_window_ms: 2 * 3_600_000,
@@ -158,6 +166,8 @@ impl fmt::Debug for Options {
             .field("durability", &self.durability)
             .field("block_range_ms", &self.block_range_ms)
             .field("retention_ms", &self.retention_ms)
+            .field("max_disk_bytes", &self.max_disk_bytes)
+            .field("max_expired_percent", &self.max_expired_percent)
             .field("rollups", &self.rollups)
             .field("future_skew_ms", &self.future_skew_ms)
             .field("out_of_order_window_ms", &self.out_of_order_window_ms)

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
-use tsdb::fs::SimFs;
+use tsdb::fs::{Fault, Loss, SimFs};
 use tsdb::{Appendable, Db, Labels, Options, RollupLevel, Timestamp};
 use tsdb_core::histogram::{FloatHistogram, FloatParts, Span};
 use tsdb_core::testing::ManualClock;
@@ -336,4 +336,67 @@ fn stale_markers_are_gaps_of_windows_too() {
     let times = (START + HOUR, MINUTE);
     assert_eq!(resolution(&db, "level", times), Some(LONG));
     assert_same(&ask(&db, "level", times, true), &ask(&db, "level", times, false), 0.0, "level");
+}
+
+#[test]
+fn a_plan_of_retention_is_shown_and_one_that_deletes_nearly_everything_is_refused() {
+    let fs = Arc::new(SimFs::new());
+    let keep = Options { rollups: Vec::new(), ..options(None, &clock()) };
+    opened(&fs, &steady(), keep.clone()).close().unwrap();
+    let mistyped = Options { retention_ms: Some(30 * MINUTE), ..keep.clone() };
+    let db = opened_anyway(&fs, mistyped.clone());
+    let plan = db.retention_plan().unwrap();
+    assert!(plan.is_refused && plan.steps.len() >= 12 && plan.steps.iter().all(|step| step.is_past));
+    let blocks = db.stats().blocks;
+    let error = (0..3).map(|_| db.maintain().unwrap_err()).next_back().unwrap();
+    assert!(error.to_string().contains("max_expired_percent"), "{error}");
+    assert_eq!(db.stats().blocks, blocks);
+    db.close().unwrap();
+    let dry = tsdb::retention::plan(&*fs, Path::new("/data"), &mistyped).unwrap();
+    assert!(dry.is_refused && !dry.steps.is_empty());
+    let db = opened_anyway(&fs, Options { max_expired_percent: 100, ..mistyped });
+    (0..3).for_each(|_| db.maintain().unwrap());
+    assert!(db.stats().blocks < blocks / 2 && db.retention_plan().unwrap().steps.is_empty());
+}
+
+fn opened_anyway(fs: &Arc<SimFs>, options: Options) -> Db {
+    Db::open_on(Arc::clone(fs) as Arc<_>, Path::new("/data"), options).unwrap()
+}
+
+#[test]
+fn beyond_a_size_the_oldest_blocks_go() {
+    let all = database(&steady());
+    let bytes = all.stats().block_bytes;
+    let db = aged(&steady(), Options { max_disk_bytes: Some(bytes / 2), ..options(None, &clock()) });
+    let left = db.stats().block_bytes;
+    assert!(left <= bytes * 6 / 10 && left > bytes / 4, "{left} of {bytes}");
+}
+
+#[test]
+fn a_crash_while_windows_are_made_leaves_the_samples_and_the_windows_come_later() {
+    let series = steady();
+    let fs = SimFs::new();
+    let without = Options { rollups: Vec::new(), ..options(None, &clock()) };
+    opened(&Arc::new(fs.clone()), &series, without.clone()).close().unwrap();
+    let before = fs.op_count();
+    let made = opened(&Arc::new(fs.clone()), &[], options(None, &clock()));
+    let (query, times) = ("rate(requests_total[1m])", (START + HOUR, MINUTE));
+    let expected = ask(&made, query, times, true);
+    made.close().unwrap();
+    let after = fs.op_count();
+    for cut in (before..after).step_by(((after - before) / 25).max(1)) {
+        let fs = SimFs::new();
+        opened(&Arc::new(fs.clone()), &series, without.clone()).close().unwrap();
+        fs.inject(cut, Fault::Crash);
+        let db = Db::open_on(Arc::new(fs.clone()), Path::new("/data"), options(None, &clock()));
+        if let Ok(db) = db {
+            (0..8).for_each(|_| drop(db.maintain()));
+            drop(db);
+        }
+        let fs = Arc::new(fs.after_power_cut(Loss::Random(cut as u64)));
+        let db = opened(&fs, &[], options(None, &clock()));
+        assert_eq!(resolution(&db, query, times), Some(LONG), "cut at {cut}");
+        assert_same(&ask(&db, query, times, true), &expected, 0.0, query);
+        assert_same(&ask(&db, query, times, false), &expected, 0.0, query);
+    }
 }

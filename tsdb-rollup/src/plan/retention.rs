@@ -1,6 +1,7 @@
 //! Which blocks are past retention.
 
 use super::RollupLevel;
+use std::collections::BTreeSet;
 use tsdb_core::Timestamp;
 use tsdb_core::block::{BlockId, BlockMeta};
 
@@ -31,6 +32,22 @@ pub fn expired(
     let mut past: Vec<&BlockMeta> = blocks.iter().filter(is_past).collect();
     past.sort_unstable_by_key(|block| (block.range.end(), block.id));
     past.into_iter().map(|block| block.id).collect()
+}
+
+/// The blocks to drop besides `dropped` so that all others have at most `most` bytes: the oldest, and of the same age
+/// samples before windows. Each block stands with its bytes.
+pub fn over_size(blocks: &[(BlockMeta, u64)], dropped: &BTreeSet<BlockId>, most: u64) -> BTreeSet<BlockId> {
+    let mut kept: Vec<_> = blocks.iter().filter(|(meta, _)| !dropped.contains(&meta.id)).collect();
+    // Windows stay as long as samples that they could be made of again.
+    let end = |meta: &BlockMeta| meta.rollup.map_or(meta.range, |rollup| rollup.covers).end();
+    kept.sort_by_key(|(meta, _)| (end(meta), meta.rollup.is_some(), meta.id));
+    let mut bytes = kept.iter().map(|(_, bytes)| *bytes).fold(0, u64::saturating_add);
+    let is_over = |(_, one): &&&(BlockMeta, u64)| {
+        let over = bytes > most;
+        bytes = bytes.saturating_sub(*one);
+        over
+    };
+    kept.iter().take_while(is_over).map(|(meta, _)| meta.id).collect()
 }
 
 /// Are windows of `level` still to be made of the samples in `block`?
@@ -116,5 +133,18 @@ mod tests {
         let made = BlockMeta { rollup: Some(rollup), sources: vec![BlockId(1)], ..block(2, 5, span - 5) };
         assert_eq!(expired_at(&[raw[0].clone(), made], 2 * span), [BlockId(1)]);
         assert_eq!(expired(&raw, Some(span - 1), &levels, 2 * span), [BlockId(1)]);
+    }
+
+    #[test]
+    fn beyond_a_size_the_oldest_go_first() {
+        let blocks = [(block(1, 0, 99), 10), (block(3, 200, 299), 10), (block(2, 100, 199), 10)];
+        let over = |dropped: &[u128], most| {
+            let dropped = dropped.iter().copied().map(BlockId).collect();
+            over_size(&blocks, &dropped, most).into_iter().map(|id| id.0).collect::<Vec<_>>()
+        };
+        assert_eq!(over(&[], 30), [0_u128; 0]);
+        assert_eq!(over(&[], 29), [1]);
+        assert_eq!(over(&[1], 19), [2]);
+        assert_eq!(over(&[], 0), [1, 2, 3]);
     }
 }

@@ -11,6 +11,7 @@ use crate::Error;
 use crate::block::Block;
 use crate::head::{Epoch, HeadView};
 use crate::record::Border;
+use crate::retention::RetentionPlan;
 use parking_lot::MutexGuard;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -249,22 +250,32 @@ impl Engine {
     }
 
     fn expire(&self, work: &mut Work) -> Result<(), Error> {
-        let policy = self.policy()?;
+        let mut outcome = Ok(());
         if let Some(now) = self.believed_now(work) {
-            let blocks = self.published.read().blocks.metas();
-            let steps = plan(None, &blocks, &policy, now);
-            let due = steps.into_iter().filter_map(|step| match step {
-                Plan::Drop(id) => Some(id),
-                _ => None,
-            });
-            let before = std::mem::replace(&mut work.expiring, due.collect());
+            let plan = self.retention_at(now);
+            outcome = plan.check();
+            let due = plan.steps.iter().map(|step| step.id).filter(|_| outcome.is_ok()).collect();
+            let before = std::mem::replace(&mut work.expiring, due);
             let twice: BTreeSet<BlockId> = work.expiring.intersection(&before).copied().collect();
             let mut published = self.published.write();
             let expired = published.blocks.iter().filter(|block| twice.contains(&block.meta().id));
             work.doom(expired);
             published.blocks = twice.iter().fold(published.blocks.clone(), |blocks, id| blocks.without(*id));
         }
-        self.remove_doomed(work)
+        outcome.and(self.remove_doomed(work))
+    }
+
+    /// What retention would delete now.
+    pub(crate) fn retention_plan(&self) -> Result<RetentionPlan, Error> {
+        let mut work = self.begin_work()?;
+        let now = self.believed_now(&mut work);
+        Ok(now.map(|now| self.retention_at(now)).unwrap_or_default())
+    }
+
+    fn retention_at(&self, now: Timestamp) -> RetentionPlan {
+        let blocks = self.published.read().blocks.clone();
+        let sizes: Vec<_> = blocks.iter_open().map(|open| (open.block.meta().clone(), open.bytes)).collect();
+        RetentionPlan::of(&sizes, &self.options, now)
     }
 
     /// Removes the blocks that nobody reads any more.

@@ -1,6 +1,6 @@
 //! Looks into data directories, checks and repairs them, and moves samples in and out as text.
 //!
-//! `tsdbctl inspect|verify|repair|dump|import DIRECTORY ...`, `import-prometheus SOURCE DIRECTORY`,
+//! `tsdbctl inspect|verify|repair|retention|dump|import DIRECTORY ...`, `import-prometheus SOURCE DIRECTORY`,
 //! `export-prometheus DIRECTORY TARGET`
 //!
 //! A data directory is that of one database: of a server's data directory, the folder of one tenant, while the server
@@ -12,6 +12,7 @@ mod import;
 mod progress;
 mod prometheus;
 mod report;
+mod retention;
 mod text;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -50,6 +51,23 @@ enum Command {
     Repair {
         /// The data directory
         directory: PathBuf,
+    },
+    /// Show what a retention would delete; nothing is deleted
+    Retention {
+        /// The data directory
+        directory: PathBuf,
+        /// How long samples are kept, in days
+        #[arg(long, value_name = "DAYS", default_value_t = 14.0)]
+        samples: f64,
+        /// How long windows of 5 minutes are kept, in days
+        #[arg(long, value_name = "DAYS", default_value_t = 90.0)]
+        five_minutes: f64,
+        /// How long windows of an hour are kept, in days
+        #[arg(long, value_name = "DAYS", default_value_t = 730.0)]
+        hours: f64,
+        /// How many bytes blocks may have [default: any number]
+        #[arg(long, value_name = "BYTES")]
+        max_bytes: Option<u64>,
     },
     /// Write samples, descriptions and exemplars as text that can be imported
     Dump {
@@ -164,6 +182,12 @@ fn run(command: &Command) -> Result<bool, Failure> {
             let bar = Bar::new("bytes");
             let after = tsdb::verify::verify(&fs, directory, &mut |now| bar.show(now))?;
             Ok(after.findings.is_empty())
+        }
+        Command::Retention { directory, samples, five_minutes, hours, max_bytes } => {
+            let options = retention::options((*samples, *five_minutes, *hours), *max_bytes);
+            let plan = tsdb::retention::plan(&*fs, database(directory)?, &options)?;
+            retention::report(&plan, &mut out)?;
+            Ok(!plan.is_refused)
         }
         Command::Dump { directory, selector, from, to, format, strict } => {
             let request = dump::Request {

@@ -1,0 +1,34 @@
+//! What retention would delete, as text.
+
+use std::io::{self, Write};
+use tsdb::retention::RetentionPlan;
+use tsdb::{Options, RollupLevel};
+
+const DAY_MS: f64 = 86_400_000.0;
+
+/// Options that keep samples, windows of five minutes and windows of an hour for so many days.
+pub(crate) fn options((samples, five_minutes, hours): (f64, f64, f64), max_bytes: Option<u64>) -> Options {
+    let ms = |days: f64| Some((days.max(0.0) * DAY_MS) as i64);
+    let level = |level: RollupLevel, days| RollupLevel::new(level.resolution_ms, level.after_ms, ms(days));
+    let rollups = vec![level(RollupLevel::FIVE_MINUTES, five_minutes), level(RollupLevel::HOUR, hours)];
+    Options { retention_ms: ms(samples), rollups, max_disk_bytes: max_bytes, ..Options::default() }
+}
+
+/// Lists the blocks that would go.
+pub(crate) fn report(plan: &RetentionPlan, out: &mut impl Write) -> io::Result<()> {
+    for step in &plan.steps {
+        let what = match step.resolution_ms {
+            None => "samples".to_owned(),
+            Some(resolution_ms) => format!("windows of {} s", resolution_ms / 1000),
+        };
+        let why = if step.is_past { "past retention" } else { "too many bytes" };
+        let (from, to) = (step.range.start(), step.range.end());
+        writeln!(out, "{}: {what} from {from} to {to}, {} bytes: {why}", step.block, step.bytes)?;
+    }
+    let (blocks, bytes) = (plan.steps.len(), plan.bytes());
+    writeln!(out, "would delete {blocks} blocks, {bytes} of {} bytes", plan.all_bytes)?;
+    if plan.is_refused {
+        writeln!(out, "that is so much that a database refuses it unless max_expired_percent allows it")?;
+    }
+    Ok(())
+}
