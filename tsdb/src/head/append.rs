@@ -3,7 +3,7 @@
 use super::batch::{BatchSample, BatchSamples};
 use super::catalog::trim;
 use super::held::Held;
-use super::identity::Identities;
+use super::identity::{Identities, SeriesHash};
 use super::late::{Generation, LateSample};
 use super::log::Records;
 use super::mixed::Value;
@@ -29,6 +29,8 @@ pub(crate) struct HeadAppender<'a> {
     head: &'a Head,
     pin: Pin,
     previous: Option<SeriesRef>,
+    /// What was looked up last, if nobody knew it: its registration need not look again.
+    missed: Option<SeriesHash>,
     buffers: Buffers,
 }
 
@@ -56,14 +58,14 @@ struct Applied {
 impl<'a> HeadAppender<'a> {
     pub(super) fn new(head: &'a Head) -> Self {
         let buffers = head.buffers.lock().pop().unwrap_or_default();
-        Self { head, pin: head.memory.pins.pin(), previous: None, buffers }
+        Self { head, pin: head.memory.pins.pin(), previous: None, missed: None, buffers }
     }
 
-    fn find(&mut self, wire: &[u8]) -> Option<SeriesRef> {
+    fn find(&mut self, hash: SeriesHash) -> Option<SeriesRef> {
         let memory = &self.head.memory;
-        let hash = memory.identities.hash(wire);
         let found = memory.identities.find(&memory.pages, hash, self.previous, self.pin.epoch());
         self.previous = found.or(self.previous);
+        self.missed = found.is_none().then_some(hash);
         found
     }
 
@@ -293,7 +295,7 @@ impl<'a> LockedPage<'a> {
 
 impl Appender for HeadAppender<'_> {
     fn lookup(&mut self, wire: &[u8]) -> Option<SeriesRef> {
-        self.find(wire)
+        self.find(self.head.memory.identities.hash(wire))
     }
 
     fn expected_len(&self) -> Option<usize> {
@@ -315,12 +317,13 @@ impl Appender for HeadAppender<'_> {
         let mut wire = std::mem::take(&mut self.buffers.wire);
         wire.clear();
         write_wire(labels, &mut wire);
-        let found = self.find(&wire);
         let hash = self.head.memory.identities.hash(&wire);
         self.buffers.wire = wire;
+        let found = if self.missed.take() == Some(hash) { None } else { self.find(hash) };
         match found {
             Some(found) => Ok(found),
             None => {
+                // It looks once more, now that nobody else can register.
                 let series = self.head.register(labels, hash, self.pin.epoch())?;
                 self.previous = Some(series);
                 Ok(series)
