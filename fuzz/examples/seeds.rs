@@ -26,7 +26,8 @@ fn main() -> Outcome {
     wal_read()?;
     record_decode()?;
     chunk_decode()?;
-    index_open()
+    index_open()?;
+    prometheus()
 }
 
 fn seed(target: &str, name: &str, parts: &[&[u8]]) -> Outcome {
@@ -221,4 +222,16 @@ fn index_open() -> Outcome {
     let file = writer.finish();
     seed("index_open", "sealed", &[&[0], &file])?;
     seed("index_open", "as_it_is", &[&[1], &file])
+}
+
+fn prometheus() -> Outcome {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tsdb/tests/golden/v1/prometheus");
+    let read = |name: &str| fs::read(golden.join(name));
+    seed("prometheus", "index", &[&[0], &read("01M7YQ28WAFQEPZ6NZVKVRQG18/index")?])?;
+    // A series with a name and a value, and a chunk of one sample at byte 8.
+    let index = [8, 0, 0, 0, 2, 1, b'a', 1, b'b', 7, 1, 0, 1, 1, 2, 0, 8];
+    let chunk = [12, 1, 0, 1, 2, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 0];
+    seed("prometheus", "block", &[&[1, 17, 0], &index, &chunk])?;
+    seed("prometheus", "mapped", &[&[3], &read("head/chunks_head/000001")?])?;
+    seed("prometheus", "late", &[&[4], &read("head/wbl/00000000")?])
 }

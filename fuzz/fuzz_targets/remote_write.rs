@@ -21,8 +21,7 @@ fuzz_target!(|data: &[u8]| {
         if mode & 4 == 0 {
             let _ = decode(message, &mut reader);
         } else {
-            let limits =
-                SymbolLimits { max_symbols: Limit::at(10_000), max_label_bytes: Limit::at(1 << 20) };
+            let limits = SymbolLimits { max_symbols: Limit::at(10_000), max_label_bytes: Limit::at(1 << 20) };
             let _ = decode_version_2(message, limits, &mut reader);
         }
     }

@@ -51,6 +51,51 @@ impl<'a> Input<'a> {
     }
 }
 
+/// CRC-32C bit by bit. Source: RFC 3720, appendix B.4.
+fn crc32c(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0_u32, |sum, byte| {
+        (0..8).fold(
+            sum ^ u32::from(*byte),
+            |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0x82f6_3b78 } else { sum >> 1 },
+        )
+    })
+}
+
+/// An index of Prometheus whose symbols and series are `input`, cut into pieces; every checksum holds.
+pub fn prometheus_index(mut input: Input<'_>) -> Vec<u8> {
+    let sealed = |content: &[u8]| [content, &crc32c(content).to_be_bytes()].concat();
+    let mut file = vec![0xba, 0xaa, 0xd7, 0x00, 2];
+    let len = usize::from(input.byte());
+    let symbols = input.take(len);
+    file.extend_from_slice(&(symbols.len() as u32).to_be_bytes());
+    file.extend(sealed(symbols));
+    let series = file.len() as u64;
+    while !input.is_empty() {
+        file.resize(file.len().next_multiple_of(16), 0);
+        let len = usize::from(input.byte() & 0x7f);
+        let entry = input.take(len);
+        file.push(entry.len() as u8);
+        file.extend(sealed(entry));
+    }
+    let end = file.len() as u64;
+    let places = [5, series, end, 0, end, end];
+    file.extend(sealed(&places.map(u64::to_be_bytes).concat()));
+    file
+}
+
+/// A file of chunks of Prometheus, which are `input`, cut into pieces; every checksum holds.
+pub fn prometheus_chunks(mut input: Input<'_>) -> Vec<u8> {
+    let mut file = vec![0x85, 0xbd, 0x40, 0xdd, 1, 0, 0, 0];
+    while !input.is_empty() {
+        let len = usize::from(input.byte() & 0x7f);
+        let content = input.take(len + 1);
+        file.push(content.len().saturating_sub(1) as u8);
+        file.extend_from_slice(content);
+        file.extend_from_slice(&crc32c(content).to_be_bytes());
+    }
+    file
+}
+
 /// Samples in order of time, drawn from all of `input`: regular and irregular intervals, plain and odd values.
 pub fn samples(mut input: Input<'_>) -> SampleColumns {
     let mut columns = SampleColumns::new();

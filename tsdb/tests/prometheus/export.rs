@@ -2,11 +2,13 @@
 
 use crate::blocks::import_into;
 use crate::{dump, peers};
+use serde_json::Value;
 use std::path::Path;
 use tsdb::fs::OsFs;
 use tsdb::prometheus::{Exported, export};
-use tsdb::{Appendable, Db, Labels, Options, TimeRange};
+use tsdb::{Appendable, Db, Labels, Options, Queryable, TimeRange};
 use tsdb_core::histogram::{FloatHistogram, FloatParts, ResetHint, Span};
+use tsdb_core::read::{SampleColumns, SelectHints};
 use tsdb_core::sample::STALE_NAN;
 
 pub(crate) fn export_all(db: &Db, target: &Path) -> Exported {
@@ -103,6 +105,64 @@ fn samples_of_every_kind_are_exported_and_come_back() {
     let Some(promtool) = peers::program("promtool") else { return };
     let compared = dump::compare(&promtool, &theirs, &ours);
     assert_eq!((compared.series, compared.samples, compared.histograms), (8, 4000, 2250));
+}
+
+/// What Prometheus answers of a sample: its time in ms, its value or the counts of its histogram.
+fn sample(json: &Value) -> (i64, Vec<f64>) {
+    let number = |value: &Value| value.as_str().unwrap().parse::<f64>().unwrap();
+    let time = (json[0].as_f64().unwrap() * 1000.0).round() as i64;
+    let Some(histogram) = json[1].as_object() else { return (time, vec![number(&json[1])]) };
+    let buckets = histogram.get("buckets").and_then(Value::as_array);
+    let counts = buckets.into_iter().flatten().map(|bucket| number(&bucket[3]));
+    (time, [number(&histogram["count"]), number(&histogram["sum"])].into_iter().chain(counts).collect())
+}
+
+/// The same of ours.
+fn samples(columns: &SampleColumns) -> Vec<(i64, Vec<f64>)> {
+    let of = |position: usize| match columns.histogram(position) {
+        None => vec![columns.values[position]],
+        Some(histogram) => {
+            let negative = histogram.negative_counts().iter().rev();
+            let zero = histogram.zero_count();
+            let all = negative.chain(std::iter::once(&zero)).chain(histogram.positive_counts());
+            let totals = [histogram.count(), histogram.sum()];
+            totals.into_iter().chain(all.copied().filter(|count| *count != 0.0)).collect()
+        }
+    };
+    columns.timestamps.iter().enumerate().map(|(position, time)| (*time, of(position))).collect()
+}
+
+#[test]
+fn prometheus_answers_with_all_that_is_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = every_kind(&folder.path().join("ours"));
+    let exported = export_all(&db, &folder.path().join("theirs"));
+    let Some(server) = peers::Server::on_data(folder.path()) else { return };
+    let end = START / 1000 + 500 * 240;
+    let query = "%7B__name__=~%22.%2B%22%7D%5B3d%5D";
+    let answer = server.get(&format!("/api/v1/query?time={end}&query={query}"));
+    let answer: Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    let querier = db.querier(TimeRange::ALL).unwrap();
+    let set = querier.select(&[], &SelectHints::over(TimeRange::ALL)).unwrap();
+    let (mut columns, mut compared) = (SampleColumns::new(), 0);
+    for index in 0..set.len() {
+        let labels = set.labels(index);
+        set.read(index, &mut columns).unwrap();
+        let is_ours = |series: &&Value| series["metric"]["__name__"] == *labels.metric_name();
+        let theirs = answer["data"]["result"].as_array().unwrap().iter().find(is_ours).unwrap();
+        for (name, value) in labels.iter() {
+            assert_eq!(theirs["metric"][name], *value);
+        }
+        let list = |name| theirs.get(name).and_then(Value::as_array).into_iter().flatten().map(sample);
+        let mut theirs: Vec<_> = list("values").chain(list("histograms")).collect();
+        theirs.sort_by_key(|sample| sample.0);
+        // Stale markers are no answers.
+        let mut ours = samples(&columns);
+        ours.retain(|(_, counts)| !tsdb_core::is_stale_nan(counts[0]));
+        assert_eq!(format!("{theirs:?}"), format!("{ours:?}"), "{labels}");
+        compared += theirs.len();
+    }
+    assert_eq!(compared as u64, exported.samples - 10);
 }
 
 #[test]

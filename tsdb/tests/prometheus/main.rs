@@ -8,5 +8,6 @@
 mod blocks;
 mod dump;
 mod export;
+mod golden;
 mod peers;
 mod server;

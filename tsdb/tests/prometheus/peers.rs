@@ -84,6 +84,11 @@ pub(crate) fn eventually(mut holds: impl FnMut() -> bool) {
     }
 }
 
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("127.0.0.1:{}", listener.local_addr().unwrap().port())
+}
+
 /// A Prometheus server of the test's own.
 pub(crate) struct Server {
     child: Child,
@@ -94,26 +99,36 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server that scrapes `target` and itself ten times a second; `None` if the program is missing.
     pub(crate) fn start(folder: &Path, target: &str) -> Option<Self> {
-        let program = program("prometheus")?;
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = format!("127.0.0.1:{port}");
-        let config = folder.join("prometheus.yml");
+        let address = free_address();
         let job = |name: &str, target: &str, more: &str| {
             format!("  - {{job_name: {name}, static_configs: [{{targets: ['{target}']}}]{more}}}\n")
         };
-        let text = format!(
-            "global: {{scrape_interval: 100ms, scrape_timeout: 100ms}}\nstorage: {{tsdb: {{out_of_order_time_window: 1h}}}}\nscrape_configs:\n{}{}{}",
+        let config = format!(
+            "global: {{scrape_interval: 100ms, scrape_timeout: 100ms}}\n\
+             storage: {{tsdb: {{out_of_order_time_window: 1h}}}}\nscrape_configs:\n{}{}{}",
             job("target", target, ""),
             job("custom", target, ", convert_classic_histograms_to_nhcb: true"),
             job("itself", &address, ", always_scrape_classic_histograms: true")
         );
-        std::fs::write(&config, text).unwrap();
+        Self::with_config(folder, address, &config)
+    }
+
+    /// Starts a server on what is in `theirs` in `folder`.
+    pub(crate) fn on_data(folder: &Path) -> Option<Self> {
+        Self::with_config(folder, free_address(), "global: {}\n")
+    }
+
+    fn with_config(folder: &Path, address: String, config: &str) -> Option<Self> {
+        let program = program("prometheus")?;
+        let path = folder.join("prometheus.yml");
+        std::fs::write(&path, config).unwrap();
         let mut command = Command::new(program);
-        command.arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--config.file={}", path.display()));
         command.arg(format!("--storage.tsdb.path={}", folder.join("theirs").display()));
         command.arg(format!("--web.listen-address={address}"));
         command.args([
-            "--enable-feature=native-histograms,exemplar-storage,metadata-wal-records,memory-snapshot-on-shutdown",
+            "--enable-feature=native-histograms,exemplar-storage,metadata-wal-records,\
+             memory-snapshot-on-shutdown",
             "--web.enable-admin-api",
             "--storage.tsdb.retention.time=10y",
             "--log.level=error",
@@ -139,7 +154,7 @@ impl Server {
 
     fn request(&self, method: &str, path: &str) -> String {
         let Ok(mut stream) = TcpStream::connect(&self.address) else { return String::new() };
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close", self.address);
+        let head = format!("{method} {path} HTTP/1.0\r\nHost: {}\r\nConnection: close", self.address);
         write!(stream, "{head}\r\nContent-Length: 0\r\n\r\n").unwrap();
         let mut answer = String::new();
         drop(stream.read_to_string(&mut answer));

@@ -3,6 +3,7 @@
 use crate::blocks::import_into;
 use crate::peers::{self, Server};
 use crate::{dump, peers::eventually};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tsdb::{Queryable, TimeRange};
 use tsdb_core::read::ExemplarQueryable;
@@ -39,7 +40,7 @@ fn exposition(n: u64) -> String {
 }
 
 /// Runs Prometheus until it has scraped for a while; it scrapes itself too, for its native histograms.
-fn run(folder: &std::path::Path) -> Option<Server> {
+fn run(folder: &Path) -> Option<Server> {
     let target = peers::serve(exposition);
     let server = Server::start(folder, &format!("127.0.0.1:{}", target))?;
     let query = "/api/v1/query?query=count_over_time(level%7Bkind=%22sine%22%7D%5B1h%5D)";
@@ -86,10 +87,10 @@ fn blocks_and_log_of_a_stopped_server_are_one_database() {
     let mapped = std::fs::read_dir(server.data().join("chunks_head")).unwrap().map(|file| file.unwrap());
     let mapped: u64 = mapped.map(|file| file.metadata().unwrap().len()).sum();
     assert!(mapped > 1000, "{mapped} bytes of chunks of the head");
-    // Blocks from before, beside the log.
-    if let Some(capture) = peers::capture() {
-        peers::copy(&capture, &server.data());
-    }
+    // A block from before, beside the log.
+    let block = "01M7YQ28WAFQEPZ6NZVKVRQG18";
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1/prometheus").join(block);
+    peers::copy(&golden, &server.data().join(block));
     let (theirs, ours) = (server.data(), folder.path().join("ours"));
     let imported = import_into(&theirs, &ours);
     assert_eq!(imported.findings, []);
