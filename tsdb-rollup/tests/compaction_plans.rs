@@ -4,6 +4,8 @@
 //! block; a capital letter is a GiB of it, others a MiB; `!` is a damaged block, `-` one of which half is deleted,
 //! `%` a rollup.
 
+#![expect(clippy::unwrap_used, reason = "clippy exempts test functions, not what they call")]
+
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use tsdb_core::TimeRange;

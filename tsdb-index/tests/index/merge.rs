@@ -68,7 +68,7 @@ fn expected(sources: &[Series], is_removed: impl Fn(usize, &Labels) -> bool) -> 
 fn chunk(input: usize, number: u32) -> ChunkRef {
     let start = input as i64 * 1000 + i64::from(number % 3);
     let range = TimeRange::new(start, start + 900).unwrap();
-    let frame = (input as u64) << 48 | u64::from(number / 7) * 100;
+    let frame = ((input as u64) << 48) + u64::from(number / 7) * 100;
     ChunkRef { frame, slot: number % 7, range, samples: 60, times: number % 5 }
 }
 

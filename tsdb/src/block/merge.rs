@@ -168,7 +168,8 @@ fn find_touched(sources: &[Source<'_>], options: &MergeOptions<'_>) -> Result<To
     let copies = sources.iter().map(|source| sources.len() == 1 || has_long_chunks(source));
     let mut touched = Touched::new(copies.collect());
     let is_deleted = |source: &Source<'_>| !source.tombstones.is_empty();
-    if !sources.iter().any(is_deleted) && !(touched.any_copies() && overlap(sources)) {
+    let may_overlap = touched.any_copies() && overlap(sources);
+    if !may_overlap && !sources.iter().any(is_deleted) {
         return Ok(touched);
     }
     let all = sources.iter().map(|source| (&source.opened.index, RoaringBitmap::new())).collect();

@@ -32,7 +32,7 @@ impl Pace for NoHurry {
 fn labels(number: usize) -> Labels {
     let (pod, kind) = (format!("pod-{}", number / 3), ["a", "b", "c"][number % 3]);
     let mut pairs = vec![("__name__", kind), ("pod", pod.as_str())];
-    if number % 5 == 0 {
+    if number.is_multiple_of(5) {
         pairs.push(("zone", "z"));
     }
     Labels::from_pairs(pairs).unwrap()
