@@ -2,6 +2,7 @@
 
 mod ahead;
 mod cache;
+mod compress;
 mod draft;
 mod error;
 mod file;

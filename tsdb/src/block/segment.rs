@@ -2,6 +2,7 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 use super::BlockError;
+use super::compress::compress;
 use super::file::ReadFile;
 use crate::fs::{File, Fs};
 use crate::names;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tsdb_core::Corruption;
 use tsdb_core::bytes::{Reader, Writer, checksum};
 use tsdb_core::error::CorruptionKind;
-use zstd::stream::raw::{Encoder, InBuffer, Operation, OutBuffer};
+use zstd::stream::raw::Encoder;
 
 const SECTION: &str = "segment";
 /// The first eight bytes of a segment.
@@ -259,46 +260,6 @@ impl<'a> SegmentsWriter<'a> {
 /// Frames are far shorter than 4 GiB; a longer one would be refused by its own length.
 fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
-}
-
-/// Compresses `raw` in blocks that end at `cuts`, so that each block's statistics are those of one kind of bytes.
-fn compress(
-    encoder: &mut Encoder<'static>,
-    raw: &[u8],
-    cuts: impl Iterator<Item = usize>,
-) -> io::Result<Vec<u8>> {
-    let ends: Vec<usize> = cuts.chain([raw.len()]).collect();
-    let room = zstd::zstd_safe::compress_bound(raw.len()).saturating_add(ends.len().saturating_mul(16));
-    let mut packed = Vec::with_capacity(room.saturating_add(1024));
-    encoder.reinit()?;
-    let mut out = OutBuffer::around(&mut packed);
-    let mut start = 0;
-    for end in ends {
-        let mut part = InBuffer::around(raw.get(start..end).unwrap_or_default());
-        start = end.max(start);
-        while part.pos() < part.src.len() {
-            encoder.run(&mut part, &mut out)?;
-        }
-        settle(|out| encoder.flush(out), &mut out)?;
-    }
-    settle(|out| encoder.finish(out, true), &mut out)?;
-    Ok(packed)
-}
-
-/// Repeats `step` until it has nothing left to write.
-fn settle(
-    mut step: impl FnMut(&mut OutBuffer<'_, Vec<u8>>) -> io::Result<usize>,
-    out: &mut OutBuffer<'_, Vec<u8>>,
-) -> io::Result<()> {
-    loop {
-        let before = out.pos();
-        if step(out)? == 0 {
-            return Ok(());
-        }
-        if out.pos() == before {
-            return Err(io::Error::other("the compressor needs more room than it said"));
-        }
-    }
 }
 
 /// A frame as it lies in the file, its checksum confirmed.
