@@ -51,6 +51,9 @@ pub use ingest::{Encoding, EncodingError, decode_content};
 pub use limits::{IngestLimits, Limit, Limits, PushRules, QueryLimits, RemoteWriteRules, SeriesRules};
 pub use period::{Period, PeriodError};
 pub use ruler::RulesError;
+pub use rules::{RuleCheckError, check_rules};
+#[cfg(feature = "rule-tests")]
+pub use rules::{RuleTestError, test_rules};
 pub use serve::{serve, stop_signal};
 pub use state::{OpenError, Server};
 pub use store::{Store, Stores};

@@ -9,6 +9,8 @@ mod process;
 #[cfg(test)]
 mod real_peers;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod sender;
 #[cfg(test)]
 mod smoke;

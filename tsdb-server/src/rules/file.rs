@@ -173,9 +173,7 @@ fn checked(
     let name = if text.alert.is_empty() { text.record.clone() } else { text.alert.clone() };
     let located = |error: RuleError| match error {
         RuleError::NoExpression | RuleError::Expression(_) => (places.2, error),
-        RuleError::FieldOfAlerts { .. } | RuleError::RecordName { .. } | RuleError::RecordBraces { .. } => {
-            (places.0, error)
-        }
+        RuleError::FieldOfAlerts { .. } | RuleError::RecordBraces { .. } => (places.0, error),
         RuleError::RecordAndAlert => (places.0, error),
         RuleError::AnnotationName { .. } | RuleError::LabelName { .. } | RuleError::NeitherRecordNorAlert => {
             (whole, error)

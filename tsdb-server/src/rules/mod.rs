@@ -18,6 +18,7 @@
 //! a series that a rule no longer gives gets a stale marker at once.
 
 mod alert;
+mod check;
 mod file;
 mod group;
 mod restore;
@@ -26,15 +27,20 @@ mod schedule;
 mod template;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "rule-tests")]
+mod unit;
 mod world;
 
 pub(crate) use alert::{Alert, AlertState};
+pub use check::{RuleCheckError, check_rules};
 pub(crate) use file::{RuleFault, parse_file};
 #[cfg(test)]
 use group::{Evaluation, RuleSample};
 pub(crate) use group::{Group, Health, Running, World};
 pub(crate) use rule::RuleKind;
 pub(crate) use schedule::{Counts, Defaults, Published, Schedule, Surroundings};
+#[cfg(feature = "rule-tests")]
+pub use unit::{RuleTestError, test_rules};
 pub(crate) use world::StoreWorld;
 #[cfg(test)]
 use world::vector;

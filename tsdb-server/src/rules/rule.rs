@@ -2,7 +2,7 @@
 
 use super::template::Template;
 use crate::Period;
-use tsdb_core::labels::{is_legacy_label_name, is_legacy_metric_name};
+use tsdb_core::METRIC_NAME;
 use tsdb_promql::ParseOptions;
 use tsdb_promql::ast::Expr;
 
@@ -62,8 +62,6 @@ pub(crate) enum RuleError {
     Expression(#[from] tsdb_promql::ParseError),
     #[error("invalid field '{field}' in recording rule")]
     FieldOfAlerts { field: &'static str },
-    #[error("invalid recording rule name: {name}")]
-    RecordName { name: String },
     #[error("braces present in the recording rule name; should it be in expr?: {name}")]
     RecordBraces { name: String },
     #[error("invalid label name: {name}")]
@@ -96,10 +94,11 @@ impl Rule {
         if !text.record.is_empty() {
             errors.extend(faults_of_record(&text));
         }
-        let bad_label = |name: &&String| !is_legacy_label_name(name);
-        let names = text.labels.iter().map(|(name, _)| name).filter(bad_label);
+        // Every text is a name in UTF-8 but the empty one.
+        let names =
+            text.labels.iter().map(|(name, _)| name).filter(|name| name.is_empty() || *name == METRIC_NAME);
         errors.extend(names.map(|name| RuleError::LabelName { name: name.clone() }));
-        let names = text.annotations.iter().map(|(name, _)| name).filter(bad_label);
+        let names = text.annotations.iter().map(|(name, _)| name).filter(|name| name.is_empty());
         errors.extend(names.map(|name| RuleError::AnnotationName { name: name.clone() }));
         let kind = if text.alert.is_empty() {
             RuleKind::Recording
@@ -161,8 +160,6 @@ fn faults_of_record(text: &RuleText) -> Vec<RuleError> {
     let name = &text.record;
     if name.contains(['{', '}']) {
         errors.push(RuleError::RecordBraces { name: name.clone() });
-    } else if !is_legacy_metric_name(name) {
-        errors.push(RuleError::RecordName { name: name.clone() });
     }
     errors
 }

@@ -256,20 +256,20 @@ fn a_new_form_of_a_group_takes_over_the_state_of_its_rules() {
 #[test]
 fn every_mistake_of_a_file_is_told_with_its_place() {
     let text = "groups:\n- name: g\n  rules:\n  - record: a:b\n    expr: sum(\n    for: 1m\n  - alert: A\n    expr: up\n    \
-                labels: {bad-name: x}\n    annotations: {summary: '{{ nope }}'}\n  - expr: up\n- name: g\n  rules:\n  \
-                - {record: 'x y', alert: B, expr: ''}\n";
+                labels: {__name__: x}\n    annotations: {summary: '{{ nope }}'}\n  - expr: up\n- name: g\n  rules:\n  \
+                - {record: 'x{y}', alert: B, expr: ''}\n";
     let faults = parse_file("f", text, &ParseOptions::default()).unwrap_err();
     let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
     let expected = [
         "5:11: group \"g\", rule 1, \"a:b\": could not parse expression",
         "4:13: group \"g\", rule 1, \"a:b\": invalid field 'for' in recording rule",
-        "group \"g\", rule 2, \"A\": invalid label name: bad-name",
+        "group \"g\", rule 2, \"A\": invalid label name: __name__",
         "group \"g\", rule 2, \"A\": annotation \"summary\": error parsing template __alert_A: template: __alert_A:1: function \"nope\" not defined",
         "group \"g\", rule 3, \"\": one of 'record' or 'alert' must be set",
         "groupname: \"g\" is repeated in the same file",
         "group \"g\", rule 1, \"B\": only one of 'record' and 'alert' must be set",
         "group \"g\", rule 1, \"B\": field 'expr' must be set in rule",
-        "group \"g\", rule 1, \"B\": invalid recording rule name: x y",
+        "group \"g\", rule 1, \"B\": braces present in the recording rule name; should it be in expr?: x{y}",
     ];
     for expected in expected {
         assert!(faults.iter().any(|fault| fault.contains(expected)), "{expected} is not in {faults:#?}");

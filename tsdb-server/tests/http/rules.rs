@@ -194,9 +194,12 @@ async fn rules_that_cannot_be_loaded_make_no_server() {
     let folder = tempfile::tempdir().unwrap();
     let stores = || std::sync::Arc::new(crate::harness::Memories::default());
     let clock = || std::sync::Arc::new(tsdb_core::testing::ManualClock::at(NOW));
-    let mut wrong = with_rules(folder.path(), "groups: [{name: g, rules: [{record: 'a b', expr: up}]}]");
+    let mut wrong = with_rules(folder.path(), "groups: [{name: g, rules: [{record: 'a{b}', expr: up}]}]");
     let error = tsdb_server::Server::new(wrong.clone(), stores(), clock()).err().unwrap().to_string();
-    assert!(error.contains("invalid recording rule name: a b"), "{error}");
+    assert!(
+        error.contains("braces present in the recording rule name; should it be in expr?: a{b}"),
+        "{error}"
+    );
     wrong.rules.files = vec![folder.path().join("none.yml").display().to_string()];
     let error = tsdb_server::Server::new(wrong, stores(), clock()).err().unwrap().to_string();
     assert!(error.contains("none.yml cannot be read"), "{error}");

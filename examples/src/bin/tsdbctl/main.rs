@@ -1,7 +1,7 @@
 //! Looks into data directories, checks and repairs them, and moves samples in and out as text.
 //!
 //! `tsdbctl inspect|verify|repair|retention|dump|import DIRECTORY ...`, `import-prometheus SOURCE DIRECTORY`,
-//! `export-prometheus DIRECTORY TARGET`
+//! `export-prometheus DIRECTORY TARGET`, `rules check|test FILE ...`
 //!
 //! A data directory is that of one database: of a server's data directory, the folder of one tenant, while the server
 //! is down. Answers go to the standard output, everything else to the standard error. Ends with 0 if all is well, with 1
@@ -13,6 +13,7 @@ mod progress;
 mod prometheus;
 mod report;
 mod retention;
+mod rules;
 mod text;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -122,6 +123,25 @@ enum Command {
         #[arg(long, value_name = "SECONDS")]
         to: Option<f64>,
     },
+    /// Check rule files and run unit tests of rules
+    #[command(subcommand)]
+    Rules(RulesCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum RulesCommand {
+    /// Check rule files
+    Check {
+        /// The rule files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Run unit tests of rules, in the files of `promtool test rules`
+    Test {
+        /// The files of tests
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -201,6 +221,8 @@ fn run(command: &Command) -> Result<bool, Failure> {
         Command::Import { directory, file, format } => {
             import::import(directory, file, format.dialect(), &mut out)
         }
+        Command::Rules(RulesCommand::Check { files }) => Ok(rules::check(files, &mut out)?),
+        Command::Rules(RulesCommand::Test { files }) => Ok(rules::test(files, &mut out)?),
         Command::ImportPrometheus { source, directory } => prometheus::import(source, directory, &mut out),
         Command::ExportPrometheus { directory, target, selector, from, to } => {
             let range = dump::range(*from, *to)?;

@@ -3,9 +3,8 @@
 use super::budget::{OUTPUT, QUERY, REGEX};
 use super::execute::Execution;
 use super::number::{Notation, float, to_float};
+use super::time;
 use super::value::{Sample, Value};
-use super::write::identifiers;
-use super::{Template, TemplateError, time};
 use crate::Period;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -71,19 +70,6 @@ pub(super) fn arity(name: &str) -> Option<(usize, usize)> {
     }
     let at = FUNCTIONS.binary_search_by_key(&name, |(name, ..)| name).ok()?;
     FUNCTIONS.get(at).map(|(_, least, most)| (*least, *most))
-}
-
-/// Are all functions that `template` uses there?
-pub(super) fn check(template: &Template) -> Result<(), TemplateError> {
-    for body in std::iter::once(&template.body).chain(template.defined.values()) {
-        for (pos, name) in identifiers(body) {
-            if arity(name).is_none() {
-                let message = format!("function {name:?} not defined");
-                return Err(TemplateError::at_line(&template.name, pos.line.max(1), &message));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// What the function `name` of Prometheus gives.

@@ -12,6 +12,7 @@
 
 mod budget;
 mod builtin;
+mod check;
 mod error;
 mod execute;
 mod field;
@@ -71,7 +72,7 @@ impl Template {
         let defined = defines.into_iter().map(|define| (define.name.to_string(), define.body));
         let template =
             Self { name: name.to_owned(), text: text.to_owned(), body, defined: defined.collect() };
-        function::check(&template)?;
+        check::check(&template)?;
         Ok(template)
     }
 

@@ -1,6 +1,6 @@
-//! Parts of a template as text, for errors, and the names that it uses.
+//! Parts of a template as text, for errors.
 
-use gotmpl::parse::{CommandNode, Expr, ListNode, Node, Number, PipeNode, Pos, SmolStr};
+use gotmpl::parse::{CommandNode, Expr, Number, PipeNode, SmolStr};
 
 /// An expression as Go writes it.
 pub(super) fn expression(expr: &Expr) -> String {
@@ -38,51 +38,4 @@ pub(super) fn pipeline(pipe: &PipeNode) -> String {
 
 fn dotted(first: &str, names: &[SmolStr]) -> String {
     names.iter().fold(first.to_owned(), |text, name| text + "." + name)
-}
-
-/// The functions that a template names, and where.
-pub(super) fn identifiers(list: &ListNode) -> Vec<(Pos, &SmolStr)> {
-    let mut found = Vec::new();
-    of_list(list, &mut found);
-    found
-}
-
-type Found<'a> = Vec<(Pos, &'a SmolStr)>;
-
-fn of_list<'a>(list: &'a ListNode, found: &mut Found<'a>) {
-    for node in &list.nodes {
-        match node {
-            Node::List(list) => of_list(list, found),
-            Node::Action(action) => of_pipe(&action.pipe, found),
-            Node::If(branch) | Node::Range(branch) | Node::With(branch) => {
-                of_pipe(&branch.pipe, found);
-                of_list(&branch.body, found);
-                if let Some(otherwise) = &branch.else_body {
-                    of_list(otherwise, found);
-                }
-            }
-            Node::Template(template) => {
-                if let Some(pipe) = &template.pipe {
-                    of_pipe(pipe, found);
-                }
-            }
-            Node::Define(define) => of_list(&define.body, found),
-            Node::Text(_) | Node::Break(_) | Node::Continue(_) => {}
-        }
-    }
-}
-
-fn of_pipe<'a>(pipe: &'a PipeNode, found: &mut Found<'a>) {
-    for expr in pipe.commands.iter().flat_map(|command| &command.args) {
-        of_expression(expr, found);
-    }
-}
-
-fn of_expression<'a>(expr: &'a Expr, found: &mut Found<'a>) {
-    match expr {
-        Expr::Identifier(pos, name) => found.push((*pos, name)),
-        Expr::Pipe(_, pipe) => of_pipe(pipe, found),
-        Expr::Chain(_, inner, _) => of_expression(inner, found),
-        _ => {}
-    }
 }
