@@ -1,13 +1,14 @@
 //! Object storage: sealed blocks go there, old ones are then read from there, and what is dropped here is dropped there.
 
 use super::Engine;
-use crate::Error;
 use crate::block::Block;
 use crate::blocks::FarBlock;
 use crate::tier::{Manifest, Pace, Shipper};
+use crate::{Error, Options};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tsdb_core::block::BlockId;
+use tsdb_core::block::{BlockId, BlockMeta};
+use tsdb_rollup::plan::expired;
 
 /// Rounds over which a block must be past retention before it is named no longer: a horizon that is wrong once drops
 /// nothing.
@@ -100,16 +101,18 @@ impl Engine {
 
     /// Names no longer what was dropped or replaced here, and what is past retention.
     fn drop_far(&self, shipper: &Shipper, pace: &mut Pace) -> Result<(), Error> {
-        let horizon = self.horizon(&mut *self.begin_work()?);
+        let now = self.believed_now(&mut *self.begin_work()?);
         let blocks = self.published.read().blocks.clone();
         let local: BTreeSet<BlockId> = blocks.iter().map(|block| block.meta().id).collect();
-        let far: BTreeMap<BlockId, i64> =
-            blocks.far().map(|far| (far.block.meta().id, far.block.meta().range.end())).collect();
-        let past = |end: i64| horizon.is_some_and(|horizon| end < horizon);
-        let expiring: Twice = far.iter().filter(|(_, end)| past(**end)).map(|(id, _)| *id).collect();
+        let far: BTreeSet<BlockId> = blocks.far().map(|far| far.block.meta().id).collect();
+        let metas: Vec<BlockMeta> = blocks.everywhere().map(|block| block.meta().clone()).collect();
+        // Windows have a retention of their own.
+        let Options { retention_ms, rollups, .. } = &self.options;
+        let past = now.map(|now| expired(&metas, *retention_ms, rollups, now)).unwrap_or_default();
+        let expiring: Twice = past.into_iter().filter(|id| far.contains(id)).collect();
         let before = std::mem::replace(&mut pace.expiring, expiring);
         let mut gone: BTreeSet<BlockId> = pace.expiring.intersection(&before).copied().collect();
-        gone.extend(pace.seen.iter().filter(|id| !local.contains(id) && !far.contains_key(id)));
+        gone.extend(pace.seen.iter().filter(|id| !local.contains(id) && !far.contains(id)));
         shipper.unname(&gone)?;
         pace.seen.retain(|id| !gone.contains(id));
         pace.seen.extend(local);

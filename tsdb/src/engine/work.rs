@@ -175,7 +175,7 @@ impl Engine {
     }
 
     /// What time it is at least, as far as retention is concerned; `None` if nothing is known.
-    fn believed_now(&self, work: &mut Work) -> Option<Timestamp> {
+    pub(super) fn believed_now(&self, work: &mut Work) -> Option<Timestamp> {
         // A block that somebody put there may be newer than everything that came in.
         let in_blocks = self.published.read().blocks.end().checked_sub(1);
         let newest = self.head.memory().newest().max(in_blocks)?;
