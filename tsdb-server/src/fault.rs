@@ -38,6 +38,7 @@ fn row(error: &Error) -> (ErrorKind, Option<Duration>) {
         }
         Error::FarAway { .. } => (ErrorKind::BadData, None),
         Error::Closed => (ErrorKind::Unavailable, Some(RESTART_RETRY)),
+        Error::NotDeleted { source, .. } => row(source),
         _ => (ErrorKind::Internal, None),
     }
 }

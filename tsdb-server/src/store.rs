@@ -43,15 +43,36 @@ pub trait Store: Queryable + Appendable {
         Ok(())
     }
 
+    /// Deletes the samples and exemplars within `range` of the series that satisfy all `matchers`.
+    ///
+    /// # Errors
+    /// A part of the store cannot be written, and the delete should be repeated; or the store cannot delete, which is what
+    /// this says unless a store says otherwise.
+    fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<(), tsdb::Error> {
+        let _: (&[Matcher], TimeRange) = (matchers, range);
+        Err(unsupported("delete samples from", "store"))
+    }
+
+    /// Takes deleted samples off the disk.
+    ///
+    /// # Errors
+    /// A part of the store cannot be written; the rest is done.
+    fn clean_tombstones(&self) -> Result<(), tsdb::Error> {
+        Ok(())
+    }
+
     /// Makes the snapshot `name`, without what is only in memory and the log if not `with_head`.
     ///
     /// # Errors
     /// It cannot be written, or the store keeps no files, which is what this says unless a store says otherwise.
     fn snapshot(&self, name: &str, with_head: bool) -> Result<(), tsdb::Error> {
         let _: bool = with_head;
-        let source = std::io::ErrorKind::Unsupported.into();
-        Err(tsdb::Error::Io { action: "make a snapshot as", path: name.into(), source })
+        Err(unsupported("make a snapshot as", name))
     }
+}
+
+fn unsupported(action: &'static str, path: &str) -> tsdb::Error {
+    tsdb::Error::Io { action, path: path.into(), source: std::io::ErrorKind::Unsupported.into() }
 }
 
 /// A store per tenant.
@@ -97,6 +118,14 @@ impl Store for Db {
 
     fn flush(&self) -> Result<(), tsdb::Error> {
         Self::flush(self)
+    }
+
+    fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<(), tsdb::Error> {
+        Self::delete(self, matchers, range)
+    }
+
+    fn clean_tombstones(&self) -> Result<(), tsdb::Error> {
+        Self::clean_tombstones(self)
     }
 
     fn snapshot(&self, name: &str, with_head: bool) -> Result<(), tsdb::Error> {

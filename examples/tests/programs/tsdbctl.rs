@@ -208,3 +208,31 @@ fn damage_is_found_repaired_and_kept() {
     let said = run(2, &["verify", folder.path().to_str().unwrap()]);
     assert!(said.contains("is no data directory") && said.contains(data_name), "{said}");
 }
+
+#[test]
+fn samples_are_deleted_by_selector_and_time_unless_it_is_a_dry_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("default");
+    directory(&data);
+    let data = data.to_str().unwrap();
+    let before = run(0, &["dump", data]);
+    let delete = |more: &[&str]| {
+        let selectors = ["--match", "temperature", "--match", "{host=~\"host-[12]\"}"];
+        run(0, &[&["delete", data, "--from", "1700000150"], &selectors[..], more].concat())
+    };
+    let said = delete(&["--dry-run"]);
+    assert!(said.contains("300 samples of 30 series would be deleted"), "{said}");
+    assert_eq!(run(0, &["dump", data]), before);
+    let said = delete(&[]);
+    assert!(said.contains("300 samples of 30 series deleted"), "{said}");
+    assert!(said.contains("20 samples of 2 series deleted"), "{said}");
+    let after = run(0, &["dump", data]);
+    assert_eq!(after.lines().count(), before.lines().count() - 320);
+    assert!(run(0, &["inspect", data]).contains("780 samples"), "the block is as it was");
+    assert!(delete(&["--clean"]).contains("0 samples of 0 series deleted"));
+    assert!(run(0, &["inspect", data]).contains("684 samples"));
+    assert_eq!(run(0, &["dump", data]), after);
+    assert!(run(0, &["verify", data]).contains("all sound"));
+    assert!(run(2, &["delete", data, "--match", "{"]).contains("tsdbctl: "));
+    assert!(run(2, &["delete", data]).contains("--match"));
+}

@@ -4,6 +4,7 @@
 //! hand into bytes, so that it matches Prometheus' own byte for byte without bending any inner type. What may be large
 //! goes out in chunks while it is written.
 
+mod admin;
 mod ast;
 mod bound;
 mod exemplars;
@@ -38,7 +39,7 @@ use std::time::Instant;
 
 /// All routes of the server.
 pub(crate) fn router(server: &Server) -> Router {
-    let routes: [(&'static str, MethodRouter<Server>); 24] = [
+    let routes: [(&'static str, MethodRouter<Server>); 26] = [
         ("/api/v1/write", post(crate::ingest::remote_write)),
         ("/v1/metrics/push", post(crate::ingest::push)),
         ("/api/v1/query", get(query::instant).post(query::instant)),
@@ -57,8 +58,10 @@ pub(crate) fn router(server: &Server) -> Router {
         ("/api/v1/query_explain", get(explain::explain).post(explain::explain)),
         ("/api/v1/format_query", get(query::format).post(query::format)),
         ("/api/v1/parse_query", get(query::parse).post(query::parse)),
-        ("/api/v1/admin/tsdb/snapshot", post(status::snapshot).put(status::snapshot)),
-        ("/internal/force_flush", post(status::force_flush)),
+        ("/api/v1/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series)),
+        ("/api/v1/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones)),
+        ("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot)),
+        ("/internal/force_flush", post(admin::force_flush)),
         ("/metrics", get(status::metrics)),
         ("/-/healthy", get(status::healthy)),
         ("/-/ready", get(status::ready)),
@@ -84,7 +87,7 @@ async fn observe(
     response
 }
 
-/// The parameters of a request: its query string and, of a POST, its form.
+/// The parameters of a request: its query string and, of a POST or PUT, its form.
 async fn parameters(server: &Server, request: Request) -> Result<Params, ApiError> {
     let limits = &server.limits().query;
     let is_form = request
@@ -92,7 +95,7 @@ async fn parameters(server: &Server, request: Request) -> Result<Params, ApiErro
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
     let query = request.uri().query().unwrap_or_default().to_owned();
-    if request.method() != Method::POST || !is_form {
+    if ![Method::POST, Method::PUT].contains(request.method()) || !is_form {
         return Params::parse(b"", query.as_bytes());
     }
     let timeout = server.limits().ingest.body_timeout;

@@ -1,15 +1,14 @@
 //! What the server says about itself: build, run time, metrics, health.
 
+use super::json;
 use super::response::{self, write_json_string};
-use super::{json, parameters};
-use crate::error::{ApiError, ErrorKind};
+use crate::error::ApiError;
 use crate::rfc3339;
 use crate::state::Server;
 use crate::telemetry;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use std::hash::{BuildHasher, RandomState};
 
 /// The Prometheus release whose API this one follows. Clients such as Grafana choose features by it.
 const API_LEVEL: &str = "3.5.0";
@@ -38,7 +37,7 @@ pub(super) async fn runtime_info(State(server): State<Server>) -> Result<Respons
     ])
 }
 
-fn object(entries: &[(&str, String)]) -> Result<Response, ApiError> {
+pub(super) fn object(entries: &[(&str, String)]) -> Result<Response, ApiError> {
     let write = |out: &mut Vec<u8>| {
         out.push(b'{');
         for (index, (name, value)) in entries.iter().enumerate() {
@@ -59,46 +58,6 @@ fn object(entries: &[(&str, String)]) -> Result<Response, ApiError> {
 pub(super) async fn metrics(State(server): State<Server>) -> Response {
     let text = telemetry::write_text(&server.metrics());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
-}
-
-/// `/internal/force_flush`: writes the head of the tenant into blocks. A POST, since it has an effect: what is older
-/// than the newest sample of the head can no longer be written afterwards.
-pub(super) async fn force_flush(
-    State(server): State<Server>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    require_admin_api(&server)?;
-    let tenant = server.tenant(&headers)?;
-    let work = server.clone();
-    server.run_ingest(move || work.flush(&tenant)).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-/// `/api/v1/admin/tsdb/snapshot`: a snapshot of the tenant's store in its folder `snapshots`, under the name that is
-/// answered. With `skip_head=true` without what is only in memory and the log.
-pub(super) async fn snapshot(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
-    require_admin_api(&server)?;
-    let tenant = server.tenant(request.headers())?;
-    let params = parameters(&server, request).await?;
-    let with_head = match params.get("skip_head") {
-        None | Some("" | "0" | "f" | "F" | "false" | "FALSE" | "False") => true,
-        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => false,
-        Some(_) => return Err(ApiError::bad_parameter("skip_head", "it is neither true nor false")),
-    };
-    let digits = rfc3339::format(server.now()).replace(['-', ':'], "");
-    let moment = digits.split(['.', 'Z']).next().unwrap_or_default().to_owned();
-    let name = format!("{moment}Z-{:016x}", RandomState::new().hash_one(server.now()));
-    let (work, made) = (server.clone(), name.clone());
-    server.run_ingest(move || work.snapshot(&tenant, &made, with_head)).await?;
-    object(&[("name", name)])
-}
-
-fn require_admin_api(server: &Server) -> Result<(), ApiError> {
-    if server.config().admin_api {
-        return Ok(());
-    }
-    let message = "the admin API is off: the setting admin_api turns it on";
-    Err(ApiError::new(ErrorKind::Forbidden, message))
 }
 
 /// `/-/healthy`: the process answers.

@@ -1,6 +1,8 @@
 //! The server over real HTTP on a loopback port, standing on stores in memory.
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod api_contract;
 #[cfg(test)]
 mod engine;

@@ -42,6 +42,9 @@ fn live(fs: &SimFs, known: &mut Known) -> Result<(), Box<dyn std::error::Error>>
         if round % 3 == 2 {
             delete(&db, round, known)?;
         }
+        if round == 10 {
+            db.clean_tombstones()?;
+        }
         db.maintain()?;
         if round == 6 {
             db.flush()?;

@@ -350,6 +350,32 @@ fn one_damaged_copy_of_tombstones_is_made_anew_and_two_set_the_block_aside() {
 }
 
 #[test]
+fn what_is_deleted_is_taken_off_the_disk() {
+    let fs = SimFs::new();
+    let db = everywhere(&fs);
+    let samples = db.stats().block_samples;
+    db.clean_tombstones().unwrap();
+    assert_eq!(db.stats().block_samples, samples, "nothing is deleted yet");
+    db.delete(&series(0), range(0, 120)).unwrap();
+    db.delete(&[], range(1000, 1999)).unwrap();
+    let expected = contents(&db);
+    assert_eq!(db.stats().block_samples, samples);
+    // A query that goes on reads on.
+    let querier = db.querier(TimeRange::ALL).unwrap();
+    db.clean_tombstones().unwrap();
+    assert_eq!(contents_of(&*querier, &[], TimeRange::ALL), expected);
+    drop(querier);
+    assert_eq!(contents(&db), expected);
+    assert_eq!(db.stats().block_samples, samples - 2 - 20);
+    db.maintain().unwrap();
+    assert_eq!(tombstones(&fs), [PathBuf::new(); 0]);
+    assert_eq!(contents(&open(&fs.after_power_cut(Loss::Everything))), expected);
+    db.delete(&[], TimeRange::ALL).unwrap();
+    db.clean_tombstones().unwrap();
+    assert_eq!((db.stats().blocks, contents(&db)), (0, Contents::new()));
+}
+
+#[test]
 fn verify_names_a_damaged_copy_and_repair_makes_it_anew() {
     let fs = SimFs::new();
     let db = everywhere(&fs);

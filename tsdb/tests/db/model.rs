@@ -14,6 +14,8 @@ enum Step {
     Append(Vec<Sample>),
     Flush,
     Maintain,
+    Clean,
+    Compact,
     /// Of one series, or of all that are odd, or of all; from a time on, for a while.
     Delete(usize, i64, i64),
     Reopen,
@@ -31,6 +33,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => prop::collection::vec(sample(), 0..30).prop_map(Step::Append),
         1 => Just(Step::Flush),
         3 => Just(Step::Maintain),
+        1 => Just(Step::Clean),
+        1 => Just(Step::Compact),
         2 => (0..8_usize, -1500..100_i64, 0..900_i64).prop_map(|(which, from, len)| Step::Delete(which, from, len)),
         1 => Just(Step::Reopen),
         1 => any::<u64>().prop_map(Step::PowerCut),
@@ -135,6 +139,13 @@ fn run(steps: Vec<Step>, rules: Rules) {
                 model.flushed = model.flushed.max(model.end);
             }
             Step::Maintain => db.maintain().unwrap(),
+            Step::Clean => {
+                db.clean_tombstones().unwrap();
+                let is_tombstones =
+                    |path: &std::path::PathBuf| path.to_string_lossy().contains("/tombstones");
+                assert!(!fs.files().iter().any(is_tombstones));
+            }
+            Step::Compact => db.compact().unwrap(),
             Step::Delete(which, from, len) => {
                 let (matchers, is_meant) = meant(which);
                 let range = TimeRange::new(now + from, now + from + len).unwrap();

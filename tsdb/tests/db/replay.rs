@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use tsdb::fs::{Fault, Loss, SimFs};
-use tsdb::{Appendable, Db, Options, Queryable, Replay, TimeRange};
+use tsdb::{Appendable, Db, Matcher, Options, Queryable, Replay, TimeRange};
+use tsdb_core::MatchOp;
 use tsdb_core::metadata::{Metadata, MetricType};
 use tsdb_core::read::SelectHints;
 use tsdb_core::testing::ManualClock;
@@ -414,7 +415,13 @@ impl Drop for Reader {
 enum Step {
     Append(Vec<Sample>),
     Maintain,
-    Reopen { kill: bool, during: Vec<Vec<Sample>>, finishes: bool },
+    /// Of one series, from so long ago on, for a while.
+    Delete(usize, i64, i64),
+    Reopen {
+        kill: bool,
+        during: Vec<Vec<Sample>>,
+        finishes: bool,
+    },
 }
 
 fn batch() -> impl Strategy<Value = Vec<Sample>> {
@@ -434,7 +441,9 @@ fn step() -> impl Strategy<Value = Step> {
         during,
         finishes,
     });
-    prop_oneof![4 => batch().prop_map(Step::Append), 1 => Just(Step::Maintain), 2 => reopen]
+    let delete =
+        (0..8_usize, 0..160_i64, 0..100_i64).prop_map(|(which, ago, len)| Step::Delete(which, ago, len));
+    prop_oneof![4 => batch().prop_map(Step::Append), 1 => Just(Step::Maintain), 2 => delete, 2 => reopen]
 }
 
 /// The samples of `batch` at times that nothing has had so far.
@@ -460,6 +469,14 @@ proptest! {
             match step {
                 Step::Append(batch) => append_noting(&db, &later(&batch, &mut time), &mut known),
                 Step::Maintain => db.maintain().unwrap(),
+                Step::Delete(which, ago, len) => {
+                    let range = TimeRange::new(time - ago, time - ago + len).unwrap();
+                    let series = Matcher::new(MatchOp::Equal, "series", which.to_string()).unwrap();
+                    db.delete(&[series], range).unwrap();
+                    take_out(&mut known, range, |of| *of == labels(which));
+                    exemplars.entry(labels(which)).or_default().retain(|at| !range.contains(*at));
+                    exemplars.retain(|_, times| !times.is_empty());
+                }
                 Step::Reopen { kill, during, finishes } => {
                     if kill {
                         fs = fs.process_killed();
@@ -518,6 +535,12 @@ proptest! {
             match step {
                 Step::Append(batch) => append_noting(&db, &anywhere(batch), &mut known),
                 Step::Maintain => db.flush().unwrap(),
+                Step::Delete(which, from, len) => {
+                    let range = TimeRange::new(from * 20, (from + len) * 20).unwrap();
+                    let series = Matcher::new(MatchOp::Equal, "series", which.to_string()).unwrap();
+                    db.delete(&[series], range).unwrap();
+                    take_out(&mut known, range, |of| *of == labels(which));
+                }
                 Step::Reopen { kill, during, finishes } => {
                     if kill {
                         fs = fs.process_killed();

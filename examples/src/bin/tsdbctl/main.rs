@@ -1,12 +1,13 @@
 //! Looks into data directories, checks and repairs them, and moves samples in and out as text.
 //!
-//! `tsdbctl inspect|verify|repair|retention|dump|import DIRECTORY ...`, `import-prometheus SOURCE DIRECTORY`,
+//! `tsdbctl inspect|verify|repair|delete|retention|dump|import DIRECTORY ...`, `import-prometheus SOURCE DIRECTORY`,
 //! `export-prometheus DIRECTORY TARGET`, `rules check|test FILE ...`
 //!
 //! A data directory is that of one database: of a server's data directory, the folder of one tenant, while the server
 //! is down. Answers go to the standard output, everything else to the standard error. Ends with 0 if all is well, with 1
 //! if something is damaged, with 2 if the work could not be done.
 
+mod delete;
 mod dump;
 mod import;
 mod progress;
@@ -52,6 +53,26 @@ enum Command {
     Repair {
         /// The data directory
         directory: PathBuf,
+    },
+    /// Delete samples
+    Delete {
+        /// The data directory
+        directory: PathBuf,
+        /// Of which series, as PromQL: {job="node"}; may be given several times
+        #[arg(long = "match", value_name = "SELECTOR", required = true)]
+        selectors: Vec<String>,
+        /// The first time, in seconds since 1970
+        #[arg(long, value_name = "SECONDS")]
+        from: Option<f64>,
+        /// The last time, in seconds since 1970
+        #[arg(long, value_name = "SECONDS")]
+        to: Option<f64>,
+        /// Say what would be deleted, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Take it off the disk at once, by writing blocks anew
+        #[arg(long, conflicts_with = "dry_run")]
+        clean: bool,
     },
     /// Show what a retention would delete; nothing is deleted
     Retention {
@@ -202,6 +223,16 @@ fn run(command: &Command) -> Result<bool, Failure> {
             let bar = Bar::new("bytes");
             let after = tsdb::verify::verify(&fs, directory, &mut |now| bar.show(now))?;
             Ok(after.findings.is_empty())
+        }
+        Command::Delete { directory, selectors, from, to, dry_run, clean } => {
+            let range = dump::range(*from, *to)?;
+            let db = delete::open(database(directory)?)?;
+            delete::delete(&db, selectors, range, *dry_run, &mut out)?;
+            if *clean {
+                db.clean_tombstones()?;
+            }
+            db.close()?;
+            Ok(true)
         }
         Command::Retention { directory, samples, five_minutes, hours, max_bytes } => {
             let options = retention::options((*samples, *five_minutes, *hours), *max_bytes);
