@@ -146,23 +146,7 @@ enum Command {
     },
     /// Check rule files and run unit tests of rules
     #[command(subcommand)]
-    Rules(RulesCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum RulesCommand {
-    /// Check rule files
-    Check {
-        /// The rule files
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
-    /// Run unit tests of rules, in the files of `promtool test rules`
-    Test {
-        /// The files of tests
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
+    Rules(rules::RulesCommand),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -252,8 +236,7 @@ fn run(command: &Command) -> Result<bool, Failure> {
         Command::Import { directory, file, format } => {
             import::import(directory, file, format.dialect(), &mut out)
         }
-        Command::Rules(RulesCommand::Check { files }) => Ok(rules::check(files, &mut out)?),
-        Command::Rules(RulesCommand::Test { files }) => Ok(rules::test(files, &mut out)?),
+        Command::Rules(command) => Ok(rules::run(command, &mut out)?),
         Command::ImportPrometheus { source, directory } => prometheus::import(source, directory, &mut out),
         Command::ExportPrometheus { directory, target, selector, from, to } => {
             let range = dump::range(*from, *to)?;

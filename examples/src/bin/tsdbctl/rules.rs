@@ -1,11 +1,36 @@
 //! `tsdbctl rules`: rule files checked, and unit tests of rules.
 
+use clap::Subcommand;
 use std::io::Write;
 use std::path::PathBuf;
 use tsdb_server::{check_rules, test_rules};
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Check rule files
+    Check {
+        /// The rule files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Run unit tests of rules, in the files of `promtool test rules`
+    Test {
+        /// The files of tests
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Does what is asked; whether all is well.
+pub(crate) fn run(command: &RulesCommand, out: &mut impl Write) -> std::io::Result<bool> {
+    match command {
+        RulesCommand::Check { files } => check(files, out),
+        RulesCommand::Test { files } => test(files, out),
+    }
+}
+
 /// Says of each file how many rules it has or what is wrong with it; whether all are well.
-pub(crate) fn check(files: &[PathBuf], out: &mut impl Write) -> std::io::Result<bool> {
+fn check(files: &[PathBuf], out: &mut impl Write) -> std::io::Result<bool> {
     let mut well = true;
     for file in files {
         writeln!(out, "Checking {}", file.display())?;
@@ -21,7 +46,7 @@ pub(crate) fn check(files: &[PathBuf], out: &mut impl Write) -> std::io::Result<
 }
 
 /// Runs the tests of each file and says what failed; whether nothing did.
-pub(crate) fn test(files: &[PathBuf], out: &mut impl Write) -> std::io::Result<bool> {
+fn test(files: &[PathBuf], out: &mut impl Write) -> std::io::Result<bool> {
     let mut well = true;
     for file in files {
         writeln!(out, "Unit testing: {}", file.display())?;
