@@ -1,7 +1,6 @@
 //! Compactions: what is due is merged beside everything else, and takes the place of its sources in one step.
 
 use super::Engine;
-use super::cut::new_id;
 use super::work::Work;
 use crate::block::{Block, BlockSpec, Merged};
 use crate::blocks::{Blocks, OpenBlock};
@@ -176,7 +175,7 @@ impl Engine {
         let still_there = metas().flat_map(|meta| &meta.parents).filter(|id| work.is_doomed(**id));
         let parents: BTreeSet<BlockId> = due.inputs.iter().chain(still_there).copied().collect();
         let spec = BlockSpec {
-            id: new_id(blocks.newest_id(), self.options.clock.now()),
+            id: self.name_block(),
             level: metas().map(|meta| meta.level).max().unwrap_or(0).saturating_add(1),
             sources: sources.into_iter().collect(),
             parents: parents.into_iter().collect(),

@@ -1,7 +1,7 @@
 //! Late samples into blocks: windows that have been cut get further blocks, which overlap the earlier ones.
 
 use super::Engine;
-use super::cut::{new_id, write_block};
+use super::cut::write_block;
 use super::work::Work;
 use crate::Error;
 use crate::blocks::OpenBlock;
@@ -80,9 +80,7 @@ impl Engine {
         only: Option<&RoaringBitmap>,
         written: &mut Written,
     ) -> Result<bool, Error> {
-        let last = written.blocks.last().map(|open| open.block.meta().id);
-        let newest = last.or_else(|| self.published.read().blocks.newest_id());
-        let id = new_id(newest, self.options.clock.now());
+        let id = self.name_block();
         let block = write_block(&self.head, &self.place, view, only, id)?;
         let is_written = block.is_some();
         written.blocks.extend(block);

@@ -46,6 +46,8 @@ pub(crate) struct Engine {
     compactions: Progress,
     /// Blocks that no compaction can read, and why.
     left_out: Mutex<BTreeMap<BlockId, String>>,
+    /// The name that was given last, whether or not its block is there yet: several write blocks at once.
+    last_name: Mutex<Option<BlockId>>,
     queries: AtomicU64,
     blocks_cut: AtomicU64,
     late_blocks: AtomicU64,
@@ -107,6 +109,7 @@ impl Engine {
             throttle,
             compactions: Progress::default(),
             left_out: Mutex::default(),
+            last_name: Mutex::default(),
             queries: AtomicU64::new(0),
             blocks_cut: AtomicU64::new(0),
             late_blocks: AtomicU64::new(0),
@@ -137,6 +140,15 @@ impl Engine {
     fn warn(&self, found: Vec<String>) {
         found.iter().for_each(|warning| log::warn!("{}: {warning}", self.place.dir.display()));
         self.open_warnings.lock().extend(found);
+    }
+
+    /// A name for a new block, greater than all that were given before.
+    fn name_block(&self) -> BlockId {
+        let mut last = self.last_name.lock();
+        let newest = self.published.read().blocks.newest_id();
+        let id = new_id(newest.max(*last), self.options.clock.now());
+        *last = Some(id);
+        id
     }
 
     pub(crate) fn dir(&self) -> &Path {

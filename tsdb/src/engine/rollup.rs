@@ -5,7 +5,6 @@
 //! the old one.
 
 use super::Engine;
-use super::cut::new_id;
 use crate::Error;
 use crate::block::{Block, BlockSeries, BlockSpec, BlockWriter};
 use crate::blocks::{Blocks, OpenBlock};
@@ -61,7 +60,7 @@ impl Engine {
         let inputs: Vec<&Arc<Block>> =
             blocks.everywhere().filter(|block| step.inputs.contains(&block.meta().id)).collect();
         let level = inputs.iter().map(|block| block.meta().level).max().unwrap_or(0).saturating_add(1);
-        let id = new_id(blocks.newest_id(), self.options.clock.now());
+        let id = self.name_block();
         let spec = BlockSpec {
             id,
             level,
