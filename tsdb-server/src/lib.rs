@@ -40,6 +40,8 @@ mod validation;
 mod workers;
 
 pub use access::TenantPolicy;
+#[cfg(feature = "object-storage")]
+pub use adapter::CloudStore;
 pub use config::{
     Config, ConfigError, DuplicatePolicyConfig, DurabilityConfig, HttpConfig, ObjectStorageConfig,
     RulesConfig, StorageConfig,

@@ -1,0 +1,246 @@
+//! The engine on a real S3-compatible server, started here, with a proxy between them that refuses, delays and cuts.
+//!
+//! The server is `moto_server` (`pip install 'moto[server]'`); without it the tests say `SKIPPED`.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tsdb::tier::{Condition, ObjectStore, Retry, StoreError, Tier};
+use tsdb::{Appendable, Db, Labels, Options, Queryable, TimeRange};
+use tsdb_core::read::{SampleColumns, SelectHints};
+use tsdb_server::CloudStore;
+
+/// A server with the bucket `blocks`.
+struct Moto {
+    process: Child,
+    port: u16,
+}
+
+impl Moto {
+    fn start() -> Option<Self> {
+        if std::env::var_os("AWS_ACCESS_KEY_ID").is_none() {
+            eprintln!("SKIPPED: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set, to anything");
+            return None;
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new("moto_server");
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        let Ok(process) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
+            eprintln!("SKIPPED: there is no moto_server");
+            return None;
+        };
+        let moto = Self { process, port };
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(60) {
+            if moto.make_bucket().is_some() {
+                return Some(moto);
+            }
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        eprintln!("SKIPPED: moto_server does not answer");
+        None
+    }
+
+    fn make_bucket(&self) -> Option<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        let request =
+            "PUT /blocks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.starts_with("HTTP/1.1 200").then_some(())
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// What a proxy does with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weather {
+    Fine,
+    /// 503 at once.
+    Busy,
+    /// The answer ends after so many bytes.
+    Cut(usize),
+    /// It begins after so many ms.
+    Slow(u64),
+}
+
+/// A proxy before `port` that asks `weather` what becomes of each connection, numbered from 0. Returns its port.
+fn proxy(port: u16, weather: impl Fn(usize) -> Weather + Send + Sync + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = listener.local_addr().unwrap().port();
+    let (weather, count) = (Arc::new(weather), AtomicUsize::new(0));
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let (weather, number) = (Arc::clone(&weather), count.fetch_add(1, Ordering::SeqCst));
+            std::thread::spawn(move || drop(relay(client, port, weather(number))));
+        }
+    });
+    own
+}
+
+/// One request and its answer, then the end: the next request is a connection of its own.
+fn relay(mut client: TcpStream, port: u16, weather: Weather) -> std::io::Result<()> {
+    let head = read_head(&mut client)?;
+    if weather == Weather::Busy {
+        return client.write_all(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    }
+    let mut server = TcpStream::connect(("127.0.0.1", port))?;
+    let head = String::from_utf8_lossy(&head).into_owned();
+    server.write_all(head.replacen("\r\n", "\r\nConnection: close\r\n", 1).as_bytes())?;
+    let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+    std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+    if let Weather::Slow(ms) = weather {
+        std::thread::park_timeout(Duration::from_millis(ms));
+    }
+    let limit = if let Weather::Cut(bytes) = weather { bytes as u64 } else { u64::MAX };
+    std::io::copy(&mut server.take(limit), &mut client)?;
+    client.shutdown(Shutdown::Both)
+}
+
+fn read_head(client: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    Ok(head)
+}
+
+fn store(port: u16) -> Arc<dyn ObjectStore> {
+    Arc::new(CloudStore::open("s3://blocks", &format!("http://127.0.0.1:{port}"), "us-east-1").unwrap())
+}
+
+fn retried<T>(mut call: impl FnMut() -> Result<T, StoreError>) -> T {
+    loop {
+        match call() {
+            Err(error) if error.is_temporary() => {}
+            outcome => return outcome.unwrap(),
+        }
+    }
+}
+
+#[test]
+fn the_calls_of_a_store_do_what_they_promise() {
+    let Some(moto) = Moto::start() else { return };
+    let store = store(moto.port);
+    let first = store.put("a/one", b"first", &Condition::Absent).unwrap();
+    assert!(matches!(store.put("a/one", b"again", &Condition::Absent), Err(StoreError::Conflict { .. })));
+    let second = store.put("a/one", b"second", &Condition::Unchanged(first.clone())).unwrap();
+    assert!(matches!(
+        store.put("a/one", b"third", &Condition::Unchanged(first.clone())),
+        Err(StoreError::Conflict { .. })
+    ));
+    assert_eq!(store.get("a/one", 1..4, Some(&second)).unwrap(), b"eco");
+    assert!(matches!(store.get("a/one", 0..2, Some(&first)), Err(StoreError::Conflict { .. })));
+    assert!(matches!(store.get("a/two", 0..2, None), Err(StoreError::NotFound { .. })));
+    assert!(matches!(store.head("a/two"), Err(StoreError::NotFound { .. })));
+    // In several parts.
+    let long: Vec<u8> = (0..20_u32 << 20).map(|n| ((n * 31) >> 3) as u8).collect();
+    store.upload("a/long", &mut &long[..], long.len() as u64).unwrap();
+    let info = store.head("a/long").unwrap();
+    assert_eq!(info.size, long.len() as u64);
+    let at = 9 << 20;
+    assert_eq!(
+        store.get("a/long", at..at + 1000, info.version.as_ref()).unwrap(),
+        long[at as usize..][..1000]
+    );
+    assert!(store.upload("a/short", &mut &long[..5], 6).is_err());
+    let mut keys: Vec<String> = store.list("a").unwrap().into_iter().map(|info| info.key).collect();
+    keys.sort();
+    assert_eq!(keys, ["a/long", "a/one"]);
+    store.delete("a/one").unwrap();
+    store.delete("a/one").unwrap();
+    assert_eq!(store.list("a").unwrap().len(), 1);
+}
+
+#[test]
+fn of_writers_that_race_one_wins() {
+    let Some(moto) = Moto::start() else { return };
+    let store = store(moto.port);
+    for round in 0..20 {
+        let key = format!("race/{round}");
+        let winners = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for writer in 0..8_u8 {
+                let (store, key, winners) = (&store, &key, &winners);
+                scope.spawn(move || match store.put(key, &[writer], &Condition::Absent) {
+                    Ok(_) => drop(winners.fetch_add(1, Ordering::SeqCst)),
+                    Err(error) => assert!(matches!(error, StoreError::Conflict { .. }), "{error}"),
+                });
+            }
+        });
+        assert_eq!(winners.into_inner(), 1);
+    }
+}
+
+#[test]
+fn a_database_survives_a_store_that_refuses_delays_and_cuts() {
+    let Some(moto) = Moto::start() else { return };
+    let port = proxy(moto.port, |number| match number % 7 {
+        1 => Weather::Busy,
+        3 => Weather::Cut(40),
+        4 => Weather::Cut(700),
+        5 => Weather::Slow(300),
+        _ => Weather::Fine,
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let mut tier = Tier::new(store(port), 16 << 20).unwrap();
+    tier.prefix = "tenant".into();
+    tier.keep_local_ms = 0;
+    tier.retry = Retry::default();
+    let options = Options {
+        block_range_ms: 10_000,
+        retention_ms: None,
+        background: false,
+        tier: Some(tier),
+        ..Options::default()
+    };
+    let db = Db::open(dir.path(), options.clone()).unwrap();
+    let mut batch = db.appender();
+    for number in 0..200 {
+        let pairs = [("__name__", "m"), ("n", &*number.to_string())];
+        let series = batch.series(&Labels::from_pairs(pairs).unwrap()).unwrap();
+        (0..50).for_each(|t| batch.append(series, t * 1_000, (t * number) as f64));
+    }
+    batch.commit().unwrap();
+    db.flush().unwrap();
+    let expected = read(&db);
+    let begun = Instant::now();
+    while db.ship().is_err() && begun.elapsed() < Duration::from_secs(60) {}
+    assert_eq!(db.stats().tier.unwrap().backlog_blocks, 0);
+    assert!(db.stats().tier.unwrap().blocks > 0);
+    assert_eq!(read(&db), expected);
+    db.close().unwrap();
+    drop(db);
+    let objects = retried(|| store(moto.port).list("tenant/blocks"));
+    let db = Db::open(tempfile::tempdir().unwrap().path(), options).unwrap();
+    assert!(!objects.is_empty());
+    assert_eq!(read(&db), expected, "another machine reads the same");
+}
+
+fn read(db: &Db) -> Vec<(String, Vec<(i64, u64)>)> {
+    let querier = db.querier(TimeRange::ALL).unwrap();
+    let set = querier.select(&[], &SelectHints::over(TimeRange::ALL)).unwrap();
+    let mut columns = SampleColumns::new();
+    let mut all = Vec::new();
+    for index in 0..set.len() {
+        set.read(index, &mut columns).unwrap();
+        let values = columns.values.iter().map(|value| value.to_bits());
+        all.push((set.labels(index).to_string(), columns.timestamps.iter().copied().zip(values).collect()));
+    }
+    assert_eq!(set.warnings(), [""; 0]);
+    all.sort();
+    all
+}
