@@ -12,11 +12,15 @@ use crate::names;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
+use tsdb_core::pack::RAW_TARGET_BYTES;
 use tsdb_core::{Matcher, TimeRange};
 use tsdb_index::{ChunkRef, RoaringBitmap, SeriesCursor};
 
 /// Frames that are asked for at once at most.
 const STEP_FRAMES: usize = 512;
+
+/// What is read of a frame of timestamps: those with jitter hardly become shorter when they are compressed.
+const TIMES_BYTES: usize = RAW_TARGET_BYTES + (8 << 10);
 
 /// What a file system is asked for.
 type Wanted = Vec<(PathBuf, Range<u64>)>;
@@ -82,7 +86,7 @@ impl Block {
         for (index, series) in series.iter().enumerate() {
             frames.add(&opened, series.chunks.iter());
             if frames.places.len() >= STEP_FRAMES {
-                frames.places.clear();
+                frames = Frames::default();
                 ends.push(index + 1);
             }
         }
@@ -96,12 +100,13 @@ impl Block {
     }
 
     fn in_segments(&self, frames: &Frames) -> Wanted {
-        let place = |frame: &u64| {
+        let place = |frame: &u64, bytes: usize| {
             let frame = FrameRef(*frame);
             let path = self.dir.join(names::CHUNKS_DIR).join(names::numbered(frame.segment()));
-            (path, frame.offset()..frame.offset() + GUESSED_FRAME_BYTES as u64)
+            (path, frame.offset()..frame.offset() + bytes as u64)
         };
-        frames.places.iter().map(place).collect()
+        let samples = frames.places.iter().map(|frame| place(frame, GUESSED_FRAME_BYTES));
+        samples.chain(frames.times.iter().map(|frame| place(frame, TIMES_BYTES))).collect()
     }
 }
 
@@ -109,6 +114,7 @@ impl Block {
 #[derive(Default)]
 struct Frames {
     places: BTreeSet<u64>,
+    times: BTreeSet<u64>,
 }
 
 impl Frames {
@@ -116,7 +122,7 @@ impl Frames {
         for chunk in chunks {
             self.places.insert(chunk.frame);
             if let Ok((times, _)) = opened.segments.time_column(chunk.times) {
-                self.places.insert(times.0);
+                self.times.insert(times.0);
             }
         }
     }
