@@ -198,16 +198,7 @@ fn run(command: &Command) -> Result<bool, Failure> {
             report::verdict(&verdict, &mut out)?;
             Ok(verdict.findings.is_empty())
         }
-        Command::Repair { directory } => {
-            let bar = Bar::new("bytes");
-            let repair = tsdb::repair::repair(&fs, database(directory)?, &mut |now| bar.show(now))?;
-            drop(bar);
-            report::verdict(&repair.before, &mut out)?;
-            repair.steps.iter().try_for_each(|step| writeln!(out, "done: {step}"))?;
-            let bar = Bar::new("bytes");
-            let after = tsdb::verify::verify(&fs, directory, &mut |now| bar.show(now))?;
-            Ok(after.findings.is_empty())
-        }
+        Command::Repair { directory } => repair(&fs, database(directory)?, &mut out),
         Command::Delete { directory, selectors, from, to, dry_run, clean } => {
             let range = dump::range(*from, *to)?;
             let db = delete::open(database(directory)?)?;
@@ -243,6 +234,18 @@ fn run(command: &Command) -> Result<bool, Failure> {
             prometheus::export(database(directory)?, target, selector.as_deref(), range, &mut out)
         }
     }
+}
+
+/// Repairs, and says what was damaged and what was done; whether all is well now.
+fn repair(fs: &Arc<dyn Fs>, directory: &Path, out: &mut impl Write) -> Result<bool, Failure> {
+    let bar = Bar::new("bytes");
+    let repair = tsdb::repair::repair(fs, directory, &mut |now| bar.show(now))?;
+    drop(bar);
+    report::verdict(&repair.before, out)?;
+    repair.steps.iter().try_for_each(|step| writeln!(out, "done: {step}"))?;
+    let bar = Bar::new("bytes");
+    let after = tsdb::verify::verify(fs, directory, &mut |now| bar.show(now))?;
+    Ok(after.findings.is_empty())
 }
 
 /// `directory`, if a database is in it; otherwise says what is.
