@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use tsdb_core::TimeRange;
 use tsdb_core::block::BlockStats;
 
-fn block(number: u128) -> (BlockId, StoredBlock) {
-    let id = BlockId(0x0190_0000_0000_0000_0000_0000_0000_0000 + number);
+fn block(number: u32) -> (BlockId, StoredBlock) {
+    let id = BlockId(0x0190_0000_0000_0000_0000_0000_0000_0000 | u128::from(number));
     let meta = BlockMeta {
         id,
-        range: TimeRange::new(1_700_000_000_000, 1_700_000_000_000 + number as i64).unwrap(),
+        range: TimeRange::new(1_700_000_000_000, 1_700_000_000_000_i64.saturating_add(number.into()))
+            .unwrap(),
         stats: BlockStats { series: 3, samples: 30, histograms: 0, chunks: 3 },
         level: 1,
         sources: vec![id],
@@ -18,7 +19,7 @@ fn block(number: u128) -> (BlockId, StoredBlock) {
     };
     let file = |path: &str, version: Option<&str>| StoredFile {
         path: path.into(),
-        size: 5_000 + number as u64,
+        size: 5_000_u64.saturating_add(number.into()),
         checksum: 0x0123_4567_89ab_cdef,
         tail: 4_000,
         version: version.map(|text| Version(text.into())),

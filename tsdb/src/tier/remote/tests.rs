@@ -81,8 +81,11 @@ fn equal(name: &str, value: &str) -> Matcher {
     Matcher::new(MatchOp::Equal, name, value).unwrap()
 }
 
+/// A series with the times and bits of its samples.
+type Read = (Labels, Vec<(i64, u64)>);
+
 /// All samples of the series of `matchers`; or the first error.
-fn read(block: &Block, matchers: &[Matcher]) -> Result<Vec<(Labels, Vec<(i64, u64)>)>, String> {
+fn read(block: &Block, matchers: &[Matcher]) -> Result<Vec<Read>, String> {
     let mut damage = Vec::new();
     let found =
         block.select(matchers, TimeRange::ALL, &Projection::All, &mut damage).map_err(|e| e.to_string())?;
