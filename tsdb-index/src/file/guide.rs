@@ -242,6 +242,11 @@ fn size(reader: &mut Reader<'_>, field: &'static str) -> Result<usize, Corruptio
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "small numbers made up here"
+)]
 mod tests {
     use super::*;
 
