@@ -5,6 +5,7 @@
 
 use crate::block::{Block, FrameCache};
 use crate::fs::Fs;
+use crate::tombstones::Tombstones;
 use crate::{Error, names};
 use std::collections::BTreeSet;
 use std::io;
@@ -141,9 +142,16 @@ impl Blocks {
         last.map_or(Timestamp::MIN, |last| last.saturating_add(1))
     }
 
-    /// The name that was given last.
+    /// The greatest name of a block.
     pub(crate) fn newest_id(&self) -> Option<BlockId> {
-        self.iter().map(|block| block.meta().id).max()
+        let aside = self.aside.iter().filter_map(|aside| aside.id);
+        self.everywhere().map(|block| block.meta().id).chain(aside).max()
+    }
+
+    /// Is the block `id` one of these, and are its tombstones still the same?
+    pub(crate) fn has_unchanged(&self, id: BlockId, tombstones: &Arc<Tombstones>) -> bool {
+        let found = self.everywhere().find(|block| block.meta().id == id);
+        found.is_some_and(|block| Arc::ptr_eq(&block.tombstones(), tombstones))
     }
 
     /// The list with `block`.

@@ -10,7 +10,7 @@ use crate::{DuplicatePolicy, Error};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tsdb_core::Timestamp;
-use tsdb_core::block::{BlockId, BlockMeta};
+use tsdb_core::block::BlockId;
 use tsdb_rollup::plan::{BlockInfo, Compaction, CompactionPolicy, Reason, next_compaction};
 
 /// Without a retention, no block becomes longer than this, in ms.
@@ -192,11 +192,7 @@ impl Engine {
         // Meanwhile nothing is deleted, expired or linked.
         let mut work = self.begin_work()?;
         let blocks = self.published.read().blocks.clone();
-        let is_as_it_was = |(meta, tombstones): &(BlockMeta, _)| {
-            let now = blocks.iter().find(|block| block.meta().id == meta.id);
-            now.is_some_and(|block| Arc::ptr_eq(&block.tombstones(), tombstones))
-        };
-        if !job.inputs.iter().all(is_as_it_was) {
+        if !job.inputs.iter().all(|(meta, tombstones)| blocks.has_unchanged(meta.id, tombstones)) {
             return Ok(Outcome::Overtaken);
         }
         // ORDER: the new block is durable under its name before anyone is told, and before its sources go.

@@ -1,10 +1,11 @@
 //! Samples into windows. What is due is planned by [`tsdb_rollup::plan`]; this carries it out.
 //!
 //! A block of windows is written beside everything else and is seen when it is whole; the one that it replaces goes
-//! when nobody reads it any more. A crash before it has its name leaves nothing, one after that leaves both, and the new one names
-//! the old one.
+//! when nobody reads it any more. If something is deleted meanwhile in what it is made of, it is made anew. A crash
+//! before it has its name leaves nothing, one after that leaves both, and the new one names the old one.
 
 use super::Engine;
+use super::work::Work;
 use crate::Error;
 use crate::block::{Block, BlockSeries, BlockSpec, BlockWriter};
 use crate::blocks::{Blocks, OpenBlock};
@@ -28,6 +29,15 @@ const BLOCKS_PER_ROUND: usize = 4;
 /// Steps that gave nothing, because there are no samples in their spans.
 pub(super) type Vain = Vec<RollupStep>;
 
+/// What became of a step.
+enum Outcome {
+    Made,
+    /// There is nothing in its span.
+    Empty,
+    /// Something about its inputs changed meanwhile.
+    Overtaken,
+}
+
 impl Engine {
     /// Makes the blocks of windows that are due.
     pub(super) fn roll_up_due(&self) -> Result<(), Error> {
@@ -39,9 +49,8 @@ impl Engine {
             let metas: Vec<_> = blocks.everywhere().map(|block| block.meta().clone()).collect();
             let step = next_rollup(&metas, &self.options.rollups, settled, now, is_vain);
             let Some(step) = step else { break };
-            match self.roll_up(&blocks, &step)? {
-                Some(made) => self.publish_rollup(made, &step)?,
-                None => vain.push(step),
+            if let Outcome::Empty = self.roll_up(blocks, &step)? {
+                vain.push(step);
             }
         }
         Ok(())
@@ -55,11 +64,12 @@ impl Engine {
         }
     }
 
-    /// Writes the block of `step` and opens it; `None` if it would be empty.
-    fn roll_up(&self, blocks: &Blocks, step: &RollupStep) -> Result<Option<OpenBlock>, Error> {
+    /// Makes the block of `step`.
+    fn roll_up(&self, blocks: Blocks, step: &RollupStep) -> Result<Outcome, Error> {
         let inputs: Vec<&Arc<Block>> =
             blocks.everywhere().filter(|block| step.inputs.contains(&block.meta().id)).collect();
         let level = inputs.iter().map(|block| block.meta().level).max().unwrap_or(0).saturating_add(1);
+        let before: Vec<_> = inputs.iter().map(|block| (block.meta().id, block.tombstones())).collect();
         let id = self.name_block();
         let spec = BlockSpec {
             id,
@@ -70,10 +80,20 @@ impl Engine {
         };
         let mut writer = BlockWriter::create(&*self.place.fs, &self.place.dir, spec)?;
         self.write_windows(&inputs, step, &mut writer)?;
-        match writer.finish()? {
-            Some(_) => self.place.open(&self.place.path(id)).map(Some),
-            None => Ok(None),
+        // What it replaces is removed if nobody has it.
+        drop(inputs);
+        drop(blocks);
+        // Meanwhile nothing is deleted, expired or linked.
+        let mut work = self.begin_work()?;
+        let now = self.published.read().blocks.clone();
+        if !before.iter().all(|(id, tombstones)| now.has_unchanged(*id, tombstones)) {
+            return Ok(Outcome::Overtaken);
         }
+        drop((before, now));
+        let Some(_) = writer.finish()? else { return Ok(Outcome::Empty) };
+        let made = self.place.open(&self.place.path(id))?;
+        self.publish_rollup(&mut work, made, step)?;
+        Ok(Outcome::Made)
     }
 
     fn write_windows(
@@ -145,8 +165,7 @@ impl Engine {
     }
 
     /// Lets queriers see the new block instead of those that it replaces.
-    fn publish_rollup(&self, made: OpenBlock, step: &RollupStep) -> Result<(), Error> {
-        let mut work = self.begin_work()?;
+    fn publish_rollup(&self, work: &mut Work, made: OpenBlock, step: &RollupStep) -> Result<(), Error> {
         let mut published = self.published.write();
         let replaced = published.blocks.iter().filter(|block| step.replaces.contains(&block.meta().id));
         work.doom(replaced);
@@ -154,7 +173,7 @@ impl Engine {
         published.blocks = rest.with(made);
         drop(published);
         self.rollups_made.fetch_add(1, Ordering::Relaxed);
-        self.remove_doomed(&mut work)
+        self.remove_doomed(work)
     }
 
     fn unreadable(&self, error: ReadError) -> Error {

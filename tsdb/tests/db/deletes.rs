@@ -4,6 +4,7 @@ use super::fixture::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tsdb::block::{Block, FrameCache};
 use tsdb::fs::{Fault, Fs, Loss, SimFs};
 use tsdb::{
     Appendable, Db, DuplicatePolicy, Error, Labels, Matcher, Options, Queryable, Replay, TimeRange, Timestamp,
@@ -425,5 +426,37 @@ fn the_last_value_is_seen_after_a_delete_of_the_first_under_every_policy() {
             assert_eq!(contents(&db)[&labels(0)], [two(100), two(300)].into());
             db.flush().unwrap();
         }
+    }
+}
+
+#[test]
+fn what_is_deleted_while_windows_are_made_of_it_is_in_no_window() {
+    let fs = SimFs::new();
+    let with = |rollups| Options { rollups, block_range_ms: 20_000, ..options() };
+    let db = open_with(&fs, with(Vec::new())).unwrap();
+    (0..400).for_each(|n| append_all(&db, &[(0, n * 1000, 1.0), (1, n * 1000, 2.0)]));
+    db.flush().unwrap();
+    drop(db);
+    let db = open_with(&fs, with(vec![tsdb::RollupLevel::new(1000, 0, None)])).unwrap();
+    let (other, disk, is_done) = (db.clone(), fs.clone(), AtomicBool::new(false));
+    fs.before_read(move || {
+        // A block is begun: what is read now becomes windows.
+        let is_begun = disk.list(Path::new(DIR)).unwrap().iter().any(|entry| entry.name.ends_with(".tmp"));
+        if is_begun && !is_done.swap(true, Ordering::SeqCst) {
+            other.delete(&series(1), TimeRange::ALL).unwrap();
+        }
+    });
+    db.maintain().unwrap();
+    fs.before_read(|| {});
+    assert_eq!(contents(&db).into_keys().collect::<Vec<_>>(), [labels(0)]);
+    let shared: Arc<dyn Fs> = Arc::new(fs.clone());
+    let names = fs.list(Path::new(DIR)).unwrap().into_iter().map(|entry| entry.name);
+    let blocks = names.filter(|name| Block::parse_dir_name(name).is_some());
+    let cache = || Arc::new(FrameCache::new(1 << 20));
+    let blocks = blocks.map(|name| Block::open(&shared, &Path::new(DIR).join(name), cache()).unwrap());
+    let windows: Vec<_> = blocks.filter(|block| !block.meta().is_raw()).collect();
+    assert_eq!((windows.len() as u64, db.stats().rollups_made), (3, 3));
+    for block in windows {
+        assert_eq!(block.label_values("series", &[]).unwrap(), ["0"]);
     }
 }

@@ -10,6 +10,7 @@ mod cuts;
 mod damage;
 mod deletes;
 mod durability;
+mod everything;
 mod exemplars;
 mod faults;
 mod fixture;
