@@ -183,7 +183,8 @@ impl History {
                 Some(reason) => {
                     assert_eq!(*reason, SampleError::Duplicate { timestamp });
                     assert_eq!(self.duplicates, DuplicatePolicy::KeepFirst);
-                    assert!(known.get(&timestamp).is_some_and(|bits| *bits != value.to_bits()));
+                    // It differs from what is seen, or from one that goes unseen because the first is in a block.
+                    assert!(known.contains_key(&timestamp));
                 }
             }
         }
