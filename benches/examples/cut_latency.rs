@@ -9,10 +9,11 @@
 
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
+use benches::plain::labels_of;
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
-use tsdb::{Appendable, Db, Labels, Options};
+use tsdb::{Appendable, Db, Options};
 use tsdb_core::labels::write_wire;
 
 const BATCH: usize = 2_000;
@@ -192,21 +193,6 @@ fn report(name: &str, mut times: Vec<Duration>) {
     };
     let (count, p50, p99, p999) = (times.len(), at(0.5), at(0.99), at(0.999));
     println!("{name:32} {count:8} {p50:8.2} {p99:8.2} {p999:8.2} {:8.2}", at(1.0));
-}
-
-fn labels_of(number: usize) -> Labels {
-    let metric = format!("app_metric_{:03}_total", number / 4 % 250);
-    let instance = format!("host-{:05}.example.net:9100", number / 1000);
-    let status = ["200", "301", "404", "500"][number % 4];
-    let pairs = [
-        ("__name__", metric.as_str()),
-        ("cluster", "eu-west-1a"),
-        ("instance", &instance),
-        ("job", "node"),
-        ("method", "GET"),
-        ("status", status),
-    ];
-    Labels::from_sorted_pairs(pairs).unwrap_or_default()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the directory is this program's own")]

@@ -8,10 +8,11 @@
 
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
+use benches::plain::{labels_of, value};
 use std::error::Error;
 use std::hint::black_box;
 use std::time::Instant;
-use tsdb::{Appendable, Db, Labels, Options, Queryable, TimeRange};
+use tsdb::{Appendable, Db, Options, Queryable, TimeRange};
 use tsdb_core::labels::write_wire;
 use tsdb_core::read::{SampleColumns, SelectHints};
 use tsdb_core::write::Appender;
@@ -127,29 +128,6 @@ impl Run {
 #[expect(clippy::disallowed_methods, reason = "the directory is this program's own")]
 fn remove(dir: &std::path::Path) {
     drop(std::fs::remove_dir_all(dir));
-}
-
-fn value(number: usize, scrape: usize) -> f64 {
-    match number % 3 {
-        0 => 1.0,
-        1 => (number % 1000 * scrape) as f64,
-        _ => ((number * 31 + scrape * 17) % 10_007) as f64 / 8.0,
-    }
-}
-
-fn labels_of(number: usize) -> Labels {
-    let metric = format!("app_metric_{:03}_total", number / 4 % 250);
-    let instance = format!("host-{:05}.example.net:9100", number / 1000);
-    let status = ["200", "301", "404", "500"][number % 4];
-    let pairs = [
-        ("__name__", metric.as_str()),
-        ("cluster", "eu-west-1a"),
-        ("instance", &instance),
-        ("job", "node"),
-        ("method", "GET"),
-        ("status", status),
-    ];
-    Labels::from_sorted_pairs(pairs).unwrap_or_default()
 }
 
 /// The wire forms of all series in one allocation, as a sender holds them.

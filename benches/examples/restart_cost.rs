@@ -7,11 +7,12 @@
 
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
+use benches::plain::{labels_of, value};
 use std::error::Error;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use tsdb::{Appendable, Db, Durability, Labels, Options, Replay};
+use tsdb::{Appendable, Db, Durability, Options, Replay};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -110,29 +111,6 @@ fn open(dir: &Path) -> Outcome<()> {
     println!("{ready} {whole} {} {} {}", cpu_s(), status_mib("VmRSS:"), status_mib("VmHWM:"));
     assert_eq!(db.stats().warnings, Vec::<String>::new());
     std::process::abort();
-}
-
-fn value(number: usize, scrape: usize) -> f64 {
-    match number % 3 {
-        0 => 1.0,
-        1 => (number % 1000 * scrape) as f64,
-        _ => ((number * 31 + scrape * 17) % 10_007) as f64 / 8.0,
-    }
-}
-
-fn labels_of(number: usize) -> Labels {
-    let metric = format!("app_metric_{:03}_total", number / 4 % 250);
-    let instance = format!("host-{:05}.example.net:9100", number / 1000);
-    let status = ["200", "301", "404", "500"][number % 4];
-    let pairs = [
-        ("__name__", metric.as_str()),
-        ("cluster", "eu-west-1a"),
-        ("instance", &instance),
-        ("job", "node"),
-        ("method", "GET"),
-        ("status", status),
-    ];
-    Labels::from_sorted_pairs(pairs).unwrap_or_default()
 }
 
 fn size(dir: &Path) -> Outcome<u64> {

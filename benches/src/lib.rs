@@ -5,4 +5,5 @@
 //! [`queries`].
 
 pub mod fleet;
+pub mod plain;
 pub mod queries;
