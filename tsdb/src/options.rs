@@ -89,7 +89,7 @@ pub struct Options {
 #[non_exhaustive]
 pub enum DuplicatePolicy {
     /// The value that came first stays, and the other is refused. If the first is in a block already the other is not
-    /// refused, and goes unseen all the same.
+    /// refused, and goes unseen all the same; it is this one that further values at the time are compared with.
     KeepFirst,
     /// The value that came last is seen, if it comes within the window of late samples.
     KeepLast,
