@@ -8,7 +8,7 @@ use crate::api::{Outlet, Stop};
 use crate::config::{Config, ConfigError};
 use crate::error::{ApiError, ErrorKind};
 use crate::fault::RESTART_RETRY;
-use crate::limits::{Limit, Limits};
+use crate::limits::{Limit, LimitBook, Limits};
 use crate::rate::RateLimiter;
 use crate::ruler::{Ruler, RulesError};
 use crate::rules::Published;
@@ -38,6 +38,7 @@ pub struct Server {
 struct Inner {
     config: Config,
     tenants: TenantPolicy,
+    limits: LimitBook,
     stores: Arc<dyn Stores>,
     engine: Engine,
     clock: Arc<dyn Clock>,
@@ -122,6 +123,7 @@ impl Server {
         )?;
         let inner = Inner {
             tenants,
+            limits: LimitBook::new(config.limits.clone(), config.tenant_limits()?),
             ruler,
             stores,
             engine: Engine::new(engine_options(&config)),
@@ -161,7 +163,7 @@ impl Server {
             store.as_ref(),
             &self.metrics(),
             &instance,
-            &self.limits().ingest,
+            &self.limits(tenant).ingest,
             self.now(),
         )?;
         self.telemetry().accepted("own", accepted);
@@ -229,8 +231,14 @@ impl Server {
         self.inner.stopping.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.inner.config.limits
+    /// The limits of `tenant`.
+    pub(crate) fn limits(&self, tenant: &TenantId) -> Arc<Limits> {
+        self.inner.limits.of(tenant)
+    }
+
+    /// The limits of tenants that have none of their own.
+    pub(crate) fn default_limits(&self) -> &Limits {
+        self.inner.limits.defaults()
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -274,7 +282,7 @@ impl Server {
 
     /// May `tenant` write `samples` now?
     pub(crate) fn admit(&self, tenant: &TenantId, samples: usize) -> Result<(), ApiError> {
-        let limits = &self.limits().ingest;
+        let limits = &self.limits(tenant).ingest;
         self.inner.rates.take(tenant, samples, limits, Instant::now()).map_err(|delay| {
             self.telemetry().refused("rate_limited", samples as u64);
             let allowed = limits.samples_per_second.get().unwrap_or_default();
@@ -325,7 +333,7 @@ impl Server {
         &self,
         work: impl FnOnce(oneshot::Sender<Result<T, ApiError>>) + Send + 'static,
     ) -> Result<T, ApiError> {
-        let wait = self.limits().query.max_queue_wait;
+        let wait = self.default_limits().query.max_queue_wait;
         let turn = Arc::clone(&self.inner.query_slots).acquire_owned();
         let slot = match tokio::time::timeout(wait.as_duration(), turn).await {
             Ok(slot) => slot.map_err(closed)?,

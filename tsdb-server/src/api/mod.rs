@@ -89,7 +89,7 @@ async fn observe(
 
 /// The parameters of a request: its query string and, of a POST or PUT, its form.
 async fn parameters(server: &Server, request: Request) -> Result<Params, ApiError> {
-    let limits = &server.limits().query;
+    let limits = &server.default_limits().query;
     let is_form = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -98,7 +98,7 @@ async fn parameters(server: &Server, request: Request) -> Result<Params, ApiErro
     if ![Method::POST, Method::PUT].contains(request.method()) || !is_form {
         return Params::parse(b"", query.as_bytes());
     }
-    let timeout = server.limits().ingest.body_timeout;
+    let timeout = server.default_limits().ingest.body_timeout;
     let body = read_body(request, limits.max_body_bytes, "limits.query.max_body_bytes", timeout).await?;
     Params::parse(&body, query.as_bytes())
 }

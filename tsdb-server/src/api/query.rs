@@ -79,7 +79,7 @@ pub(super) fn range_params(server: &Server, params: &Params) -> Result<QueryPara
         let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(ApiError::bad_parameter("step", reason));
     }
-    let limits = &server.limits().query;
+    let limits = &server.default_limits().query;
     let span_ms = end.saturating_sub(start);
     let steps = span_ms / step_ms;
     if let Some(allowed) = limits.max_points.exceeded_by(usize::try_from(steps).unwrap_or(usize::MAX)) {
@@ -107,7 +107,7 @@ fn thousands(number: u64) -> String {
 /// The text of the query, which must not be too long.
 pub(super) fn query_text(server: &Server, params: &Params) -> Result<String, ApiError> {
     let text = params.get("query").unwrap_or_default();
-    match server.limits().query.max_query_bytes.exceeded_by(text.len()) {
+    match server.default_limits().query.max_query_bytes.exceeded_by(text.len()) {
         Some(allowed) => {
             let reason = format!("the query has {} bytes, max_query_bytes allows {allowed}", text.len());
             Err(ApiError::bad_parameter("query", reason))
@@ -142,7 +142,7 @@ async fn evaluate(
         let result = asked.engine().query(source, &text, &query)?;
         asked.telemetry().samples_read.fetch_add(result.stats.samples_read, Ordering::Relaxed);
         let stats = stats_text(&result.stats, queued, detail);
-        let max_bytes = asked.limits().query.max_response_bytes;
+        let max_bytes = asked.default_limits().query.max_response_bytes;
         response::query_result(result, &text, limit, &stats, max_bytes, out)
     };
     let answer = server.run_answer(work).await;

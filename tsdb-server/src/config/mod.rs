@@ -3,10 +3,20 @@
 //! A file names only what it changes: it is laid over the defaults, table by table, so an unknown name is an error
 //! and the settings in force can be written out whole.
 
+mod http;
+mod object_storage;
+mod rules;
+mod storage;
+
+pub use http::HttpConfig;
+pub use object_storage::ObjectStorageConfig;
+pub use rules::RulesConfig;
+pub use storage::{DuplicatePolicyConfig, DurabilityConfig, StorageConfig};
+
 use crate::limits::Limits;
 use crate::{Feature, Period, TenantPolicy};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -42,108 +52,9 @@ pub struct Config {
     pub rules: RulesConfig,
     /// What may be written and asked.
     pub limits: Limits,
-}
-
-/// Recording and alerting rules. They belong to the default tenant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RulesConfig {
-    /// Rule files in Prometheus' format: paths, with `*`, `?` and `[...]` in them for several.
-    pub files: Vec<String>,
-    /// Time between two evaluations of a group that names none.
-    pub evaluation_interval: Period,
-    /// Expressions of groups that name none are asked about so much earlier.
-    pub query_offset: Period,
-    /// Threads that evaluate rules and do nothing else.
-    pub threads: usize,
-    /// Where people reach this server; for the texts of alerts.
-    pub external_url: String,
-    /// Labels that tell this server from others; for the texts of alerts.
-    pub external_labels: BTreeMap<String, String>,
-}
-
-/// How samples are kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StorageConfig {
-    /// Samples older than this are deleted; `0s` keeps everything.
-    pub retention: Period,
-    /// When an acknowledged batch is safe from a power cut: `commit` (each waits for the disk), `interval` or
-    /// `lazy`. A killed process loses nothing in any of them.
-    pub durability: DurabilityConfig,
-    /// Time between two syncs with `interval`.
-    pub sync_interval: Period,
-    /// Length of a block.
-    pub block_range: Period,
-    /// How far behind the newest sample of a tenant one may come that is not newer than all of its series; `0s` takes
-    /// none. Two hours is what senders buffer while a server is away.
-    pub out_of_order_window: Period,
-    /// Which of several values at a time is kept: `first`, and the others are refused, or `last`.
-    pub duplicate_policy: DuplicatePolicyConfig,
-    /// Memory that late samples of a tenant should take. Those beyond twice as much are refused until the others are in
-    /// blocks.
-    pub max_late_bytes: usize,
-    /// Series that the head of a tenant may hold; 0 for no limit.
-    pub max_active_series: crate::Limit,
-}
-
-/// Which of several values of a series at a time is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum DuplicatePolicyConfig {
-    /// The one that came first.
-    First,
-    /// The one that came last.
-    Last,
-}
-
-/// When an acknowledged batch is safe from a power cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum DurabilityConfig {
-    /// Before it is acknowledged.
-    Commit,
-    /// Within [`StorageConfig::sync_interval`].
-    Interval,
-    /// When the log's segment is full.
-    Lazy,
-}
-
-/// Where blocks are put besides the disk. Credentials come from the environment, under the names that the services' own
-/// tools use: `AWS_ACCESS_KEY_ID` and the like.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ObjectStorageConfig {
-    /// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, or `file:///directory`; empty for nowhere.
-    pub url: String,
-    /// Address of an S3-compatible service; empty for that of the provider.
-    pub endpoint: String,
-    /// Its region; empty for what the environment says.
-    pub region: String,
-    /// Blocks with older samples are removed from the disk when they are on object storage.
-    pub keep_local: Period,
-    /// When so many bytes of a tenant's blocks wait for their upload no more of its samples are taken; 0 for no limit.
-    pub max_backlog_bytes: crate::Limit,
-    /// Memory for what was read last, for all tenants together.
-    pub cache_bytes: usize,
-    /// Time between two looks for blocks to upload.
-    pub interval: Period,
-}
-
-/// Connections and shutdown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpConfig {
-    /// Connections open at the same time; further ones wait to be accepted.
-    pub max_connections: usize,
-    /// How long a client may take to send the head of a request, and how long a connection may idle between two.
-    pub header_timeout: Period,
-    /// How long a client may leave an answer untaken before the connection is closed.
-    pub write_timeout: Period,
-    /// How long requests may run on after a signal to stop.
-    pub shutdown_grace: Period,
+    /// What differs from `limits` for single tenants, by their names, in tables of the same form:
+    /// `[tenants.acme.ingest]`.
+    pub tenants: BTreeMap<String, Table>,
 }
 
 impl Default for Config {
@@ -157,40 +68,12 @@ impl Default for Config {
             self_ingest_interval: Period::from_secs(5),
             admin_api: false,
             features: Vec::new(),
-            storage: StorageConfig {
-                retention: Period::from_secs(14 * 86_400),
-                durability: DurabilityConfig::Interval,
-                sync_interval: Period::from_ms(200),
-                block_range: Period::from_secs(7_200),
-                out_of_order_window: Period::from_secs(7_200),
-                duplicate_policy: DuplicatePolicyConfig::First,
-                max_late_bytes: 64 << 20,
-                max_active_series: crate::Limit::at(500_000),
-            },
-            object_storage: ObjectStorageConfig {
-                url: String::new(),
-                endpoint: String::new(),
-                region: String::new(),
-                keep_local: Period::from_secs(86_400),
-                max_backlog_bytes: crate::Limit::NONE,
-                cache_bytes: 256 << 20,
-                interval: Period::from_secs(30),
-            },
-            http: HttpConfig {
-                max_connections: 1_024,
-                header_timeout: Period::from_secs(60),
-                write_timeout: Period::from_secs(60),
-                shutdown_grace: Period::from_secs(20),
-            },
-            rules: RulesConfig {
-                files: Vec::new(),
-                evaluation_interval: Period::from_secs(15),
-                query_offset: Period::from_ms(0),
-                threads: 1,
-                external_url: String::new(),
-                external_labels: BTreeMap::new(),
-            },
+            storage: StorageConfig::default(),
+            object_storage: ObjectStorageConfig::default(),
+            http: HttpConfig::default(),
+            rules: RulesConfig::default(),
             limits: Limits::default(),
+            tenants: BTreeMap::new(),
         }
     }
 }
@@ -228,6 +111,22 @@ pub enum ConfigError {
         #[from]
         source: TenantIdError,
     },
+    /// A tenant with limits of its own has a name that no tenant can have.
+    #[error("tenants.{name}: {source}")]
+    TenantName {
+        /// The name.
+        name: String,
+        /// Which rule it breaks.
+        source: TenantIdError,
+    },
+    /// The limits of a tenant have a name or value that no limit has.
+    #[error("tenants.{tenant}: {source}")]
+    TenantLimits {
+        /// The tenant.
+        tenant: TenantId,
+        /// What is wrong.
+        source: toml::de::Error,
+    },
 }
 
 impl Config {
@@ -262,6 +161,7 @@ impl Config {
     #[must_use]
     pub fn without_limits(mut self) -> Self {
         self.limits = Limits::lifted();
+        self.tenants.clear();
         self.admin_api = true;
         self.storage.max_active_series = crate::Limit::NONE;
         self
@@ -276,6 +176,25 @@ impl Config {
             return Ok(TenantPolicy::Require);
         }
         Ok(TenantPolicy::DefaultTo(TenantId::new(&self.default_tenant)?))
+    }
+
+    /// The limits of tenants that have some of their own.
+    ///
+    /// # Errors
+    /// A name that no tenant can have, or a name or value that no limit has.
+    pub fn tenant_limits(&self) -> Result<HashMap<TenantId, Limits>, ConfigError> {
+        let defaults = Table::try_from(&self.limits)?;
+        let of_tenant = |(name, own): (&String, &Table)| {
+            let tenant = TenantId::new(name);
+            let tenant = tenant.map_err(|source| ConfigError::TenantName { name: name.clone(), source })?;
+            let mut limits = defaults.clone();
+            overlay(&mut limits, own.clone());
+            match limits.try_into() {
+                Ok(limits) => Ok((tenant, limits)),
+                Err(source) => Err(ConfigError::TenantLimits { tenant, source }),
+            }
+        };
+        self.tenants.iter().map(of_tenant).collect()
     }
 
     /// The options of the engine that these settings mean.
@@ -352,6 +271,26 @@ mod tests {
             "= x",
         ] {
             assert!(Config::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tenant_has_the_common_limits_but_for_its_own() {
+        let text = "[limits.ingest]\nsamples_per_second = 7\n[tenants.acme.ingest]\nburst_samples = 9\n\
+                    [tenants.acme.query]\nmax_series = 3\n";
+        let config = Config::parse(text).unwrap();
+        let mut expected = config.limits.clone();
+        expected.ingest.burst_samples = crate::Limit::at(9);
+        expected.query.max_series = crate::Limit::at(3);
+        let acme = TenantId::new("acme").unwrap();
+        assert_eq!(config.tenant_limits().unwrap(), HashMap::from([(acme, expected)]));
+        assert_eq!(Config::parse(&config.to_toml().unwrap()).unwrap(), config);
+        for (text, wrong) in [
+            ("[tenants.acme.ingest]\nburst = 9", "tenants.acme: unknown field `burst`"),
+            ("[tenants.\"../x\".ingest]\nburst_samples = 9", "tenants.../x: "),
+        ] {
+            let error = Config::parse(text).unwrap().tenant_limits().unwrap_err().to_string();
+            assert!(error.starts_with(wrong), "{error}");
         }
     }
 

@@ -12,13 +12,13 @@ use tsdb_core::{TenantId, Timestamp};
 pub(crate) struct Intake<'a> {
     server: &'a Server,
     pub(crate) tenant: &'a TenantId,
-    pub(crate) limits: &'a Limits,
+    pub(crate) limits: Arc<Limits>,
     now: Timestamp,
 }
 
 impl<'a> Intake<'a> {
     pub(crate) fn new(server: &'a Server, tenant: &'a TenantId) -> Self {
-        Self { server, tenant, limits: server.limits(), now: server.now() }
+        Self { server, tenant, limits: server.limits(tenant), now: server.now() }
     }
 
     /// The store of the tenant if there is one.

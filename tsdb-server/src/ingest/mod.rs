@@ -30,6 +30,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use intake::Intake;
 use std::sync::atomic::Ordering;
+use tsdb_core::TenantId;
 use write::{Version, Written};
 
 /// `POST /api/v1/write`
@@ -41,7 +42,7 @@ async fn write_request(server: Server, request: Request) -> Result<Response, Api
     let tenant = server.tenant(request.headers())?;
     let version = remote_write_version(request.headers())?;
     let encoding = remote_write_encoding(request.headers())?;
-    let body = received(&server, request).await?;
+    let body = received(&server, &tenant, request).await?;
     let work = server.clone();
     let written = server
         .run_ingest(move || {
@@ -118,7 +119,7 @@ pub(crate) async fn push(State(server): State<Server>, request: Request) -> Resu
     } else {
         None
     };
-    let body = received(&server, request).await?;
+    let body = received(&server, &tenant, request).await?;
     let work = server.clone();
     let pushed = server
         .run_ingest(move || {
@@ -172,8 +173,8 @@ fn count(server: &Server, format: &'static str, accepted: u64, refusals: &Refusa
     }
 }
 
-async fn received(server: &Server, request: Request) -> Result<Bytes, ApiError> {
-    let limits = &server.limits().ingest;
+async fn received(server: &Server, tenant: &TenantId, request: Request) -> Result<Bytes, ApiError> {
+    let limits = &server.limits(tenant).ingest;
     let body = read_body(request, limits.max_body_bytes, "limits.ingest.max_body_bytes", limits.body_timeout)
         .await?;
     server.telemetry().received_bytes.fetch_add(body.len() as u64, Ordering::Relaxed);

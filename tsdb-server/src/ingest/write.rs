@@ -43,7 +43,7 @@ pub(crate) fn write(intake: &Intake<'_>, version: Version, body: &[u8]) -> Resul
     let body = Body { version, bytes: body, limits: &intake.limits.ingest };
     let known = intake.existing_store()?;
     let opened;
-    let mut sink = WriteSink::new(intake.batch(known.as_deref()), intake.limits, known.is_some());
+    let mut sink = WriteSink::new(intake.batch(known.as_deref()), &intake.limits, known.is_some());
     sink.read(&body)?;
     intake.admit(sink.batch.cost())?;
     if let Some(first_unknown) = sink.first_unknown {

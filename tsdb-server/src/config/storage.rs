@@ -1,0 +1,68 @@
+//! Settings of how samples are kept.
+
+use crate::Period;
+use serde::{Deserialize, Serialize};
+
+/// How samples are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageConfig {
+    /// Samples older than this are deleted; `0s` keeps everything.
+    pub retention: Period,
+    /// When an acknowledged batch is safe from a power cut: `commit` (each waits for the disk), `interval` or
+    /// `lazy`. A killed process loses nothing in any of them.
+    pub durability: DurabilityConfig,
+    /// Time between two syncs with `interval`.
+    pub sync_interval: Period,
+    /// Length of a block.
+    pub block_range: Period,
+    /// How far behind the newest sample of a tenant one may come that is not newer than all of its series; `0s` takes
+    /// none. Two hours is what senders buffer while a server is away.
+    pub out_of_order_window: Period,
+    /// Which of several values at a time is kept: `first`, and the others are refused, or `last`.
+    pub duplicate_policy: DuplicatePolicyConfig,
+    /// Memory that late samples of a tenant should take. Those beyond twice as much are refused until the others are in
+    /// blocks.
+    pub max_late_bytes: usize,
+    /// Series that the head of a tenant may hold; 0 for no limit.
+    pub max_active_series: crate::Limit,
+}
+
+/// Which of several values of a series at a time is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum DuplicatePolicyConfig {
+    /// The one that came first.
+    First,
+    /// The one that came last.
+    Last,
+}
+
+/// When an acknowledged batch is safe from a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum DurabilityConfig {
+    /// Before it is acknowledged.
+    Commit,
+    /// Within [`StorageConfig::sync_interval`].
+    Interval,
+    /// When the log's segment is full.
+    Lazy,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            retention: Period::from_secs(14 * 86_400),
+            durability: DurabilityConfig::Interval,
+            sync_interval: Period::from_ms(200),
+            block_range: Period::from_secs(7_200),
+            out_of_order_window: Period::from_secs(7_200),
+            duplicate_policy: DuplicatePolicyConfig::First,
+            max_late_bytes: 64 << 20,
+            max_active_series: crate::Limit::at(500_000),
+        }
+    }
+}
