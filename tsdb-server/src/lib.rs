@@ -26,6 +26,7 @@ mod fault;
 mod feature;
 mod ingest;
 mod limits;
+pub mod metadata;
 mod period;
 mod rate;
 mod rfc3339;
