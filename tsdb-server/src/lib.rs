@@ -38,6 +38,7 @@ mod state;
 mod store;
 mod telemetry;
 mod validation;
+mod view;
 mod workers;
 
 pub use access::TenantPolicy;

@@ -3,6 +3,7 @@
 //! A [`Server`] is a handle; clones share one state. It owns the stores of all tenants, the query engine, the limits
 //! and the server's own metrics, and hands work to blocking threads under limits on concurrency.
 
+use crate::access::{Gate, Scope};
 use crate::adapter;
 use crate::api::{Outlet, Stop};
 use crate::config::{Config, ConfigError};
@@ -14,10 +15,10 @@ use crate::ruler::{Ruler, RulesError};
 use crate::rules::Published;
 use crate::store::{Store, Stores};
 use crate::telemetry::{Family, Telemetry};
+use crate::view::View;
 use crate::workers::Workers;
 use crate::{TenantPolicy, api, ingest};
 use axum::Router;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub struct Server {
 
 struct Inner {
     config: Config,
-    tenants: TenantPolicy,
+    gate: Gate,
     limits: LimitBook,
     stores: Arc<dyn Stores>,
     engine: Engine,
@@ -94,7 +95,7 @@ impl Server {
         options.tier = adapter::tier(&config.object_storage)?;
         let tenants = Tenants::open(&config.data_dir, options)?.with_limit(config.max_tenants);
         let server = Self::new(config, Arc::new(tenants), Arc::new(SystemClock))?;
-        if let TenantPolicy::DefaultTo(tenant) = &server.inner.tenants
+        if let TenantPolicy::DefaultTo(tenant) = server.inner.gate.unnamed()
             && let Err(error) = server.inner.stores.open(tenant)
         {
             // The other tenants are served; whoever asks for this one is told, and it is tried again.
@@ -122,7 +123,7 @@ impl Server {
             Arc::clone(&clock),
         )?;
         let inner = Inner {
-            tenants,
+            gate: Gate::new(tenants, config.admin_api),
             limits: LimitBook::new(config.limits.clone(), config.tenant_limits()?),
             ruler,
             stores,
@@ -156,7 +157,7 @@ impl Server {
     /// # Errors
     /// The store cannot be opened or written.
     pub fn ingest_own_metrics(&self) -> Result<(), ApiError> {
-        let TenantPolicy::DefaultTo(tenant) = &self.inner.tenants else { return Ok(()) };
+        let TenantPolicy::DefaultTo(tenant) = self.inner.gate.unnamed() else { return Ok(()) };
         let store = self.open_store(tenant)?;
         let instance = self.config().listen.to_string();
         let accepted = ingest::store_own_metrics(
@@ -208,9 +209,12 @@ impl Server {
         self.inner.ruler.reload()
     }
 
-    /// Every group of rules as it was after its last evaluation, by file and name.
-    pub(crate) fn rule_groups(&self) -> Vec<Arc<Published>> {
-        self.inner.ruler.groups()
+    /// Every group of rules of the tenants in `scope` as it was after its last evaluation, by file and name.
+    pub(crate) fn rule_groups(&self, scope: &Scope) -> Vec<Arc<Published>> {
+        match self.inner.gate.unnamed() {
+            TenantPolicy::DefaultTo(tenant) if scope.tenants().contains(tenant) => self.inner.ruler.groups(),
+            _ => Vec::new(),
+        }
     }
 
     /// Makes everything durable and closes all stores. Requests fail from now on.
@@ -265,9 +269,14 @@ impl Server {
         self.inner.telemetry.snapshot(self.inner.stores.as_ref(), self.inner.ruler.counts())
     }
 
-    /// The tenant of a request.
-    pub(crate) fn tenant(&self, headers: &HeaderMap) -> Result<TenantId, ApiError> {
-        self.inner.tenants.tenant(headers)
+    /// Decides which requests may go on.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.inner.gate
+    }
+
+    /// What a request within `scope` reads.
+    pub(crate) fn view(&self, scope: &Scope) -> Result<View, ApiError> {
+        Ok(self.existing_store(scope.tenant()?)?.map_or(View::Empty, View::One))
     }
 
     /// The store of `tenant`, created if there is none.

@@ -1,26 +1,23 @@
-//! What changes a store as a whole: flush, delete, clean up, snapshot. Never by GET, and only where the setting
-//! `admin_api` is on.
+//! What changes a store as a whole: flush, delete, clean up, snapshot. Never by GET, and only by callers with
+//! the right to [`Administer`](crate::access::Right::Administer).
 
 use super::parameters;
 use super::series::time_range;
 use super::status::object;
-use crate::error::{ApiError, ErrorKind};
+use crate::access::Scope;
+use crate::error::ApiError;
 use crate::rfc3339;
 use crate::state::Server;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use std::hash::{BuildHasher, RandomState};
 use tsdb_promql::ParseOptions;
 
 /// `/internal/force_flush`: writes the head of the tenant into blocks. A POST, since it has an effect: what is older
 /// than the newest sample of the head can no longer be written afterwards.
-pub(super) async fn force_flush(
-    State(server): State<Server>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    require_admin_api(&server)?;
-    let tenant = server.tenant(&headers)?;
+pub(super) async fn force_flush(State(server): State<Server>, scope: Scope) -> Result<Response, ApiError> {
+    let tenant = scope.tenant()?.clone();
     let work = server.clone();
     server.run_ingest(move || work.flush(&tenant)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -30,10 +27,10 @@ pub(super) async fn force_flush(
 /// selectors `match[]`. None is applied unless all can be read.
 pub(super) async fn delete_series(
     State(server): State<Server>,
+    scope: Scope,
     request: Request,
 ) -> Result<Response, ApiError> {
-    require_admin_api(&server)?;
-    let tenant = server.tenant(request.headers())?;
+    let tenant = scope.tenant()?.clone();
     let params = parameters(&server, request).await?;
     let parse = |text: &str| tsdb_promql::parse_selector(text, &ParseOptions::default());
     let selectors: Result<Vec<_>, _> = params.all("match[]").map(parse).collect();
@@ -56,10 +53,9 @@ pub(super) async fn delete_series(
 /// `/api/v1/admin/tsdb/clean_tombstones`: takes deleted samples off the disk.
 pub(super) async fn clean_tombstones(
     State(server): State<Server>,
-    headers: HeaderMap,
+    scope: Scope,
 ) -> Result<Response, ApiError> {
-    require_admin_api(&server)?;
-    let tenant = server.tenant(&headers)?;
+    let tenant = scope.tenant()?.clone();
     let work = server.clone();
     let clean = move || match work.existing_store(&tenant)? {
         Some(store) => store.clean_tombstones().map_err(|error| ApiError::from(&error)),
@@ -71,9 +67,12 @@ pub(super) async fn clean_tombstones(
 
 /// `/api/v1/admin/tsdb/snapshot`: a snapshot of the tenant's store in its folder `snapshots`, under the name that is
 /// answered. With `skip_head=true` without what is only in memory and the log.
-pub(super) async fn snapshot(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
-    require_admin_api(&server)?;
-    let tenant = server.tenant(request.headers())?;
+pub(super) async fn snapshot(
+    State(server): State<Server>,
+    scope: Scope,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let tenant = scope.tenant()?.clone();
     let params = parameters(&server, request).await?;
     let with_head = match params.get("skip_head") {
         None | Some("" | "0" | "f" | "F" | "false" | "FALSE" | "False") => true,
@@ -86,12 +85,4 @@ pub(super) async fn snapshot(State(server): State<Server>, request: Request) -> 
     let (work, made) = (server.clone(), name.clone());
     server.run_ingest(move || work.snapshot(&tenant, &made, with_head)).await?;
     object(&[("name", name)])
-}
-
-fn require_admin_api(server: &Server) -> Result<(), ApiError> {
-    if server.config().admin_api {
-        return Ok(());
-    }
-    let message = "the admin API is off: the setting admin_api turns it on";
-    Err(ApiError::new(ErrorKind::Forbidden, message))
 }

@@ -4,18 +4,22 @@ use super::number::{write_timestamp, write_value};
 use super::query::query_text;
 use super::response::{self, write_labels};
 use super::{Outlet, Params, parameters};
+use crate::access::Scope;
 use crate::error::ApiError;
 use crate::state::Server;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use tsdb_core::read::SeriesExemplars;
+use tsdb_core::read::{ExemplarQueryable, SeriesExemplars};
 use tsdb_core::{Matcher, TimeRange, Timestamp};
 use tsdb_promql::ast::{Expr, Visitor, walk};
 
 /// The exemplars within a time of all series that the selectors of a query name, whatever the query does with them.
-pub(super) async fn exemplars(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
-    let tenant = server.tenant(request.headers())?;
+pub(super) async fn exemplars(
+    State(server): State<Server>,
+    scope: Scope,
+    request: Request,
+) -> Result<Response, ApiError> {
     let params = parameters(&server, request).await?;
     let range = time_range(&params)?;
     let text = query_text(&server, &params)?;
@@ -27,10 +31,7 @@ pub(super) async fn exemplars(State(server): State<Server>, request: Request) ->
     }
     let asked = server.clone();
     let work = move |out: &mut Outlet| {
-        let found = match asked.existing_store(&tenant)? {
-            Some(store) => store.exemplars(&selectors, range)?,
-            None => Vec::new(),
-        };
+        let found = asked.view(&scope)?.exemplars(&selectors, range)?;
         response::success_list(found.into_iter(), |series, out| write_series(&series, out), &[], out)
     };
     server.run_answer(work).await

@@ -6,27 +6,26 @@ use super::number::write_timestamp;
 use super::params::Params;
 use super::query::{lookback_ms, query_text, range_params};
 use super::{json, parameters, response};
+use crate::access::Scope;
 use crate::error::ApiError;
 use crate::state::Server;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use tsdb_core::read::Queryable;
 use tsdb_promql::{Explanation, QueryParams, SelectorEstimate};
 
 /// The plan and the estimated cost of a query.
-pub(super) async fn explain(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
-    let tenant = server.tenant(request.headers())?;
+pub(super) async fn explain(
+    State(server): State<Server>,
+    scope: Scope,
+    request: Request,
+) -> Result<Response, ApiError> {
     let params = parameters(&server, request).await?;
     let text = query_text(&server, &params)?;
     let query = query_params(&server, &params)?;
     let asked = server.clone();
     let work = move || {
-        let store = asked.existing_store(&tenant)?;
-        let source: &dyn Queryable = match &store {
-            Some(store) => store.as_ref(),
-            None => &crate::store::NoStore,
-        };
-        let explanation = asked.engine().explain(source, &text, &query)?;
+        let view = asked.view(&scope)?;
+        let explanation = asked.engine().explain(&view, &text, &query)?;
         let write = |out: &mut Vec<u8>| {
             write_explanation(&explanation, out);
             Ok(())

@@ -3,6 +3,7 @@
 use super::response::{self, write_json_string};
 use super::series::{selectors, time_range, truncation};
 use super::{Outlet, Stop, parameters};
+use crate::access::Scope;
 use crate::error::ApiError;
 use crate::state::Server;
 use axum::extract::rejection::PathRejection;
@@ -10,16 +11,21 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use std::collections::BTreeSet;
 use tsdb_core::Matcher;
-use tsdb_core::read::{Querier, ReadError};
+use tsdb_core::read::{Querier, Queryable, ReadError};
 
 /// Names of labels.
-pub(super) async fn names(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
-    list(server, request, |querier, matchers| querier.label_names(matchers)).await
+pub(super) async fn names(
+    State(server): State<Server>,
+    scope: Scope,
+    request: Request,
+) -> Result<Response, ApiError> {
+    list(server, scope, request, |querier, matchers| querier.label_names(matchers)).await
 }
 
 /// Values of one label. A name that is no identifier comes escaped, as in `U__http_2e_status`.
 pub(super) async fn values(
     State(server): State<Server>,
+    scope: Scope,
     name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -28,15 +34,15 @@ pub(super) async fn values(
     if name.is_empty() {
         return Err(ApiError::bad_data("invalid label name: \"\""));
     }
-    list(server, request, move |querier, matchers| querier.label_values(&name, matchers)).await
+    list(server, scope, request, move |querier, matchers| querier.label_values(&name, matchers)).await
 }
 
 async fn list(
     server: Server,
+    scope: Scope,
     request: Request,
     read: impl Fn(&dyn Querier, &[Matcher]) -> Result<Vec<String>, ReadError> + Send + 'static,
 ) -> Result<Response, ApiError> {
-    let tenant = server.tenant(request.headers())?;
     let params = parameters(&server, request).await?;
     let mut selectors = selectors(&params)?;
     if selectors.is_empty() {
@@ -46,8 +52,8 @@ async fn list(
     let asked = server.clone();
     let work = move |out: &mut Outlet| {
         let (mut found, mut warnings) = (BTreeSet::new(), Vec::new());
-        if let (Some(range), Some(store)) = (range, asked.existing_store(&tenant)?) {
-            let querier = store.querier(range)?;
+        if let Some(range) = range {
+            let querier = asked.view(&scope)?.querier(range)?;
             for matchers in &selectors {
                 found.extend(read(querier.as_ref(), matchers)?);
             }

@@ -24,6 +24,7 @@ pub(crate) use number::write_value;
 pub(crate) use outlet::{Outlet, Stop};
 pub(crate) use response::write_json_string;
 
+use crate::access::Right;
 use crate::error::ApiError;
 use crate::ingest::read_body;
 use crate::state::Server;
@@ -37,54 +38,73 @@ use axum::{Router, response::IntoResponse};
 use params::Params;
 use std::time::Instant;
 
-/// All routes of the server.
+/// All routes of the server, each with what it asks of its caller.
 pub(crate) fn router(server: &Server) -> Router {
-    let routes: [(&'static str, MethodRouter<Server>); 26] = [
-        ("/api/v1/write", post(crate::ingest::remote_write)),
-        ("/v1/metrics/push", post(crate::ingest::push)),
-        ("/api/v1/query", get(query::instant).post(query::instant)),
-        ("/api/v1/query_range", get(query::range).post(query::range)),
-        ("/v1/metrics/query_range", get(query::range).post(query::range)),
-        ("/api/v1/query_exemplars", get(exemplars::exemplars).post(exemplars::exemplars)),
-        ("/api/v1/series", get(series::series).post(series::series)),
-        ("/api/v1/labels", get(labels::names).post(labels::names)),
-        ("/api/v1/label/{name}/values", get(labels::values)),
-        ("/api/v1/metadata", get(series::metadata)),
-        ("/api/v1/rules", get(rules::rules)),
-        ("/api/v1/alerts", get(rules::alerts)),
-        ("/-/reload", post(rules::reload).put(rules::reload)),
-        ("/api/v1/status/buildinfo", get(status::build_info)),
-        ("/api/v1/status/runtimeinfo", get(status::runtime_info)),
-        ("/api/v1/query_explain", get(explain::explain).post(explain::explain)),
-        ("/api/v1/format_query", get(query::format).post(query::format)),
-        ("/api/v1/parse_query", get(query::parse).post(query::parse)),
-        ("/api/v1/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series)),
-        ("/api/v1/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones)),
-        ("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot)),
-        ("/internal/force_flush", post(admin::force_flush)),
-        ("/metrics", get(status::metrics)),
-        ("/-/healthy", get(status::healthy)),
-        ("/-/ready", get(status::ready)),
-        ("/", get(status::index)),
+    let routes: [(&'static str, Right, MethodRouter<Server>); 26] = [
+        ("/api/v1/write", Right::Write, post(crate::ingest::remote_write)),
+        ("/v1/metrics/push", Right::Write, post(crate::ingest::push)),
+        ("/api/v1/query", Right::Read, get(query::instant).post(query::instant)),
+        ("/api/v1/query_range", Right::Read, get(query::range).post(query::range)),
+        ("/v1/metrics/query_range", Right::Read, get(query::range).post(query::range)),
+        ("/api/v1/query_exemplars", Right::Read, get(exemplars::exemplars).post(exemplars::exemplars)),
+        ("/api/v1/series", Right::Read, get(series::series).post(series::series)),
+        ("/api/v1/labels", Right::Read, get(labels::names).post(labels::names)),
+        ("/api/v1/label/{name}/values", Right::Read, get(labels::values)),
+        ("/api/v1/metadata", Right::Read, get(series::metadata)),
+        ("/api/v1/rules", Right::Read, get(rules::rules)),
+        ("/api/v1/alerts", Right::Read, get(rules::alerts)),
+        ("/-/reload", Right::Operate, post(rules::reload).put(rules::reload)),
+        ("/api/v1/status/buildinfo", Right::Known, get(status::build_info)),
+        ("/api/v1/status/runtimeinfo", Right::Known, get(status::runtime_info)),
+        ("/api/v1/query_explain", Right::Read, get(explain::explain).post(explain::explain)),
+        ("/api/v1/format_query", Right::Known, get(query::format).post(query::format)),
+        ("/api/v1/parse_query", Right::Known, get(query::parse).post(query::parse)),
+        (
+            "/api/v1/admin/tsdb/delete_series",
+            Right::Administer,
+            post(admin::delete_series).put(admin::delete_series),
+        ),
+        (
+            "/api/v1/admin/tsdb/clean_tombstones",
+            Right::Administer,
+            post(admin::clean_tombstones).put(admin::clean_tombstones),
+        ),
+        ("/api/v1/admin/tsdb/snapshot", Right::Administer, post(admin::snapshot).put(admin::snapshot)),
+        ("/internal/force_flush", Right::Administer, post(admin::force_flush)),
+        ("/metrics", Right::Monitor, get(status::metrics)),
+        ("/-/healthy", Right::Open, get(status::healthy)),
+        ("/-/ready", Right::Open, get(status::ready)),
+        ("/", Right::Open, get(status::index)),
     ];
     let mut router = Router::new();
-    for (path, handler) in routes {
-        let observed = middleware::from_fn_with_state((server.clone(), path), observe);
+    for (path, right, handler) in routes {
+        let observed = middleware::from_fn_with_state((server.clone(), path, right), observe);
         router = router.route(path, handler.layer(observed));
     }
     router.fallback(status::not_found).with_state(server.clone())
 }
 
-/// Counts the request under its route template.
+/// Lets the request pass if its caller has the right to, and counts it under its route template.
 async fn observe(
-    State((server, route)): State<(Server, &'static str)>,
+    State((server, route, right)): State<(Server, &'static str, Right)>,
     request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
-    let response = next.run(request).await;
+    let response = match admitted(&server, right, request) {
+        Ok(request) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
     server.telemetry().request(route, response.status().as_u16(), started.elapsed());
     response
+}
+
+/// The request with the tenants that it may touch.
+fn admitted(server: &Server, right: Right, mut request: Request) -> Result<Request, ApiError> {
+    if let Some(scope) = server.gate().admit(right, request.headers())? {
+        request.extensions_mut().insert(scope);
+    }
+    Ok(request)
 }
 
 /// The parameters of a request: its query string and, of a POST or PUT, its form.

@@ -4,6 +4,7 @@ use super::ast::{write_expr, write_text};
 use super::params::{Params, duration_ms};
 use super::stats::{Detail, stats_text};
 use super::{Outlet, json, parameters, response};
+use crate::access::Scope;
 use crate::error::ApiError;
 use crate::state::Server;
 use axum::extract::{Request, State};
@@ -11,27 +12,31 @@ use axum::response::Response;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tsdb_core::TenantId;
-use tsdb_core::read::Queryable;
 use tsdb_promql::QueryParams;
 use tsdb_promql::ast::Expr;
 
 /// Evaluates a query at one time.
-pub(super) async fn instant(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
-    let tenant = server.tenant(request.headers())?;
+pub(super) async fn instant(
+    State(server): State<Server>,
+    scope: Scope,
+    request: Request,
+) -> Result<Response, ApiError> {
     let params = parameters(&server, request).await?;
     let limit = params.limit("limit")?;
     let at = params.time("time")?.unwrap_or_else(|| server.now());
-    evaluate(server, tenant, &params, QueryParams::instant(at), limit).await
+    evaluate(server, scope, &params, QueryParams::instant(at), limit).await
 }
 
 /// Evaluates a query at many times.
-pub(super) async fn range(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
-    let tenant = server.tenant(request.headers())?;
+pub(super) async fn range(
+    State(server): State<Server>,
+    scope: Scope,
+    request: Request,
+) -> Result<Response, ApiError> {
     let params = parameters(&server, request).await?;
     let limit = params.limit("limit")?;
     let query = range_params(&server, &params)?;
-    evaluate(server, tenant, &params, query, limit).await
+    evaluate(server, scope, &params, query, limit).await
 }
 
 /// The query in the one form that its printer gives it.
@@ -118,7 +123,7 @@ pub(super) fn query_text(server: &Server, params: &Params) -> Result<String, Api
 
 async fn evaluate(
     server: Server,
-    tenant: TenantId,
+    scope: Scope,
     params: &Params,
     mut query: QueryParams,
     limit: Option<usize>,
@@ -133,13 +138,9 @@ async fn evaluate(
     let asked_at = Instant::now();
     let asked = server.clone();
     let work = move |out: &mut Outlet| {
-        let store = asked.existing_store(&tenant)?;
-        let source: &dyn Queryable = match &store {
-            Some(store) => store.as_ref(),
-            None => &crate::store::NoStore,
-        };
+        let view = asked.view(&scope)?;
         let queued = asked_at.elapsed();
-        let result = asked.engine().query(source, &text, &query)?;
+        let result = asked.engine().query(&view, &text, &query)?;
         asked.telemetry().samples_read.fetch_add(result.stats.samples_read, Ordering::Relaxed);
         let stats = stats_text(&result.stats, queued, detail);
         let max_bytes = asked.default_limits().query.max_response_bytes;

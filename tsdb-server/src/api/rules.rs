@@ -5,6 +5,7 @@ use super::params::Params;
 use super::response::{self, write_json_string, write_labels};
 use super::series::selectors;
 use super::{json, parameters};
+use crate::access::Scope;
 use crate::error::{ApiError, ErrorKind};
 use crate::rfc3339;
 use crate::rules::{Alert, AlertState, Health, Published, RuleKind, Running};
@@ -16,9 +17,13 @@ use std::sync::Arc;
 use tsdb_core::{Labels, Matcher, Timestamp};
 
 /// The rules with their state, group by group.
-pub(super) async fn rules(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn rules(
+    State(server): State<Server>,
+    scope: Scope,
+    request: Request,
+) -> Result<Response, ApiError> {
     let filter = Filter::new(&parameters(&server, request).await?)?;
-    let (groups, next) = filter.page(server.rule_groups())?;
+    let (groups, next) = filter.page(server.rule_groups(&scope))?;
     let write = |out: &mut Vec<u8>| {
         out.extend_from_slice(b"{\"groups\":[");
         separated(groups.iter(), out, |(group, rules), out| write_group(group, rules, &filter, out));
@@ -34,8 +39,8 @@ pub(super) async fn rules(State(server): State<Server>, request: Request) -> Res
 }
 
 /// The alerts that are pending or firing.
-pub(super) async fn alerts(State(server): State<Server>) -> Result<Response, ApiError> {
-    let groups = server.rule_groups();
+pub(super) async fn alerts(State(server): State<Server>, scope: Scope) -> Result<Response, ApiError> {
+    let groups = server.rule_groups(&scope);
     let running = groups.iter().flat_map(|published| published.group.rules());
     let alerts = running.flat_map(|rule| rule.alerts().iter().filter(|alert| is_active(alert)));
     let write = |out: &mut Vec<u8>| {
@@ -49,11 +54,6 @@ pub(super) async fn alerts(State(server): State<Server>) -> Result<Response, Api
 
 /// Reads the rule files anew. A mistake in them leaves all as it was and is told.
 pub(super) async fn reload(State(server): State<Server>) -> Result<Response, ApiError> {
-    if !server.config().admin_api {
-        let message =
-            "the admin API is off: the setting admin_api turns it on, and the signal SIGHUP does the same";
-        return Err(ApiError::new(ErrorKind::Forbidden, message));
-    }
     let work = move || {
         server
             .reload_rules()

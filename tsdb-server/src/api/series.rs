@@ -3,19 +3,23 @@
 use super::params::Params;
 use super::response::{self, write_json_string, write_labels};
 use super::{Outlet, Stop, json, parameters};
+use crate::access::Scope;
 use crate::error::ApiError;
 use crate::state::Server;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use tsdb_core::read::SelectHints;
+use tsdb_core::read::{Queryable, SelectHints};
 use tsdb_core::{Labels, Matcher, TimeRange, Timestamp};
 use tsdb_promql::ParseOptions;
 
 /// The label sets of all series that satisfy one of the selectors.
-pub(super) async fn series(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
-    let tenant = server.tenant(request.headers())?;
+pub(super) async fn series(
+    State(server): State<Server>,
+    scope: Scope,
+    request: Request,
+) -> Result<Response, ApiError> {
     let params = parameters(&server, request).await?;
     let selectors = selectors(&params)?;
     if selectors.is_empty() {
@@ -24,10 +28,8 @@ pub(super) async fn series(State(server): State<Server>, request: Request) -> Re
     let (range, limit) = (time_range(&params)?, params.limit("limit")?);
     let asked = server.clone();
     let work = move |out: &mut Outlet| {
-        let (Some(range), Some(store)) = (range, asked.existing_store(&tenant)?) else {
-            return write_series(BTreeSet::new(), limit, &[], out);
-        };
-        let querier = store.querier(range)?;
+        let Some(range) = range else { return write_series(BTreeSet::new(), limit, &[], out) };
+        let querier = asked.view(&scope)?.querier(range)?;
         let (mut found, mut warnings) = (BTreeSet::new(), Vec::new());
         for matchers in &selectors {
             let set = querier.select(matchers, &SelectHints::over(range))?;
@@ -52,14 +54,17 @@ fn write_series(
 }
 
 /// What the senders said of their metrics.
-pub(super) async fn metadata(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
-    let tenant = server.tenant(request.headers())?;
+pub(super) async fn metadata(
+    State(server): State<Server>,
+    scope: Scope,
+    request: Request,
+) -> Result<Response, ApiError> {
     let params = parameters(&server, request).await?;
     let limit = params.limit("limit")?.unwrap_or(usize::MAX);
     let wanted = params.get("metric").map(str::to_owned);
     let asked = server.clone();
     let work = move || {
-        let mut known = asked.existing_store(&tenant)?.map(|store| store.metadata()).unwrap_or_default();
+        let mut known = asked.view(&scope)?.metadata();
         known.retain(|(metric, _)| wanted.as_ref().is_none_or(|wanted| wanted == metric));
         known.truncate(limit);
         let write = |out: &mut Vec<u8>| {

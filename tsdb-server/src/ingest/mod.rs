@@ -17,6 +17,7 @@ pub use encoding::{Encoding, EncodingError, decode as decode_content};
 pub(crate) use self_metrics::store_own_metrics;
 
 use crate::Period;
+use crate::access::Scope;
 use crate::api::write_json_string;
 use crate::error::{ApiError, ErrorKind};
 use crate::limits::Limit;
@@ -34,12 +35,12 @@ use tsdb_core::TenantId;
 use write::{Version, Written};
 
 /// `POST /api/v1/write`
-pub(crate) async fn remote_write(State(server): State<Server>, request: Request) -> Response {
-    write_request(server, request).await.unwrap_or_else(ApiError::into_text_response)
+pub(crate) async fn remote_write(State(server): State<Server>, scope: Scope, request: Request) -> Response {
+    write_request(server, scope, request).await.unwrap_or_else(ApiError::into_text_response)
 }
 
-async fn write_request(server: Server, request: Request) -> Result<Response, ApiError> {
-    let tenant = server.tenant(request.headers())?;
+async fn write_request(server: Server, scope: Scope, request: Request) -> Result<Response, ApiError> {
+    let tenant = scope.tenant()?.clone();
     let version = remote_write_version(request.headers())?;
     let encoding = remote_write_encoding(request.headers())?;
     let body = received(&server, &tenant, request).await?;
@@ -111,8 +112,12 @@ fn refusal_text(what: &str, accepted: u64, refusals: &mut Refusals) -> String {
 }
 
 /// `POST /v1/metrics/push`
-pub(crate) async fn push(State(server): State<Server>, request: Request) -> Result<Response, ApiError> {
-    let tenant = server.tenant(request.headers())?;
+pub(crate) async fn push(
+    State(server): State<Server>,
+    scope: Scope,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let tenant = scope.tenant()?.clone();
     let encoding = content_encoding(request.headers())?;
     let version = if content_type(request.headers()).starts_with("application/x-protobuf") {
         Some(remote_write_version(request.headers())?)

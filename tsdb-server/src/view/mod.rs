@@ -1,0 +1,47 @@
+//! What a request reads: the store of its tenant, those of several merged, or nothing.
+
+use crate::store::{NoStore, Store};
+use std::sync::Arc;
+use tsdb_core::metadata::Metadata;
+use tsdb_core::read::{ExemplarQueryable, Querier, Queryable, ReadError, SeriesExemplars};
+use tsdb_core::{Matcher, TimeRange};
+
+/// What a request reads.
+pub(crate) enum View {
+    /// The tenant has no store.
+    Empty,
+    /// The store of one tenant.
+    One(Arc<dyn Store>),
+}
+
+impl View {
+    /// What is known of each metric, sorted by name.
+    pub(crate) fn metadata(&self) -> Vec<(String, Metadata)> {
+        match self {
+            Self::Empty => Vec::new(),
+            Self::One(store) => store.metadata(),
+        }
+    }
+}
+
+impl Queryable for View {
+    fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, ReadError> {
+        match self {
+            Self::Empty => NoStore.querier(range),
+            Self::One(store) => store.querier(range),
+        }
+    }
+}
+
+impl ExemplarQueryable for View {
+    fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<SeriesExemplars>, ReadError> {
+        match self {
+            Self::Empty => Ok(Vec::new()),
+            Self::One(store) => store.exemplars(selectors, range),
+        }
+    }
+}
