@@ -36,7 +36,8 @@ fn row(error: &Error) -> (ErrorKind, Option<Duration>) {
         Error::BacklogFull { .. } | Error::ObjectStorage { .. } => {
             (ErrorKind::Unavailable, Some(REPAIR_RETRY))
         }
-        Error::FarAway { .. } => (ErrorKind::BadData, None),
+        // The server that holds them will let them go.
+        Error::FarAway { .. } | Error::Overtaken { .. } => (ErrorKind::Unavailable, Some(REPAIR_RETRY)),
         Error::Closed => (ErrorKind::Unavailable, Some(RESTART_RETRY)),
         Error::NotDeleted { source, .. } => row(source),
         _ => (ErrorKind::Internal, None),
@@ -112,7 +113,7 @@ mod tests {
         vec![
             (Error::NoSpace { action: "write", path: path(), source: full }, 503, Some("5")),
             (Error::BacklogFull { bytes: 2, limit: 1 }, 503, Some("30")),
-            (Error::FarAway { blocks: 1 }, 400, None),
+            (Error::FarAway { blocks: 1 }, 503, Some("30")),
             (Error::Permission { action: "write", path: path(), source: read_only }, 503, Some("5")),
             (io_error(io::ErrorKind::Other), 503, Some("5")),
             (io_error(io::ErrorKind::Unsupported), 400, None),

@@ -23,6 +23,8 @@ pub(crate) struct Blocks {
     /// All of them, in the order in which they were written.
     all: Arc<[Arc<Block>]>,
     aside: Arc<[SetAside]>,
+    /// Blocks on object storage that cannot be read.
+    far_aside: Arc<[SetAside]>,
     /// The blocks of windows of which all samples are still there.
     sampled: Arc<BTreeSet<BlockId>>,
 }
@@ -42,6 +44,18 @@ pub(crate) struct SetAside {
     sentence: String,
     /// The times of its samples, if its description can be read.
     range: Option<TimeRange>,
+}
+
+impl SetAside {
+    /// A block on object storage.
+    pub(crate) fn far(meta: &BlockMeta, sentence: String) -> Self {
+        Self { id: Some(meta.id), sentence, range: Some(meta.range) }
+    }
+
+    /// Which block, if that is known.
+    pub(crate) fn id(&self) -> Option<BlockId> {
+        self.id
+    }
 }
 
 /// A block and its size on disk.
@@ -110,9 +124,10 @@ impl Blocks {
         self.far.iter()
     }
 
-    /// The list with `far` as the blocks on object storage.
-    pub(crate) fn with_far(&self, far: Vec<FarBlock>) -> Self {
-        Self::arranged(self.list.to_vec(), far.into(), Arc::clone(&self.aside))
+    /// The list with `far` as the blocks on object storage, of which those `missing` cannot be read.
+    pub(crate) fn with_far(&self, far: Vec<FarBlock>, missing: Vec<SetAside>) -> Self {
+        let far_aside = if missing.is_empty() { Arc::default() } else { missing.into() };
+        Self { far_aside, ..Self::arranged(self.list.to_vec(), far.into(), Arc::clone(&self.aside)) }
     }
 
     /// Bytes of the block `id` on disk.
@@ -128,7 +143,7 @@ impl Blocks {
     /// What is told of blocks that could not be opened and may have samples within `range`.
     pub(crate) fn missing(&self, range: TimeRange) -> impl Iterator<Item = String> {
         let concerned = move |aside: &&SetAside| aside.range.is_none_or(|held| held.overlaps(&range));
-        self.aside.iter().filter(concerned).map(|aside| aside.sentence.clone())
+        self.aside.iter().chain(self.far_aside.iter()).filter(concerned).map(|aside| aside.sentence.clone())
     }
 
     /// Bytes of all blocks on disk.
@@ -138,7 +153,7 @@ impl Blocks {
 
     /// The first time that no block reaches.
     pub(crate) fn end(&self) -> Timestamp {
-        let last = self.iter().map(|block| block.meta().range.end()).max();
+        let last = self.everywhere().map(|block| block.meta().range.end()).max();
         last.map_or(Timestamp::MIN, |last| last.saturating_add(1))
     }
 
@@ -156,14 +171,18 @@ impl Blocks {
 
     /// The list with `block`.
     pub(crate) fn with(&self, block: OpenBlock) -> Self {
-        let all = self.list.iter().cloned().chain([block]).collect();
-        Self::arranged(all, Arc::clone(&self.far), Arc::clone(&self.aside))
+        self.listing(self.list.iter().cloned().chain([block]).collect())
     }
 
     /// The list without the block `id`.
     pub(crate) fn without(&self, id: BlockId) -> Self {
-        let rest = self.list.iter().filter(|open| open.block.meta().id != id).cloned().collect();
-        Self::arranged(rest, Arc::clone(&self.far), Arc::clone(&self.aside))
+        self.listing(self.list.iter().filter(|open| open.block.meta().id != id).cloned().collect())
+    }
+
+    /// These with `list` as the blocks on disk.
+    fn listing(&self, list: Vec<OpenBlock>) -> Self {
+        let far_aside = Arc::clone(&self.far_aside);
+        Self { far_aside, ..Self::arranged(list, Arc::clone(&self.far), Arc::clone(&self.aside)) }
     }
 
     /// Are all the samples that the windows in the block `id` were made of still there?
@@ -182,7 +201,8 @@ impl Blocks {
             metas().filter(|meta| meta.is_raw()).flat_map(|meta| meta.sources.iter().copied()).collect();
         let has_samples = |meta: &&BlockMeta| meta.sources.iter().all(|source| raw.contains(source));
         let sampled = metas().filter(|meta| !meta.is_raw()).filter(has_samples).map(|meta| meta.id).collect();
-        Self { list: list.into(), far, all: all.into(), aside, sampled: Arc::new(sampled) }
+        let (far_aside, sampled) = (Arc::default(), Arc::new(sampled));
+        Self { list: list.into(), far, all: all.into(), aside, far_aside, sampled }
     }
 }
 

@@ -137,6 +137,17 @@ impl Db {
         self.inner.engine.ship_now()
     }
 
+    /// Merges the blocks on object storage that no server holds, as [`compact`](Self::compact) merges those on disk; and
+    /// nothing while another process has the lease on that. What was merged is on object storage when it returns. The
+    /// background does the same, unless [`Tier::compaction`](crate::tier::Tier::compaction) says otherwise.
+    ///
+    /// # Errors
+    /// Object storage or the disk failed; what was there before stays. A block that cannot be read is no error: it is
+    /// left as it is and [`Stats::warnings`] names it.
+    pub fn compact_far(&self) -> Result<(), Error> {
+        self.inner.engine.compact_far(None)
+    }
+
     /// What retention would delete now, if anything. Deletes nothing.
     ///
     /// # Errors

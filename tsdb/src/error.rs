@@ -125,9 +125,10 @@ pub enum Error {
         /// How many may.
         limit: u64,
     },
-    /// Blocks on object storage, which do not change, hold samples of a range.
+    /// Samples of a range are in blocks that another server keeps on its disk.
     #[error(
-        "{blocks} blocks on object storage hold samples of the range and cannot change; the rest is deleted"
+        "{blocks} blocks on object storage hold samples of the range and are still held by the server that uploaded \
+         them; the rest is deleted"
     )]
     FarAway {
         /// How many.
@@ -164,13 +165,11 @@ impl Error {
     /// The class of the error: what can be done about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoSpace { .. } | Self::Overtaken { .. } => ErrorKind::Temporary,
+            Self::NoSpace { .. } | Self::Overtaken { .. } | Self::FarAway { .. } => ErrorKind::Temporary,
             Self::BacklogFull { .. } | Self::ObjectStorage { .. } => ErrorKind::Temporary,
             Self::Permission { .. } | Self::InvalidOption { .. } | Self::Closed => ErrorKind::Usage,
             Self::RetentionRefused { .. } => ErrorKind::Usage,
-            Self::FarAway { .. } | Self::TooManyTenants { .. } | Self::BatchTooLarge { .. } => {
-                ErrorKind::Usage
-            }
+            Self::TooManyTenants { .. } | Self::BatchTooLarge { .. } => ErrorKind::Usage,
             Self::Locked { .. } | Self::UnknownVersion { .. } => ErrorKind::Foreign,
             Self::Corrupt { .. } => ErrorKind::Damage,
             Self::Io { .. } => ErrorKind::Storage,

@@ -16,6 +16,7 @@
 //! <data>/snapshots/<name>/     a snapshot: a data directory of its own, whose files are those above under second names
 //! <data>/quarantine/<name>     what a repair moved aside; nobody reads it
 //! <data>/manifest-copy        the manifest on object storage as it was read last, if there is one
+//! <data>/dropped              blocks that were dropped here and that object storage may still name, if there are any
 //! <anything>.tmp              unfinished; removed at the next start
 //! ```
 
@@ -43,6 +44,10 @@ pub(crate) const TOMBSTONES_COPY: &str = "tombstones-copy";
 pub(crate) const SNAPSHOTS_DIR: &str = "snapshots";
 /// A copy of the manifest on object storage, as it was read last.
 pub(crate) const MANIFEST_COPY: &str = "manifest-copy";
+/// The blocks that were dropped and that object storage may still name.
+pub(crate) const DROPPED: &str = "dropped";
+/// What a merge of blocks on object storage needs on disk while it lasts.
+pub(crate) const FAR_MERGE: &str = "far-merge";
 /// The directory of what a repair moved aside.
 pub(crate) const QUARANTINE_DIR: &str = "quarantine";
 

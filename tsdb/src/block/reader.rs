@@ -102,7 +102,7 @@ impl Block {
     }
 
     /// The block `meta` in `dir` of a file system that is [far](Fs::is_far): none of its files is read before a query
-    /// needs it. Tombstones are not looked for: what is deleted in a block is taken out of it before it goes far away.
+    /// needs it. Tombstones are not looked for: whoever opens it says what is deleted in it.
     pub fn far(fs: &Arc<dyn Fs>, dir: &Path, meta: BlockMeta, cache: Arc<FrameCache>) -> Self {
         let (fs, parts) = (Arc::clone(fs), Parts::Far(Far::default()));
         let deleted = RwLock::new(Deleted::from(Kept::none()));
@@ -176,8 +176,26 @@ impl Block {
     /// # Errors
     /// Damage to the index, or the file system failed; the samples are then deleted or not.
     pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<(), BlockError> {
+        let Some((after, generation)) = self.with_deleted(matchers, range)? else {
+            return self.secure_tombstones();
+        };
+        tombstones::save(&*self.fs, &self.dir, self.meta.id, generation, &after)?;
+        *self.deleted.write() = Deleted { tombstones: Arc::new(after), generation, is_safe: true };
+        Ok(())
+    }
+
+    /// What is deleted when the samples within `range` of the series that satisfy all `matchers` are deleted as well,
+    /// and its generation; `None` if that is what is deleted already.
+    ///
+    /// # Errors
+    /// Damage to the index.
+    pub(crate) fn with_deleted(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Option<(Tombstones, u64)>, BlockError> {
         if !self.meta.range.overlaps(&range) {
-            return Ok(());
+            return Ok(None);
         }
         let opened = self.parts()?;
         let damaged = |damage| BlockError::damaged(self.dir.join(names::INDEX), damage);
@@ -193,16 +211,29 @@ impl Block {
             }
         }
         if found.is_empty() {
-            return self.secure_tombstones();
+            return Ok(None);
         }
         let after = before.with(&found, range, |series, deleted| {
             cursor.chunks(series, &mut chunks).map_err(damaged)?;
             Ok::<_, BlockError>(chunks.iter().all(|chunk| self.is_gone(&opened, chunk, deleted)))
         })?;
         let generation = self.deleted.read().generation.saturating_add(1);
-        tombstones::save(&*self.fs, &self.dir, self.meta.id, generation, &after)?;
-        *self.deleted.write() = Deleted { tombstones: Arc::new(after), generation, is_safe: true };
-        Ok(())
+        Ok(Some((after, generation)))
+    }
+
+    /// Says what is deleted in a far block, unless something newer is known.
+    pub(crate) fn set_deleted(&self, tombstones: Tombstones, generation: u64) {
+        let mut deleted = self.deleted.write();
+        if generation > deleted.generation {
+            *deleted = Deleted { tombstones: Arc::new(tombstones), generation, is_safe: true };
+        }
+    }
+
+    /// What is deleted, as a file of it has it; `None` if nothing is.
+    pub(crate) fn tombstone_bytes(&self) -> Option<Vec<u8>> {
+        let deleted = self.deleted.read();
+        let (id, generation, tombstones) = (self.meta.id, deleted.generation, &deleted.tombstones);
+        (!tombstones.is_empty()).then(|| tombstones::format::encode(id, generation, tombstones))
     }
 
     /// Does what is `deleted` leave no sample of `chunk`?

@@ -2,15 +2,16 @@
 
 use super::Engine;
 use super::work::Work;
-use crate::block::{Block, BlockSpec, Merged};
+use crate::block::{BlockSpec, Merged};
 use crate::blocks::{Blocks, OpenBlock};
 use crate::compact::{Failure, Job, Load, execute};
 use crate::stats::RunningCompaction;
+use crate::tombstones::Tombstones;
 use crate::{DuplicatePolicy, Error};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tsdb_core::Timestamp;
-use tsdb_core::block::BlockId;
+use tsdb_core::block::{BlockId, BlockMeta};
 use tsdb_rollup::plan::{BlockInfo, Compaction, CompactionPolicy, Reason, next_compaction};
 
 /// Without a retention, no block becomes longer than this, in ms.
@@ -49,6 +50,12 @@ impl Engine {
 
     /// Compacts what is due, out of consideration for `load`.
     pub(crate) fn compact_in_background(&self, load: &Arc<dyn Load>) -> Result<(), Error> {
+        let here = self.compact_here(load);
+        let is_wanted = self.shipper.as_ref().is_some_and(|shipper| shipper.tier().compaction);
+        here.and(if is_wanted { self.compact_far(Some(load)) } else { Ok(()) })
+    }
+
+    fn compact_here(&self, load: &Arc<dyn Load>) -> Result<(), Error> {
         let mut patience = self.begin_compaction()?;
         let now = self.options.clock.monotonic_ms();
         if patience.not_before.is_some_and(|not_before| now < not_before) {
@@ -81,7 +88,7 @@ impl Engine {
     }
 
     /// Waits for the compaction of others.
-    fn begin_compaction(&self) -> Result<parking_lot::MutexGuard<'_, Patience>, Error> {
+    pub(super) fn begin_compaction(&self) -> Result<parking_lot::MutexGuard<'_, Patience>, Error> {
         self.wait_for_replay();
         let turn = self.compaction.lock();
         if self.is_stopping() { Err(Error::Closed) } else { Ok(turn) }
@@ -104,14 +111,18 @@ impl Engine {
     fn info(&self, open: &OpenBlock) -> BlockInfo {
         let meta = open.block.meta().clone();
         let deleted = open.block.tombstones().series_count() as f64 / meta.stats.series.max(1) as f64;
-        // What lies far away is compacted there.
-        let is_elsewhere = open.block.is_far();
         let is_damaged = !open.block.warnings().is_empty() || self.left_out.lock().contains_key(&meta.id);
-        let is_damaged = is_damaged || is_elsewhere;
+        // What is about to be merged on object storage is not merged here.
+        let is_damaged = is_damaged || self.is_leaving(meta.id);
         BlockInfo { meta, bytes: open.bytes, deleted, is_damaged }
     }
 
-    fn compaction_policy(&self) -> Result<CompactionPolicy, Error> {
+    /// May the block on disk be one that others merge on object storage?
+    fn is_leaving(&self, id: BlockId) -> bool {
+        self.shipper.as_ref().is_some_and(|shipper| shipper.leaving().lock().contains(&id))
+    }
+
+    pub(super) fn compaction_policy(&self) -> Result<CompactionPolicy, Error> {
         let tenth = self.options.retention_ms.map(|retention| retention / 10);
         let longest = self.options.max_block_range_ms.or(tenth).unwrap_or(LONGEST_RANGE_MS);
         Ok(CompactionPolicy {
@@ -143,9 +154,7 @@ impl Engine {
             Err(Failure::Stopped) => Err(Error::Closed),
             Err(Failure::Output(error)) => Err(error),
             Err(Failure::Input(id, error)) => {
-                let sentence = format!("block {} is left out of compactions: {error}", Block::dir_name(id));
-                log::error!("{}: {sentence}", self.place.dir.display());
-                self.left_out.lock().insert(id, sentence);
+                self.leave_out(id, &error.to_string());
                 self.compactions.end(None);
                 return Ok(Outcome::Done);
             }
@@ -169,10 +178,17 @@ impl Engine {
         let blocks = self.published.read().blocks.clone();
         let find = |id: &BlockId| blocks.iter().find(|block| block.meta().id == *id);
         let Some(found) = due.inputs.iter().map(find).collect::<Option<Vec<_>>>() else { return Ok(None) };
+        if due.inputs.iter().any(|id| self.is_leaving(*id)) {
+            return Ok(None);
+        }
         let metas = || found.iter().map(|block| block.meta());
         let sources: BTreeSet<BlockId> = metas().flat_map(|meta| meta.sources.iter().copied()).collect();
-        // What an input has replaced may still be on disk: then it is replaced by the result too.
-        let still_there = metas().flat_map(|meta| &meta.parents).filter(|id| work.is_doomed(**id));
+        // What an input has replaced may still be on disk or named: then it is replaced by the result too.
+        let named = self.shipper.as_ref().and_then(|shipper| shipper.ledger().known());
+        let is_named =
+            |id: &BlockId| named.as_ref().is_some_and(|named| named.manifest.blocks.contains_key(id));
+        let is_there = |id: &&BlockId| work.is_doomed(**id) || is_named(id);
+        let still_there = metas().flat_map(|meta| &meta.parents).filter(is_there);
         let parents: BTreeSet<BlockId> = due.inputs.iter().chain(still_there).copied().collect();
         let spec = BlockSpec {
             id: self.name_block(),
@@ -192,8 +208,16 @@ impl Engine {
         // Meanwhile nothing is deleted, expired or linked.
         let mut work = self.begin_work()?;
         let blocks = self.published.read().blocks.clone();
-        if !job.inputs.iter().all(|(meta, tombstones)| blocks.has_unchanged(meta.id, tombstones)) {
+        let is_as_before = |(meta, tombstones): &(BlockMeta, Arc<Tombstones>)| {
+            blocks.has_unchanged(meta.id, tombstones) && !self.is_leaving(meta.id)
+        };
+        if !job.inputs.iter().all(is_as_before) {
             return Ok(Outcome::Overtaken);
+        }
+        if let (None, Some(shipper)) = (&merged, &self.shipper) {
+            // ORDER: nothing takes the place of these, so a restart must not find them on object storage.
+            let gone = job.inputs.iter().map(|(meta, _)| meta.id).collect();
+            shipper.drop_for_good(&*self.place.fs, &gone)?;
         }
         // ORDER: the new block is durable under its name before anyone is told, and before its sources go.
         let opened = merged.map(|merged| self.publish_merged(merged, &mut work, job.spec.id)).transpose()?;

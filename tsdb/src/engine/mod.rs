@@ -3,6 +3,7 @@
 mod compact;
 mod cut;
 mod delete;
+mod far;
 mod horizon;
 mod late;
 mod retire;
@@ -12,7 +13,7 @@ mod snapshot;
 mod work;
 
 use crate::block::FrameCache;
-use crate::blocks::{BlockPlace, Blocks, FarBlock};
+use crate::blocks::{BlockPlace, Blocks};
 use crate::compact::{Load, Progress, Throttle};
 use crate::fs::{DirLock, Fs, LockError, create_dirs};
 use crate::head::{CatalogLimits, Duplicates, Durable, Head, Place, Recovery, Settings};
@@ -60,6 +61,8 @@ pub(crate) struct Engine {
     open_warnings: Mutex<Vec<String>>,
     lock: Mutex<Option<DirLock>>,
     closed: AtomicBool,
+    /// Held by whoever deletes in blocks on object storage.
+    far_deletes: Mutex<()>,
     /// Blocks on object storage.
     shipper: Option<Shipper>,
     /// No more work is begun.
@@ -90,8 +93,8 @@ impl Engine {
         let place = BlockPlace { fs: Arc::clone(&fs), dir: dir.to_owned(), cache: Arc::new(cache) };
         let (mut blocks, mut open_warnings) = Blocks::open(&place)?;
         let shipper = options.tier.as_ref().map(|tier| {
-            let (shipper, far, damage) = open_far(tier, &place, &options, &blocks);
-            blocks = blocks.with_far(far);
+            let (shipper, everywhere, damage) = open_far(tier, &place, &options, &blocks);
+            blocks = everywhere;
             open_warnings.extend(damage);
             shipper
         });
@@ -120,6 +123,7 @@ impl Engine {
             open_warnings: Mutex::default(),
             lock: Mutex::new(Some(lock)),
             closed: AtomicBool::new(false),
+            far_deletes: Mutex::default(),
             shipper,
             stopping: AtomicBool::new(false),
         };
@@ -285,13 +289,11 @@ fn open_far(
     place: &BlockPlace,
     options: &Options,
     blocks: &Blocks,
-) -> (Shipper, Vec<FarBlock>, Vec<String>) {
+) -> (Shipper, Blocks, Vec<String>) {
     let cache = Arc::clone(&place.cache);
     let (shipper, manifest, warnings) = Shipper::open(tier, &*place.fs, &place.dir, cache, &options.clock);
-    let replaced = blocks.iter().flat_map(|block| block.meta().parents.iter().copied());
-    let here = blocks.iter().map(|block| block.meta().id).chain(replaced).collect();
-    let far = Engine::far_blocks(&shipper, &manifest, &here);
-    (shipper, far, warnings)
+    let (far, missing) = Engine::far_blocks(&shipper, &manifest, blocks);
+    (shipper, blocks.with_far(far, missing), warnings)
 }
 
 fn head_settings(options: &Options) -> Settings {

@@ -2,8 +2,9 @@
 
 use super::Engine;
 use crate::block::Block;
-use crate::blocks::FarBlock;
-use crate::tier::{Manifest, Pace, Shipper};
+use crate::blocks::{Blocks, FarBlock, SetAside};
+use crate::tier::upload::holds_all_of;
+use crate::tier::{Change, LedgerError, Manifest, Pace, Shipper, StoredBlock, TierRole, deleted};
 use crate::{Error, Options};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,23 +44,43 @@ impl Engine {
         Ok(())
     }
 
-    /// The first blocks that are far away, from a manifest.
+    /// The first blocks that are far away, from a manifest, beside those on disk. Says also what is missing.
     pub(super) fn far_blocks(
         shipper: &Shipper,
         manifest: &Manifest,
-        local: &BTreeSet<BlockId>,
-    ) -> Vec<FarBlock> {
-        let missing = manifest.blocks.values().filter(|stored| !local.contains(&stored.meta.id));
-        missing.map(|stored| FarBlock { block: shipper.far(stored), bytes: stored.bytes() }).collect()
+        blocks: &Blocks,
+    ) -> (Vec<FarBlock>, Vec<SetAside>) {
+        let (mut far, mut missing) = (Vec::new(), Vec::new());
+        let dropped = shipper.dropped();
+        let is_needed =
+            |stored: &&StoredBlock| !dropped.contains(&stored.meta.id) && !is_here(blocks, stored);
+        for stored in manifest.blocks.values().filter(is_needed) {
+            match shipper.far(stored) {
+                Ok(block) => far.push(FarBlock { block, bytes: stored.bytes() }),
+                Err(error) => missing.push(SetAside::far(&stored.meta, unread(stored, &error))),
+            }
+        }
+        (far, missing)
+    }
+
+    /// Has queries see what the manifest names now.
+    pub(super) fn refresh_far(&self, shipper: &Shipper) -> Result<(), Error> {
+        let loaded = shipper.ledger().load()?;
+        if let Some((generation, source)) = loaded.damaged.clone() {
+            return Err(LedgerError::Damaged { generation, source }.into());
+        }
+        self.show_far(shipper, &loaded.manifest)
     }
 
     fn ship_all(&self, shipper: &Shipper, pace: &mut Pace) -> Result<(), Error> {
         let waiting = self.note_backlog(shipper, &[]);
         let known = shipper.ledger().load()?;
-        let waiting: Vec<Arc<Block>> = waiting
-            .into_iter()
-            .filter(|block| !known.manifest.blocks.contains_key(&block.meta().id))
-            .collect();
+        let is_missing = |block: &Arc<Block>| {
+            let meta = block.meta();
+            let mut named = known.manifest.blocks.values();
+            !named.any(|other| other.meta.id == meta.id || holds_all_of(&other.meta, meta))
+        };
+        let waiting: Vec<Arc<Block>> = waiting.into_iter().filter(is_missing).collect();
         self.note_backlog(shipper, &waiting);
         for (done, block) in waiting.iter().enumerate() {
             if self.is_stopping() {
@@ -72,12 +93,59 @@ impl Engine {
         drop(waiting);
         // ORDER: what took the place of a block is named before the block is not.
         self.drop_far(shipper, pace)?;
-        let loaded = shipper.ledger().load()?;
+        let mut loaded = shipper.ledger().load()?;
         if loaded.damaged.is_none() {
-            self.show_far(shipper, pace, &loaded.manifest)?;
+            if self.let_go(shipper, &loaded.manifest)? {
+                loaded = shipper.ledger().load()?;
+            }
+            self.show_far(shipper, &loaded.manifest)?;
         }
         self.published.read().blocks.far().for_each(|far| far.block.release());
         Ok(shipper.tidy(&*self.place.fs, pace, &loaded)?)
+    }
+
+    /// Has the manifest say what is deleted in the blocks on disk, and which of them it holds no longer: those that are
+    /// old, those that are damaged here, and those that are not here at all. Says whether there was anything to say.
+    fn let_go(&self, shipper: &Shipper, manifest: &Manifest) -> Result<bool, Error> {
+        if shipper.tier().role != TierRole::Owner {
+            return Ok(false);
+        }
+        let old = self.options.clock.now().saturating_sub(shipper.tier().keep_local_ms);
+        let mut changes = Vec::new();
+        let _work = self.begin_work()?;
+        let blocks = self.published.read().blocks.clone();
+        for stored in manifest.blocks.values().filter(|stored| stored.is_held) {
+            let id = stored.meta.id;
+            let known = stored.tombstones().map(|file| file.checksum);
+            let Some(block) = blocks.iter().find(|block| block.meta().id == id) else {
+                if !is_here(&blocks, stored) {
+                    changes.push(Change { id, tombstones: None, known, leaves: true });
+                }
+                continue;
+            };
+            let tombstones =
+                block.tombstone_bytes().filter(|bytes| Some(deleted::checksum_of(bytes)) != known);
+            let leaves = stored.meta.range.end() < old || self.is_damaged(block);
+            if leaves || tombstones.is_some() {
+                changes.push(Change { id, tombstones, known, leaves });
+            }
+        }
+        // ORDER: before the manifest may say that a block is not held, whoever deletes in it knows.
+        let leaving = changes.iter().filter(|change| change.leaves).map(|change| change.id);
+        shipper.leaving().lock().extend(leaving);
+        drop(_work);
+        if !changes.is_empty() {
+            shipper.change(&changes)?;
+        }
+        Ok(!changes.is_empty())
+    }
+
+    /// Is something of the block on disk known to be damaged?
+    fn is_damaged(&self, block: &Block) -> bool {
+        let name = Block::dir_name(block.meta().id);
+        !block.warnings().is_empty()
+            || self.left_out.lock().contains_key(&block.meta().id)
+            || self.damage.sentences().iter().any(|sentence| sentence.contains(&name))
     }
 
     /// Notes what waits for its upload: `known`, or all that is not far away if that is not known. Returns it.
@@ -86,9 +154,7 @@ impl Engine {
         let is_named =
             |id: BlockId| named.as_ref().is_some_and(|named| named.manifest.blocks.contains_key(&id));
         let blocks = self.published.read().blocks.clone();
-        let is_whole =
-            |block: &Arc<Block>| block.warnings().is_empty() && block.tombstones().series_count() == 0;
-        let waits = |block: &&Arc<Block>| !is_named(block.meta().id) && is_whole(block);
+        let waits = |block: &&Arc<Block>| !is_named(block.meta().id) && block.warnings().is_empty();
         let waiting: Vec<Arc<Block>> = match known {
             [] => blocks.iter().filter(waits).map(Arc::clone).collect(),
             known => known.to_vec(),
@@ -113,50 +179,84 @@ impl Engine {
         let before = std::mem::replace(&mut pace.expiring, expiring);
         let mut gone: BTreeSet<BlockId> = pace.expiring.intersection(&before).copied().collect();
         gone.extend(pace.seen.iter().filter(|id| !local.contains(id) && !far.contains(id)));
-        shipper.unname(&gone)?;
+        shipper.unname(&*self.place.fs, &gone)?;
         pace.seen.retain(|id| !gone.contains(id));
         pace.seen.extend(local);
         Ok(())
     }
 
     /// Has queries read from object storage what the manifest names and is not on disk, or need not be any longer.
-    fn show_far(&self, shipper: &Shipper, pace: &mut Pace, manifest: &Manifest) -> Result<(), Error> {
+    fn show_far(&self, shipper: &Shipper, manifest: &Manifest) -> Result<(), Error> {
         let mut work = self.begin_work()?;
-        let old = self.options.clock.now().saturating_sub(shipper.tier().keep_local_ms);
         let blocks = self.published.read().blocks.clone();
-        let leaving: Vec<Arc<Block>> = blocks
-            .iter()
-            .filter(|block| block.meta().range.end() < old && block.tombstones().series_count() == 0)
-            .filter(|block| manifest.blocks.contains_key(&block.meta().id))
-            .map(Arc::clone)
-            .collect();
-        let leaving_ids: BTreeSet<BlockId> = leaving.iter().map(|block| block.meta().id).collect();
-        let stays = |block: &&Arc<Block>| !leaving_ids.contains(&block.meta().id);
-        let mut here: BTreeSet<BlockId> = blocks.iter().filter(stays).map(|block| block.meta().id).collect();
-        // What a block here has replaced is named until the block is named itself.
-        here.extend(blocks.iter().flat_map(|block| block.meta().parents.iter().copied()));
         let known: BTreeMap<BlockId, &FarBlock> =
             blocks.far().map(|far| (far.block.meta().id, far)).collect();
-        let mut far = Vec::new();
-        for (id, stored) in manifest.blocks.iter().filter(|(id, _)| !here.contains(id)) {
-            far.push(match known.get(id) {
-                Some(known) => FarBlock::clone(known),
-                None => FarBlock { block: shipper.far(stored), bytes: stored.bytes() },
-            });
+        let leaving: BTreeSet<BlockId> = blocks
+            .iter()
+            .map(|block| block.meta())
+            .filter(|meta| is_far(manifest, meta))
+            .map(|meta| meta.id)
+            .collect();
+        let rest = without(&blocks, &leaving);
+        let dropped = shipper.dropped();
+        let (mut far, mut missing) = (Vec::new(), Vec::new());
+        for (id, stored) in &manifest.blocks {
+            if dropped.contains(id) || is_here(&rest, stored) {
+                continue;
+            }
+            let shown = match known.get(id) {
+                Some(known) => shipper.renew(&known.block, stored).map(|()| FarBlock::clone(known)),
+                None => shipper.far(stored).map(|block| FarBlock { block, bytes: stored.bytes() }),
+            };
+            match shown {
+                Ok(block) => far.push(block),
+                Err(LedgerError::Store(error)) if error.is_temporary() => {
+                    return Err(LedgerError::from(error).into());
+                }
+                Err(error) => missing.push(SetAside::far(&stored.meta, unread(stored, &error))),
+            }
         }
-        let is_gone = |id: &BlockId| !manifest.blocks.contains_key(id);
+        // Of what cannot be read there the copy on disk stays.
+        let unread: BTreeSet<BlockId> = missing.iter().filter_map(SetAside::id).collect();
+        let leaving: BTreeSet<BlockId> = leaving.difference(&unread).copied().collect();
+        let rest = without(&blocks, &leaving);
+        let doomed: Vec<Arc<Block>> =
+            blocks.iter().filter(|block| leaving.contains(&block.meta().id)).map(Arc::clone).collect();
+        let shown: BTreeSet<BlockId> = far.iter().map(|far| far.block.meta().id).collect();
+        let is_gone = |id: &BlockId| !shown.contains(id);
         let gone: Vec<Arc<Block>> =
             known.iter().filter(|(id, _)| is_gone(id)).map(|(_, far)| Arc::clone(&far.block)).collect();
         drop(known);
-        let mut published = self.published.write();
-        let local = leaving_ids.iter().fold(published.blocks.clone(), |blocks, id| blocks.without(*id));
-        published.blocks = local.with_far(far);
-        drop(published);
-        for block in &leaving {
-            work.doom(Some(block));
-        }
-        drop((leaving, blocks));
-        shipper.forget(pace, gone);
+        self.published.write().blocks = rest.with_far(far, missing);
+        drop((blocks, rest));
+        shipper.leaving().lock().retain(|id| !leaving.contains(id));
+        work.doom(&doomed);
+        drop(doomed);
+        shipper.set_shown();
+        shipper.forget(gone);
         self.remove_doomed(&mut work)
     }
+}
+
+fn without(blocks: &Blocks, gone: &BTreeSet<BlockId>) -> Blocks {
+    gone.iter().fold(blocks.clone(), |rest, id| rest.without(*id))
+}
+
+/// Is `stored`, or a block that holds all of it, on disk?
+fn is_here(blocks: &Blocks, stored: &StoredBlock) -> bool {
+    let meta = &stored.meta;
+    blocks.iter().any(|block| block.meta().id == meta.id || holds_all_of(block.meta(), meta))
+}
+
+/// Does the manifest name the block `meta`, or one that holds all of it, and nobody holds that?
+fn is_far(manifest: &Manifest, meta: &BlockMeta) -> bool {
+    match manifest.blocks.get(&meta.id) {
+        Some(stored) => !stored.is_held,
+        None => manifest.blocks.values().any(|other| !other.is_held && holds_all_of(&other.meta, meta)),
+    }
+}
+
+fn unread(stored: &StoredBlock, error: &LedgerError) -> String {
+    let name = Block::dir_name(stored.meta.id);
+    format!("block {name} on object storage is missing, since what is deleted in it cannot be read: {error}")
 }

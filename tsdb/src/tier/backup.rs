@@ -5,6 +5,7 @@ use super::upload::FileReader;
 use super::{Condition, ObjectStore, Retry, StoreError};
 use crate::engine::lock_error;
 use crate::fs::{DirLock, Fs, publish_dir};
+use crate::verify::{OnProgress, Progress};
 use crate::{Error, names};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -52,6 +53,14 @@ pub enum BackupError {
     /// The directory failed.
     #[error(transparent)]
     Local(#[from] Error),
+    /// No backup can be called that.
+    #[error(
+        "a backup cannot be called {name:?}: letters, digits and . _ - make a name that begins with no dot"
+    )]
+    Name {
+        /// The name.
+        name: String,
+    },
     /// The list of a backup is damaged, or of another version.
     #[error("backup {name}: {source}")]
     Damaged {
@@ -97,19 +106,36 @@ impl Backups {
     }
 
     /// Backs up the data directory `dir`, which nobody has open: one at rest, or a snapshot. What lies in it besides a
-    /// database (snapshots, quarantine, unfinished files) is left out.
+    /// database (snapshots, quarantine, unfinished files) is left out. `progress` is told
+    /// before each file.
     ///
     /// # Errors
     /// There is a backup of this name, somebody has the directory open, or it or the store failed. What was sent stays,
     /// and need not be sent again.
-    pub fn back_up(&self, fs: &dyn Fs, dir: &Path, name: &str) -> Result<BackupReport, BackupError> {
+    pub fn back_up(
+        &self,
+        fs: &dyn Fs,
+        dir: &Path,
+        name: &str,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<BackupReport, BackupError> {
+        if !is_word(name) {
+            return Err(BackupError::Name { name: name.into() });
+        }
         let _lock = DirLock::acquire(fs, dir).map_err(lock_error)?;
         let mut paths = Vec::new();
         collect(fs, dir, "", &mut paths)?;
         paths.sort_unstable();
+        let size = |path: &String| {
+            let place = join(dir, path);
+            fs.size(&place).map_err(|error| Error::io("inspect", &place, error))
+        };
+        let sizes: Vec<u64> = paths.iter().map(size).collect::<Result<_, _>>()?;
+        let total = sizes.into_iter().fold(0, u64::saturating_add);
         let mut report = BackupReport::default();
         let mut files = Vec::with_capacity(paths.len());
         for path in paths {
+            progress(&Progress { now: path.clone(), done: report.bytes, total });
             let place = join(dir, &path);
             let (size, checksum) = sum(fs, &place).map_err(|error| Error::io("read", &place, error))?;
             let file = Saved { path, size, checksum };
@@ -136,7 +162,13 @@ impl Backups {
     /// # Errors
     /// There is no such backup, some of it is missing or damaged, or the directory exists or failed; then there is no
     /// such directory.
-    pub fn restore(&self, fs: &dyn Fs, name: &str, to: &Path) -> Result<BackupReport, BackupError> {
+    pub fn restore(
+        &self,
+        fs: &dyn Fs,
+        name: &str,
+        to: &Path,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<BackupReport, BackupError> {
         if fs.exists(to).map_err(|error| Error::io("inspect", to, error))? {
             return Err(Error::io("restore to", to, io::ErrorKind::AlreadyExists.into()).into());
         }
@@ -146,7 +178,9 @@ impl Backups {
         if fs.exists(&unfinished).map_err(|error| Error::io("inspect", &unfinished, error))? {
             remove().map_err(|error| Error::io("remove", &unfinished, error))?;
         }
+        let total = bytes_of(&files);
         let restored = files.iter().try_fold(BackupReport::default(), |mut report, file| {
+            progress(&Progress { now: file.path.clone(), done: report.bytes, total });
             self.fetch(fs, &unfinished, file)?;
             report.files = report.files.saturating_add(1);
             report.bytes = report.bytes.saturating_add(file.size);
@@ -163,9 +197,12 @@ impl Backups {
     ///
     /// # Errors
     /// The first damage found.
-    pub fn verify(&self, name: &str) -> Result<BackupReport, BackupError> {
+    pub fn verify(&self, name: &str, progress: &mut OnProgress<'_>) -> Result<BackupReport, BackupError> {
         let mut report = BackupReport::default();
-        for file in self.files(name)? {
+        let files = self.files(name)?;
+        let total = bytes_of(&files);
+        for file in files {
+            progress(&Progress { now: file.path.clone(), done: report.bytes, total });
             self.read_data(&file, &mut |_| Ok(()))?;
             report.files = report.files.saturating_add(1);
             report.bytes = report.bytes.saturating_add(file.size);
@@ -245,6 +282,10 @@ impl Backups {
     fn key(&self, key: &str) -> String {
         if self.prefix.is_empty() { key.into() } else { format!("{}/{key}", self.prefix) }
     }
+}
+
+fn bytes_of(files: &[Saved]) -> u64 {
+    files.iter().map(|file| file.size).fold(0, u64::saturating_add)
 }
 
 fn render(files: &[Saved]) -> Vec<u8> {

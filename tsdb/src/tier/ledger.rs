@@ -6,14 +6,16 @@ use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tsdb_core::Corruption;
 use tsdb_core::time::Clock;
+use tsdb_core::{Corruption, Timestamp};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Generations that are never swept.
 pub(super) const KEPT_GENERATIONS: usize = 16;
 /// How often a change is tried while others change the manifest, too.
 const MAX_RACES: u32 = 64;
+/// A look whether there is a newer generation is enough if the last list is not older than this.
+const LIST_EVERY_MS: i64 = 600_000;
 /// A put that takes longer may have built on a generation that was swept meanwhile, and is looked at again.
 const SLOW_PUT_MS: i64 = 600_000;
 
@@ -24,6 +26,8 @@ pub struct Ledger {
     retry: Retry,
     clock: Arc<dyn Clock>,
     known: Mutex<Option<Arc<Loaded>>>,
+    /// When generations were listed last.
+    listed_ms: Mutex<Option<i64>>,
     draws: AtomicU64,
 }
 
@@ -52,6 +56,14 @@ pub enum LedgerError {
         /// What is wrong with it.
         source: Corruption,
     },
+    /// What is deleted in a block is not known.
+    #[error("{key}: {source}")]
+    Tombstones {
+        /// The object.
+        key: String,
+        /// What is wrong with it.
+        source: Corruption,
+    },
     /// Others changed the manifest again and again.
     #[error("others changed the manifest {times} times in a row")]
     Crowded {
@@ -64,7 +76,7 @@ impl Ledger {
     /// The manifest below `prefix` of `store`.
     pub fn new(store: Arc<dyn ObjectStore>, prefix: &str, clock: Arc<dyn Clock>) -> Self {
         let (retry, known, draws) = (Retry::default(), Mutex::default(), AtomicU64::new(0));
-        Self { store, prefix: prefix.into(), retry, clock, known, draws }
+        Self { store, prefix: prefix.into(), retry, clock, known, listed_ms: Mutex::default(), draws }
     }
 
     /// Sets how failed calls are repeated.
@@ -94,14 +106,44 @@ impl Ledger {
         self.known.lock().clone()
     }
 
-    /// Reads the newest generation.
+    /// Reminds of what was read in an earlier run: if that generation is damaged now, this is what it said.
+    pub(super) fn remember(&self, manifest: Manifest) {
+        *self.known.lock() = Some(Arc::new(Loaded { manifest: Arc::new(manifest), damaged: None }));
+    }
+
+    /// Reads the newest generation, unless it is known: then that is a single question.
     ///
     /// # Errors
     /// The store does not answer, or two generations in a row are damaged.
     pub fn load(&self) -> Result<Arc<Loaded>, LedgerError> {
+        if let Some(known) = self.known_newest()? {
+            return Ok(known);
+        }
+        let now = self.clock.monotonic_ms();
         let loaded = Arc::new(self.read_newest()?);
         *self.known.lock() = Some(Arc::clone(&loaded));
+        *self.listed_ms.lock() = Some(now);
         Ok(loaded)
+    }
+
+    /// What was read last, if there is no newer generation.
+    fn known_newest(&self) -> Result<Option<Arc<Loaded>>, LedgerError> {
+        let now = self.clock.monotonic_ms();
+        // Whoever did not look for long may miss generations that were swept meanwhile.
+        let is_fresh = self.listed_ms.lock().is_some_and(|listed| now.saturating_sub(listed) < LIST_EVERY_MS);
+        let known = self.known().filter(|known| is_fresh && known.damaged.is_none());
+        let Some(known) = known.filter(|known| known.manifest.generation > 0) else { return Ok(None) };
+        let next = self.generation_key(known.manifest.generation.saturating_add(1));
+        match self.retry.run(|| self.store.head(&next)) {
+            Err(StoreError::NotFound { .. }) => Ok(Some(known)),
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(None),
+        }
+    }
+
+    /// The time by the clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Numbers of the generations in the store, ascending.
@@ -192,6 +234,10 @@ impl Ledger {
             None => Ok(Loaded::default()),
             Some(Ok(manifest)) => Ok(Loaded { manifest: Arc::new(manifest), damaged: None }),
             Some(Err(source)) => {
+                // Whoever knows what it said builds on that, and so mends it.
+                if let Some(known) = self.known().filter(|known| known.manifest.generation == newest) {
+                    return Ok(Loaded::clone(&known));
+                }
                 let before = self.exists(newest.saturating_sub(1))?;
                 match before {
                     Some(Ok(manifest)) => {

@@ -13,7 +13,10 @@ use tsdb_core::{Corruption, Timestamp};
 
 const SECTION: &str = "manifest";
 const MAGIC: [u8; 8] = *b"tsdbman\n";
-const VERSION: u32 = 1;
+/// What is written.
+const VERSION: u32 = 2;
+/// Without tombstones, and all blocks are held.
+const FIRST_VERSION: u32 = 1;
 
 /// One generation of the manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,8 +54,11 @@ pub struct StoredBlock {
     pub meta: BlockMeta,
     /// The same as it was written.
     pub description: Vec<u8>,
-    /// Its files, in order of paths.
+    /// Its files, in order of paths. What is deleted in it is one of them.
     pub files: Vec<StoredFile>,
+    /// Does the server that uploaded it keep it on its disk? As long as it does, that server alone may merge it and
+    /// delete in it; afterwards whoever has the lease may merge it, and every server delete in it.
+    pub is_held: bool,
 }
 
 /// A file of a block, which is an object.
@@ -72,6 +78,18 @@ pub struct StoredFile {
 }
 
 impl StoredBlock {
+    /// What is deleted in it; `None` if nothing is.
+    pub fn tombstones(&self) -> Option<&StoredFile> {
+        self.files.iter().find(|file| file.path == names::TOMBSTONES)
+    }
+
+    /// Says that `tombstones` is what is deleted in it.
+    pub(crate) fn set_tombstones(&mut self, tombstones: StoredFile) {
+        self.files.retain(|file| file.path != names::TOMBSTONES);
+        self.files.push(tombstones);
+        self.files.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+
     /// Bytes of all its files.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size).fold(0, u64::saturating_add)
@@ -112,6 +130,7 @@ impl Manifest {
                 out.varint(file.tail);
                 out.str(file.version.as_ref().map_or("", |version| &version.0));
             }
+            out.varint(u64::from(block.is_held));
         }
         let sum = checksum(out.as_bytes());
         out.u32(sum);
@@ -131,7 +150,7 @@ impl Manifest {
             return Err(reader.corruption(CorruptionKind::Unknown { field: "magic", value: magic }));
         }
         let version = reader.u32("version")?;
-        if version != VERSION {
+        if !(FIRST_VERSION..=VERSION).contains(&version) {
             return Err(
                 reader.corruption(CorruptionKind::Unknown { field: "version", value: version.into() })
             );
@@ -153,7 +172,7 @@ impl Manifest {
             if manifest.blocks.last_key_value().is_some_and(|(last, _)| *last >= id) {
                 return Err(broken(&reader, "blocks are in order of their ids"));
             }
-            let block = read_block(&mut reader, id)?;
+            let block = read_block(&mut reader, id, version)?;
             manifest.blocks.insert(id, block);
         }
         reader.finish()?;
@@ -173,7 +192,11 @@ fn read_lease(reader: &mut Reader<'_>) -> Result<Option<Lease>, Corruption> {
     }
 }
 
-fn read_block(reader: &mut Reader<'_>, id: BlockId) -> Result<StoredBlock, Corruption> {
+fn read_block(
+    reader: &mut Reader<'_>,
+    id: BlockId,
+    manifest_version: u32,
+) -> Result<StoredBlock, Corruption> {
     let description = reader.blob("description of a block")?;
     let parsed = Block::parse_description(Path::new(names::META), description);
     let Some(meta) = parsed.ok().filter(|meta| meta.id == id) else {
@@ -195,7 +218,15 @@ fn read_block(reader: &mut Reader<'_>, id: BlockId) -> Result<StoredBlock, Corru
         let version = (!version.is_empty()).then(|| Version(version.into()));
         files.push(StoredFile { path: path.into(), size, checksum, tail, version });
     }
-    Ok(StoredBlock { meta, description: description.into(), files })
+    let is_held = match manifest_version {
+        FIRST_VERSION => true,
+        _ => match reader.varint("holding of a block")? {
+            0 => false,
+            1 => true,
+            other => return Err(reader.invalid("holding of a block", other)),
+        },
+    };
+    Ok(StoredBlock { meta, description: description.into(), files, is_held })
 }
 
 /// Is this what a file of a block may be called?

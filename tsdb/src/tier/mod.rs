@@ -5,11 +5,15 @@
 //! be the same.
 //!
 //! Deliberately absent: any particular service (an adapter implements [`ObjectStore`]), async, and locks: who may
-//! change what others uploaded is said by a [`Lease`] in the manifest.
+//! change what others uploaded is said by the manifest, where a block is held by its server or else belongs to whoever
+//! has the [`Lease`].
 
 mod backup;
+pub(crate) mod deleted;
 mod dir;
+mod dropped;
 mod fetch;
+mod lease;
 mod ledger;
 mod manifest;
 mod options;
@@ -21,15 +25,16 @@ mod shipper;
 mod sim;
 mod store;
 mod sweep;
-mod upload;
+pub(crate) mod upload;
 
 pub use backup::{BackupError, BackupReport, Backups};
 pub use dir::DirStore;
+pub(crate) use lease::Epoch;
 pub use ledger::{Ledger, LedgerError, Loaded};
 pub use manifest::{Lease, Manifest, StoredBlock, StoredFile};
-pub use options::Tier;
+pub use options::{Tier, TierRole};
 pub use retry::Retry;
-pub(crate) use shipper::{Pace, Shipper};
+pub(crate) use shipper::{Change, Pace, Shipper};
 #[cfg(feature = "testing")]
 pub use sim::{Asked, Call, Fate, SimStore};
 pub use store::{Condition, ObjectInfo, ObjectStore, StoreError, Version};

@@ -9,6 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+/// What a database has to do with the blocks below its prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum TierRole {
+    /// They are its own: it uploads them. There is one such database for each prefix.
+    #[default]
+    Owner,
+    /// It merges those that the owner let go, and makes windows of them. Any number may try: one at a time has the
+    /// lease.
+    Compactor,
+}
+
 /// Where blocks are put besides the disk, and how. Clones share the store, the threads that read from it and the memory
 /// for what was read.
 #[derive(Clone)]
@@ -28,6 +40,13 @@ pub struct Tier {
     pub interval: Duration,
     /// How failed calls are repeated.
     pub retry: Retry,
+    /// Default: the owner of the blocks.
+    pub role: TierRole,
+    /// Are blocks on object storage merged in the background? Default: yes.
+    pub compaction: bool,
+    /// How long a lease on merging them lasts unless it is renewed, ms: so long they stay as they are when whoever has
+    /// it dies. Default: 5 min.
+    pub lease_ms: i64,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -58,6 +77,9 @@ impl Tier {
             sweep_delay_ms: 86_400_000,
             interval: Duration::from_secs(30),
             retry,
+            role: TierRole::Owner,
+            compaction: true,
+            lease_ms: 300_000,
             shared,
         })
     }
@@ -76,15 +98,18 @@ impl Tier {
 
 impl fmt::Debug for Tier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { prefix, keep_local_ms, max_backlog_bytes, sweep_delay_ms, interval, retry, shared } = self;
+        let Self { prefix, keep_local_ms, max_backlog_bytes, sweep_delay_ms, interval, retry, .. } = self;
         f.debug_struct("Tier")
-            .field("store", &shared.store)
+            .field("store", &self.shared.store)
             .field("prefix", prefix)
             .field("keep_local_ms", keep_local_ms)
             .field("max_backlog_bytes", max_backlog_bytes)
             .field("sweep_delay_ms", sweep_delay_ms)
             .field("interval", interval)
             .field("retry", retry)
+            .field("role", &self.role)
+            .field("compaction", &self.compaction)
+            .field("lease_ms", &self.lease_ms)
             .finish()
     }
 }

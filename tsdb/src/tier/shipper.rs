@@ -1,18 +1,22 @@
 //! The blocks of one database on object storage: what is there, what waits, what is shown to queries.
 
+use super::dropped::Dropped;
 use super::ledger::{Ledger, LedgerError, Loaded};
-use super::manifest::{Manifest, StoredBlock};
-use super::options::Tier;
+use super::manifest::{Manifest, StoredBlock, StoredFile};
+use super::options::{Tier, TierRole};
 use super::remote::RemoteFs;
 use super::upload::{self, UploadError};
+use super::{Epoch, deleted};
 use crate::block::{Block, FrameCache};
 use crate::fs::{Fs, write_file};
 use crate::head::Overflow;
+use crate::tombstones::Tombstones;
 use crate::{Error, TierStats, names};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use tsdb_core::block::BlockId;
 use tsdb_core::time::Clock;
@@ -29,9 +33,19 @@ pub(crate) struct Shipper {
     remote: Arc<RemoteFs>,
     cache: Arc<FrameCache>,
     clock: Arc<dyn Clock>,
+    name: String,
     /// The manifest as it was read last, for a start without the store.
     copy: PathBuf,
     pace: Mutex<Pace>,
+    /// Far blocks that no new querier sees, to be forgotten when the last of the old ones is gone.
+    doomed: Mutex<Vec<(BlockId, Weak<Block>)>>,
+    /// Checksums of the tombstones that far blocks have.
+    deleted: Mutex<BTreeMap<BlockId, u64>>,
+    /// Blocks on disk that the manifest may hold no longer: what is deleted in them must be known there, too.
+    leaving: Mutex<BTreeSet<BlockId>>,
+    dropped: Mutex<Dropped>,
+    /// Was what the manifest names shown once since the start?
+    has_shown: AtomicBool,
     backlog_blocks: AtomicU64,
     backlog_bytes: AtomicU64,
     uploaded_bytes: AtomicU64,
@@ -49,8 +63,18 @@ pub(crate) struct Pace {
     pub(crate) seen: BTreeSet<BlockId>,
     /// Far blocks that were past retention in the last round.
     pub(crate) expiring: BTreeSet<BlockId>,
-    /// Far blocks that no new querier sees, to be forgotten when the last of the old ones is gone.
-    doomed: Vec<(BlockId, Weak<Block>)>,
+}
+
+/// What is to be said of a block that is held.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) id: BlockId,
+    /// What is deleted in it now; `None` if that is what the manifest says.
+    pub(crate) tombstones: Option<Vec<u8>>,
+    /// The checksum of the tombstones that the manifest names.
+    pub(crate) known: Option<u64>,
+    /// It is held no longer.
+    pub(crate) leaves: bool,
 }
 
 impl Shipper {
@@ -66,14 +90,16 @@ impl Shipper {
             Ledger::new(Arc::clone(tier.store()), &tier.prefix, Arc::clone(clock)).with_retry(tier.retry);
         let remote = Arc::new(RemoteFs::over(&ledger, tier));
         let copy = dir.join(names::MANIFEST_COPY);
-        let mut warnings = Vec::new();
+        let (dropped, warning) = Dropped::open(fs, dir);
+        let mut warnings = Vec::from_iter(warning);
+        let known = fs.read(&copy).ok().and_then(|bytes| Manifest::read(&bytes).ok());
+        known.iter().for_each(|known| ledger.remember(known.clone()));
         let manifest = match ledger.load() {
             Ok(loaded) => {
                 warnings.extend(damage(&loaded));
                 Arc::clone(&loaded.manifest)
             }
             Err(error) => {
-                let known = fs.read(&copy).ok().and_then(|bytes| Manifest::read(&bytes).ok());
                 let what = match known {
                     Some(_) => "blocks may be missing that were uploaded since",
                     None => "the blocks there are missing",
@@ -88,8 +114,14 @@ impl Shipper {
             remote,
             cache,
             clock: Arc::clone(clock),
+            name: format!("{}-{:016x}", std::process::id(), RandomState::new().hash_one(0)),
             copy,
-            pace: Mutex::default(),
+            pace: Mutex::new(Pace { seen: dropped.blocks().clone(), ..Pace::default() }),
+            doomed: Mutex::default(),
+            deleted: Mutex::default(),
+            leaving: Mutex::default(),
+            dropped: Mutex::new(dropped),
+            has_shown: AtomicBool::new(false),
             backlog_blocks: AtomicU64::new(0),
             backlog_bytes: AtomicU64::new(0),
             uploaded_bytes: AtomicU64::new(0),
@@ -106,31 +138,189 @@ impl Shipper {
         &self.ledger
     }
 
+    /// Under what name the lease is taken: no other process and database has it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Held by whoever works on object storage.
     pub(crate) fn pace(&self) -> &Mutex<Pace> {
         &self.pace
     }
 
     /// `stored`, to be read from object storage.
-    pub(crate) fn far(&self, stored: &StoredBlock) -> Arc<Block> {
+    ///
+    /// # Errors
+    /// What is deleted in it cannot be read.
+    pub(crate) fn far(&self, stored: &StoredBlock) -> Result<Arc<Block>, LedgerError> {
+        let tombstones = deleted::read(&self.ledger, stored)?;
         self.remote.add(&self.ledger, stored);
         let fs = Arc::clone(&self.remote) as Arc<dyn Fs>;
         let dir = self.remote.dir(stored.meta.id);
-        Arc::new(Block::far(&fs, &dir, stored.meta.clone(), Arc::clone(&self.cache)))
+        let block = Arc::new(Block::far(&fs, &dir, stored.meta.clone(), Arc::clone(&self.cache)));
+        if let (Some((tombstones, generation)), Some(file)) = (tombstones, stored.tombstones()) {
+            self.set_deleted(&block, tombstones, generation, file.checksum);
+        }
+        Ok(block)
+    }
+
+    /// Has the far block `block` know what is deleted in it, as `stored` says.
+    pub(crate) fn renew(&self, block: &Block, stored: &StoredBlock) -> Result<(), LedgerError> {
+        let checksum = stored.tombstones().map(|file| file.checksum);
+        if checksum == self.known_deleted(stored.meta.id) {
+            return Ok(());
+        }
+        if let (Some((tombstones, generation)), Some(checksum)) =
+            (deleted::read(&self.ledger, stored)?, checksum)
+        {
+            self.set_deleted(block, tombstones, generation, checksum);
+        }
+        Ok(())
+    }
+
+    /// The checksum of the tombstones that the far block `id` has.
+    pub(crate) fn known_deleted(&self, id: BlockId) -> Option<u64> {
+        self.deleted.lock().get(&id).copied()
+    }
+
+    /// Says what is deleted in the far block `block`, which the manifest knows under `checksum`.
+    pub(crate) fn set_deleted(&self, block: &Block, tombstones: Tombstones, generation: u64, checksum: u64) {
+        block.set_deleted(tombstones, generation);
+        self.deleted.lock().insert(block.meta().id, checksum);
     }
 
     /// Forgets the blocks `gone`, which no new querier sees, as soon as nobody reads them.
-    pub(crate) fn forget(&self, pace: &mut Pace, gone: Vec<Arc<Block>>) {
-        pace.doomed.extend(gone.iter().map(|block| (block.meta().id, Arc::downgrade(block))));
+    pub(crate) fn forget(&self, gone: Vec<Arc<Block>>) {
+        let mut doomed = self.doomed.lock();
+        doomed.extend(gone.iter().map(|block| (block.meta().id, Arc::downgrade(block))));
         drop(gone);
-        pace.doomed.retain(|(id, block)| {
+        doomed.retain(|(id, block)| {
             let is_read = block.strong_count() > 0;
             if !is_read {
                 self.remote.remove(*id);
                 self.cache.forget(*id);
+                self.deleted.lock().remove(id);
             }
             is_read
         });
+    }
+
+    /// Does the manifest name the block `id` now?
+    pub(crate) fn is_named(&self, id: BlockId) -> Result<bool, LedgerError> {
+        Ok(self.ledger.load()?.manifest.blocks.contains_key(&id))
+    }
+
+    /// Did the manifest say that the server that uploaded the block `id` keeps it?
+    pub(crate) fn is_held(&self, id: BlockId) -> bool {
+        let known = self.ledger.known();
+        known.and_then(|known| known.manifest.blocks.get(&id).map(|stored| stored.is_held)).unwrap_or(false)
+    }
+
+    /// Blocks on disk that the manifest may hold no longer.
+    pub(crate) fn leaving(&self) -> &Mutex<BTreeSet<BlockId>> {
+        &self.leaving
+    }
+
+    /// Was what the manifest names shown once since the start?
+    pub(crate) fn has_shown(&self) -> bool {
+        self.has_shown.load(Ordering::Acquire)
+    }
+
+    /// What the manifest names is shown.
+    pub(crate) fn set_shown(&self) {
+        self.has_shown.store(true, Ordering::Release);
+    }
+
+    /// Blocks that were dropped and may still be named.
+    pub(crate) fn dropped(&self) -> BTreeSet<BlockId> {
+        self.dropped.lock().blocks().clone()
+    }
+
+    /// Remembers that `blocks` were dropped, for good when it returns.
+    pub(crate) fn drop_for_good(&self, fs: &dyn Fs, blocks: &BTreeSet<BlockId>) -> Result<(), Error> {
+        self.dropped.lock().add(fs, blocks)
+    }
+
+    /// Makes one generation of `changes`. A block of which something else is said meanwhile stays as it is.
+    pub(crate) fn change(&self, changes: &[Change]) -> Result<(), LedgerError> {
+        let put = |change: &Change| {
+            let bytes = change.tombstones.as_ref();
+            bytes.map(|bytes| deleted::put(&self.ledger, change.id, bytes)).transpose()
+        };
+        let files: Vec<Option<StoredFile>> = changes.iter().map(put).collect::<Result<_, _>>()?;
+        self.ledger.commit::<LedgerError>(|manifest| {
+            let mut is_changed = false;
+            for (change, file) in changes.iter().zip(&files) {
+                let Some(stored) = manifest.blocks.get_mut(&change.id).filter(|stored| stored.is_held) else {
+                    continue;
+                };
+                if stored.tombstones().map(|file| file.checksum) != change.known {
+                    continue;
+                }
+                file.iter().for_each(|file| stored.set_tombstones(file.clone()));
+                stored.is_held = !change.leaves;
+                is_changed = true;
+            }
+            Ok(is_changed)
+        })?;
+        Ok(())
+    }
+
+    /// Has the manifest say that `bytes` is what is deleted in the block `id`, of which it says `known`; of a block that
+    /// is `leaving` it may say anything else that is deleted. `None` if the block is not there like this any more.
+    pub(crate) fn delete(
+        &self,
+        id: BlockId,
+        bytes: &[u8],
+        known: Option<u64>,
+        is_leaving: bool,
+    ) -> Result<Option<u64>, LedgerError> {
+        let file = deleted::put(&self.ledger, id, bytes)?;
+        let mut is_done = false;
+        self.ledger.commit::<LedgerError>(|manifest| {
+            let stored = manifest.blocks.get_mut(&id);
+            let is_as_known = |stored: &&mut StoredBlock| {
+                let checksum = stored.tombstones().map(|file| file.checksum);
+                is_leaving || checksum == known || checksum == Some(file.checksum)
+            };
+            let Some(stored) = stored.filter(is_as_known) else {
+                is_done = false;
+                return Ok(false);
+            };
+            is_done = true;
+            let is_new = stored.tombstones() != Some(&file);
+            stored.set_tombstones(file.clone());
+            Ok(is_new)
+        })?;
+        Ok(is_done.then_some(file.checksum))
+    }
+
+    /// Names `merged` in place of `sources`, as they were when they were merged, if the lease is still `epoch`. Says
+    /// whether it did.
+    pub(crate) fn replace(
+        &self,
+        epoch: Epoch,
+        sources: &[StoredBlock],
+        merged: Option<&StoredBlock>,
+    ) -> Result<bool, LedgerError> {
+        let mut is_done = false;
+        self.ledger.commit::<LedgerError>(|manifest| {
+            if merged.is_some_and(|merged| manifest.blocks.contains_key(&merged.meta.id)) {
+                // A put that was told to have failed took effect.
+                is_done = true;
+                return Ok(false);
+            }
+            let unchanged = |source: &StoredBlock| {
+                !source.is_held && manifest.blocks.get(&source.meta.id) == Some(source)
+            };
+            is_done = manifest.is_leased(epoch) && sources.iter().all(unchanged);
+            if is_done {
+                sources.iter().for_each(|source| drop(manifest.blocks.remove(&source.meta.id)));
+                manifest.blocks.extend(merged.map(|merged| (merged.meta.id, merged.clone())));
+            }
+            Ok(is_done)
+        })?;
+        Ok(is_done)
     }
 
     /// Notes what waits.
@@ -147,15 +337,20 @@ impl Shipper {
 
     /// Uploads `block`, which lies in `dir`, and names it.
     pub(crate) fn ship(&self, fs: &dyn Fs, dir: &Path, block: &Block) -> Result<(), UploadError> {
-        let stored = upload::put_block(fs, dir, block, &self.ledger)?;
+        let is_held = self.tier.role == TierRole::Owner;
+        let stored = upload::put_block(fs, dir, block, is_held, &self.ledger)?;
         self.uploaded_bytes.fetch_add(stored.bytes(), Ordering::Relaxed);
         upload::name_blocks(&self.ledger, &[stored], &BTreeSet::new())?;
         Ok(())
     }
 
     /// Names the blocks in `gone` no longer.
-    pub(crate) fn unname(&self, gone: &BTreeSet<BlockId>) -> Result<(), LedgerError> {
-        if gone.is_empty() { Ok(()) } else { upload::name_blocks(&self.ledger, &[], gone) }
+    pub(crate) fn unname(&self, fs: &dyn Fs, gone: &BTreeSet<BlockId>) -> Result<(), UploadError> {
+        if !gone.is_empty() {
+            upload::name_blocks(&self.ledger, &[], gone)?;
+            self.dropped.lock().remove(fs, gone)?;
+        }
+        Ok(())
     }
 
     /// Keeps a copy of the manifest on disk, and sweeps what nobody names if it is time.

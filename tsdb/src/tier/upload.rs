@@ -6,7 +6,7 @@
 
 use super::ledger::{Ledger, LedgerError};
 use super::manifest::{Manifest, StoredBlock, StoredFile};
-use super::{ObjectInfo, StoreError, Version};
+use super::{ObjectInfo, StoreError, Version, deleted};
 use crate::Error;
 use crate::block::Block;
 use crate::fs::Fs;
@@ -14,7 +14,7 @@ use crate::names;
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use tsdb_core::block::BlockId;
+use tsdb_core::block::{BlockId, BlockMeta};
 use xxhash_rust::xxh3::Xxh3;
 
 /// What is read at once.
@@ -38,11 +38,13 @@ impl From<StoreError> for UploadError {
     }
 }
 
-/// Puts all files of `block`, which lies in `dir`, into the store of `ledger` and returns the entry for the manifest.
-pub(super) fn put_block(
+/// Puts all files of `block`, which lies in `dir`, and what is deleted in it into the store of `ledger` and returns the
+/// entry for the manifest.
+pub(crate) fn put_block(
     fs: &dyn Fs,
     dir: &Path,
     block: &Block,
+    is_held: bool,
     ledger: &Ledger,
 ) -> Result<StoredBlock, UploadError> {
     let id = block.meta().id;
@@ -58,8 +60,44 @@ pub(super) fn put_block(
         put_file(fs, &place, &mut file, id, ledger)?;
         files.push(file);
     }
+    if let Some(tombstones) = block.tombstone_bytes() {
+        files.push(deleted::put(ledger, id, &tombstones)?);
+    }
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(StoredBlock { meta: block.meta().clone(), description, files })
+    Ok(StoredBlock { meta: block.meta().clone(), description, files, is_held })
+}
+
+/// Writes the files of `stored` into the directory `dir`, which is made, and compares their checksums.
+pub(crate) fn fetch_block(
+    fs: &dyn Fs,
+    dir: &Path,
+    stored: &StoredBlock,
+    ledger: &Ledger,
+) -> Result<(), UploadError> {
+    let local = |action, path: &Path| {
+        let path = path.to_owned();
+        move |error| UploadError::Local(Error::io(action, path, error))
+    };
+    for file in &stored.files {
+        let place = file.path.split('/').fold(dir.to_owned(), |place, word| place.join(word));
+        let parent = place.parent().unwrap_or(dir);
+        fs.create_dir_all(parent).map_err(local("create", parent))?;
+        let created = fs.create_new(&place).map_err(local("create", &place))?;
+        let (mut hasher, mut full) = (Xxh3::new(), None);
+        let key = ledger.key(&file.key(stored.meta.id));
+        read_object(ledger, &key, file.size, file.version.as_ref(), &mut |piece| {
+            hasher.update(piece);
+            if full.is_none() {
+                full = created.append(piece).err();
+            }
+            Ok(())
+        })?;
+        full.map_or(Ok(()), |error| Err(local("write", &place)(error)))?;
+        compare(key, file, hasher.digest())?;
+    }
+    let place = dir.join(names::META);
+    let created = fs.create_new(&place).map_err(local("create", &place))?;
+    created.append(&stored.description).map_err(local("write", &place))
 }
 
 /// Puts `file`, unless it is there, and reads it back.
@@ -107,12 +145,15 @@ pub(super) fn verify(
         hasher.update(piece);
         Ok(())
     })?;
-    let found = hasher.digest();
+    compare(key.into(), file, hasher.digest())
+}
+
+fn compare(key: String, file: &StoredFile, found: u64) -> Result<(), StoreError> {
     if found == file.checksum {
         return Ok(());
     }
     let (found, expected) = (format!("the checksum {found:016x}"), format!("{:016x}", file.checksum));
-    Err(StoreError::Wrong { key: key.into(), found, expected })
+    Err(StoreError::Wrong { key, found, expected })
 }
 
 /// Gives the bytes of `key` to `sink`, piece by piece.
@@ -140,7 +181,8 @@ pub(super) fn read_object(
     Ok(())
 }
 
-/// Names `stored` in the manifest in place of the blocks that they replace and of those in `gone`.
+/// Names `stored` in the manifest in place of the blocks that they replace and of those in `gone`. One of which
+/// another block holds all is not named.
 pub(super) fn name_blocks(
     ledger: &Ledger,
     stored: &[StoredBlock],
@@ -154,18 +196,40 @@ fn apply(manifest: &mut Manifest, stored: &[StoredBlock], gone: &BTreeSet<BlockI
     let mut is_changed = false;
     for block in stored {
         let known = manifest.blocks.get(&block.meta.id);
+        if known.is_none() && manifest.blocks.values().any(|other| holds_all_of(&other.meta, &block.meta)) {
+            continue;
+        }
         if known.is_none_or(|known| known.files != block.files) {
             manifest.blocks.insert(block.meta.id, block.clone());
             is_changed = true;
         }
-        for parent in block.meta.parents.iter().filter(|parent| **parent != block.meta.id) {
-            is_changed |= manifest.blocks.remove(parent).is_some();
-        }
+        let before = manifest.blocks.len();
+        manifest.blocks.retain(|_, other| !holds_all_of(&block.meta, &other.meta));
+        is_changed |= manifest.blocks.len() != before;
     }
     for id in gone {
         is_changed |= manifest.blocks.remove(id).is_some();
     }
     is_changed
+}
+
+/// Does the block `one` hold all that is left of `other`, so that `other` is not needed beside it?
+pub(crate) fn holds_all_of(one: &BlockMeta, other: &BlockMeta) -> bool {
+    if one.id == other.id {
+        return false;
+    }
+    let has_sources = || other.sources.iter().all(|source| one.sources.contains(source));
+    one.parents.contains(&other.id)
+        || match (one.rollup, other.rollup) {
+            // Of the same sources a repair may have rescued a part only.
+            (None, None) => one.sources.len() > other.sources.len() && has_sources(),
+            (Some(long), Some(short)) => {
+                long.resolution_ms == short.resolution_ms
+                    && long.covers.intersect(&short.covers) == Some(short.covers)
+                    && has_sources()
+            }
+            _ => false,
+        }
 }
 
 /// XXH3 of all that `source` gives.

@@ -20,7 +20,7 @@ const MIN_INTERVAL_LEN: usize = 2;
 const MIN_RUN_LEN: usize = 3;
 
 /// The file of generation `generation` of the block `id`.
-pub(super) fn encode(id: BlockId, generation: u64, tombstones: &Tombstones) -> Vec<u8> {
+pub(crate) fn encode(id: BlockId, generation: u64, tombstones: &Tombstones) -> Vec<u8> {
     let mut writer = Writer::new();
     writer.u64(MAGIC);
     writer.u32(VERSION);
@@ -53,7 +53,7 @@ pub(super) fn encode(id: BlockId, generation: u64, tombstones: &Tombstones) -> V
 }
 
 /// What the file `bytes` of the block `id` holds, and its generation.
-pub(super) fn decode(id: BlockId, bytes: &[u8]) -> Result<(Tombstones, u64), Corruption> {
+pub(crate) fn decode(id: BlockId, bytes: &[u8]) -> Result<(Tombstones, u64), Corruption> {
     let mut reader = Reader::new(SECTION, bytes);
     let magic = reader.u64("magic")?;
     if magic != MAGIC {

@@ -1,7 +1,7 @@
 #![doc = include_str!("../../docs/tombstone-format.md")]
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
-mod format;
+pub(crate) mod format;
 mod intervals;
 mod set;
 mod store;

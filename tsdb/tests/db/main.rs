@@ -4,6 +4,7 @@
 
 mod clock;
 mod compaction;
+mod compactor;
 mod concurrency;
 mod crash;
 mod cuts;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tsdb::fs::{Fs, Loss, SimFs};
 use tsdb::tier::{DirStore, Fate, ObjectStore, SimStore, Tier};
-use tsdb::{Db, Error, ErrorKind, Options, Queryable, TierStats, TimeRange};
+use tsdb::{Db, Error, Options, Queryable, TierStats, TimeRange};
 use tsdb_core::read::SelectHints;
 use tsdb_core::testing::ManualClock;
 
@@ -190,17 +190,6 @@ fn a_crash_at_any_moment_of_an_upload_loses_nothing() {
         assert_eq!(contents(&db), expected, "after call {operation}");
         assert_eq!((far(&db).blocks, far(&db).backlog_blocks), (2, 0));
     }
-}
-
-#[test]
-fn what_lies_far_away_is_not_deleted_and_that_is_said() {
-    let (fs, store) = (SimFs::new(), Arc::new(SimStore::new()));
-    let db = open_with(&fs, with(tier(&store))).unwrap();
-    fill(&db, 0, 3_000);
-    db.maintain().unwrap();
-    db.ship().unwrap();
-    let error = db.delete(&[], TimeRange::new(0, 500).unwrap()).unwrap_err();
-    assert!(matches!(error, Error::FarAway { blocks: 1 }) && error.kind() == ErrorKind::Usage, "{error}");
 }
 
 #[test]

@@ -51,20 +51,23 @@ fn a_backup_sends_what_is_new_and_comes_back() {
     let (fs, store) = (SimFs::new(), Arc::new(SimStore::new()));
     let backups = backups(&store);
     fill(&fs, 0, 5_000);
-    let first = backups.back_up(&fs, Path::new(DIR), "monday").unwrap();
+    let first = backups.back_up(&fs, Path::new(DIR), "monday", &mut |_| {}).unwrap();
     assert_eq!((first.files, first.bytes), (first.sent_files, first.sent_bytes));
     fill(&fs, 5_000, 6_000);
-    let second = backups.back_up(&fs, Path::new(DIR), "tuesday").unwrap();
+    let second = backups.back_up(&fs, Path::new(DIR), "tuesday", &mut |_| {}).unwrap();
     assert!(second.sent_files * 2 < second.files, "{second:?}");
     assert_eq!(backups.list().unwrap(), ["monday", "tuesday"]);
-    assert_eq!(backups.verify("monday").unwrap().bytes, first.bytes);
-    backups.restore(&fs, "monday", Path::new("/monday")).unwrap();
-    backups.restore(&fs, "tuesday", Path::new("/tuesday")).unwrap();
+    assert_eq!(backups.verify("monday", &mut |_| {}).unwrap().bytes, first.bytes);
+    backups.restore(&fs, "monday", Path::new("/monday"), &mut |_| {}).unwrap();
+    backups.restore(&fs, "tuesday", Path::new("/tuesday"), &mut |_| {}).unwrap();
     assert_eq!(samples(&fs, "/monday"), (0..5_000).step_by(10).collect::<Vec<_>>());
     assert_eq!(samples(&fs, "/tuesday"), (0..6_000).step_by(10).collect::<Vec<_>>());
-    assert!(backups.back_up(&fs, Path::new(DIR), "monday").is_err(), "no backup is overwritten");
-    assert!(backups.restore(&fs, "monday", Path::new("/tuesday")).is_err(), "no directory is overwritten");
-    assert!(backups.restore(&fs, "sunday", Path::new("/sunday")).is_err());
+    assert!(backups.back_up(&fs, Path::new(DIR), "monday", &mut |_| {}).is_err(), "no backup is overwritten");
+    assert!(
+        backups.restore(&fs, "monday", Path::new("/tuesday"), &mut |_| {}).is_err(),
+        "no directory is overwritten"
+    );
+    assert!(backups.restore(&fs, "sunday", Path::new("/sunday"), &mut |_| {}).is_err());
 }
 
 #[test]
@@ -72,19 +75,19 @@ fn damage_is_named_and_leaves_no_directory() {
     let (fs, store) = (SimFs::new(), Arc::new(SimStore::new()));
     let backups = backups(&store);
     fill(&fs, 0, 3_000);
-    backups.back_up(&fs, Path::new(DIR), "monday").unwrap();
+    backups.back_up(&fs, Path::new(DIR), "monday", &mut |_| {}).unwrap();
     for key in store.keys() {
         let bytes = store.get(&key, 0..store.head(&key).unwrap().size, None).unwrap();
         if bytes.is_empty() {
             continue;
         }
         store.tamper(&key, true, |bytes| bytes[0] ^= 1);
-        assert!(backups.verify("monday").is_err(), "{key}");
-        assert!(backups.restore(&fs, "monday", Path::new("/monday")).is_err(), "{key}");
+        assert!(backups.verify("monday", &mut |_| {}).is_err(), "{key}");
+        assert!(backups.restore(&fs, "monday", Path::new("/monday"), &mut |_| {}).is_err(), "{key}");
         assert!(!fs.exists(Path::new("/monday")).unwrap());
         store.tamper(&key, true, |now| now.clone_from(&bytes));
     }
-    backups.restore(&fs, "monday", Path::new("/monday")).unwrap();
+    backups.restore(&fs, "monday", Path::new("/monday"), &mut |_| {}).unwrap();
 }
 
 #[test]
@@ -114,16 +117,16 @@ fn a_process_that_dies_at_any_call_leaves_no_backup_or_a_whole_one() {
             call if call < dies_at => Fate::Succeeds,
             _ => Fate::Fails,
         });
-        let made = backups(&store).back_up(&fs, Path::new(DIR), "monday");
+        let made = backups(&store).back_up(&fs, Path::new(DIR), "monday", &mut |_| {});
         store.clear_script();
         let there = backups(&store).list().unwrap();
         assert_eq!(there.len(), usize::from(made.is_ok()));
         let restored = fs.after_power_cut(Loss::Everything);
         let again = backups(&store);
         if made.is_err() {
-            again.back_up(&restored, Path::new(DIR), "monday").unwrap();
+            again.back_up(&restored, Path::new(DIR), "monday", &mut |_| {}).unwrap();
         }
-        again.restore(&restored, "monday", Path::new("/monday")).unwrap();
+        again.restore(&restored, "monday", Path::new("/monday"), &mut |_| {}).unwrap();
         assert_eq!(samples(&restored, "/monday").len(), 200);
         if made.is_ok() {
             break;

@@ -69,13 +69,35 @@ fn a_damaged_generation_falls_back_by_one_and_nothing_is_written() {
     let store = Arc::new(SimStore::new());
     let ledger = ledger(&store);
     add(&ledger, "one").unwrap();
-    add(&ledger, "two").unwrap();
+    let second = add(&ledger, "two").unwrap();
     store.tamper("tenant/manifest/00000000000000000002", true, |bytes| bytes[20] ^= 1);
-    let loaded = ledger.load().unwrap();
+    let stranger = self::ledger(&store);
+    let loaded = stranger.load().unwrap();
     assert_eq!(words(&loaded.manifest), BTreeSet::from(["one".into()]));
     assert_eq!(loaded.damaged.as_ref().unwrap().0, 2);
-    assert!(matches!(add(&ledger, "three"), Err(LedgerError::Damaged { generation: 2, .. })));
+    assert!(matches!(add(&stranger, "three"), Err(LedgerError::Damaged { generation: 2, .. })));
     assert_eq!(store.keys().len(), 2);
+    // Whoever still knows what it said goes on from there, and then all do.
+    let reminded = self::ledger(&store);
+    reminded.remember(Manifest::clone(&second.manifest));
+    add(&reminded, "three").unwrap();
+    let all = BTreeSet::from(["one".into(), "two".into(), "three".into()]);
+    assert_eq!(words(&stranger.load().unwrap().manifest), all);
+    assert_eq!(stranger.load().unwrap().damaged, None);
+}
+
+#[test]
+fn a_manifest_that_nobody_changed_is_not_read_again() {
+    let store = Arc::new(SimStore::new());
+    let (a, b) = (ledger(&store), ledger(&store));
+    add(&a, "one").unwrap();
+    b.load().unwrap();
+    store.take_asked();
+    b.load().unwrap();
+    let asked = store.take_asked();
+    assert_eq!((asked.calls, asked.bytes), (1, 0));
+    add(&a, "two").unwrap();
+    assert_eq!(b.load().unwrap().manifest.generation, 2);
 }
 
 proptest! {

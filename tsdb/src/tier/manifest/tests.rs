@@ -25,33 +25,50 @@ fn block(number: u32) -> (BlockId, StoredBlock) {
         version: version.map(|text| Version(text.into())),
     };
     let files = vec![file("chunks/000001", None), file("index", Some("\"etag\""))];
-    (id, StoredBlock { description: Block::render_description(&meta), meta, files })
+    (id, StoredBlock { description: Block::render_description(&meta), meta, files, is_held: true })
 }
 
-fn example() -> Manifest {
+/// As the first version could write it.
+fn example_of_version_1() -> Manifest {
     let lease = Some(Lease { holder: "compactor-1".into(), epoch: 6, until: 1_700_000_300_000 });
     let blocks = [block(1), block(2)].into();
     Manifest { generation: 42, writer: u128::MAX / 3, epoch: 7, lease, blocks }
 }
 
-fn golden() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1/manifest")
+/// With a block that nobody holds and in which something is deleted.
+fn example() -> Manifest {
+    let mut manifest = example_of_version_1();
+    let tombstones = StoredFile { path: "tombstones".into(), size: 60, checksum: 7, tail: 0, version: None };
+    let mut last = manifest.blocks.last_entry().unwrap();
+    last.get_mut().is_held = false;
+    last.get_mut().set_tombstones(tombstones);
+    manifest
+}
+
+fn golden(version: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(version).join("manifest")
+}
+
+#[test]
+fn a_manifest_of_the_first_version_is_read_and_its_blocks_are_held() {
+    let bytes = std::fs::read(golden("v1")).unwrap();
+    assert_eq!(Manifest::read(&bytes).unwrap(), example_of_version_1());
 }
 
 #[test]
 fn the_golden_manifest_is_read_and_written_the_same() {
     let written = example().to_bytes();
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
-        std::fs::write(golden(), &written).unwrap();
+        std::fs::write(golden("v2"), &written).unwrap();
     }
-    let bytes = std::fs::read(golden()).unwrap();
+    let bytes = std::fs::read(golden("v2")).unwrap();
     assert_eq!(Manifest::read(&bytes).unwrap(), example());
     assert_eq!(bytes, written, "this version writes other bytes than before");
 }
 
 #[test]
 fn every_flipped_bit_and_every_truncation_is_refused() {
-    let bytes = std::fs::read(golden()).unwrap();
+    let bytes = std::fs::read(golden("v2")).unwrap();
     for at in 0..bytes.len() {
         assert!(Manifest::read(&bytes[..at]).is_err(), "{at} bytes");
         for bit in 0..8 {

@@ -54,7 +54,7 @@ pub(crate) fn fixture(targets: usize, metrics: usize, samples: i64) -> Fixture {
 
 impl Fixture {
     fn put(&self) -> Result<StoredBlock, UploadError> {
-        put_block(&OsFs, &self.dir.path().join(Block::dir_name(ID)), &self.block, &self.ledger)
+        put_block(&OsFs, &self.dir.path().join(Block::dir_name(ID)), &self.block, true, &self.ledger)
     }
 
     fn ship(&self) {
