@@ -217,8 +217,9 @@ impl<'a> LockedPage<'a> {
         start: Timestamp,
         sealer: &mut Sealer,
     ) -> Result<Appended, SampleError> {
+        let is_ahead = timestamp >= self.min_time && !self.held.may_meet_late(timestamp);
         if let Some(plain) = self.held.plain_mut(slot(series))
-            && timestamp >= self.min_time
+            && is_ahead
             && plain.append(timestamp, value, start, sealer)
         {
             return Ok(Appended::Stored);
@@ -240,7 +241,10 @@ impl<'a> LockedPage<'a> {
         if !self.held.is_live(slot) {
             return Err(SampleError::UnknownSeries { series });
         }
-        if timestamp >= self.min_time && self.held.newest(slot).is_none_or(|newest| timestamp > newest) {
+        // INVARIANT: no time at which the chunks have a sample of the head has a late one.
+        let meets_late = self.held.may_meet_late(timestamp) && self.held.late.find(slot, timestamp).is_some();
+        let is_newest = self.held.newest(slot).is_none_or(|newest| timestamp > newest);
+        if timestamp >= self.min_time && is_newest && !meets_late {
             self.held.push(slot, timestamp, value, start, sealer);
             return Ok(Appended::Stored);
         }
@@ -280,7 +284,6 @@ impl<'a> LockedPage<'a> {
             });
         }
         if late.is_none() && in_order.is_some() {
-            // INVARIANT: no time at which the chunks have a sample of the head has a late one.
             self.held.insert(slot, timestamp, (value, start), false, sealer);
             return Ok(Appended::Replaced);
         }

@@ -105,6 +105,7 @@ impl Memory {
             let before = held.late.bytes() as u64;
             held.late.delete(delete.range, |slot| meant.get(slot).is_some_and(|is_meant| *is_meant));
             self.late.recount(before, held.late.bytes() as u64);
+            held.note_overtaken();
         }
     }
 }

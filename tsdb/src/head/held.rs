@@ -3,7 +3,7 @@
 //! A mixed series (see [`mixed`](super::mixed)) may have plain chunks from before it was one; they are older than all
 //! others.
 
-use super::late::Late;
+use super::late::{Generation, Late, LateSample};
 use super::mixed::{Mixed, MixedSnapshot, Value};
 use super::sealed::Sealer;
 use super::series::{Series, Snapshot};
@@ -21,6 +21,8 @@ pub(crate) struct Held {
     pub(super) late: Late,
     /// The number of the last delete that was applied to it.
     pub(super) deleted: u64,
+    /// Until when there may be late samples that lie behind all those in order of their series: a delete leaves some.
+    overtaken_until: Option<Timestamp>,
 }
 
 /// What a reader takes from a series under the lock of its page, to decode without it.
@@ -104,6 +106,26 @@ impl Held {
         self.push_all(slot, &all, 0..place, sealer);
         self.push(slot, timestamp, value, start, sealer);
         self.push_all(slot, &all, behind..all.len(), sealer);
+    }
+
+    /// Puts a late sample in.
+    pub(super) fn insert_late(&mut self, generation: Generation, sample: LateSample) {
+        let timestamp = sample.timestamp();
+        if self.newest(sample.slot()).is_none_or(|newest| newest < timestamp) {
+            self.overtaken_until = self.overtaken_until.max(Some(timestamp));
+        }
+        self.late.insert(generation, sample);
+    }
+
+    /// May a sample at this time come behind all in order of its series and still meet a late one?
+    #[inline]
+    pub(super) fn may_meet_late(&self, timestamp: Timestamp) -> bool {
+        self.overtaken_until.is_some_and(|until| timestamp <= until)
+    }
+
+    /// Samples in order are gone: what comes behind the rest may meet late samples.
+    pub(super) fn note_overtaken(&mut self) {
+        self.overtaken_until = self.overtaken_until.max(self.late.newest());
     }
 
     /// Forgets the samples of the series in order within `range`.

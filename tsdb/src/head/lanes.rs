@@ -12,7 +12,6 @@ use super::mixed::Value;
 use super::pages::{page_number, slot};
 use super::sealed::Sealer;
 use super::{Duplicates, Head, Memory};
-use crate::record::Border;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::MutexGuard;
 use std::num::NonZero;
@@ -122,8 +121,13 @@ impl<'scope, 'env> Lanes<'scope, 'env> {
 
     /// Takes a sample of a batch that names its series: it may be anywhere in time. All others must have been
     /// [settled](Self::settle). Says which generation it counts to, if it is a late one.
-    pub(super) fn take_named(&mut self, sample: &Other, border: &Border) -> Option<Generation> {
-        self.own.take_named(sample, border)
+    pub(super) fn take_named(&mut self, sample: &Other, from: Timestamp) -> Option<Generation> {
+        self.own.take_named(sample, from, self.own.keeps_first)
+    }
+
+    /// Takes one likewise, but none at whose time the series has a sample.
+    pub(super) fn take_named_first(&mut self, sample: &Other, from: Timestamp) -> Option<Generation> {
+        self.own.take_named(sample, from, true)
     }
 
     /// Returns when all samples are in memory.
@@ -196,7 +200,8 @@ impl Lane<'_> {
                     (Some(held), None) => self.take_number(held, (*series, *timestamp, *value), &mut times),
                     (Some(held), Some(generation)) => {
                         let sample = (*series, *timestamp, Value::Float(*value), NO_START);
-                        self.take_other(held, &sample, Some(generation), &mut times);
+                        let how = (Some(generation), self.keeps_first);
+                        self.take_other(held, &sample, how, &mut times);
                     }
                     (None, _) => self.lose(),
                 }
@@ -204,7 +209,7 @@ impl Lane<'_> {
         }
         for sample in batch.others.iter().filter(|sample| is_mine(sample.0) && sample.1 >= from) {
             match page.of(sample.0) {
-                Some(held) => self.take_other(held, sample, batch.late, &mut times),
+                Some(held) => self.take_other(held, sample, (batch.late, self.keeps_first), &mut times),
                 None => self.lose(),
             }
         }
@@ -217,12 +222,22 @@ impl Lane<'_> {
         let plain = held.plain_mut(slot(series));
         match plain.is_some_and(|plain| plain.append(timestamp, value, NO_START, &mut self.sealer)) {
             true => times.note(timestamp),
-            false => self.take_other(held, &(series, timestamp, Value::Float(value), NO_START), None, times),
+            false => {
+                let sample = (series, timestamp, Value::Float(value), NO_START);
+                self.take_other(held, &sample, (None, self.keeps_first), times);
+            }
         }
     }
 
+    /// Takes a sample: as a late one of a generation or in order, where one at its time may stay.
     #[cold]
-    fn take_other(&mut self, held: &mut Held, sample: &Other, late: Option<Generation>, times: &mut Times) {
+    fn take_other(
+        &mut self,
+        held: &mut Held,
+        sample: &Other,
+        (late, keeps_first): (Option<Generation>, bool),
+        times: &mut Times,
+    ) {
         let (series, timestamp, value, start) = sample;
         let slot = slot(*series);
         match late {
@@ -232,13 +247,13 @@ impl Lane<'_> {
                 self.memory.late.insert(held, generation, sample);
             }
             None => {
-                held.insert(slot, *timestamp, (value, *start), self.keeps_first, &mut self.sealer);
+                held.insert(slot, *timestamp, (value, *start), keeps_first, &mut self.sealer);
                 times.note(*timestamp);
             }
         }
     }
 
-    fn take_named(&mut self, sample: &Other, border: &Border) -> Option<Generation> {
+    fn take_named(&mut self, sample: &Other, from: Timestamp, keeps_first: bool) -> Option<Generation> {
         let (series, timestamp, ..) = *sample;
         let mut page = LockedPage::none(self.memory);
         let Some(held) = page.of(series) else {
@@ -246,11 +261,11 @@ impl Lane<'_> {
             return None;
         };
         let is_stored = held.late.find(slot(series), timestamp).is_some();
-        let is_late = is_stored || timestamp < border.from;
+        let is_late = is_stored || timestamp < from;
         let late = is_late.then(|| self.memory.late.generation());
-        if !is_stored || !self.keeps_first {
+        if !is_stored || !keeps_first {
             let mut times = Times::NONE;
-            self.take_other(held, sample, late, &mut times);
+            self.take_other(held, sample, (late, keeps_first), &mut times);
             times.tell(self.memory);
         }
         late

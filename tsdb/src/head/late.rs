@@ -84,6 +84,11 @@ impl LateSample {
         Self { timestamp, start, value: value.clone(), slot: short(slot) }
     }
 
+    /// The place of its series within the page.
+    pub(super) fn slot(&self) -> usize {
+        self.slot.into()
+    }
+
     /// The same sample of another series.
     #[must_use]
     pub(crate) fn of(self, slot: usize) -> Self {
@@ -150,6 +155,13 @@ impl Late {
     /// Bytes of memory in use.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The time of the newest sample.
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        let open = self.parts.iter().flat_map(|part| &part.open).map(|sample| sample.timestamp);
+        let packed = self.parts.iter().flat_map(|part| &part.packed).map(|packed| packed.range.end());
+        open.chain(packed).max()
     }
 
     /// Puts a sample in, in place of one of the same series, time and generation. Generations never go back.

@@ -54,7 +54,7 @@ impl LateTotals {
     pub(super) fn insert(&self, held: &mut Held, generation: Generation, sample: LateSample) {
         let before = held.late.bytes() as u64;
         let timestamp = sample.timestamp();
-        held.late.insert(generation, sample);
+        held.insert_late(generation, sample);
         self.recount(before, held.late.bytes() as u64);
         self.times.lock().widen(timestamp, true);
     }

@@ -204,7 +204,7 @@ impl Memory {
             let mut held = page.lock();
             held.put(slot(series), samples);
             for (generation, sample) in late {
-                held.late.insert(generation, sample.of(slot(series)));
+                held.insert_late(generation, sample.of(slot(series)));
             }
         }
         self.identities.lock(hash).insert(&self.pages, series, hash, 0);

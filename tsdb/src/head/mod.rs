@@ -48,6 +48,7 @@ mod late_totals;
 mod log;
 mod memory;
 mod mixed;
+mod named;
 mod pages;
 mod pins;
 mod recovery;

@@ -10,26 +10,31 @@
 //! not know yet may get its number from a record further on, so its samples wait: the batch is put aside and read
 //! again at the end, when every number is known. Series still unknown then are new and get a number of their own.
 //! Samples of such a batch from before the border are late ones: all that is in blocks was written before it.
+//!
+//! What memory has of such a series at the end was written behind the batch, and so was what went into blocks when the
+//! border moved or the series was retired since: none of this is changed by samples that waited. Among those that waited the
+//! duplicate policy decides: for the last to stay they are taken from the end.
 
-use super::Head;
 use super::exemplars::Kept;
 use super::lanes::{BATCH_SAMPLES, Batch, Lanes, Number, Other};
 use super::late::Generation;
 use super::log::Newest;
+use super::memory::Named;
 use super::mixed::Value;
+use super::named::{Deferred, NamedBatch, Since, WaitingBatch};
 use super::pages::MAX_SERIES;
+use super::{Duplicates, Head};
 use crate::record::{Border, Decoded, Delete, ExemplarSeries, RecordSink, decode};
-use crate::tombstones::Intervals;
 use std::collections::BTreeMap;
 use std::thread::Scope;
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::metadata::Metadata;
-use tsdb_core::{Exemplar, Labels, NO_START, SeriesRef, Timestamp};
+use tsdb_core::{Corruption, Exemplar, Labels, SeriesRef, Timestamp};
 use tsdb_index::RoaringBitmap;
 
 /// Takes records into memory.
 pub(super) struct Replay<'scope, 'a> {
-    head: &'a Head,
+    pub(super) head: &'a Head,
     lanes: Lanes<'scope, 'a>,
     /// Samples that no lane has yet.
     batch: Batch,
@@ -47,19 +52,11 @@ pub(super) struct Replay<'scope, 'a> {
     /// Exemplars below this number that are in the log are in the checkpoint too, as far as they are kept.
     exemplars_from: u64,
     deferred: Vec<Deferred>,
-    /// Deletes that stand behind batches that were put aside: behind how many.
-    deletes: Vec<(usize, Delete)>,
+    /// What stands behind batches that were put aside and concerns their samples: behind how many.
+    since: Vec<(usize, Since)>,
     /// Working memory.
     wire: Vec<u8>,
     losses: Losses,
-}
-
-/// A named batch of which some samples wait.
-struct Deferred {
-    segment: u64,
-    records: Vec<Vec<u8>>,
-    /// For each series of the batch: were its samples taken?
-    taken: Vec<bool>,
 }
 
 /// What could not be taken.
@@ -88,7 +85,7 @@ impl<'scope, 'a> Replay<'scope, 'a> {
             retired: RoaringBitmap::new(),
             exemplars_from: 0,
             deferred: Vec::new(),
-            deletes: Vec::new(),
+            since: Vec::new(),
             wire: Vec::new(),
             losses: Losses::default(),
         }
@@ -117,14 +114,32 @@ impl<'scope, 'a> Replay<'scope, 'a> {
             self.head.memory.ids.lock().seen(highest);
         }
         self.end_segment();
-        let deletes = std::mem::take(&mut self.deletes);
-        for (place, deferred) in std::mem::take(&mut self.deferred).into_iter().enumerate() {
-            let records: Vec<&[u8]> = deferred.records.iter().map(Vec::as_slice).collect();
+        let since = std::mem::take(&mut self.since);
+        let mut deferred: Vec<_> = std::mem::take(&mut self.deferred).into_iter().enumerate().collect();
+        let keeps_first = self.head.settings.duplicates == Duplicates::KeepFirst;
+        if !keeps_first {
+            deferred.reverse();
+        }
+        for (place, deferred) in deferred {
             self.segment = deferred.segment;
-            let later = deletes.get(deletes.partition_point(|(behind, _)| *behind <= place)..);
-            let later = later.unwrap_or_default();
-            self.take_batch(&records, Unknown::Register, &deferred.taken, later);
+            let later = since.get(since.partition_point(|(behind, _)| *behind <= place)..);
+            let mut waiting = self.waiting(&deferred, later.unwrap_or_default());
+            if !keeps_first {
+                waiting.reverse();
+            }
+            waiting.iter().for_each(|sample| self.take_waiting(sample, &deferred));
             self.end_segment();
+        }
+    }
+
+    /// Takes a sample of a batch that was put aside, unless it is in blocks.
+    fn take_waiting(&mut self, sample: &Other, of: &Deferred) {
+        let is_late = sample.1 < of.border.from;
+        let from = if is_late { self.border.late_from(of.generation) } else { Some(self.border.from) };
+        if from.is_some_and(|from| sample.1 >= from) {
+            self.late = self.lanes.take_named_first(sample, of.border.from);
+            self.note(sample.0, sample.1);
+            self.late = None;
         }
     }
 
@@ -199,42 +214,38 @@ impl<'scope, 'a> Replay<'scope, 'a> {
     }
 
     /// Takes a sample of a batch that names its series.
-    fn named_sample(&mut self, sample: &Other) {
-        self.late = self.lanes.take_named(sample, &self.border);
+    pub(super) fn named_sample(&mut self, sample: &Other) {
+        self.late = self.lanes.take_named(sample, self.border.from);
         self.note(sample.0, sample.1);
         self.late = None;
     }
 
-    /// Takes a named batch, but for what `deletes` that stand behind it mean. Says which of its series were known.
-    fn take_batch(
-        &mut self,
-        records: &[&[u8]],
-        unknown: Unknown,
-        taken: &[bool],
-        deletes: &[(usize, Delete)],
-    ) -> Vec<bool> {
+    /// Takes a named batch, as far as its series are known. Says which were.
+    fn take_batch(&mut self, records: &[&[u8]]) -> Vec<bool> {
         // Its samples look for others at their time.
         self.pause();
-        let (places, deleted) = (Vec::new(), Vec::new());
-        let mut batch = NamedBatch { replay: self, unknown, taken, deletes, places, deleted };
+        let mut batch = NamedBatch::new(self);
         let decoded: Vec<_> = records.iter().map(|record| decode(record, &mut batch)).collect();
-        let places = batch.places;
-        decoded
-            .into_iter()
-            .for_each(|decoded| self.losses.count(decoded.map_err(|damage| damage.to_string())));
-        places.iter().map(Option::is_some).collect()
+        let known = batch.known();
+        self.losses.count_all(decoded);
+        known
+    }
+
+    /// The samples of a batch that waited, but for those that are gone `since`.
+    fn waiting(&mut self, deferred: &Deferred, since: &[(usize, Since)]) -> Vec<Other> {
+        let mut batch = WaitingBatch::new(self, &deferred.taken, since);
+        let decoded: Vec<_> = deferred.records.iter().map(|record| decode(record, &mut batch)).collect();
+        let samples = batch.into_samples();
+        self.losses.count_all(decoded);
+        samples
     }
 
     /// The series with these labels, whoever registered it.
-    fn find(&mut self, labels: &Labels, unknown: Unknown) -> Option<SeriesRef> {
-        let named = self.head.memory.name(labels, &mut self.wire);
-        match unknown {
-            Unknown::Register if named.known.is_none() => self.head.register_replayed(labels, named.hash),
-            _ => named.known,
-        }
+    pub(super) fn find(&mut self, labels: &Labels) -> Named {
+        self.head.memory.name(labels, &mut self.wire)
     }
 
-    fn labels(&mut self, series: SeriesRef, labels: &[(&str, &str)]) -> Option<Labels> {
+    pub(super) fn labels(&mut self, series: SeriesRef, labels: &[(&str, &str)]) -> Option<Labels> {
         let valid = Labels::from_sorted_pairs(labels.iter().copied()).filter(|labels| !labels.is_empty());
         if valid.is_none() {
             self.losses.count(Err(format!("labels of series {} are invalid", series.0)));
@@ -287,6 +298,10 @@ impl RecordSink for Replay<'_, '_> {
         // Its samples before this record must be in memory, to be forgotten.
         self.pause();
         self.retired.insert(series.0);
+        if !self.deferred.is_empty() {
+            let retired = self.head.memory.labels(series).map(Since::Retired);
+            self.since.extend(retired.map(|retired| (self.deferred.len(), retired)));
+        }
         self.head.memory.forget_retired(series);
     }
 
@@ -321,7 +336,7 @@ impl RecordSink for Replay<'_, '_> {
             self.head.memory.delete_exemplars(delete);
         }
         if !self.deferred.is_empty() {
-            self.deletes.push((self.deferred.len(), delete.clone()));
+            self.since.push((self.deferred.len(), Since::Deleted(delete.clone())));
         }
     }
 
@@ -330,97 +345,12 @@ impl RecordSink for Replay<'_, '_> {
     }
 
     fn named_batch(&mut self, records: &[&[u8]]) {
-        let taken = self.take_batch(records, Unknown::Defer, &[], &[]);
+        let taken = self.take_batch(records);
         if taken.contains(&false) {
             let records = records.iter().map(|record| record.to_vec()).collect();
-            self.deferred.push(Deferred { segment: self.segment, records, taken });
+            let (border, generation) = (self.border, self.head.memory.late.generation());
+            self.deferred.push(Deferred { segment: self.segment, border, generation, records, taken });
         }
-    }
-}
-
-/// What becomes of a series that a named batch names and nobody knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unknown {
-    /// Its samples wait.
-    Defer,
-    /// It is registered.
-    Register,
-}
-
-/// Translates the numbers of a named batch into those of memory.
-struct NamedBatch<'r, 'scope, 'a> {
-    replay: &'r mut Replay<'scope, 'a>,
-    unknown: Unknown,
-    /// The series of the batch whose samples were taken the first time.
-    taken: &'r [bool],
-    /// Deletes that stand behind the batch in the log, and were applied before its samples found their series.
-    deletes: &'r [(usize, Delete)],
-    /// The series of the batch: their numbers in memory, if their samples are to be taken.
-    places: Vec<Option<SeriesRef>>,
-    /// What the deletes mean of them; empty if there are no deletes.
-    deleted: Vec<Intervals>,
-}
-
-impl NamedBatch<'_, '_, '_> {
-    /// The series in memory that takes a sample, if one does.
-    fn place(&self, series: SeriesRef, timestamp: Timestamp) -> Option<SeriesRef> {
-        let is_deleted = self.deleted.get(series.index()).is_some_and(|deleted| deleted.contains(timestamp));
-        self.places.get(series.index()).copied().flatten().filter(|_| !is_deleted)
-    }
-}
-
-impl RecordSink for NamedBatch<'_, '_, '_> {
-    fn series(&mut self, series: SeriesRef, labels: &[(&str, &str)]) {
-        let is_taken = self.taken.get(self.places.len()).copied().unwrap_or(false);
-        let labels = self.replay.labels(series, labels).filter(|_| !is_taken);
-        let place = labels.as_ref().and_then(|labels| self.replay.find(labels, self.unknown));
-        self.places.push(place);
-        if let Some(labels) = labels.filter(|_| !self.deletes.is_empty()) {
-            let meant =
-                self.deletes.iter().map(|(_, delete)| delete).filter(|delete| delete.matches(&labels));
-            let deleted = meant.fold(Intervals::NONE, |deleted, delete| deleted.with(delete.range));
-            self.deleted.resize(self.places.len() - 1, Intervals::NONE);
-            self.deleted.push(deleted);
-        }
-    }
-
-    fn sample(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
-        if let Some(place) = self.place(series, timestamp) {
-            self.replay.named_sample(&(place, timestamp, Value::Float(value), NO_START));
-        }
-    }
-
-    fn started_sample(&mut self, series: SeriesRef, timestamp: Timestamp, start: Timestamp, value: f64) {
-        if let Some(place) = self.place(series, timestamp) {
-            self.replay.named_sample(&(place, timestamp, Value::Float(value), start));
-        }
-    }
-
-    fn histogram(
-        &mut self,
-        series: SeriesRef,
-        timestamp: Timestamp,
-        start: Timestamp,
-        histogram: FloatHistogram,
-    ) {
-        if let Some(place) = self.place(series, timestamp) {
-            self.replay.head.memory.note_histogram();
-            self.replay.named_sample(&(place, timestamp, Value::Histogram(histogram.into()), start));
-        }
-    }
-
-    /// Such a batch has only exemplars with the labels of their series. They got no number when they came in: a
-    /// checkpoint may have them already, and then they are repetitions. All of them are taken the first time.
-    fn exemplar(&mut self, _number: u64, series: &ExemplarSeries, exemplar: Exemplar) {
-        if let ExemplarSeries::Labelled(labels) = series
-            && self.unknown == Unknown::Defer
-        {
-            let _: Kept = self.replay.head.memory.exemplars.write().push_labelled(labels, exemplar);
-        }
-    }
-
-    fn metadata(&mut self, metric: &str, metadata: Metadata) {
-        self.replay.metadata(metric, metadata);
     }
 }
 
@@ -434,6 +364,10 @@ impl Losses {
                 self.first_damage.get_or_insert(damage);
             }
         }
+    }
+
+    fn count_all(&mut self, decoded: Vec<Result<Decoded, Corruption>>) {
+        decoded.into_iter().for_each(|decoded| self.count(decoded.map_err(|damage| damage.to_string())));
     }
 
     fn sentences(self) -> Vec<String> {

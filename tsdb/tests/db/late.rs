@@ -2,6 +2,7 @@
 
 use super::fixture::*;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tsdb::fs::{Fs, Loss, SimFs};
 use tsdb::{Appendable, Db, DuplicatePolicy, Options, Queryable, TimeRange};
 use tsdb_core::histogram::{FloatHistogram, FloatParts};
@@ -127,7 +128,7 @@ fn late_samples_are_refused_when_they_take_too_much_memory_and_taken_again_when_
 
 #[test]
 fn late_samples_that_no_cut_takes_along_move_into_a_block_in_time() {
-    let clock = std::sync::Arc::new(tsdb_core::testing::ManualClock::at(10_000));
+    let clock = Arc::new(tsdb_core::testing::ManualClock::at(10_000));
     let db = open_with(&SimFs::new(), Options { clock: clock.clone(), ..late_options() }).unwrap();
     append_all(&db, &[(0, 9000, 1.0)]);
     db.flush().unwrap();
@@ -260,4 +261,28 @@ fn histograms_and_start_timestamps_may_come_late_too() {
     check(&db, "in blocks");
     drop(db);
     check(&open_late(&fs), "opened again");
+}
+
+#[test]
+fn a_sample_behind_what_a_delete_left_still_meets_a_late_one_at_its_time() {
+    let fs = SimFs::new();
+    for duplicates in [DuplicatePolicy::KeepFirst, DuplicatePolicy::KeepLast] {
+        let options = || Options { duplicates, out_of_order_window_ms: 1000, ..options() };
+        let dir = format!("/{duplicates:?}");
+        let mut db = Db::open_on(Arc::new(fs.clone()), &dir, options()).unwrap();
+        append(&db, &[(4, 253, 1.0), (4, 90, 1.0)]).unwrap();
+        db.delete(&[], TimeRange::new(200, 300).unwrap()).unwrap();
+        for value in [2.0, 3.0] {
+            let report = append(&db, &[(4, 90, value)]).unwrap();
+            let (is_refused, stays) = match duplicates {
+                DuplicatePolicy::KeepLast => (false, value),
+                _ => (true, 1.0),
+            };
+            assert_eq!(report.refused.len(), usize::from(is_refused));
+            assert_eq!(contents(&db), Contents::from([(labels(4), [(90, f64::to_bits(stays))].into())]));
+            db.close().unwrap();
+            db = Db::open_on(Arc::new(fs.clone()), &dir, options()).unwrap();
+            assert_eq!(contents(&db), Contents::from([(labels(4), [(90, f64::to_bits(stays))].into())]));
+        }
+    }
 }
