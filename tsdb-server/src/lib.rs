@@ -20,6 +20,7 @@
 mod access;
 mod adapter;
 mod api;
+mod compact;
 mod config;
 mod error;
 mod fault;
@@ -44,9 +45,11 @@ mod workers;
 pub use access::TenantPolicy;
 #[cfg(feature = "object-storage")]
 pub use adapter::CloudStore;
+pub use adapter::open_object_store;
+pub use compact::compact;
 pub use config::{
     Config, ConfigError, DuplicatePolicyConfig, DurabilityConfig, HttpConfig, ObjectStorageConfig,
-    RulesConfig, StorageConfig,
+    RollupConfig, RulesConfig, StorageConfig,
 };
 pub use error::{ApiError, ErrorKind};
 pub use feature::{Feature, UnknownFeature};

@@ -71,6 +71,9 @@ pub enum OpenError {
         #[from]
         source: tsdb::tier::StoreError,
     },
+    /// There is nothing to work on.
+    #[error("object_storage.url is empty: there are no blocks to merge")]
+    NoObjectStorage,
     /// The rules cannot be loaded.
     #[error(transparent)]
     Rules(#[from] RulesError),
@@ -92,7 +95,7 @@ impl Server {
     /// Settings that make no server, or a data directory that cannot be opened.
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let mut options = config.engine_options();
-        options.tier = adapter::tier(&config.object_storage)?;
+        options.tier = adapter::tier(&config.object_storage, &config.data_dir)?;
         let tenants = Tenants::open(&config.data_dir, options)?.with_limit(config.max_tenants);
         let server = Self::new(config, Arc::new(tenants), Arc::new(SystemClock))?;
         if let TenantPolicy::DefaultTo(tenant) = server.inner.gate.unnamed()

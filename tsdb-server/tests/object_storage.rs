@@ -196,26 +196,9 @@ fn a_database_survives_a_store_that_refuses_delays_and_cuts() {
         _ => Weather::Fine,
     });
     let dir = tempfile::tempdir().unwrap();
-    let mut tier = Tier::new(store(port), 16 << 20).unwrap();
-    tier.prefix = "tenant".into();
-    tier.keep_local_ms = 0;
-    tier.retry = Retry::default();
-    let options = Options {
-        block_range_ms: 10_000,
-        retention_ms: None,
-        background: false,
-        tier: Some(tier),
-        ..Options::default()
-    };
+    let options = options(port);
     let db = Db::open(dir.path(), options.clone()).unwrap();
-    let mut batch = db.appender();
-    for number in 0..200 {
-        let pairs = [("__name__", "m"), ("n", &*number.to_string())];
-        let series = batch.series(&Labels::from_pairs(pairs).unwrap()).unwrap();
-        (0..50).for_each(|t| batch.append(series, t * 1_000, (t * number) as f64));
-    }
-    batch.commit().unwrap();
-    db.flush().unwrap();
+    fill(&db);
     let expected = read(&db);
     let begun = Instant::now();
     while db.ship().is_err() && begun.elapsed() < Duration::from_secs(60) {}
@@ -228,6 +211,81 @@ fn a_database_survives_a_store_that_refuses_delays_and_cuts() {
     let db = Db::open(tempfile::tempdir().unwrap().path(), options).unwrap();
     assert!(!objects.is_empty());
     assert_eq!(read(&db), expected, "another machine reads the same");
+}
+
+#[test]
+fn a_process_that_is_killed_while_it_uploads_and_merges_loses_nothing_and_the_next_one_goes_on() {
+    let Some(moto) = Moto::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), Options { tier: None, ..options(moto.port) }).unwrap();
+    fill(&db);
+    let expected = read(&db);
+    db.close().unwrap();
+    drop(db);
+    for round in 0..8 {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "uploads_until_it_is_killed", "--ignored", "--nocapture"]);
+        child.env("TIER_PORT", moto.port.to_string()).env("TIER_DIR", dir.path());
+        let mut child = child.stdout(Stdio::null()).spawn().unwrap();
+        std::thread::park_timeout(Duration::from_millis(60 + 90 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let other = Db::open(tempfile::tempdir().unwrap().path(), options(moto.port)).unwrap();
+        let told = read(&other);
+        assert!(told.iter().all(|(labels, samples)| is_part_of(labels, samples, &expected)), "round {round}");
+    }
+    let db = Db::open(dir.path(), options(moto.port)).unwrap();
+    let begun = Instant::now();
+    while db.ship().is_err() && begun.elapsed() < Duration::from_secs(60) {}
+    db.compact_far().unwrap();
+    assert_eq!((read(&db), db.stats().tier.unwrap().backlog_blocks), (expected.clone(), 0));
+    drop(db);
+    let other = Db::open(tempfile::tempdir().unwrap().path(), options(moto.port)).unwrap();
+    assert_eq!(read(&other), expected, "another machine reads the same");
+}
+
+fn is_part_of(labels: &str, samples: &[(i64, u64)], all: &[(String, Vec<(i64, u64)>)]) -> bool {
+    let known = all.iter().find(|(known, _)| known == labels);
+    known.is_some_and(|(_, known)| samples.iter().all(|sample| known.contains(sample)))
+}
+
+#[test]
+#[ignore = "the process that another test kills"]
+fn uploads_until_it_is_killed() {
+    let Some(port) = std::env::var("TIER_PORT").ok().and_then(|port| port.parse().ok()) else { return };
+    let db = Db::open(std::env::var_os("TIER_DIR").unwrap(), options(port)).unwrap();
+    loop {
+        drop(db.ship());
+        drop(db.compact_far());
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// Blocks go to the bucket at once.
+fn options(port: u16) -> Options {
+    let mut tier = Tier::new(store(port), 16 << 20).unwrap();
+    tier.prefix = "tenant".into();
+    tier.keep_local_ms = 0;
+    tier.retry = Retry::default();
+    tier.lease_ms = 300;
+    Options {
+        block_range_ms: 10_000,
+        retention_ms: None,
+        background: false,
+        tier: Some(tier),
+        ..Options::default()
+    }
+}
+
+fn fill(db: &Db) {
+    let mut batch = db.appender();
+    for number in 0..200 {
+        let pairs = [("__name__", "m"), ("n", &*number.to_string())];
+        let series = batch.series(&Labels::from_pairs(pairs).unwrap()).unwrap();
+        (0..50).for_each(|t| batch.append(series, t * 1_000, (t * number) as f64));
+    }
+    batch.commit().unwrap();
+    db.flush().unwrap();
 }
 
 fn read(db: &Db) -> Vec<(String, Vec<(i64, u64)>)> {

@@ -283,7 +283,7 @@ impl Tasks for Background {
     fn run(&self, task: Task) {
         let outcome = match task {
             Task::Sync => self.0.sync(),
-            Task::Maintain => self.0.maintain(),
+            Task::Maintain => self.0.maintain_in_background(),
             Task::Compact => self.0.compact_in_background(&(Arc::clone(&self.0) as Arc<dyn Load>)),
             Task::Ship => self.0.ship(),
         };
@@ -301,10 +301,13 @@ fn rhythm(options: &Options) -> Option<Rhythm> {
         Durability::EveryCommit | Durability::Lazy => None,
     };
     let ship = options.tier.as_ref().map(|tier| tier.interval);
+    let merges = options.compaction
+        || !options.rollups.is_empty()
+        || options.tier.as_ref().is_some_and(|tier| tier.compaction);
     options.background.then_some(Rhythm {
         sync,
         maintain: options.maintenance_interval,
         ship,
-        compact: options.compaction.then_some(options.maintenance_interval),
+        compact: merges.then_some(options.maintenance_interval),
     })
 }

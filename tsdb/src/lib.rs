@@ -27,6 +27,7 @@ pub mod block;
 mod blocks;
 mod clock;
 mod compact;
+mod compactor;
 mod db;
 mod engine;
 mod error;
@@ -52,6 +53,7 @@ mod version;
 pub mod wal;
 
 pub use clock::SystemClock;
+pub use compactor::{Compactor, CompactorRound};
 pub use db::Db;
 pub use error::{Error, ErrorKind};
 pub use options::{DuplicatePolicy, Durability, Options, Replay};

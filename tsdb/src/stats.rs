@@ -124,6 +124,8 @@ pub struct TierStats {
     pub fetched_bytes: u64,
     /// Memory for what was read last, by all databases that share the store.
     pub cached_bytes: u64,
+    /// The same on disk.
+    pub cached_on_disk_bytes: u64,
 }
 
 /// Samples refused, by reason.

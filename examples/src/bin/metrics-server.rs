@@ -1,12 +1,12 @@
 //! The whole metrics server in one process and one directory.
 //!
 //! `metrics-server --listen 127.0.0.1:9090 --data-dir ./data [--config FILE] [--no-limits]
-//! [--enable-feature NAME,...]`
+//! [--enable-feature NAME,...] [--role all|serve|compact]`
 //!
 //! Takes remote write and JSON, answers PromQL over the Prometheus HTTP API, and stores its own metrics every few
 //! seconds, so that there is something to query at once. Stops on SIGINT and SIGTERM after the requests under way.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -37,9 +37,23 @@ struct Arguments {
     /// Switch on experimental parts of PromQL, by Prometheus' names for them, with commas between
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     enable_feature: Vec<Feature>,
+    /// What this process does
+    #[arg(long, value_enum, default_value_t = Role::All)]
+    role: Role,
     /// Print the settings in force and stop
     #[arg(long)]
     print_config: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Role {
+    /// Everything
+    All,
+    /// Everything but merging blocks on object storage, which other processes do
+    Serve,
+    /// Merges blocks on object storage, makes windows of them, drops what is past retention, and serves nobody; any
+    /// number of processes may, each in a data directory of its own
+    Compact,
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -62,6 +76,10 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if arguments.role == Role::Compact {
+        return Ok(runtime.block_on(tsdb_server::compact(&config, stopping()))?);
+    }
+    config.object_storage.compact &= arguments.role == Role::All;
     runtime.block_on(async {
         let address = config.listen;
         let listener =
@@ -69,14 +87,16 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         config.listen = listener.local_addr()?;
         let server = Server::open(config)?;
         print(&welcome(server.config()));
-        let stopping = async {
-            if let Err(error) = stop_signal().await {
-                tracing::error!("cannot wait for signals: {error}");
-            }
-            tracing::info!("stopping");
-        };
-        Ok(serve(listener, server, stopping).await?)
+        Ok(serve(listener, server, stopping()).await?)
     })
+}
+
+/// Completes when the process is asked to stop.
+async fn stopping() {
+    if let Err(error) = stop_signal().await {
+        tracing::error!("cannot wait for signals: {error}");
+    }
+    tracing::info!("stopping");
 }
 
 /// The file's settings, or the defaults, with what the command line says.

@@ -1,6 +1,8 @@
 //! The programs as their users meet them: started as processes, spoken to over HTTP, stopped and killed.
 
 #[cfg(test)]
+mod compact;
+#[cfg(test)]
 mod deletes;
 #[cfg(test)]
 mod disk;

@@ -236,3 +236,57 @@ fn samples_are_deleted_by_selector_and_time_unless_it_is_a_dry_run() {
     assert!(run(2, &["delete", data, "--match", "{"]).contains("tsdbctl: "));
     assert!(run(2, &["delete", data]).contains("--match"));
 }
+
+#[test]
+fn a_backup_sends_what_is_new_and_is_restored_and_its_damage_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    directory(&folder.path().join("data"));
+    let url = format!("file://{}", path("store"));
+    let said = run(0, &["backup", &path("data"), &url, "--name", "monday"]);
+    assert!(said.starts_with("monday: ") && said.contains("; sent "), "{said}");
+    let said = run(0, &["backup", &path("data"), &url, "--name", "tuesday"]);
+    assert!(said.ends_with("; sent 0 files, 0 bytes\n"), "{said}");
+    assert_eq!(run(0, &["backups", &url]), "monday\ntuesday\n");
+    run(0, &["backup", &path("data"), &url, "--name", "monday"]);
+    directory(&folder.path().join("another"));
+    assert!(run(2, &["backup", &path("another"), &url, "--name", "monday"]).contains("exists already"));
+    assert!(run(2, &["backup", &path("data"), &url, "--name", "a/b"]).contains("cannot be called"));
+    run(0, &["restore", &url, &path("back"), "--name", "monday"]);
+    assert_eq!(run(0, &["dump", &path("back")]), run(0, &["dump", &path("data")]));
+    assert!(run(2, &["restore", &url, &path("back")]).contains("restore to"), "no directory is overwritten");
+    assert!(run(0, &["backups", &url, "--verify"]).contains("tuesday: sound"));
+    let objects = std::fs::read_dir(folder.path().join("store/data")).unwrap();
+    let object = objects.map(|entry| entry.unwrap().path()).max_by_key(|path| path.metadata().unwrap().len());
+    let object = object.unwrap();
+    let mut bytes = std::fs::read(&object).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&object, bytes).unwrap();
+    assert!(run(1, &["backups", &url, "--verify"]).contains("monday: damaged"));
+    assert!(run(2, &["restore", &url, &path("other")]).contains("checksum"));
+    assert!(!folder.path().join("other").exists());
+}
+
+#[test]
+fn blocks_exported_for_prometheus_are_imported_as_the_same_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    directory(&folder.path().join("data"));
+    let said = run(0, &["export-prometheus", &path("data"), &path("prometheus")]);
+    assert!(said.contains("1200 samples of 60 series, 0 of them native histograms"), "{said}");
+    let said = run(0, &["import-prometheus", &path("prometheus"), &path("again")]);
+    assert!(
+        said.contains("1200 samples of 60 series") && said.contains("bytes of Prometheus became"),
+        "{said}"
+    );
+    assert_eq!(run(0, &["dump", &path("again")]), run(0, &["dump", &path("data")]));
+    let said = run(0, &["import-prometheus", &path("prometheus"), &path("again")]);
+    assert!(said.contains("had been imported before"), "{said}");
+    let chunks = chunks(&folder.path().join("prometheus"));
+    let mut bytes = std::fs::read(&chunks).unwrap();
+    bytes[30] ^= 1;
+    std::fs::write(&chunks, bytes).unwrap();
+    let said = run(1, &["import-prometheus", &path("prometheus"), &path("third")]);
+    assert!(said.contains("damaged: "), "{said}");
+    assert!(run(2, &["import-prometheus", &path("nowhere"), &path("fourth")]).contains("nowhere"));
+}

@@ -8,40 +8,68 @@ pub use object_storage::CloudStore;
 
 use crate::config::ObjectStorageConfig;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
+use tsdb::fs::OsFs;
 use tsdb::tier::{DirStore, ObjectStore, StoreError, Tier};
 
-/// Where `config` wants blocks to be put; `None` if nowhere.
-pub(crate) fn tier(config: &ObjectStorageConfig) -> Result<Option<Tier>, StoreError> {
-    let (store, prefix): (Arc<dyn ObjectStore>, String) = match config.url.split_once("://") {
-        None if config.url.is_empty() => return Ok(None),
+/// The folder of the data directory for parts of blocks on object storage. No tenant can be called that.
+const CACHE_DIR: &str = ".object-cache";
+
+/// The store that `url` names, and what the keys in it begin with: `s3://bucket/prefix`, `gs://bucket/prefix`,
+/// `az://container/prefix` or `file:///directory`. `endpoint` and `region` are those of the service if they are not empty.
+///
+/// # Errors
+/// The URL names no store, or it cannot be opened.
+pub fn open_object_store(
+    url: &str,
+    endpoint: &str,
+    region: &str,
+) -> Result<(Arc<dyn ObjectStore>, String), StoreError> {
+    match url.split_once("://") {
         Some(("file", dir)) => {
-            let store =
-                DirStore::open(dir).map_err(|error| StoreError::unavailable("open", &config.url, error))?;
-            (Arc::new(store), String::new())
+            let store = DirStore::open(dir).map_err(|error| StoreError::unavailable("open", url, error))?;
+            Ok((Arc::new(store), String::new()))
         }
         Some((scheme, rest)) => {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-            (cloud(&format!("{scheme}://{bucket}"), config)?, prefix.trim_end_matches('/').to_owned())
+            let store = cloud(&format!("{scheme}://{bucket}"), endpoint, region)?;
+            Ok((store, prefix.trim_end_matches('/').to_owned()))
         }
-        None => return Err(refused(&config.url, "the URL begins with file, s3, gs or az")),
-    };
+        None => Err(refused(url, "the URL begins with file, s3, gs or az")),
+    }
+}
+
+/// Where `config` wants blocks to be put; `None` if nowhere. `data_dir` is the server's.
+pub(crate) fn tier(config: &ObjectStorageConfig, data_dir: &Path) -> Result<Option<Tier>, StoreError> {
+    if config.url.is_empty() {
+        return Ok(None);
+    }
+    let (store, prefix) = open_object_store(&config.url, &config.endpoint, &config.region)?;
     let threads = |error| StoreError::unavailable("start threads for", &config.url, error);
     let mut tier = Tier::new(store, config.cache_bytes).map_err(threads)?;
+    if config.disk_cache_bytes > 0 {
+        let dir = &config.disk_cache_dir;
+        let dir = if dir.as_os_str().is_empty() { data_dir.join(CACHE_DIR) } else { dir.clone() };
+        let unusable = |error| StoreError::unavailable("open a cache for", &config.url, error);
+        tier = tier.with_disk_cache(Arc::new(OsFs), &dir, config.disk_cache_bytes).map_err(unusable)?;
+    }
     tier.prefix = prefix;
     tier.keep_local_ms = config.keep_local.as_signed_ms();
     tier.max_backlog_bytes = config.max_backlog_bytes.get();
     tier.interval = config.interval.as_duration();
+    tier.compaction = config.compact;
+    tier.lease_ms = config.lease.as_signed_ms();
     Ok(Some(tier))
 }
 
 #[cfg(feature = "object-storage")]
-fn cloud(url: &str, config: &ObjectStorageConfig) -> Result<Arc<dyn ObjectStore>, StoreError> {
-    Ok(Arc::new(CloudStore::open(url, &config.endpoint, &config.region)?))
+fn cloud(url: &str, endpoint: &str, region: &str) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    Ok(Arc::new(CloudStore::open(url, endpoint, region)?))
 }
 
 #[cfg(not(feature = "object-storage"))]
-fn cloud(url: &str, _config: &ObjectStorageConfig) -> Result<Arc<dyn ObjectStore>, StoreError> {
+fn cloud(url: &str, _endpoint: &str, _region: &str) -> Result<Arc<dyn ObjectStore>, StoreError> {
     Err(refused(url, "this server was built without the feature object-storage"))
 }
 

@@ -182,6 +182,17 @@ impl ObjectStore for CloudStore {
         })
     }
 
+    fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let path = if prefix.is_empty() { None } else { Some(path("list", prefix)?) };
+        let remote = Arc::clone(&self.remote);
+        let list = async move { remote.list_with_delimiter(path.as_ref()).await };
+        let listed = self.wait("list", prefix, list)?;
+        let word = |path: &Path| path.parts().next_back().map(|part| part.as_ref().to_owned());
+        let mut names: Vec<String> = listed.common_prefixes.iter().filter_map(word).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         let (remote, path) = (Arc::clone(&self.remote), path("delete", key)?);
         match self.wait("delete", key, async move { remote.delete(&path).await }) {

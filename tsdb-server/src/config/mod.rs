@@ -11,7 +11,7 @@ mod storage;
 pub use http::HttpConfig;
 pub use object_storage::ObjectStorageConfig;
 pub use rules::RulesConfig;
-pub use storage::{DuplicatePolicyConfig, DurabilityConfig, StorageConfig};
+pub use storage::{DuplicatePolicyConfig, DurabilityConfig, RollupConfig, StorageConfig};
 
 use crate::limits::Limits;
 use crate::{Feature, Period, TenantPolicy};
@@ -217,6 +217,8 @@ impl Config {
             },
             max_late_bytes: storage.max_late_bytes,
             max_active_series: storage.max_active_series.get(),
+            compaction: storage.compact,
+            rollups: storage.rollups.iter().map(RollupConfig::level).collect(),
             replay: tsdb::Replay::Background,
             ..tsdb::Options::default()
         }

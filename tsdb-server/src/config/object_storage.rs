@@ -2,6 +2,7 @@
 
 use crate::Period;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Where blocks are put besides the disk. Credentials come from the environment, under the names that the services' own
 /// tools use: `AWS_ACCESS_KEY_ID` and the like.
@@ -20,8 +21,17 @@ pub struct ObjectStorageConfig {
     pub max_backlog_bytes: crate::Limit,
     /// Memory for what was read last, for all tenants together.
     pub cache_bytes: usize,
-    /// Time between two looks for blocks to upload.
+    /// Bytes of what was read that are kept on the disk as well, for all tenants together; 0 keeps none there.
+    pub disk_cache_bytes: u64,
+    /// The folder for that; empty for one in the data directory.
+    pub disk_cache_dir: PathBuf,
+    /// Time between two looks for blocks to upload, or to merge in a process that does only that.
     pub interval: Period,
+    /// Does this server merge the blocks on object storage? Not needed where other processes do (`--role compact`);
+    /// that both do is no harm, since one at a time has the lease.
+    pub compact: bool,
+    /// How long the lease on merging lasts unless it is renewed: so long blocks stay as they are when whoever has it dies.
+    pub lease: Period,
 }
 
 impl Default for ObjectStorageConfig {
@@ -33,7 +43,11 @@ impl Default for ObjectStorageConfig {
             keep_local: Period::from_secs(86_400),
             max_backlog_bytes: crate::Limit::NONE,
             cache_bytes: 256 << 20,
+            disk_cache_bytes: 1 << 30,
+            disk_cache_dir: PathBuf::new(),
             interval: Period::from_secs(30),
+            compact: true,
+            lease: Period::from_secs(300),
         }
     }
 }

@@ -26,6 +26,31 @@ pub struct StorageConfig {
     pub max_late_bytes: usize,
     /// Series that the head of a tenant may hold; 0 for no limit.
     pub max_active_series: crate::Limit,
+    /// Are blocks on disk merged? Not needed where they leave for object storage soon and others merge them there.
+    pub compact: bool,
+    /// Windows that are made of samples, for long ranges and for times past retention: short ones first, each length a
+    /// multiple of the one before. A file that names any replaces all; `rollups = []` makes none.
+    pub rollups: Vec<RollupConfig>,
+}
+
+/// Windows of one length.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollupConfig {
+    /// Their length.
+    pub resolution: Period,
+    /// How old samples are when windows are made of them.
+    pub after: Period,
+    /// Windows older than this are deleted; `0s` keeps all.
+    pub retention: Period,
+}
+
+impl RollupConfig {
+    /// As the engine has it.
+    pub(super) fn level(&self) -> tsdb::RollupLevel {
+        let retention = Some(self.retention.as_signed_ms()).filter(|ms| *ms > 0);
+        tsdb::RollupLevel::new(self.resolution.as_signed_ms(), self.after.as_signed_ms(), retention)
+    }
 }
 
 /// Which of several values of a series at a time is kept.
@@ -63,6 +88,19 @@ impl Default for StorageConfig {
             duplicate_policy: DuplicatePolicyConfig::First,
             max_late_bytes: 64 << 20,
             max_active_series: crate::Limit::at(500_000),
+            compact: true,
+            rollups: vec![
+                RollupConfig {
+                    resolution: Period::from_secs(300),
+                    after: Period::from_secs(6 * 3_600),
+                    retention: Period::from_secs(90 * 86_400),
+                },
+                RollupConfig {
+                    resolution: Period::from_secs(3_600),
+                    after: Period::from_secs(86_400),
+                    retention: Period::from_secs(730 * 86_400),
+                },
+            ],
         }
     }
 }

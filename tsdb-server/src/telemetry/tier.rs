@@ -52,5 +52,10 @@ pub(super) fn families(stats: &[Stats]) -> Vec<Family> {
         ),
         counter("tsdb_object_storage_fetched_bytes_total", "Bytes of answers.", shared(|t| t.fetched_bytes)),
         gauge("tsdb_object_storage_cache_bytes", "Memory for answers.", float(shared(|t| t.cached_bytes))),
+        gauge(
+            "tsdb_object_storage_disk_cache_bytes",
+            "Answers kept on disk.",
+            float(shared(|t| t.cached_on_disk_bytes)),
+        ),
     ]
 }

@@ -48,9 +48,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Compacts what is due, out of consideration for `load`.
+    /// Makes the windows that are due and compacts what is due, out of consideration for `load`.
     pub(crate) fn compact_in_background(&self, load: &Arc<dyn Load>) -> Result<(), Error> {
-        let here = self.compact_here(load);
+        if self.head.unreplayed_bytes().is_some() {
+            return Ok(());
+        }
+        let rolled = self.roll_up_due(Some(load));
+        let here = if self.options.compaction { self.compact_here(load) } else { Ok(()) };
+        let here = rolled.and(here);
         let is_wanted = self.shipper.as_ref().is_some_and(|shipper| shipper.tier().compaction);
         here.and(if is_wanted { self.compact_far(Some(load)) } else { Ok(()) })
     }

@@ -24,7 +24,7 @@ use crate::wal::WalOptions;
 use crate::{DuplicatePolicy, Durability, Error, Options, Stats, names, version};
 pub(crate) use cut::new_id;
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,6 +55,8 @@ pub(crate) struct Engine {
     rollups_made: AtomicU64,
     /// Held by whoever makes windows.
     vain_rollups: Mutex<rollup::Vain>,
+    /// Blocks of which windows are being made.
+    rolling: Mutex<BTreeSet<BlockId>>,
     damage: Arc<DamageLog>,
     /// Work that fails at the moment, by name.
     trouble: Mutex<BTreeMap<&'static str, String>>,
@@ -118,6 +120,7 @@ impl Engine {
             late_blocks: AtomicU64::new(0),
             rollups_made: AtomicU64::new(0),
             vain_rollups: Mutex::default(),
+            rolling: Mutex::default(),
             damage: Arc::new(DamageLog::after(open_warnings.clone())),
             trouble: Mutex::default(),
             open_warnings: Mutex::default(),

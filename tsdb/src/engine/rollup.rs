@@ -9,10 +9,12 @@ use super::work::Work;
 use crate::Error;
 use crate::block::{Block, BlockSeries, BlockSpec, BlockWriter};
 use crate::blocks::{Blocks, OpenBlock};
-use std::collections::BTreeMap;
+use crate::compact::Load;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tsdb_core::Labels;
+use tsdb_core::block::BlockId;
 use tsdb_core::metadata::MetricType;
 use tsdb_core::read::{ReadError, SampleColumns};
 use tsdb_rollup::aggregate::AggregateColumns;
@@ -29,6 +31,9 @@ const BLOCKS_PER_ROUND: usize = 4;
 /// Steps that gave nothing, because there are no samples in their spans.
 pub(super) type Vain = Vec<RollupStep>;
 
+/// Series that are made between two looks whether others want the machine.
+const SERIES_PER_PAUSE: usize = 64;
+
 /// What became of a step.
 enum Outcome {
     Made,
@@ -39,17 +44,22 @@ enum Outcome {
 }
 
 impl Engine {
-    /// Makes the blocks of windows that are due.
-    pub(super) fn roll_up_due(&self) -> Result<(), Error> {
+    /// Makes the blocks of windows that are due, out of consideration for `load`.
+    pub(super) fn roll_up_due(&self, load: Option<&Arc<dyn Load>>) -> Result<(), Error> {
         let mut vain = self.vain_rollups.lock();
         for _ in 0..BLOCKS_PER_ROUND {
             let blocks = self.published.read().blocks.clone();
             let (now, settled) = (self.options.clock.now(), self.settled());
+            let ids: BTreeSet<BlockId> = blocks.everywhere().map(|block| block.meta().id).collect();
+            vain.retain(|step: &RollupStep| step.inputs.iter().all(|id| ids.contains(id)));
             let is_vain = |step: &RollupStep| vain.contains(step);
             let metas: Vec<_> = blocks.everywhere().map(|block| block.meta().clone()).collect();
             let step = next_rollup(&metas, &self.options.rollups, settled, now, is_vain);
             let Some(step) = step else { break };
-            if let Outcome::Empty = self.roll_up(blocks, &step)? {
+            self.rolling.lock().extend(&step.inputs);
+            let outcome = self.roll_up(blocks, &step, load);
+            self.rolling.lock().clear();
+            if let Outcome::Empty = outcome? {
                 vain.push(step);
             }
         }
@@ -65,7 +75,12 @@ impl Engine {
     }
 
     /// Makes the block of `step`.
-    fn roll_up(&self, blocks: Blocks, step: &RollupStep) -> Result<Outcome, Error> {
+    fn roll_up(
+        &self,
+        blocks: Blocks,
+        step: &RollupStep,
+        load: Option<&Arc<dyn Load>>,
+    ) -> Result<Outcome, Error> {
         let inputs: Vec<&Arc<Block>> =
             blocks.everywhere().filter(|block| step.inputs.contains(&block.meta().id)).collect();
         let level = inputs.iter().map(|block| block.meta().level).max().unwrap_or(0).saturating_add(1);
@@ -79,7 +94,7 @@ impl Engine {
             rollup: Some(step.rollup),
         };
         let mut writer = BlockWriter::create(&*self.place.fs, &self.place.dir, spec)?;
-        self.write_windows(&inputs, step, &mut writer)?;
+        self.write_windows(&inputs, step, &mut writer, load)?;
         // What it replaces is removed if nobody has it.
         drop(inputs);
         drop(blocks);
@@ -101,13 +116,14 @@ impl Engine {
         inputs: &[&Arc<Block>],
         step: &RollupStep,
         writer: &mut BlockWriter<'_>,
+        load: Option<&Arc<dyn Load>>,
     ) -> Result<(), Error> {
         let types: BTreeMap<String, MetricType> =
             self.head.metadata().into_iter().map(|(name, known)| (name, known.metric_type)).collect();
         let streams = inputs.iter().map(|block| Pages::new(block, step));
         let mut samples = SampleColumns::new();
-        for series in SeriesMerger::new(streams) {
-            if self.is_stopping() {
+        for (number, series) in SeriesMerger::new(streams).enumerate() {
+            if number % SERIES_PER_PAUSE == 0 && !self.throttle.advance(0, load.map(|load| &**load)) {
                 return Err(Error::Closed);
             }
             let series = series.map_err(|error| self.unreadable(error))?;

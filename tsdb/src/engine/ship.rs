@@ -175,7 +175,10 @@ impl Engine {
         // Windows have a retention of their own.
         let Options { retention_ms, rollups, .. } = &self.options;
         let past = now.map(|now| expired(&metas, *retention_ms, rollups, now)).unwrap_or_default();
-        let expiring: Twice = past.into_iter().filter(|id| far.contains(id)).collect();
+        // Of what windows are being made goes when they are made.
+        let rolling = self.rolling.lock().clone();
+        let goes = |id: &BlockId| far.contains(id) && !rolling.contains(id);
+        let expiring: Twice = past.into_iter().filter(goes).collect();
         let before = std::mem::replace(&mut pace.expiring, expiring);
         let mut gone: BTreeSet<BlockId> = pace.expiring.intersection(&before).copied().collect();
         gone.extend(pace.seen.iter().filter(|id| !local.contains(id) && !far.contains(id)));

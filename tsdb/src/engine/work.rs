@@ -94,8 +94,18 @@ impl Engine {
         self.clean_up(&mut work)
     }
 
-    /// Does what is due; nothing is before the log is replayed. Everything is tried; the first failure is returned.
+    /// Does what is due, and makes the windows that are; nothing is before the log is replayed. Everything is tried; the
+    /// first failure is returned.
     pub(crate) fn maintain(&self) -> Result<(), Error> {
+        if self.head.unreplayed_bytes().is_some() {
+            return Ok(());
+        }
+        let maintained = self.maintain_in_background();
+        maintained.and(self.roll_up_due(None))
+    }
+
+    /// As [`maintain`](Self::maintain), without windows, which take long.
+    pub(crate) fn maintain_in_background(&self) -> Result<(), Error> {
         if self.head.unreplayed_bytes().is_some() {
             return Ok(());
         }
@@ -118,9 +128,8 @@ impl Engine {
         }
         let cleaned = self.clean_up(&mut work);
         drop(work);
-        let rolled = self.roll_up_due();
         let outcome = rotated.and(dropped).and(cut).and(flushed).and(retired).and(expired);
-        outcome.and(spare.map(drop)).and(cleaned).and(rolled)
+        outcome.and(spare.map(drop)).and(cleaned)
     }
 
     /// Waits for the work of others. Between two steps others get their turn, so that closing waits for one at most.
@@ -254,7 +263,10 @@ impl Engine {
         if let Some(now) = self.believed_now(work) {
             let plan = self.retention_at(now);
             outcome = plan.check();
-            let due = plan.steps.iter().map(|step| step.id).filter(|_| outcome.is_ok()).collect();
+            // Of what windows are being made goes when they are made.
+            let rolling = self.rolling.lock().clone();
+            let due = plan.steps.iter().map(|step| step.id);
+            let due = due.filter(|id| outcome.is_ok() && !rolling.contains(id)).collect();
             let before = std::mem::replace(&mut work.expiring, due);
             let twice: BTreeSet<BlockId> = work.expiring.intersection(&before).copied().collect();
             let mut published = self.published.write();

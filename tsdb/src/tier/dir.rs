@@ -16,6 +16,8 @@ const PIECE_BYTES: usize = 1 << 20;
 const LOCK_TRIES: u32 = 600;
 const LOCK_WAIT: Duration = Duration::from_millis(10);
 const LOCK: &str = "LOCK";
+/// A file that was never finished is nobody's when nobody has written to it for so long, ms.
+const ABANDONED_MS: i64 = 86_400_000;
 
 /// A store whose objects are files below a directory. Puts are atomic and durable, also those with conditions, among
 /// all processes that use the directory.
@@ -33,6 +35,7 @@ impl DirStore {
     pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
         create_dirs(&OsFs, &root)?;
+        sweep(&root, SystemClock.now().saturating_sub(ABANDONED_MS))?;
         Ok(Self { root, files: AtomicU64::new(0) })
     }
 
@@ -135,6 +138,18 @@ impl ObjectStore for DirStore {
         Ok(found)
     }
 
+    fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let start = if prefix.is_empty() { self.root.clone() } else { self.path("list", prefix)? };
+        let entries = match OsFs.list(&start) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            entries => entries.map_err(|source| failed("list", prefix, source))?,
+        };
+        let is_folder = |entry: &crate::fs::DirEntry| entry.is_dir && !entry.name.starts_with('.');
+        let mut names: Vec<String> = entries.into_iter().filter(is_folder).map(|entry| entry.name).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         match OsFs.remove_file(&self.path("delete", key)?) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("delete", key, error)),
@@ -224,6 +239,23 @@ fn collect(dir: &Path, key: &str, found: &mut Vec<ObjectInfo>) -> io::Result<()>
     Ok(())
 }
 
+/// Removes files below `dir` that were never finished and were written to last before `before`.
+fn sweep(dir: &Path, before: i64) -> io::Result<()> {
+    for entry in OsFs.list(dir)? {
+        let path = dir.join(&entry.name);
+        if entry.is_dir {
+            sweep(&path, before)?;
+        } else if entry.name.starts_with('.') && names::is_temporary(&entry.name) {
+            // Somebody else may sweep as well.
+            match info(&path, "") {
+                Ok(info) if info.modified_ms < before => drop(OsFs.remove_file(&path)),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
 fn failed(action: &'static str, key: &str, source: io::Error) -> StoreError {
     let key = key.into();
     match source.kind() {
@@ -233,5 +265,25 @@ fn failed(action: &'static str, key: &str, source: io::Error) -> StoreError {
             StoreError::Refused { action, key, source }
         }
         _ => StoreError::Unavailable { action, key, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_a_killed_process_left_behind_are_swept_when_nobody_writes_them_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = DirStore::open(dir.path()).unwrap();
+        store.put("a/b", b"whole", &Condition::Always).unwrap();
+        let (left, whole) = (dir.path().join("a/.1-2-3.tmp"), dir.path().join("a/b"));
+        std::fs::write(&left, b"half").unwrap();
+        sweep(dir.path(), SystemClock.now() - ABANDONED_MS).unwrap();
+        assert!(left.exists(), "somebody may still write it");
+        sweep(dir.path(), SystemClock.now() + 60_000).unwrap();
+        assert!(!left.exists() && whole.exists());
+        assert_eq!(store.folders("").unwrap(), ["a"]);
+        assert!(store.folders("a").unwrap().is_empty() && store.folders("nowhere").unwrap().is_empty());
     }
 }

@@ -11,6 +11,7 @@
 mod backup;
 pub(crate) mod deleted;
 mod dir;
+mod disk;
 mod dropped;
 mod fetch;
 mod lease;

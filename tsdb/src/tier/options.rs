@@ -1,12 +1,15 @@
 //! Settings of object storage.
 
+use super::disk::DiskCache;
 use super::fetch::Fetcher;
 use super::sectors::Sectors;
 use super::{ObjectStore, Retry};
+use crate::fs::Fs;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// What a database has to do with the blocks below its prefix.
@@ -56,6 +59,8 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) fetcher: Fetcher,
     pub(super) sectors: Sectors,
+    /// What memory has no room for.
+    pub(super) disk: OnceLock<DiskCache>,
     /// Files get numbers.
     pub(super) numbers: AtomicU64,
 }
@@ -69,7 +74,8 @@ impl Tier {
         let retry = Retry::default();
         let fetcher = Fetcher::start(&store, retry)?;
         let sectors = Sectors::new(cache_bytes);
-        let shared = Arc::new(Shared { store, fetcher, sectors, numbers: AtomicU64::new(0) });
+        let shared =
+            Arc::new(Shared { store, fetcher, sectors, disk: OnceLock::new(), numbers: AtomicU64::new(0) });
         Ok(Self {
             prefix: String::new(),
             keep_local_ms: 86_400_000,
@@ -82,6 +88,18 @@ impl Tier {
             lease_ms: 300_000,
             shared,
         })
+    }
+
+    /// Keeps at most `bytes` of what was read from the store in the directory `dir` as well, which is made if need be.
+    /// Clones share it, and it survives restarts.
+    ///
+    /// # Errors
+    /// The directory cannot be used, or another process uses it.
+    pub fn with_disk_cache(self, fs: Arc<dyn Fs>, dir: &Path, bytes: u64) -> io::Result<Self> {
+        let cache = DiskCache::open(fs, dir, bytes)?;
+        // The first one stays.
+        drop(self.shared.disk.set(cache));
+        Ok(self)
     }
 
     /// The store.

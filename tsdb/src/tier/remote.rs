@@ -1,8 +1,9 @@
 //! The blocks that a manifest names, as a file system that can only be read, and lies far away.
 //!
-//! Files are read in sectors, which are kept in memory up to a bound; what is announced with
+//! Files are read in sectors, which are kept in memory, and on a disk if wanted, up to bounds; what is announced with
 //! [`prefetch`](Fs::prefetch) is read in few long ranges at the same time. Checksums are compared by whoever reads.
 
+use super::disk::DiskCache;
 use super::fetch::{FetchCounts, Wanted};
 use super::ledger::Ledger;
 use super::manifest::StoredBlock;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tsdb_core::block::BlockId;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// What is read and kept at once.
 const SECTOR_BYTES: u64 = 16 << 10;
@@ -99,6 +101,11 @@ impl RemoteFs {
         self.shared.sectors.bytes()
     }
 
+    /// Bytes kept on disk.
+    pub(crate) fn cached_on_disk_bytes(&self) -> u64 {
+        self.shared.disk.get().map_or(0, DiskCache::bytes)
+    }
+
     fn file(&self, path: &Path) -> io::Result<Arc<RemoteFile>> {
         self.files.read().get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -111,7 +118,10 @@ impl RemoteFs {
             let sectors = range.start / SECTOR_BYTES..range.end.div_ceil(SECTOR_BYTES);
             let (_, of_file) =
                 missing.entry(file.number).or_insert_with(|| (Arc::clone(file), BTreeSet::new()));
-            of_file.extend(sectors.filter(|sector| !self.shared.sectors.has((file.number, *sector))));
+            let is_here = |sector: &u64| {
+                self.shared.sectors.has((file.number, *sector)) || self.take_from_disk(file, *sector)
+            };
+            of_file.extend(sectors.filter(|sector| !is_here(sector)));
         }
         let mut runs = Vec::new();
         for (file, sectors) in missing.into_values() {
@@ -123,6 +133,9 @@ impl RemoteFs {
             match got {
                 Ok(bytes) => {
                     for (sector, part) in (run.start..).zip(bytes.chunks(SECTOR_BYTES as usize)) {
+                        if let Some(disk) = self.shared.disk.get() {
+                            disk.put(file.part(sector), part);
+                        }
                         self.shared.sectors.insert((file.number, sector), part.into());
                     }
                 }
@@ -130,6 +143,14 @@ impl RemoteFs {
             }
         }
         outcome
+    }
+
+    /// Takes a sector from the disk into memory, if it is there.
+    fn take_from_disk(&self, file: &RemoteFile, sector: u64) -> bool {
+        let found = self.shared.disk.get().and_then(|disk| disk.get(file.part(sector)));
+        let Some(part) = found.filter(|part| part.len() as u64 == file.len_of(sector)) else { return false };
+        self.shared.sectors.insert((file.number, sector), part.into());
+        true
     }
 
     /// One sector; `ahead` is read with it if it is not here.
@@ -152,6 +173,15 @@ impl RemoteFs {
 }
 
 impl RemoteFile {
+    /// What a sector is called on the disk: by the object, whose name holds the checksum of its bytes.
+    fn part(&self, sector: u64) -> u128 {
+        xxh3_128_with_seed(self.key.as_bytes(), sector)
+    }
+
+    fn len_of(&self, sector: u64) -> u64 {
+        self.size.saturating_sub(sector.saturating_mul(SECTOR_BYTES)).min(SECTOR_BYTES)
+    }
+
     fn wanted(&self, sectors: &Range<u64>) -> Wanted {
         let range = sectors.start * SECTOR_BYTES..(sectors.end * SECTOR_BYTES).min(self.size);
         Wanted { key: Arc::clone(&self.key), range, version: self.version.clone() }
@@ -196,6 +226,9 @@ impl Fs for RemoteFs {
 
     fn distrust(&self, path: &Path) {
         if let Ok(file) = self.file(path) {
+            if let Some(disk) = self.shared.disk.get() {
+                (0..file.size.div_ceil(SECTOR_BYTES)).for_each(|sector| disk.forget(file.part(sector)));
+            }
             self.shared.sectors.forget(file.number);
         }
     }

@@ -407,6 +407,7 @@ impl Shipper {
             hedged_requests: counts.hedged.load(Ordering::Relaxed),
             fetched_bytes: counts.bytes.load(Ordering::Relaxed),
             cached_bytes: self.remote.cached_bytes() as u64,
+            cached_on_disk_bytes: self.remote.cached_on_disk_bytes(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! decided by the store, and whoever asks after an answer sees what the answer was about. A call may fail although it
 //! took effect; everything above is built for that.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -68,6 +69,21 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// The store does not answer.
     fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError>;
+
+    /// The next words of all keys that begin with `prefix` and a `/`, if more words follow, sorted; with an empty `prefix`
+    /// the first words.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let listed = self.list(prefix)?;
+        let below = |key: &str| {
+            let rest = if prefix.is_empty() { key } else { key.strip_prefix(prefix)?.strip_prefix('/')? };
+            rest.split_once('/').map(|(word, _)| word.to_owned())
+        };
+        let words: BTreeSet<String> = listed.iter().filter_map(|object| below(&object.key)).collect();
+        Ok(words.into_iter().collect())
+    }
 
     /// Removes `key`; it is no error if there is no such object.
     ///

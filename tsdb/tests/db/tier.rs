@@ -211,3 +211,20 @@ fn a_directory_is_an_object_store() {
         expected.len()
     );
 }
+
+#[test]
+fn what_was_read_once_is_read_from_the_disk_after_a_restart() {
+    let (fs, store, cache) = (SimFs::new(), Arc::new(SimStore::new()), Path::new("/cache"));
+    let with_cache = || tier(&store).with_disk_cache(Arc::new(fs.clone()), cache, 1 << 20).unwrap();
+    let db = open_with(&fs, with(with_cache())).unwrap();
+    fill(&db, 0, 5_000);
+    db.maintain().unwrap();
+    db.ship().unwrap();
+    let expected = contents(&db);
+    assert!(far(&db).cached_on_disk_bytes > 0);
+    db.close().unwrap();
+    drop(db);
+    store.set_script(|call| if call.key.contains("/blocks/") { Fate::Fails } else { Fate::Succeeds });
+    let db = open_with(&fs, with(with_cache())).unwrap();
+    assert_eq!((contents(&db), warnings(&db)), (expected, vec![]), "no block is asked for");
+}

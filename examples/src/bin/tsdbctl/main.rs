@@ -1,12 +1,13 @@
 //! Looks into data directories, checks and repairs them, and moves samples in and out as text.
 //!
 //! `tsdbctl inspect|verify|repair|delete|retention|dump|import DIRECTORY ...`, `import-prometheus SOURCE DIRECTORY`,
-//! `export-prometheus DIRECTORY TARGET`, `rules check|test FILE ...`
+//! `export-prometheus DIRECTORY TARGET`, `backup DIRECTORY URL`, `restore URL DIRECTORY`, `backups URL`, `rules check|test FILE ...`
 //!
 //! A data directory is that of one database: of a server's data directory, the folder of one tenant, while the server
 //! is down. Answers go to the standard output, everything else to the standard error. Ends with 0 if all is well, with 1
 //! if something is damaged, with 2 if the work could not be done.
 
+mod backup;
 mod delete;
 mod dump;
 mod import;
@@ -144,6 +145,34 @@ enum Command {
         #[arg(long, value_name = "SECONDS")]
         to: Option<f64>,
     },
+    /// Back up a data directory to object storage; what an earlier backup has is not sent again
+    Backup {
+        /// The data directory of a server that is down, or a snapshot of one that is up
+        directory: PathBuf,
+        #[command(flatten)]
+        place: backup::Place,
+        /// What to call the backup [default: the time]
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Make a data directory of a backup
+    Restore {
+        #[command(flatten)]
+        place: backup::Place,
+        /// The data directory to be made
+        directory: PathBuf,
+        /// Which backup [default: the last one]
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List backups
+    Backups {
+        #[command(flatten)]
+        place: backup::Place,
+        /// Read all of them and compare every checksum
+        #[arg(long)]
+        verify: bool,
+    },
     /// Check rule files and run unit tests of rules
     #[command(subcommand)]
     Rules(rules::RulesCommand),
@@ -227,6 +256,13 @@ fn run(command: &Command) -> Result<bool, Failure> {
         Command::Import { directory, file, format } => {
             import::import(directory, file, format.dialect(), &mut out)
         }
+        Command::Backup { directory, place, name } => {
+            backup::back_up(database(directory)?, place, name.as_deref(), &mut out)
+        }
+        Command::Restore { place, directory, name } => {
+            backup::restore(place, directory, name.as_deref(), &mut out)
+        }
+        Command::Backups { place, verify } => backup::list(place, *verify, &mut out),
         Command::Rules(command) => Ok(rules::run(command, &mut out)?),
         Command::ImportPrometheus { source, directory } => prometheus::import(source, directory, &mut out),
         Command::ExportPrometheus { directory, target, selector, from, to } => {
