@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Forbidden,
     /// There is nothing of that name.
     NotFound,
+    /// It was changed since the client read it.
+    Conflict,
     /// The client took too long to send its request.
     RequestTimeout,
     /// The request is larger than a limit allows.
@@ -41,10 +43,11 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::BadData,
         Self::Forbidden,
         Self::NotFound,
+        Self::Conflict,
         Self::RequestTimeout,
         Self::TooLarge,
         Self::UnsupportedMedia,
@@ -71,6 +74,7 @@ impl ErrorKind {
             Self::BadData => (StatusCode::BAD_REQUEST, "bad_data"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Conflict => (StatusCode::CONFLICT, "conflict"),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::UnsupportedMedia => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
@@ -191,6 +195,7 @@ mod tests {
             (ErrorKind::BadData, 400, "bad_data"),
             (ErrorKind::Forbidden, 403, "forbidden"),
             (ErrorKind::NotFound, 404, "not_found"),
+            (ErrorKind::Conflict, 409, "conflict"),
             (ErrorKind::RequestTimeout, 408, "request_timeout"),
             (ErrorKind::TooLarge, 413, "too_large"),
             (ErrorKind::UnsupportedMedia, 415, "unsupported_media_type"),

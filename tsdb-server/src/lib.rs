@@ -45,11 +45,11 @@ mod workers;
 pub use access::TenantPolicy;
 #[cfg(feature = "object-storage")]
 pub use adapter::CloudStore;
-pub use adapter::open_object_store;
+pub use adapter::{SqlMetadata, open_object_store};
 pub use compact::compact;
 pub use config::{
-    Config, ConfigError, DuplicatePolicyConfig, DurabilityConfig, HttpConfig, ObjectStorageConfig,
-    RollupConfig, RulesConfig, StorageConfig,
+    Config, ConfigError, DuplicatePolicyConfig, DurabilityConfig, HttpConfig, MetadataConfig,
+    ObjectStorageConfig, RollupConfig, RulesConfig, StorageConfig,
 };
 pub use error::{ApiError, ErrorKind};
 pub use feature::{Feature, UnknownFeature};

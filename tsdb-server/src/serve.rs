@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Serves `server` on `listener` until `shutdown` completes, then lets requests finish and closes the stores.
 ///
-/// While it runs, it evaluates the rules, reads their files anew at SIGHUP, and stores the server's own metrics at the interval of the settings.
+/// While it runs, it keeps the limits of tenants as the metadata store says, evaluates the rules, reads their files anew at SIGHUP, and stores the server's own metrics at the interval of the settings.
 ///
 /// # Errors
 /// A store that could not be closed.
@@ -28,6 +28,9 @@ pub async fn serve(
     server: Server,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tsdb::Error> {
+    if let Err(error) = server.start_metadata() {
+        log::error!("budgets and the catalogue of metrics stay as they are: {error}");
+    }
     if let Err(error) = server.start_rules() {
         log::error!("rules are not evaluated: {error}");
     }

@@ -10,6 +10,7 @@ use crate::config::{Config, ConfigError};
 use crate::error::{ApiError, ErrorKind};
 use crate::fault::RESTART_RETRY;
 use crate::limits::{Limit, LimitBook, Limits};
+use crate::metadata::{Limiting, MemoryMetadata, MetadataError, MetadataStore, Service};
 use crate::rate::RateLimiter;
 use crate::ruler::{Ruler, RulesError};
 use crate::rules::Published;
@@ -21,6 +22,7 @@ use crate::{TenantPolicy, api, ingest};
 use axum::Router;
 use axum::response::Response;
 use parking_lot::Mutex;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -39,7 +41,8 @@ pub struct Server {
 struct Inner {
     config: Config,
     gate: Gate,
-    limits: LimitBook,
+    limits: Arc<LimitBook>,
+    metadata: Service,
     stores: Arc<dyn Stores>,
     engine: Engine,
     clock: Arc<dyn Clock>,
@@ -74,6 +77,13 @@ pub enum OpenError {
     /// There is nothing to work on.
     #[error("object_storage.url is empty: there are no blocks to merge")]
     NoObjectStorage,
+    /// The metadata store cannot be used as it is.
+    #[error("metadata: {source}")]
+    Metadata {
+        /// Why.
+        #[from]
+        source: MetadataError,
+    },
     /// The rules cannot be loaded.
     #[error(transparent)]
     Rules(#[from] RulesError),
@@ -84,6 +94,9 @@ pub enum OpenError {
         source: std::io::Error,
     },
 }
+
+/// The file in the data directory that keeps the last known limits of tenants.
+const LIMITS_COPY: &str = "tenant-limits.json";
 
 /// Threads for queries where the settings name no limit.
 const MAX_CONCURRENT_QUERIES: usize = 256;
@@ -97,7 +110,10 @@ impl Server {
         let mut options = config.engine_options();
         options.tier = adapter::tier(&config.object_storage, &config.data_dir)?;
         let tenants = Tenants::open(&config.data_dir, options)?.with_limit(config.max_tenants);
-        let server = Self::new(config, Arc::new(tenants), Arc::new(SystemClock))?;
+        let metadata = adapter::metadata(&config.metadata, &config.data_dir)?;
+        // Also of a file on this disk: it cannot be opened where the disk is full.
+        let copy = Some(config.data_dir.join(LIMITS_COPY));
+        let server = Self::assemble(config, Arc::new(tenants), (metadata, copy), Arc::new(SystemClock))?;
         if let TenantPolicy::DefaultTo(tenant) = server.inner.gate.unnamed()
             && let Err(error) = server.inner.stores.open(tenant)
         {
@@ -107,11 +123,33 @@ impl Server {
         Ok(server)
     }
 
-    /// Assembles a server over `stores`, which tells the time by `clock`.
+    /// Assembles a server over `stores`, which tells the time by `clock` and keeps metadata in memory.
     ///
     /// # Errors
     /// Settings that make no server, or no threads for queries.
     pub fn new(config: Config, stores: Arc<dyn Stores>, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        Self::with_metadata(config, stores, Arc::new(MemoryMetadata::default()), clock)
+    }
+
+    /// Assembles a server over `stores` and the metadata in `metadata`, which tells the time by `clock`.
+    ///
+    /// # Errors
+    /// Settings that make no server, a metadata store that cannot be used, or no threads for queries.
+    pub fn with_metadata(
+        config: Config,
+        stores: Arc<dyn Stores>,
+        metadata: Arc<dyn MetadataStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        Self::assemble(config, stores, (metadata, None), clock)
+    }
+
+    fn assemble(
+        config: Config,
+        stores: Arc<dyn Stores>,
+        (metadata, copy): (Arc<dyn MetadataStore>, Option<PathBuf>),
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
         let queries = config.limits.query.concurrency.as_len().clamp(1, MAX_CONCURRENT_QUERIES);
         let tenants = config.tenant_policy()?;
         let of_rules = match &tenants {
@@ -125,9 +163,17 @@ impl Server {
             engine_options(&config),
             Arc::clone(&clock),
         )?;
+        let limiting = Limiting::of(&config)?;
         let inner = Inner {
             gate: Gate::new(tenants, config.admin_api),
-            limits: LimitBook::new(config.limits.clone(), config.tenant_limits()?),
+            limits: Arc::clone(&limiting.book),
+            metadata: Service::open(
+                metadata,
+                &config,
+                limiting,
+                copy,
+                (Arc::clone(&stores), Arc::clone(&clock)),
+            )?,
             ruler,
             stores,
             engine: Engine::new(engine_options(&config)),
@@ -204,6 +250,14 @@ impl Server {
         self.inner.ruler.start().map_err(|source| OpenError::Threads { source })
     }
 
+    /// Starts to watch the metadata store, on a thread of its own.
+    ///
+    /// # Errors
+    /// The operating system has no more threads.
+    pub fn start_metadata(&self) -> Result<(), OpenError> {
+        self.inner.metadata.start().map_err(|source| OpenError::Threads { source })
+    }
+
     /// Reads the rule files anew. Rules that were there before keep their state; after a mistake all rules stay.
     ///
     /// # Errors
@@ -227,6 +281,7 @@ impl Server {
     pub fn close(&self) -> Result<(), tsdb::Error> {
         self.stop();
         self.inner.ruler.stop();
+        self.inner.metadata.stop();
         self.inner.stores.close()
     }
 
@@ -236,6 +291,21 @@ impl Server {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.inner.stopping.load(Ordering::Relaxed)
+    }
+
+    /// The metadata store. Its calls block, and must not be made on a thread that runs async tasks.
+    pub fn metadata_store(&self) -> Arc<dyn MetadataStore> {
+        Arc::clone(self.inner.metadata.store())
+    }
+
+    /// The metadata store in the service of this server.
+    pub(crate) fn metadata(&self) -> &Service {
+        &self.inner.metadata
+    }
+
+    /// The tenants that have a store.
+    pub(crate) fn tenants_with_data(&self) -> Vec<TenantId> {
+        self.inner.stores.list().into_iter().map(|(tenant, _)| tenant).collect()
     }
 
     /// The limits of `tenant`.
@@ -269,7 +339,11 @@ impl Server {
     }
 
     pub(crate) fn metrics(&self) -> Vec<Family> {
-        self.inner.telemetry.snapshot(self.inner.stores.as_ref(), self.inner.ruler.counts())
+        self.inner.telemetry.snapshot(
+            self.inner.stores.as_ref(),
+            self.inner.ruler.counts(),
+            self.inner.metadata.health(),
+        )
     }
 
     /// Decides which requests may go on.

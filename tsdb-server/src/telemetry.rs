@@ -4,11 +4,13 @@
 //! One snapshot serves both readers: `/metrics` writes it as text, the self-ingestion appends it to a store.
 
 mod exposition;
+mod metadata;
 mod process;
 mod tier;
 
 pub(crate) use exposition::write_text;
 
+use crate::metadata::Health;
 use crate::rules::Counts;
 use crate::store::Stores;
 use parking_lot::Mutex;
@@ -83,7 +85,7 @@ impl Telemetry {
     }
 
     /// Everything at this moment, the numbers of the stores summed up.
-    pub(crate) fn snapshot(&self, stores: &dyn Stores, rules: Counts) -> Vec<Family> {
+    pub(crate) fn snapshot(&self, stores: &dyn Stores, rules: Counts, metadata: &Health) -> Vec<Family> {
         let mut families = vec![
             self.request_counts(),
             self.request_durations(),
@@ -112,6 +114,7 @@ impl Telemetry {
         families.extend(store_families(stores));
         families.extend(compaction_families(stores));
         families.extend(rule_families(rules));
+        families.extend(metadata::families(metadata));
         families.extend(process::families());
         families
     }

@@ -1,20 +1,42 @@
 //! Engines that exist elsewhere, behind the traits of the floors that need them, one feature each.
 
+mod metadata;
 #[cfg(feature = "object-storage")]
 mod object_storage;
 
+pub use metadata::SqlMetadata;
 #[cfg(feature = "object-storage")]
 pub use object_storage::CloudStore;
 
-use crate::config::ObjectStorageConfig;
+use crate::config::{MetadataConfig, ObjectStorageConfig};
+use crate::metadata::{MetadataError, MetadataStore};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tsdb::fs::OsFs;
 use tsdb::tier::{DirStore, ObjectStore, StoreError, Tier};
 
 /// The folder of the data directory for parts of blocks on object storage. No tenant can be called that.
 const CACHE_DIR: &str = ".object-cache";
+
+/// The least that is waited for a metadata store.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// The metadata store that `config` names, by default a file in `data_dir`. It need not be there yet: a server starts
+/// without it too.
+pub(crate) fn metadata(
+    config: &MetadataConfig,
+    data_dir: &Path,
+) -> Result<Arc<dyn MetadataStore>, MetadataError> {
+    let timeout = config.timeout.as_duration().max(SHORTEST);
+    let store = match config.url.strip_prefix("sqlite://") {
+        Some(path) => SqlMetadata::at_file(Path::new(path), timeout),
+        None if config.url.is_empty() => SqlMetadata::at_file(&data_dir.join("metadata.db"), timeout),
+        None => SqlMetadata::connect(&config.url, timeout),
+    };
+    Ok(Arc::new(store?))
+}
 
 /// The store that `url` names, and what the keys in it begin with: `s3://bucket/prefix`, `gs://bucket/prefix`,
 /// `az://container/prefix` or `file:///directory`. `endpoint` and `region` are those of the service if they are not empty.

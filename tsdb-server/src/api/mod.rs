@@ -7,6 +7,7 @@
 mod admin;
 mod ast;
 mod bound;
+mod catalogue;
 mod exemplars;
 mod explain;
 mod labels;
@@ -19,6 +20,7 @@ mod rules;
 mod series;
 mod stats;
 mod status;
+mod tenants;
 
 pub(crate) use number::write_value;
 pub(crate) use outlet::{Outlet, Stop};
@@ -40,7 +42,7 @@ use std::time::Instant;
 
 /// All routes of the server, each with what it asks of its caller.
 pub(crate) fn router(server: &Server) -> Router {
-    let routes: [(&'static str, Right, MethodRouter<Server>); 26] = [
+    let routes: [(&'static str, Right, MethodRouter<Server>); 31] = [
         ("/api/v1/write", Right::Write, post(crate::ingest::remote_write)),
         ("/v1/metrics/push", Right::Write, post(crate::ingest::push)),
         ("/api/v1/query", Right::Read, get(query::instant).post(query::instant)),
@@ -70,6 +72,11 @@ pub(crate) fn router(server: &Server) -> Router {
             post(admin::clean_tombstones).put(admin::clean_tombstones),
         ),
         ("/api/v1/admin/tsdb/snapshot", Right::Administer, post(admin::snapshot).put(admin::snapshot)),
+        ("/api/v1/admin/tenants", Right::Operate, get(tenants::list)),
+        ("/api/v1/admin/tenants/{id}/limits", Right::Operate, tenants::routes()),
+        ("/api/v1/admin/metrics", Right::Administer, get(catalogue::metrics)),
+        ("/api/v1/admin/metrics/{name}", Right::Administer, get(catalogue::metric).put(catalogue::declare)),
+        ("/api/v1/admin/audit", Right::Operate, get(catalogue::audit)),
         ("/internal/force_flush", Right::Administer, post(admin::force_flush)),
         ("/metrics", Right::Monitor, get(status::metrics)),
         ("/-/healthy", Right::Open, get(status::healthy)),

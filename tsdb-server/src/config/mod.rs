@@ -4,11 +4,13 @@
 //! and the settings in force can be written out whole.
 
 mod http;
+mod metadata;
 mod object_storage;
 mod rules;
 mod storage;
 
 pub use http::HttpConfig;
+pub use metadata::MetadataConfig;
 pub use object_storage::ObjectStorageConfig;
 pub use rules::RulesConfig;
 pub use storage::{DuplicatePolicyConfig, DurabilityConfig, RollupConfig, StorageConfig};
@@ -50,6 +52,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Recording and alerting rules.
     pub rules: RulesConfig,
+    /// Budgets, the catalogue of metrics, stored rules.
+    pub metadata: MetadataConfig,
     /// What may be written and asked.
     pub limits: Limits,
     /// What differs from `limits` for single tenants, by their names, in tables of the same form:
@@ -72,6 +76,7 @@ impl Default for Config {
             object_storage: ObjectStorageConfig::default(),
             http: HttpConfig::default(),
             rules: RulesConfig::default(),
+            metadata: MetadataConfig::default(),
             limits: Limits::default(),
             tenants: BTreeMap::new(),
         }

@@ -20,6 +20,12 @@ impl LimitBook {
         Self { defaults: Arc::new(defaults), own: RwLock::new(own) }
     }
 
+    /// From now on `own` are all the tenants with limits of their own.
+    pub(crate) fn replace(&self, own: HashMap<TenantId, Limits>) {
+        let own = own.into_iter().map(|(tenant, limits)| (tenant, Arc::new(limits))).collect();
+        *self.own.write() = own;
+    }
+
     /// What holds for `tenant`.
     pub(crate) fn of(&self, tenant: &TenantId) -> Arc<Limits> {
         Arc::clone(self.own.read().get(tenant).unwrap_or(&self.defaults))

@@ -1,13 +1,16 @@
 //! Metadata: what is known of tenants, metrics, rules and alerts besides samples.
 //!
 //! ```text
-//! store    what the server asks of a metadata store, in one trait
-//! budget   limits of a tenant that differ from the server's
-//! metric   the catalogue of metrics
-//! rule     alerting rules
-//! alert    the state of alerts
-//! audit    who changed what
-//! memory   a store in memory
+//! store     what the server asks of a metadata store, in one trait
+//! budget    limits of a tenant that differ from the server's
+//! metric    the catalogue of metrics
+//! rule      alerting rules
+//! alert     the state of alerts
+//! audit     who changed what
+//! memory    a store in memory
+//! live      budgets of the store in force, also while it is away
+//! catalogue what senders say of metrics, put into the store
+//! service   all of it in the service of a server
 //! ```
 //!
 //! Stores on disk and in a database are among the adapters. Nothing here knows SQL, HTTP or how rules are evaluated.
@@ -15,19 +18,25 @@
 mod alert;
 mod audit;
 mod budget;
+mod catalogue;
 mod error;
+mod live;
 mod memory;
 mod metric;
 mod rule;
+mod service;
 mod store;
 
 pub use alert::{AlertKey, AlertRecord, EvaluationState};
 pub use audit::{AuditAction, AuditEntry, AuditKind, AuditQuery};
 pub use budget::{OverrideFault, Overrides, TenantBudget};
 pub use error::{MetadataError, MetadataErrorKind, Subject};
+pub(crate) use live::Health;
 pub use memory::MemoryMetadata;
+pub(crate) use metric::metric_type;
 pub use metric::{Declaration, MetricDefinition, MetricQuery, ObservedMetric};
 pub use rule::{AlertRule, AlertRuleSpec, ErrorPolicy, NoDataPolicy, RuleId, RuleStatus, Severity};
+pub(crate) use service::{Limiting, Service};
 pub use store::{Changes, MetadataStore, Revision, Signature};
 
 /// Can `text` be stored as `field`? No store of text takes a NUL.

@@ -203,7 +203,7 @@ impl AlertRuleSpec {
 }
 
 fn check_period(field: &str, period: Period) -> Result<(), MetadataError> {
-    if period.as_ms() % 1_000 != 0 {
+    if !period.as_ms().is_multiple_of(1_000) {
         return Err(MetadataError::invalid(field, format!("{period} is not a number of whole seconds")));
     }
     if period > MAX_PERIOD {

@@ -160,7 +160,7 @@ fn changes_name_the_tenants_that_changed(store: &dyn MetadataStore) {
     let of_rules = store.changes(of_budgets.revision).unwrap();
     assert_eq!((of_rules.budgets, of_rules.rules), (vec![], vec![b.clone()]));
     store.delete_rule(&b, rule.id, None, &one).unwrap();
-    assert_eq!(store.changes(of_rules.revision).unwrap().rules, [b.clone()]);
+    assert_eq!(store.changes(of_rules.revision).unwrap().rules, std::slice::from_ref(&b));
     let rest = store.changes(Revision::START).unwrap();
     assert_eq!((rest.budgets, rest.rules, rest.all), (vec![], vec![], true));
 }

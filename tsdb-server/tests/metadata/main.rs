@@ -1,7 +1,14 @@
-//! Metadata stores: one contract for all of them.
+//! Metadata stores: one contract for all of them, and a server that lives on one.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "clippy exempts test functions, not what they call")]
 
+mod admin_api;
 mod contract;
+#[cfg(feature = "postgres")]
+mod outage;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod server;
+mod sqlite;
 
 use tsdb_server::metadata::MemoryMetadata;
 

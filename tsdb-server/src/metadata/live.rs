@@ -1,0 +1,289 @@
+//! Budgets in force: what the store says reaches the limits of running requests within seconds.
+//!
+//! A thread asks the store for changes. While the store does not answer, the last known budgets stay in force; with a
+//! file to keep them in, also across a restart. Nothing on the way of samples and queries ever waits for the store.
+
+use super::service::Limiting;
+use super::{MetadataError, MetadataErrorKind, MetadataStore, Overrides, Revision};
+use crate::Limits;
+use crate::limits::LimitBook;
+use parking_lot::{Condvar, Mutex};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tsdb::fs::{OsFs, write_file};
+use tsdb_core::TenantId;
+use tsdb_core::time::Clock;
+
+/// Keeps the limits of tenants as the store says.
+pub(crate) struct Live {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What budgets are made of and where they go.
+pub(crate) struct Shared {
+    store: Arc<dyn MetadataStore>,
+    book: Arc<LimitBook>,
+    /// Limits of the settings: of tenants that the settings name, and of all others.
+    defaults: Limits,
+    named: HashMap<TenantId, Limits>,
+    /// Where the last known budgets are kept.
+    copy: Option<PathBuf>,
+    clock: Arc<dyn Clock>,
+    known: Mutex<Known>,
+    health: Health,
+    stopping: Mutex<bool>,
+    wake: Condvar,
+}
+
+/// Which state of the store is in force.
+#[derive(Default)]
+struct Known {
+    revision: Revision,
+    /// Rounds since everything was read.
+    rounds: u32,
+    /// The budgets in force; `None` if none were read yet.
+    budgets: Option<BTreeMap<TenantId, Overrides>>,
+}
+
+/// How it goes, for the server's own metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    /// Did the store answer the last time?
+    pub(crate) up: AtomicBool,
+    /// Times that it did not.
+    pub(crate) failures: AtomicU64,
+    /// When it last did, ms.
+    pub(crate) answered_at: AtomicI64,
+    /// Tenants with a budget.
+    pub(crate) budgets: AtomicU64,
+    /// Limits in budgets that this server does not understand.
+    pub(crate) unknown_limits: AtomicU64,
+    /// Descriptions of metrics put into the catalogue.
+    pub(crate) described: AtomicU64,
+}
+
+/// Budgets as the file holds them.
+#[derive(Debug, Serialize, Deserialize)]
+struct Copy {
+    budgets: BTreeMap<String, Overrides>,
+}
+
+/// Everything is read anew after so many rounds without a change, in case a store does not tell one.
+const ROUNDS_UNTIL_ALL: u32 = 60;
+
+impl Live {
+    /// Takes the budgets of `store` into `book`; those in the file `copy` if the store does not answer.
+    ///
+    /// # Errors
+    /// The store answers, and cannot be used.
+    pub(crate) fn open(
+        store: Arc<dyn MetadataStore>,
+        Limiting { book, defaults, named }: Limiting,
+        copy: Option<PathBuf>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, MetadataError> {
+        let shared = Arc::new(Shared {
+            store,
+            book,
+            defaults,
+            named,
+            copy,
+            clock,
+            known: Mutex::default(),
+            health: Health::default(),
+            stopping: Mutex::new(false),
+            wake: Condvar::new(),
+        });
+        shared.health.up.store(true, Ordering::Relaxed);
+        match shared.refresh() {
+            Ok(()) => {}
+            Err(error) if error.kind() == MetadataErrorKind::Unavailable => shared.take_copy(),
+            Err(error) => return Err(error),
+        }
+        Ok(Self { shared, thread: Mutex::default() })
+    }
+
+    /// Starts the thread that asks for changes every `interval`, and does `chores` after each answer.
+    pub(crate) fn start(
+        &self,
+        interval: Duration,
+        chores: impl Fn(&Shared) + Send + 'static,
+    ) -> std::io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let run = move || {
+            while shared.wait(interval) {
+                if shared.refresh().is_ok() {
+                    chores(&shared);
+                }
+            }
+        };
+        let mut thread = self.thread.lock();
+        if thread.is_none() {
+            *thread = Some(thread::Builder::new().name("metadata".to_owned()).spawn(run)?);
+        }
+        Ok(())
+    }
+
+    /// Ends the thread after what it is doing.
+    pub(crate) fn stop(&self) {
+        *self.shared.stopping.lock() = true;
+        self.shared.wake.notify_all();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            log::error!("the thread for metadata failed inside");
+        }
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> &Arc<dyn MetadataStore> {
+        &self.shared.store
+    }
+
+    /// Reads budgets now, for a change that was just made here; if that fails, the thread will.
+    pub(crate) fn refresh(&self) {
+        drop(self.shared.refresh());
+    }
+
+    /// The limits that `tenant` would have without a budget.
+    pub(crate) fn base(&self, tenant: &TenantId) -> &Limits {
+        self.shared.base(tenant)
+    }
+
+    /// How it goes.
+    pub(crate) fn health(&self) -> &Health {
+        &self.shared.health
+    }
+}
+
+impl Shared {
+    /// The store.
+    pub(crate) fn store(&self) -> &dyn MetadataStore {
+        self.store.as_ref()
+    }
+
+    /// How it goes.
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// Waits for `interval`. Is there more to do after it?
+    fn wait(&self, interval: Duration) -> bool {
+        let mut stopping = self.stopping.lock();
+        if !*stopping {
+            self.wake.wait_for(&mut stopping, interval);
+        }
+        !*stopping
+    }
+
+    /// Takes the budgets of the store if any changed.
+    fn refresh(&self) -> Result<(), MetadataError> {
+        let outcome = self.take_changes();
+        self.note(outcome.as_ref().err());
+        outcome
+    }
+
+    fn take_changes(&self) -> Result<(), MetadataError> {
+        // Held while the store answers, so that an older answer never comes after a newer one.
+        let mut known = self.known.lock();
+        let changes = self.store.changes(known.revision)?;
+        let again = known.rounds >= ROUNDS_UNTIL_ALL;
+        if changes.all || again || !changes.budgets.is_empty() {
+            let budgets = self.store.budgets()?;
+            let budgets = budgets.into_iter().map(|budget| (budget.tenant, budget.overrides));
+            let budgets: BTreeMap<TenantId, Overrides> = budgets.collect();
+            if known.budgets.as_ref() != Some(&budgets) {
+                self.put_in_force(&budgets);
+                self.keep_copy(&budgets);
+                known.budgets = Some(budgets);
+            }
+            known.rounds = 0;
+        }
+        known.rounds = known.rounds.saturating_add(1);
+        known.revision = changes.revision;
+        Ok(())
+    }
+
+    fn put_in_force(&self, budgets: &BTreeMap<TenantId, Overrides>) {
+        let mut own = self.named.clone();
+        let mut unknown = 0u64;
+        for (tenant, overrides) in budgets {
+            let (limits, faults) = overrides.apply(self.base(tenant));
+            for fault in &faults {
+                log::warn!("the budget of tenant {tenant} has a limit that this server passes over: {fault}");
+            }
+            unknown = unknown.saturating_add(faults.len() as u64);
+            own.insert(tenant.clone(), limits);
+        }
+        self.book.replace(own);
+        self.health.budgets.store(budgets.len() as u64, Ordering::Relaxed);
+        self.health.unknown_limits.store(unknown, Ordering::Relaxed);
+    }
+
+    fn base(&self, tenant: &TenantId) -> &Limits {
+        self.named.get(tenant).unwrap_or(&self.defaults)
+    }
+
+    fn note(&self, error: Option<&MetadataError>) {
+        let was_up = self.health.up.swap(error.is_none(), Ordering::Relaxed);
+        match error {
+            None => {
+                self.health.answered_at.store(self.clock.now(), Ordering::Relaxed);
+                if !was_up {
+                    log::info!("the metadata store answers again");
+                }
+            }
+            Some(error) => {
+                self.health.failures.fetch_add(1, Ordering::Relaxed);
+                if was_up {
+                    log::error!("{error}; the last known limits stay in force");
+                }
+            }
+        }
+    }
+
+    fn keep_copy(&self, budgets: &BTreeMap<TenantId, Overrides>) {
+        let Some(path) = &self.copy else { return };
+        if budgets.is_empty() && !path.exists() {
+            return;
+        }
+        let budgets = budgets.iter().map(|(tenant, own)| (tenant.as_str().to_owned(), own.clone()));
+        let written = serde_json::to_vec(&Copy { budgets: budgets.collect() })
+            .map_err(std::io::Error::from)
+            .and_then(|bytes| write_file(&OsFs, path, &bytes));
+        if let Err(error) = written {
+            log::warn!("the limits of tenants cannot be kept in {}: {error}", path.display());
+        }
+    }
+
+    /// Puts the budgets in force that the file has.
+    fn take_copy(&self) {
+        let Some(path) = &self.copy else { return };
+        match read_copy(path) {
+            Ok(budgets) => {
+                log::warn!("{} budgets are those of {}", budgets.len(), path.display());
+                self.put_in_force(&budgets);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => log::error!("{} cannot be read: {error}", path.display()),
+        }
+    }
+}
+
+fn read_copy(path: &Path) -> std::io::Result<BTreeMap<TenantId, Overrides>> {
+    let copy: Copy = serde_json::from_slice(&std::fs::read(path)?)?;
+    let budgets = copy.budgets.into_iter();
+    let budgets =
+        budgets.map(|(tenant, own)| Ok((TenantId::new(&tenant).map_err(std::io::Error::other)?, own)));
+    budgets.collect()
+}
