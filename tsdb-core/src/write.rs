@@ -36,6 +36,20 @@ pub trait Appender {
         None
     }
 
+    /// Says where the series of this batch come from, for a store that budgets new ones by it.
+    fn set_origin(&mut self, origin: Origin) {
+        let _: Origin = origin;
+    }
+
+    /// Why the store takes no new series at the moment, whatever its labels, if it takes none. Whoever knows that a series
+    /// is new asks this before decoding its labels, and [notes](Self::note_refused) that it refused it for that.
+    fn closed(&mut self) -> Option<Exceeded> {
+        None
+    }
+
+    /// Counts a new series that was refused because the store is [closed](Self::closed).
+    fn note_refused(&mut self) {}
+
     /// The series with these labels, registered if it is new.
     ///
     /// # Errors
@@ -172,19 +186,100 @@ pub enum SampleError {
     },
 }
 
+/// The way in which series come into a store. Each has a budget of new series of its own, because what is usual for one
+/// is a mistake in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[non_exhaustive]
+pub enum Origin {
+    /// The application that embeds the store.
+    #[default]
+    Embedded,
+    /// A client that pushes its own samples.
+    Push,
+    /// A sender that forwards the samples of many.
+    RemoteWrite,
+    /// A target that is scraped.
+    Scrape,
+    /// A recording or alerting rule.
+    Rule,
+}
+
+impl Origin {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Embedded, Self::Push, Self::RemoteWrite, Self::Scrape, Self::Rule];
+}
+
+/// The limits on series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum SeriesLimit {
+    /// New series within a minute.
+    NewPerMinute,
+    /// Series in all.
+    Active,
+    /// Series of one metric.
+    PerMetric,
+    /// Values of one label of one metric.
+    LabelValues,
+    /// Numbers that series can have.
+    Numbers,
+    /// Bytes of the index.
+    IndexBytes,
+}
+
+impl SeriesLimit {
+    /// Its name, in settings and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NewPerMinute => "max_new_series_per_minute",
+            Self::Active => "max_active_series",
+            Self::PerMetric => "max_series_per_metric",
+            Self::LabelValues => "max_label_values_per_metric",
+            Self::Numbers => "series_numbers",
+            Self::IndexBytes => "label_index_bytes",
+        }
+    }
+}
+
+/// A limit that is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the limit {} of {allowed} is reached, there are {found}", limit.name())]
+pub struct Exceeded {
+    /// Which.
+    pub limit: SeriesLimit,
+    /// What the limit allows.
+    pub allowed: u64,
+    /// How many there are already.
+    pub found: u64,
+}
+
 /// A series that the store refuses to register.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SeriesError {
     /// A limit on series is reached.
-    #[error("the limit {limit} of {allowed} is reached; refused series: {series}")]
+    #[error("{exceeded}; refused series: {series}")]
     Limit {
-        /// Name of the limit.
-        limit: &'static str,
-        /// What the limit allows.
-        allowed: u64,
-        /// The refused series as text.
-        series: String,
+        /// The limit.
+        exceeded: Exceeded,
+        /// The refused series.
+        series: Labels,
+    },
+    /// A label of the metric has too many values.
+    #[error("{exceeded} values of the label {label:?} of this metric; refused series: {series}")]
+    LabelValues {
+        /// The limit.
+        exceeded: Exceeded,
+        /// Name of the label.
+        label: String,
+        /// The refused series.
+        series: Labels,
+    },
+    /// The metric is declared to have many series, and nobody has approved of it.
+    #[error("the metric is declared high-cardinality and not approved; refused series: {series}")]
+    NotApproved {
+        /// The refused series.
+        series: Labels,
     },
     /// The labels are empty.
     #[error("a series needs at least one label")]

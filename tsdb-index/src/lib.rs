@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`live`] | [`LiveIndex`]: labels and postings of the series in memory |
 //! | [`file`](mod@file) | [`IndexWriter`], [`IndexReader`]: the same for an immutable block, as bytes |
+//! | [`cardinality`] | limits on series, and how many there are of what |
 //! | [`mod@select`] | [`select()`]: matchers to a set of series, over either of them |
 //!
 //! Series are dense numbers below 2^32 and sets of them are [`RoaringBitmap`]s. This crate opens no file, starts no
@@ -11,11 +12,13 @@
 #![warn(missing_docs)]
 
 mod arena;
+pub mod cardinality;
 pub mod file;
 pub mod live;
 mod postings;
 pub mod select;
 
+pub use cardinality::{Cardinality, Rate, SeriesLimits};
 pub use file::{
     ChunkRef, IndexMerger, IndexReader, IndexWriter, InputDamage, Part, SeriesCursor, Source, WriteError,
 };

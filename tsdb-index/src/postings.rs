@@ -16,7 +16,21 @@ pub(crate) enum Postings {
     /// None, or two to [`MAX_LIST`], ascending.
     List(Vec<u32>),
     /// More.
-    Many(Box<RoaringBitmap>),
+    Many(Box<Large>),
+}
+
+/// A set that knows its size: a bitmap would have to count it.
+#[derive(Debug)]
+pub(crate) struct Large {
+    series: RoaringBitmap,
+    len: u64,
+}
+
+impl Large {
+    /// The set.
+    pub(crate) fn series(&self) -> &RoaringBitmap {
+        &self.series
+    }
 }
 
 impl Postings {
@@ -29,9 +43,7 @@ impl Postings {
     #[inline]
     pub(crate) fn insert(&mut self, series: u32) {
         match self {
-            Self::Many(bitmap) => {
-                bitmap.insert(series);
-            }
+            Self::Many(large) => large.len += u64::from(large.series.insert(series)),
             Self::List(list) if list.is_empty() => *self = Self::One(series),
             Self::One(only) if *only == series => {}
             Self::One(only) => *self = Self::List(vec![(*only).min(series), (*only).max(series)]),
@@ -43,7 +55,7 @@ impl Postings {
                 }
                 let mut bitmap: RoaringBitmap = list.iter().copied().collect();
                 bitmap.insert(series);
-                *self = Self::Many(Box::new(bitmap));
+                *self = Self::Many(Box::new(Large { series: bitmap, len: MAX_LIST as u64 + 1 }));
             }
         }
     }
@@ -65,13 +77,14 @@ impl Postings {
                     _ => list.shrink_to_fit(),
                 }
             }
-            Self::Many(bitmap) => {
-                **bitmap -= dead;
-                match bitmap.len() {
+            Self::Many(large) => {
+                large.series -= dead;
+                large.len = large.series.len();
+                match large.len {
                     0 => *self = Self::empty(),
-                    1 => *self = Self::One(bitmap.min().unwrap_or_default()),
+                    1 => *self = Self::One(large.series.min().unwrap_or_default()),
                     // Half of the limit: a set at the border must not change its form back and forth.
-                    few if few <= MAX_LIST as u64 / 2 => *self = Self::List(bitmap.iter().collect()),
+                    few if few <= MAX_LIST as u64 / 2 => *self = Self::List(large.series.iter().collect()),
                     _ => {}
                 }
             }
@@ -88,7 +101,7 @@ impl Postings {
         match self {
             Self::One(_) => 1,
             Self::List(list) => list.len() as u64,
-            Self::Many(bitmap) => bitmap.len(),
+            Self::Many(large) => large.len,
         }
     }
 
@@ -97,9 +110,27 @@ impl Postings {
         match self {
             Self::One(_) => {}
             Self::List(list) => list.shrink_to_fit(),
-            Self::Many(bitmap) => {
-                bitmap.optimize();
+            Self::Many(large) => {
+                large.series.optimize();
             }
+        }
+    }
+
+    /// Is a series in both sets?
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        match other {
+            Self::One(only) => self.contains(*only),
+            Self::List(list) => list.iter().any(|series| self.contains(*series)),
+            Self::Many(large) => self.intersects(&large.series),
+        }
+    }
+
+    /// Is `series` in the set?
+    pub(crate) fn contains(&self, series: u32) -> bool {
+        match self {
+            Self::One(only) => *only == series,
+            Self::List(list) => list.binary_search(&series).is_ok(),
+            Self::Many(large) => large.series.contains(series),
         }
     }
 
@@ -108,7 +139,7 @@ impl Postings {
         match self {
             Self::One(only) => other.contains(*only),
             Self::List(list) => list.iter().any(|series| other.contains(*series)),
-            Self::Many(bitmap) => !bitmap.is_disjoint(other),
+            Self::Many(large) => !large.series.is_disjoint(other),
         }
     }
 
@@ -117,7 +148,7 @@ impl Postings {
         match self {
             Self::One(only) => RoaringBitmap::from_iter([*only]),
             Self::List(list) => list.iter().copied().collect(),
-            Self::Many(bitmap) => (**bitmap).clone(),
+            Self::Many(large) => large.series.clone(),
         }
     }
 
@@ -126,7 +157,7 @@ impl Postings {
         match self {
             Self::One(_) => 0,
             Self::List(list) => list.capacity() * size_of::<u32>(),
-            Self::Many(bitmap) => size_of::<RoaringBitmap>() + bitmap_bytes(bitmap),
+            Self::Many(large) => size_of::<Large>() + bitmap_bytes(&large.series),
         }
     }
 }
@@ -155,7 +186,7 @@ impl<'a> Union<'a> {
         match postings {
             Postings::One(only) => self.numbers.push(*only),
             Postings::List(list) => self.numbers.extend_from_slice(list),
-            Postings::Many(bitmap) => self.borrowed.push(bitmap),
+            Postings::Many(large) => self.borrowed.push(large.series()),
         }
     }
 
@@ -214,6 +245,9 @@ mod tests {
             prop_assert_eq!(postings.to_bitmap(), model.iter().copied().collect::<RoaringBitmap>());
             prop_assert_eq!(postings.len(), model.len() as u64);
             prop_assert_eq!(postings.is_empty(), model.is_empty());
+            let mut others = Postings::empty();
+            dead.iter().for_each(|series| others.insert(series));
+            prop_assert_eq!(postings.meets(&others), postings.intersects(&dead));
             prop_assert_eq!(postings.intersects(&dead), model.iter().any(|series| dead.contains(*series)));
         }
     }

@@ -19,6 +19,7 @@
 
 mod access;
 mod adapter;
+mod admission;
 mod api;
 mod compact;
 mod config;
@@ -29,7 +30,6 @@ mod ingest;
 mod limits;
 pub mod metadata;
 mod period;
-mod rate;
 mod rfc3339;
 mod ruler;
 mod rules;
@@ -55,7 +55,10 @@ pub use error::{ApiError, ErrorKind};
 pub use feature::{Feature, UnknownFeature};
 pub use ingest::remote_write_format as remote_write;
 pub use ingest::{Encoding, EncodingError, decode_content};
-pub use limits::{IngestLimits, Limit, Limits, PushRules, QueryLimits, RemoteWriteRules, SeriesRules};
+pub use limits::{
+    CardinalityLimits, HighCardinality, IngestLimits, Limit, Limits, NewSeriesLimits, PushRules, QueryLimits,
+    RemoteWriteRules, SeriesRules,
+};
 pub use period::{Period, PeriodError};
 pub use ruler::RulesError;
 pub use rules::{RuleCheckError, check_rules};

@@ -5,13 +5,13 @@
 
 use crate::access::{Gate, Scope};
 use crate::adapter;
+use crate::admission::{LimitedStores, RateLimiter};
 use crate::api::{Outlet, Stop};
 use crate::config::{Config, ConfigError};
 use crate::error::{ApiError, ErrorKind};
 use crate::fault::RESTART_RETRY;
 use crate::limits::{Limit, LimitBook, Limits};
 use crate::metadata::{Limiting, MemoryMetadata, MetadataError, MetadataStore, Service};
-use crate::rate::RateLimiter;
 use crate::ruler::{Ruler, RulesError};
 use crate::rules::Published;
 use crate::store::{Store, Stores};
@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{AcquireError, Semaphore, oneshot};
 use tsdb::{SystemClock, Tenants};
 use tsdb_core::time::Clock;
@@ -43,7 +43,7 @@ struct Inner {
     gate: Gate,
     limits: Arc<LimitBook>,
     metadata: Service,
-    stores: Arc<dyn Stores>,
+    stores: Arc<LimitedStores>,
     engine: Engine,
     clock: Arc<dyn Clock>,
     started: Timestamp,
@@ -156,24 +156,21 @@ impl Server {
             TenantPolicy::DefaultTo(tenant) => Some(tenant.clone()),
             TenantPolicy::Require => None,
         };
+        let (defaults, named) = (config.limits.clone(), config.tenant_limits()?);
+        let limits = Arc::new(LimitBook::new(defaults.clone(), named.clone()));
+        let stores = Arc::new(LimitedStores::new(stores, Arc::clone(&limits)));
+        let limiting = Limiting { stores: Arc::clone(&stores), defaults, named };
         let ruler = Ruler::open(
             config.rules.clone(),
             of_rules,
-            Arc::clone(&stores),
+            Arc::clone(&stores) as Arc<dyn Stores>,
             engine_options(&config),
             Arc::clone(&clock),
         )?;
-        let limiting = Limiting::of(&config)?;
         let inner = Inner {
             gate: Gate::new(tenants, config.admin_api),
-            limits: Arc::clone(&limiting.book),
-            metadata: Service::open(
-                metadata,
-                &config,
-                limiting,
-                copy,
-                (Arc::clone(&stores), Arc::clone(&clock)),
-            )?,
+            metadata: Service::open(metadata, &config, limiting, copy, Arc::clone(&clock))?,
+            limits,
             ruler,
             stores,
             engine: Engine::new(engine_options(&config)),
@@ -366,15 +363,14 @@ impl Server {
         self.inner.stores.existing(tenant).map_err(|error| not_open(tenant, &error))
     }
 
-    /// May `tenant` write `samples` now?
-    pub(crate) fn admit(&self, tenant: &TenantId, samples: usize) -> Result<(), ApiError> {
-        let limits = &self.limits(tenant).ingest;
-        self.inner.rates.take(tenant, samples, limits, Instant::now()).map_err(|delay| {
-            self.telemetry().refused("rate_limited", samples as u64);
-            let allowed = limits.samples_per_second.get().unwrap_or_default();
-            let message = format!("more than {allowed} samples a second, which samples_per_second allows");
-            ApiError::new(ErrorKind::TooManyRequests, message).retry_after(delay)
-        })
+    /// `tenant` if it has a store: names that somebody invents are not kept.
+    pub(crate) fn with_store<'t>(&self, tenant: &'t TenantId) -> Option<&'t TenantId> {
+        matches!(self.existing_store(tenant), Ok(Some(_))).then_some(tenant)
+    }
+
+    /// How fast each tenant writes.
+    pub(crate) fn rates(&self) -> &RateLimiter {
+        &self.inner.rates
     }
 
     /// Runs the work of a write request on a blocking thread.

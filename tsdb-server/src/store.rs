@@ -43,6 +43,12 @@ pub trait Store: Queryable + Appendable {
         Ok(())
     }
 
+    /// Puts other limits on its series in force; a store that has none ignores it, which is what this does unless a store
+    /// says otherwise. Cheap if they are in force already.
+    fn set_series_limits(&self, limits: &Arc<tsdb::SeriesLimits>) {
+        let _: &Arc<tsdb::SeriesLimits> = limits;
+    }
+
     /// Deletes the samples and exemplars within `range` of the series that satisfy all `matchers`.
     ///
     /// # Errors
@@ -118,6 +124,10 @@ impl Store for Db {
 
     fn flush(&self) -> Result<(), tsdb::Error> {
         Self::flush(self)
+    }
+
+    fn set_series_limits(&self, limits: &Arc<tsdb::SeriesLimits>) {
+        Self::set_series_limits(self, limits);
     }
 
     fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<(), tsdb::Error> {

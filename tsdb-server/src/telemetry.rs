@@ -3,6 +3,7 @@
 //! Label values come from fixed sets (route templates, status codes, reasons), so no client can make this grow.
 //! One snapshot serves both readers: `/metrics` writes it as text, the self-ingestion appends it to a store.
 
+mod admission;
 mod exposition;
 mod metadata;
 mod process;
@@ -26,7 +27,8 @@ pub(crate) struct Telemetry {
     requests: Mutex<BTreeMap<(&'static str, u16), u64>>,
     durations: Mutex<BTreeMap<&'static str, Durations>>,
     accepted: Mutex<BTreeMap<&'static str, u64>>,
-    refused: Mutex<BTreeMap<&'static str, u64>>,
+    /// What admission refused.
+    pub(crate) refused: admission::Refused,
     /// Bytes of write requests as they came.
     pub(crate) received_bytes: AtomicU64,
     /// Exemplars given to a store.
@@ -79,11 +81,6 @@ impl Telemetry {
         *self.accepted.lock().entry(format).or_default() += samples;
     }
 
-    /// Counts refused samples.
-    pub(crate) fn refused(&self, reason: &'static str, samples: u64) {
-        *self.refused.lock().entry(reason).or_default() += samples;
-    }
-
     /// Everything at this moment, the numbers of the stores summed up.
     pub(crate) fn snapshot(&self, stores: &dyn Stores, rules: Counts, metadata: &Health) -> Vec<Family> {
         let mut families = vec![
@@ -95,12 +92,6 @@ impl Telemetry {
                 "format",
                 &self.accepted.lock(),
             ),
-            by_label(
-                "tsdb_refused_samples_total",
-                "Samples refused, by reason.",
-                "reason",
-                &self.refused.lock(),
-            ),
             counter(
                 "tsdb_ingest_received_bytes_total",
                 "Bytes of write requests.",
@@ -111,7 +102,9 @@ impl Telemetry {
             counter("tsdb_ingested_histograms_total", "Native histograms stored.", load(&self.histograms)),
             counter("tsdb_query_samples_read_total", "Samples that queries read.", load(&self.samples_read)),
         ];
+        families.extend(self.refused.families());
         families.extend(store_families(stores));
+        families.extend(admission::store_families(stores));
         families.extend(compaction_families(stores));
         families.extend(rule_families(rules));
         families.extend(metadata::families(metadata));

@@ -15,16 +15,16 @@ pub(crate) fn check(labels: &Labels, rules: &SeriesRules) -> Result<(), LabelFau
     if let Some(allowed) = rules.max_labels.exceeded_by(labels.len().saturating_sub(1)) {
         return Err(LabelFault::TooManyLabels { allowed, found: labels.len().saturating_sub(1) });
     }
-    let mut named = false;
-    for (name, value) in labels {
-        if name == METRIC_NAME {
-            named = true;
-            metric_name(value, rules)?;
-        } else {
-            label(name, value, rules)?;
-        }
-    }
-    if named { Ok(()) } else { Err(LabelFault::NoMetricName) }
+    labels.iter().try_for_each(|(name, value)| check_label(name, value, rules))?;
+    if labels.get(METRIC_NAME).is_some() { Ok(()) } else { Err(LabelFault::NoMetricName) }
+}
+
+/// Checks one label of a set against the rules.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub(crate) fn check_label(name: &str, value: &str, rules: &SeriesRules) -> Result<(), LabelFault> {
+    if name == METRIC_NAME { metric_name(value, rules) } else { label(name, value, rules) }
 }
 
 fn metric_name(name: &str, rules: &SeriesRules) -> Result<(), LabelFault> {

@@ -17,6 +17,7 @@ use tsdb_core::metadata::Metadata;
 use tsdb_core::read::{ExemplarQueryable, Querier, Queryable, ReadError, SeriesExemplars};
 use tsdb_core::write::{Appendable, Appender};
 use tsdb_core::{Matcher, TimeRange};
+use tsdb_index::{Cardinality, SeriesLimits};
 
 /// A time series database in a directory. Clones share it; it closes when the last one is dropped.
 #[derive(Clone)]
@@ -216,6 +217,22 @@ impl Db {
     /// Numbers about the database.
     pub fn stats(&self) -> Stats {
         self.inner.engine.stats()
+    }
+
+    /// The limits on series that are in force.
+    pub fn series_limits(&self) -> Arc<SeriesLimits> {
+        self.inner.engine.head().admission().limits()
+    }
+
+    /// Puts other limits on series in force, for batches that begin from now on. Series that are there stay.
+    pub fn set_series_limits(&self, limits: &Arc<SeriesLimits>) {
+        self.inner.engine.head().admission().set_limits(limits);
+    }
+
+    /// How many series the head holds, and which metrics, labels and label pairs have the most; at most `top` of each. The
+    /// counts are kept up, so this takes milliseconds with millions of series.
+    pub fn cardinality(&self, top: usize) -> Cardinality {
+        self.inner.engine.head().cardinality(top)
     }
 
     /// What is known of each metric, sorted by name.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tsdb_core::time::Clock;
+use tsdb_index::SeriesLimits;
 use tsdb_rollup::plan::{BlockWidth, RollupLevel};
 
 /// Settings of a [`Db`](crate::Db). `Options::default()` is right for most.
@@ -39,9 +40,9 @@ pub struct Options {
     /// Memory that late samples should take, in bytes. When they take more they are moved into blocks; those that would
     /// take twice as much are refused. Default: 64 MiB.
     pub max_late_bytes: usize,
-    /// How many series the head may hold. Known series keep flowing when new ones are refused. `None` is no limit
-    /// but that of memory. Default: `None`.
-    pub max_active_series: Option<u64>,
+    /// How many series the head takes, in all, anew, and of one metric. Known series keep flowing when new ones are refused.
+    /// [`Db::set_series_limits`](crate::Db::set_series_limits) changes them later. Default: no limit but that of memory.
+    pub series_limits: Arc<SeriesLimits>,
     /// How long a series may be without a sample before it counts as one that stopped, in ms: such series leave the head for
     /// blocks of their own before the window ends. 0 keeps them until then. Default: 5 min.
     pub idle_series_ms: i64,
@@ -140,7 +141,7 @@ impl Default for Options {
             out_of_order_window_ms: 2 * 3_600_000,
             duplicates: DuplicatePolicy::KeepFirst,
             max_late_bytes: 64 << 20,
-            max_active_series: None,
+            series_limits: Arc::default(),
             idle_series_ms: 300_000,
             min_idle_series: 16_384,
             max_metadata_metrics: 100_000,
@@ -173,7 +174,7 @@ impl fmt::Debug for Options {
             .field("out_of_order_window_ms", &self.out_of_order_window_ms)
             .field("duplicates", &self.duplicates)
             .field("max_late_bytes", &self.max_late_bytes)
-            .field("max_active_series", &self.max_active_series)
+            .field("series_limits", &self.series_limits)
             .field("idle_series_ms", &self.idle_series_ms)
             .field("min_idle_series", &self.min_idle_series)
             .field("max_metadata_metrics", &self.max_metadata_metrics)

@@ -8,6 +8,9 @@ use tsdb_core::TimeRange;
 pub struct Stats {
     /// Series in the head.
     pub active_series: u64,
+    /// Those of them that had no sample for [`Options::idle_series_ms`](crate::Options::idle_series_ms) when maintenance
+    /// looked last: the others are active within that window.
+    pub idle_series: u64,
     /// Series registered since the database was opened, replayed ones not counted.
     pub series_created: u64,
     /// Series dropped from the head since the database was opened, because it has none of their samples (any
@@ -21,8 +24,12 @@ pub struct Stats {
     pub samples_repeated: u64,
     /// Samples refused since the database was opened, by reason.
     pub samples_refused: Refusals,
-    /// New series refused since the database was opened.
-    pub series_refused: u64,
+    /// Series registered within the last minute, replayed ones not counted.
+    pub series_created_last_minute: u64,
+    /// Series dropped from the head within the last minute.
+    pub series_removed_last_minute: u64,
+    /// New series refused since the database was opened, by reason.
+    pub series_refused: SeriesRefusals,
     /// Metrics of which type, unit or help is known.
     pub metadata_metrics: u64,
     /// How often metadata was ignored because a limit on it is reached, since the database was opened.
@@ -144,6 +151,32 @@ pub struct Refusals {
     pub unknown_series: u64,
     /// Late, while late samples took all the memory that they may.
     pub too_many_late: u64,
+}
+
+/// New series refused, by reason. One that a sender sends again is counted again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SeriesRefusals {
+    /// Too many new ones within a minute.
+    pub new_per_minute: u64,
+    /// Too many in all.
+    pub active: u64,
+    /// Too many of one metric.
+    pub per_metric: u64,
+    /// Too many values of a label of one metric.
+    pub label_values: u64,
+    /// Of a metric that is declared to have many series and not approved.
+    pub not_approved: u64,
+    /// The index or the numbers of series are full.
+    pub no_room: u64,
+}
+
+impl SeriesRefusals {
+    /// Refused series of all reasons.
+    pub fn total(&self) -> u64 {
+        let of_metrics = self.per_metric + self.label_values + self.not_approved;
+        of_metrics + self.new_per_minute + self.active + self.no_room
+    }
 }
 
 impl Refusals {

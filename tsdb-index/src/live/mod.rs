@@ -8,6 +8,8 @@
 //! one to three bytes for each of its labels, and a place in the postings of each.
 
 mod cursor;
+mod distinct;
+mod levels;
 mod members;
 mod order;
 mod pairs;
@@ -15,6 +17,7 @@ mod pairs;
 use crate::postings::{Postings, Union, bitmap_bytes};
 use crate::select::{self, Lookup};
 pub use cursor::LabelsCursor;
+use distinct::{Distinct, Leaving};
 use members::Members;
 pub use order::{Step, sorted_series};
 pub(crate) use pairs::{PairId, Pairs};
@@ -37,6 +40,7 @@ pub struct LiveIndex {
     pairs: Pairs,
     members: Members,
     all: RoaringBitmap,
+    distinct: Distinct,
     /// The pairs of the series inserted last: the next one, mostly of the same target, shares most of them.
     last_inserted: Vec<PairId>,
     scratch: Vec<PairId>,
@@ -64,6 +68,7 @@ impl LiveIndex {
         if !self.all.insert(series.0) {
             return Ok(());
         }
+        self.count_values(labels);
         let previous = std::mem::take(&mut self.last_inserted);
         let mut guesses = previous.iter().copied().peekable();
         let mut pairs = std::mem::take(&mut self.scratch);
@@ -72,7 +77,7 @@ impl LiveIndex {
             while guesses.next_if(|guess| self.pairs.name(*guess) < name).is_some() {}
             let guess = guesses.next_if(|guess| self.pairs.is(*guess, name, value));
             let pair = guess.unwrap_or_else(|| self.pairs.intern(name, value));
-            self.pairs.add_series(pair, series.0);
+            self.pairs.add_series(pair, series.0, value.len());
             pairs.push(pair);
         }
         self.members.set(series.0, &pairs);
@@ -87,11 +92,14 @@ impl LiveIndex {
         let dead = dead & &self.all;
         self.last_inserted.clear();
         let mut touched = RoaringBitmap::new();
+        let mut leaving = Leaving::new();
         for series in &dead {
+            self.note_leaving(series, &mut leaving);
             touched.extend(self.members.pairs(series).map(|pair| pair.0));
             self.members.clear(series);
         }
         self.pairs.subtract(&touched, &dead);
+        self.discount(&leaving);
         self.members.tidy();
         self.all -= dead;
     }
@@ -202,7 +210,7 @@ impl Lookup for LiveIndex {
     fn with_pair(&self, name: &str, value: &str) -> Result<Cow<'_, RoaringBitmap>, Corruption> {
         Ok(match self.pairs.find(name, value).and_then(|pair| self.pairs.postings(pair)) {
             None => Cow::Owned(RoaringBitmap::new()),
-            Some(Postings::Many(bitmap)) => Cow::Borrowed(bitmap),
+            Some(Postings::Many(large)) => Cow::Borrowed(large.series()),
             Some(few) => Cow::Owned(few.to_bitmap()),
         })
     }

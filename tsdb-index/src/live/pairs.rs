@@ -1,5 +1,6 @@
 //! Label pairs: every distinct (name, value) once, numbered, with the series that have it.
 
+use super::levels::Levels;
 use crate::arena::{Arena, ArenaRef};
 use crate::postings::Postings;
 use hashbrown::HashTable;
@@ -28,6 +29,10 @@ struct Name {
     pairs: Vec<PairId>,
     /// Numbers that are not in use any more: the next values of the name take them.
     free: Vec<PairId>,
+    /// Series that have a label of the name.
+    series: u64,
+    /// Bytes of its values, each as often as it has series.
+    bytes: u64,
 }
 
 impl Name {
@@ -47,6 +52,7 @@ pub(crate) struct Pairs {
     free_pairs: Vec<PairId>,
     pair_table: HashTable<PairId>,
     values: Arena,
+    levels: Levels,
 }
 
 impl Pairs {
@@ -91,12 +97,21 @@ impl Pairs {
         id
     }
 
-    /// Adds `series` to the pair.
+    /// Adds `series`, which it has not, to the pair, whose value has so many bytes.
     #[inline]
-    pub(crate) fn add_series(&mut self, id: PairId, series: u32) {
-        if let Some(pair) = self.pairs.get_mut(id.0 as usize) {
-            pair.postings.insert(series);
+    pub(crate) fn add_series(&mut self, id: PairId, series: u32, value_bytes: usize) {
+        let Some(pair) = self.pairs.get_mut(id.0 as usize) else { return };
+        pair.postings.insert(series);
+        self.levels.grow(id.0, pair.postings.len());
+        if let Some(name) = self.names.get_mut(pair.name as usize) {
+            name.series = name.series.saturating_add(1);
+            name.bytes = name.bytes.saturating_add(value_bytes as u64);
         }
+    }
+
+    /// Has a series both pairs?
+    pub(crate) fn meet(&self, one: PairId, other: PairId) -> bool {
+        self.postings(one).zip(self.postings(other)).is_some_and(|(one, other)| one.meets(other))
     }
 
     /// The pair, if it is known.
@@ -125,6 +140,38 @@ impl Pairs {
     #[inline]
     pub(crate) fn name_number(&self, id: PairId) -> usize {
         self.pairs.get(id.0 as usize).map_or(usize::MAX, |pair| pair.name as usize)
+    }
+
+    /// Text of the name with this number.
+    pub(super) fn name_text(&self, name: u32) -> &str {
+        self.names.get(name as usize).map_or("", |name| &name.text)
+    }
+
+    /// All names in use: text, number of values, series that have it, bytes of its values over all series.
+    pub(crate) fn name_counts(&self) -> impl Iterator<Item = (&str, u64, u64, u64)> {
+        let used = self.names.iter().filter(|name| name.len() > 0);
+        used.map(|name| (&*name.text, name.len() as u64, name.series, name.bytes))
+    }
+
+    /// The pairs with the most series, of all or of one name: at least `count` of them, if there are as many, and perhaps
+    /// more, in no order.
+    pub(crate) fn largest(&self, name: Option<&str>, count: usize) -> Vec<(u64, PairId)> {
+        let wanted = name.map(|name| self.find_name(name).unwrap_or(FREE));
+        let sized = |id: PairId| Some((self.postings(id)?.len(), id));
+        for level in self.levels.largest_first() {
+            let is_wanted = |id: &PairId| wanted.is_none_or(|name| self.name_number(*id) == name as usize);
+            let found: Vec<_> = level.iter().map(PairId).filter(is_wanted).filter_map(sized).collect();
+            if found.len() >= count {
+                return found;
+            }
+        }
+        match wanted {
+            Some(name) => self.of_name_number(name).filter_map(sized).collect(),
+            None => {
+                let is_used = |id: &PairId| self.name_number(*id) != FREE as usize;
+                (0..number(self.pairs.len())).map(PairId).filter(is_used).filter_map(sized).collect()
+            }
+        }
     }
 
     /// For each name, by number, whether `is_wanted`.
@@ -185,7 +232,15 @@ impl Pairs {
         let mut emptied = Vec::new();
         for id in touched {
             let Some(pair) = self.pairs.get_mut(id as usize) else { continue };
+            let before = pair.postings.len();
             pair.postings.subtract(dead);
+            let after = pair.postings.len();
+            self.levels.shrink(id, before, after);
+            if let Some(name) = self.names.get_mut(pair.name as usize) {
+                let bytes = (self.values.get(pair.value).len() as u64).saturating_mul(before - after);
+                name.series = name.series.saturating_sub(before - after);
+                name.bytes = name.bytes.saturating_sub(bytes);
+            }
             if pair.postings.is_empty() {
                 emptied.push(PairId(id));
             }
@@ -232,9 +287,10 @@ impl Pairs {
             + self.pair_table.allocation_size()
             + self.name_table.allocation_size()
             + self.values.memory_bytes()
+            + self.levels.memory_bytes()
     }
 
-    fn find_name(&self, name: &str) -> Option<u32> {
+    pub(super) fn find_name(&self, name: &str) -> Option<u32> {
         let names = &self.names;
         self.name_table.find(hash_name(name), |id| is_name(names, *id, name)).copied()
     }

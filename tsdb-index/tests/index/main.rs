@@ -1,6 +1,8 @@
 //! The index as a specification: the live index and the file against a naive model, the golden file, damage.
 
 #[cfg(test)]
+mod cardinality;
+#[cfg(test)]
 mod corruption;
 #[cfg(test)]
 mod far;

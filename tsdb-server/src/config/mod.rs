@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use toml::{Table, Value};
 use tsdb_core::{TenantId, tenant::TenantIdError};
 
@@ -168,7 +169,6 @@ impl Config {
         self.limits = Limits::lifted();
         self.tenants.clear();
         self.admin_api = true;
-        self.storage.max_active_series = crate::Limit::NONE;
         self
     }
 
@@ -214,16 +214,17 @@ impl Config {
             },
             block_range_ms: storage.block_range.as_signed_ms(),
             retention_ms: positive(storage.retention),
-            future_skew_ms: positive(self.limits.ingest.max_future),
+            // Each batch is judged by the limits of its tenant, which change.
+            future_skew_ms: None,
             out_of_order_window_ms: storage.out_of_order_window.as_signed_ms(),
             duplicates: match storage.duplicate_policy {
                 DuplicatePolicyConfig::First => tsdb::DuplicatePolicy::KeepFirst,
                 DuplicatePolicyConfig::Last => tsdb::DuplicatePolicy::KeepLast,
             },
             max_late_bytes: storage.max_late_bytes,
-            max_active_series: storage.max_active_series.get(),
             compaction: storage.compact,
             rollups: storage.rollups.iter().map(RollupConfig::level).collect(),
+            series_limits: Arc::new(self.limits.cardinality.to_engine()),
             replay: tsdb::Replay::Background,
             ..tsdb::Options::default()
         }
@@ -263,7 +264,6 @@ mod tests {
         expected.limits.ingest.max_future = Period::from_ms(0);
         assert_eq!(config, expected);
         assert_eq!(config.engine_options().durability, tsdb::Durability::EveryCommit);
-        assert_eq!(config.engine_options().future_skew_ms, None);
     }
 
     #[test]

@@ -24,8 +24,6 @@ pub struct StorageConfig {
     /// Memory that late samples of a tenant should take. Those beyond twice as much are refused until the others are in
     /// blocks.
     pub max_late_bytes: usize,
-    /// Series that the head of a tenant may hold; 0 for no limit.
-    pub max_active_series: crate::Limit,
     /// Are blocks on disk merged? Not needed where they leave for object storage soon and others merge them there.
     pub compact: bool,
     /// Windows that are made of samples, for long ranges and for times past retention: short ones first, each length a
@@ -87,7 +85,6 @@ impl Default for StorageConfig {
             out_of_order_window: Period::from_secs(7_200),
             duplicate_policy: DuplicatePolicyConfig::First,
             max_late_bytes: 64 << 20,
-            max_active_series: crate::Limit::at(500_000),
             compact: true,
             rollups: vec![
                 RollupConfig {

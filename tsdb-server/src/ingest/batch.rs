@@ -8,6 +8,7 @@
 //! up where the first stopped, and registers. So a request that is refused leaves no series behind, and no tenant; the
 //! usual request, of known series alone, is read once.
 
+use crate::admission::look_alike;
 use crate::error::ApiError;
 use crate::error::ErrorKind;
 use crate::limits::{IngestLimits, Limit};
@@ -15,7 +16,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::metadata::Metadata;
-use tsdb_core::write::{Appendable, Appender, SampleError, SeriesError};
+use tsdb_core::write::{Appendable, Appender, Exceeded, Origin, SampleError, SeriesError, SeriesLimit};
 use tsdb_core::{Exemplar, Labels, NO_START, Sample, SeriesRef, Timestamp};
 
 /// Samples under way into a store.
@@ -32,6 +33,7 @@ pub(crate) struct Batch<'a> {
     /// Positions of the native histograms in the batch, ascending.
     histograms: Vec<usize>,
     metadata: MetadataCap,
+    look_alikes: u64,
     pub(crate) refusals: Refusals,
 }
 
@@ -53,6 +55,8 @@ pub(crate) struct Outcome {
     pub(crate) refusals: Refusals,
     /// Samples that the store refused, by position in the batch: the caller knows what stood there.
     pub(crate) refused_positions: Vec<(usize, SampleError)>,
+    /// New series with names that look like others.
+    pub(crate) look_alikes: u64,
 }
 
 /// The years 1 to 9999: everything that RFC 3339 can name. Times outside come from broken clocks or attacks.
@@ -60,9 +64,16 @@ const POSSIBLE_TIMES: RangeInclusive<Timestamp> = -62_135_596_800_000..=253_402_
 
 impl<'a> Batch<'a> {
     /// An empty batch for `store`; `now` is the server's time.
-    pub(crate) fn new(store: &'a (impl Appendable + ?Sized), limits: &IngestLimits, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        store: &'a (impl Appendable + ?Sized),
+        limits: &IngestLimits,
+        now: Timestamp,
+        origin: Origin,
+    ) -> Self {
+        let mut appender = store.appender();
+        appender.set_origin(origin);
         Self {
-            appender: store.appender(),
+            appender,
             window: window(limits, now),
             max_samples: limits.max_samples_per_request.as_len(),
             allowed_samples: limits.max_samples_per_request.get().unwrap_or(u64::MAX),
@@ -75,6 +86,7 @@ impl<'a> Batch<'a> {
                 limit: limits.max_metadata_per_request,
                 seen: 0,
             },
+            look_alikes: 0,
             refusals: Refusals::default(),
         }
     }
@@ -128,9 +140,34 @@ impl<'a> Batch<'a> {
         self.appender.lookup_expected(wire)
     }
 
+    /// Why no new series is taken at the moment, if none is.
+    pub(crate) fn closed(&mut self) -> Option<Exceeded> {
+        self.appender.closed()
+    }
+
+    /// Refuses the samples of a new series because none is taken.
+    pub(crate) fn refuse_new(
+        &mut self,
+        samples: u64,
+        index: usize,
+        exceeded: Exceeded,
+        series: impl FnOnce() -> String,
+    ) {
+        self.appender.note_refused();
+        let message = || format!("{exceeded}; refused series: {}", series());
+        self.refusals.add_many(samples, index, limit_reason(exceeded.limit), message);
+    }
+
     /// The series with these labels, registered if it is new.
     pub(crate) fn series(&mut self, labels: &Labels) -> Result<SeriesRef, SeriesError> {
-        self.appender.series(labels)
+        let registered = self.appender.series(labels)?;
+        if let Some((name, like)) = look_alike(labels) {
+            if self.look_alikes == 0 {
+                log::warn!("a new series of {name:?}, which is not {like:?} and looks like it: {labels}");
+            }
+            self.look_alikes = self.look_alikes.saturating_add(1);
+        }
+        Ok(registered)
     }
 
     /// Adds a sample that stands at `index` of the request.
@@ -260,7 +297,8 @@ impl<'a> Batch<'a> {
             histograms -= u64::from(self.histograms.binary_search(&refused.position).is_ok());
             refused_positions.push((refused.position, refused.reason));
         }
-        Ok(Outcome { accepted: report.accepted, histograms, refusals: self.refusals, refused_positions })
+        let Self { refusals, look_alikes, .. } = self;
+        Ok(Outcome { accepted: report.accepted, histograms, refusals, refused_positions, look_alikes })
     }
 
     /// Records that a sample lies outside the window of time.
@@ -317,9 +355,23 @@ pub(crate) const fn sample_reason(error: &SampleError) -> &'static str {
 /// A short stable name of a reason, for clients and counters.
 pub(crate) const fn series_reason(error: &SeriesError) -> &'static str {
     match error {
-        SeriesError::Limit { .. } => "series_limit",
+        SeriesError::Limit { exceeded, .. } | SeriesError::LabelValues { exceeded, .. } => {
+            limit_reason(exceeded.limit)
+        }
+        SeriesError::NotApproved { .. } => "not_approved",
         SeriesError::NoLabels => "missing_metric_name",
         _ => "refused",
+    }
+}
+
+/// A short stable name of a reason, for clients and counters.
+const fn limit_reason(limit: SeriesLimit) -> &'static str {
+    match limit {
+        SeriesLimit::NewPerMinute => "new_series_per_minute",
+        SeriesLimit::Active => "active_series",
+        SeriesLimit::PerMetric => "series_per_metric",
+        SeriesLimit::LabelValues => "label_values_per_metric",
+        _ => "no_room",
     }
 }
 

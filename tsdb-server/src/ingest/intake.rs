@@ -1,12 +1,18 @@
 //! Where a request's samples go: the store of its tenant, once the request has proved worth one.
 
-use super::batch::Batch;
-use crate::error::ApiError;
-use crate::limits::Limits;
+use super::batch::{Batch, Refusals};
+use super::encoding::{self, Encoding, EncodingError};
+use crate::error::{ApiError, ErrorKind};
+use crate::limits::{IngestLimits, Limits};
 use crate::state::Server;
 use crate::store::{NoStore, Store};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tsdb_core::write::Origin;
 use tsdb_core::{TenantId, Timestamp};
+
+/// Bytes of a decompressed body that are charged as one sample if it turns out to be none: about what one takes.
+const BYTES_PER_SAMPLE: u64 = 128;
 
 /// The tenant of a write request, seen from the formats.
 pub(crate) struct Intake<'a> {
@@ -31,16 +37,69 @@ impl<'a> Intake<'a> {
         self.server.open_store(self.tenant)
     }
 
+    /// The decompressed body. One that cannot be decompressed, or not within the limit, is charged like the samples that
+    /// it might have held: a bomb costs who sends it.
+    pub(crate) fn decode<'b>(
+        &self,
+        encoding: Encoding,
+        body: &'b [u8],
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<&'b [u8], ApiError> {
+        encoding::decode(encoding, body, self.limits.ingest.max_decoded_bytes, buffer).map_err(|error| {
+            let bytes = match error {
+                // Snappy says its size, or unpacks to little more than there is: nothing was unpacked for nothing.
+                EncodingError::TooLarge { allowed } if encoding != Encoding::Snappy => allowed,
+                _ => body.len() as u64,
+            };
+            let samples = usize::try_from(bytes / BYTES_PER_SAMPLE).unwrap_or(usize::MAX);
+            self.server.rates().charge(self.tenant, samples, &self.limits.ingest, Instant::now());
+            error.into()
+        })
+    }
+
     /// An empty batch for `store`; without one the batch judges samples and forgets them.
-    pub(crate) fn batch<'s>(&self, store: Option<&'s dyn Store>) -> Batch<'s> {
+    pub(crate) fn batch<'s>(&self, store: Option<&'s dyn Store>, origin: Origin) -> Batch<'s> {
         match store {
-            Some(store) => Batch::new(store, &self.limits.ingest, self.now),
-            None => Batch::new(&NoStore, &self.limits.ingest, self.now),
+            Some(store) => Batch::new(store, &self.limits.ingest, self.now, origin),
+            None => Batch::new(&NoStore, &self.limits.ingest, self.now, origin),
         }
     }
 
-    /// May the tenant write so much now?
+    /// May the tenant write so much now? Takes it from what it may.
     pub(crate) fn admit(&self, cost: usize) -> Result<(), ApiError> {
-        self.server.admit(self.tenant, cost)
+        let limits = &self.limits.ingest;
+        self.server.rates().take(self.tenant, cost, limits, Instant::now()).map_err(|delay| {
+            let known = self.server.with_store(self.tenant);
+            self.server.telemetry().refused.samples(known, "rate_limited", cost as u64);
+            too_fast(limits, delay)
+        })
+    }
+}
+
+/// May `tenant` write at all now? Asked before its body costs anything; takes nothing.
+pub(super) fn check_rate(server: &Server, tenant: &TenantId, limits: &IngestLimits) -> Result<(), ApiError> {
+    server.rates().check(tenant, limits, Instant::now()).map_err(|delay| too_fast(limits, delay))
+}
+
+fn too_fast(limits: &IngestLimits, delay: Duration) -> ApiError {
+    let allowed = limits.samples_per_second.get().unwrap_or_default();
+    let message = format!("more than {allowed} samples a second, which samples_per_second allows");
+    ApiError::new(ErrorKind::TooManyRequests, message).retry_after(delay)
+}
+
+/// Counts what became of the samples of a request.
+pub(super) fn count(
+    server: &Server,
+    tenant: &TenantId,
+    format: &'static str,
+    accepted: u64,
+    refusals: &Refusals,
+) {
+    server.telemetry().accepted(format, accepted);
+    if refusals.total() > 0 {
+        let known = server.with_store(tenant);
+        for (reason, samples) in refusals.counts() {
+            server.telemetry().refused.samples(known, reason, *samples);
+        }
     }
 }

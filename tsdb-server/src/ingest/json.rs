@@ -16,6 +16,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqA
 use std::borrow::Cow;
 use std::fmt;
 use tsdb_core::labels::write_wire_pair;
+use tsdb_core::write::{Exceeded, Origin};
 use tsdb_core::{Labels, METRIC_NAME, Sample, SeriesRef, Timestamp};
 
 /// What became of a push.
@@ -31,7 +32,7 @@ pub(crate) fn push(intake: &Intake<'_>, body: &[u8]) -> Result<Pushed, ApiError>
     let known = intake.existing_store()?;
     let opened;
     let mut sink = PushSink {
-        batch: intake.batch(known.as_deref()),
+        batch: intake.batch(known.as_deref(), Origin::Push),
         rules: &intake.limits.push.0,
         indices: Vec::new(),
         next_index: 0,
@@ -51,7 +52,7 @@ pub(crate) fn push(intake: &Intake<'_>, body: &[u8]) -> Result<Pushed, ApiError>
         if known.is_none() {
             opened = if sink.storable { Some(intake.open_store()?) } else { None };
             let refusals = std::mem::take(&mut sink.batch.refusals);
-            sink.batch = intake.batch(opened.as_deref());
+            sink.batch = intake.batch(opened.as_deref(), Origin::Push);
             sink.batch.refusals = refusals;
         }
         sink.resume(first_unknown);
@@ -146,6 +147,14 @@ impl PushSink<'_> {
             Ok((Found::Known(series), sample)) if is_first && self.first_unknown.is_none() => {
                 self.append(series, sample, index)
             }
+            Ok((Found::New(labels), sample)) if self.first_unknown.is_none() => match self.batch.closed() {
+                Some(exceeded) => self.refuse(exceeded, &labels, sample, index),
+                None => {
+                    self.first_unknown = Some(index);
+                    self.storable |= self.batch.admits(sample.timestamp);
+                    self.batch.leave(sample.timestamp)
+                }
+            },
             Ok((_, sample)) if is_first => {
                 self.first_unknown.get_or_insert(index);
                 self.storable |= self.batch.admits(sample.timestamp);
@@ -175,6 +184,22 @@ impl PushSink<'_> {
             }
             LooseSample::Other => Ok(()),
         }
+    }
+
+    /// Refuses the sample of a new series, of which none is taken at the moment; it counts like one that is stored.
+    fn refuse(
+        &mut self,
+        exceeded: Exceeded,
+        labels: &Labels,
+        sample: Sample,
+        index: usize,
+    ) -> Result<(), ApiError> {
+        if self.batch.admits(sample.timestamp) {
+            self.batch.refuse_new(1, index, exceeded, || labels.to_string());
+            return self.batch.leave(sample.timestamp);
+        }
+        self.batch.refuse_time(sample.timestamp, index);
+        Ok(())
     }
 
     /// Registers a series for a sample that the window of time admits.

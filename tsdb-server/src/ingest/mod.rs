@@ -11,6 +11,7 @@ mod loose;
 mod protobuf;
 pub mod remote_write_format;
 mod self_metrics;
+mod unseen;
 mod write;
 
 pub use encoding::{Encoding, EncodingError, decode as decode_content};
@@ -29,7 +30,7 @@ use axum::response::{IntoResponse, Response};
 use batch::Refusals;
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use intake::Intake;
+use intake::{Intake, check_rate, count};
 use std::sync::atomic::Ordering;
 use tsdb_core::TenantId;
 use write::{Version, Written};
@@ -40,32 +41,45 @@ pub(crate) async fn remote_write(State(server): State<Server>, scope: Scope, req
 }
 
 async fn write_request(server: Server, scope: Scope, request: Request) -> Result<Response, ApiError> {
-    let tenant = scope.tenant()?.clone();
+    let tenant = scope.tenant()?;
+    let answer = write_of(&server, tenant, request).await;
+    answer.inspect_err(|error| count_refused(&server, tenant, error))
+}
+
+async fn write_of(server: &Server, tenant: &TenantId, request: Request) -> Result<Response, ApiError> {
     let version = remote_write_version(request.headers())?;
     let encoding = remote_write_encoding(request.headers())?;
-    let body = received(&server, &tenant, request).await?;
-    let work = server.clone();
+    let body = received(server, tenant, request).await?;
+    let (work, of_work) = (server.clone(), tenant.clone());
     let written = server
         .run_ingest(move || {
-            let intake = Intake::new(&work, &tenant);
+            let intake = Intake::new(&work, &of_work);
             let mut buffer = work.buffers().take();
-            let max_bytes = intake.limits.ingest.max_decoded_bytes;
-            let decoded = encoding::decode(encoding, &body, max_bytes, &mut buffer)?;
+            let decoded = intake.decode(encoding, &body, &mut buffer)?;
             let written = write::write(&intake, version, decoded);
             work.buffers().give_back(buffer);
             written
         })
         .await?;
-    count_written(&server, &written);
+    count_written(server, tenant, &written);
     Ok(write_answer(version, written))
 }
 
-fn count_written(server: &Server, written: &Written) {
+/// Counts a request that was refused whole. Faults of the server are no refusals.
+fn count_refused(server: &Server, tenant: &TenantId, error: &ApiError) {
+    if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Internal) {
+        return;
+    }
+    server.telemetry().refused.request(server.with_store(tenant), error.kind().error_type());
+}
+
+fn count_written(server: &Server, tenant: &TenantId, written: &Written) {
     let telemetry = server.telemetry();
     telemetry.exemplars.fetch_add(written.exemplars, Ordering::Relaxed);
     telemetry.refused_exemplars.fetch_add(written.refused_exemplars.total(), Ordering::Relaxed);
     telemetry.histograms.fetch_add(written.histograms, Ordering::Relaxed);
-    count(server, "remote_write", written.accepted, &written.refusals);
+    telemetry.refused.look_alikes(server.with_store(tenant), written.look_alikes);
+    count(server, tenant, "remote_write", written.accepted, &written.refusals);
 }
 
 /// What the sender is told. A refused exemplar fails a request of 2.0, which asks for that, and none of 1.0, which knows
@@ -117,28 +131,32 @@ pub(crate) async fn push(
     scope: Scope,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let tenant = scope.tenant()?.clone();
+    let tenant = scope.tenant()?;
+    let answer = push_of(&server, tenant, request).await;
+    answer.inspect_err(|error| count_refused(&server, tenant, error))
+}
+
+async fn push_of(server: &Server, tenant: &TenantId, request: Request) -> Result<Response, ApiError> {
     let encoding = content_encoding(request.headers())?;
     let version = if content_type(request.headers()).starts_with("application/x-protobuf") {
         Some(remote_write_version(request.headers())?)
     } else {
         None
     };
-    let body = received(&server, &tenant, request).await?;
-    let work = server.clone();
+    let body = received(server, tenant, request).await?;
+    let (work, of_work) = (server.clone(), tenant.clone());
     let pushed = server
         .run_ingest(move || {
-            let intake = Intake::new(&work, &tenant);
+            let intake = Intake::new(&work, &of_work);
             let mut buffer = work.buffers().take();
-            let max_bytes = intake.limits.ingest.max_decoded_bytes;
-            let decoded = encoding::decode(encoding, &body, max_bytes, &mut buffer)?;
+            let decoded = intake.decode(encoding, &body, &mut buffer)?;
             let pushed = match version {
                 Some(version) => write::write(&intake, version, decoded).map(|written| {
-                    count_written(&work, &written);
+                    count_written(&work, &of_work, &written);
                     (written.accepted, written.refusals)
                 }),
                 None => json::push(&intake, decoded).map(|pushed| {
-                    count(&work, "json", pushed.accepted, &pushed.refusals);
+                    count(&work, &of_work, "json", pushed.accepted, &pushed.refusals);
                     (pushed.accepted, pushed.refusals)
                 }),
             };
@@ -171,18 +189,12 @@ fn push_answer(accepted: u64, refusals: &mut Refusals) -> Response {
     (StatusCode::ACCEPTED, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-fn count(server: &Server, format: &'static str, accepted: u64, refusals: &Refusals) {
-    server.telemetry().accepted(format, accepted);
-    for (reason, samples) in refusals.counts() {
-        server.telemetry().refused(reason, *samples);
-    }
-}
-
 async fn received(server: &Server, tenant: &TenantId, request: Request) -> Result<Bytes, ApiError> {
     let limits = &server.limits(tenant).ingest;
     let body = read_body(request, limits.max_body_bytes, "limits.ingest.max_body_bytes", limits.body_timeout)
         .await?;
     server.telemetry().received_bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
+    check_rate(server, tenant, limits)?;
     Ok(body)
 }
 

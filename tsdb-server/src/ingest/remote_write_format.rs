@@ -309,6 +309,22 @@ pub fn decode_labels(wire: &[u8]) -> Result<Labels, LabelsError> {
     }
 }
 
+/// Calls `visit` with each label as it lies in the labels fields of a `TimeSeries`, until it says no. Says whether it never
+/// did.
+pub(crate) fn visit_labels<'a>(
+    wire: &'a [u8],
+    mut visit: impl FnMut(&'a str, &'a str) -> bool,
+) -> Result<bool, LabelsError> {
+    let mut fields = Reader::new("TimeSeries", wire);
+    while let Some(tag) = fields.tag()? {
+        let (name, value) = label(fields.message(tag, "Label")?)?;
+        if !visit(name, value) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn label(mut fields: Reader<'_>) -> Result<(&str, &str), LabelsError> {
     let (mut name, mut value) = ("", "");
     while let Some(tag) = fields.tag()? {

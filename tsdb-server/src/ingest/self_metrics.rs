@@ -5,7 +5,7 @@ use crate::error::ApiError;
 use crate::limits::IngestLimits;
 use crate::telemetry::Family;
 use tsdb_core::metadata::Metadata;
-use tsdb_core::write::Appendable;
+use tsdb_core::write::{Appendable, Origin};
 use tsdb_core::{Labels, METRIC_NAME, Sample, Timestamp};
 
 /// Value of the label `job` of the server's own series.
@@ -19,7 +19,7 @@ pub(crate) fn store_own_metrics(
     limits: &IngestLimits,
     now: Timestamp,
 ) -> Result<u64, ApiError> {
-    let mut batch = Batch::new(store, limits, now);
+    let mut batch = Batch::new(store, limits, now, Origin::Scrape);
     append(&mut batch, &[(METRIC_NAME, "up"), ("job", JOB), ("instance", instance)], now, 1.0)?;
     for family in families {
         let metadata =
@@ -37,6 +37,7 @@ pub(crate) fn store_own_metrics(
 
 fn append(batch: &mut Batch<'_>, pairs: &[(&str, &str)], now: Timestamp, value: f64) -> Result<(), ApiError> {
     let labels = Labels::from_pairs(pairs.iter().copied()).map_err(|e| ApiError::bad_data(e.to_string()))?;
-    let series = batch.series(&labels).map_err(|e| ApiError::bad_data(e.to_string()))?;
+    // One that is refused costs no other; the store counts it.
+    let Ok(series) = batch.series(&labels) else { return Ok(()) };
     batch.append(series, Sample::new(now, value), 0).map(|_| ())
 }

@@ -11,11 +11,13 @@ use super::remote_write_format::{
     self as format, ExemplarFault, ExemplarMessage, HistogramFault, HistogramMessage, LabelsError,
     RequestError, Sink, SymbolLimits, TimeSeries,
 };
+use super::unseen::is_proper;
 use crate::error::ApiError;
 use crate::limits::{IngestLimits, Limits};
 use crate::validation;
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::metadata::Metadata;
+use tsdb_core::write::{Exceeded, Origin};
 use tsdb_core::{Corruption, Labels, SeriesRef, Timestamp, is_stale_nan};
 
 /// Which message a body is.
@@ -34,6 +36,8 @@ pub(crate) struct Written {
     pub(crate) accepted: u64,
     pub(crate) histograms: u64,
     pub(crate) refusals: Refusals,
+    /// New series with names that look like others.
+    pub(crate) look_alikes: u64,
     pub(crate) exemplars: u64,
     pub(crate) refused_exemplars: Refusals,
 }
@@ -43,13 +47,14 @@ pub(crate) fn write(intake: &Intake<'_>, version: Version, body: &[u8]) -> Resul
     let body = Body { version, bytes: body, limits: &intake.limits.ingest };
     let known = intake.existing_store()?;
     let opened;
-    let mut sink = WriteSink::new(intake.batch(known.as_deref()), &intake.limits, known.is_some());
+    let mut sink =
+        WriteSink::new(intake.batch(known.as_deref(), Origin::RemoteWrite), &intake.limits, known.is_some());
     sink.read(&body)?;
     intake.admit(sink.batch.cost())?;
     if let Some(first_unknown) = sink.first_unknown {
         if known.is_none() {
             opened = if sink.storable { Some(intake.open_store()?) } else { None };
-            sink.batch = intake.batch(opened.as_deref());
+            sink.batch = intake.batch(opened.as_deref(), Origin::RemoteWrite);
         }
         sink.resume(first_unknown);
         sink.read(&body)?;
@@ -57,8 +62,8 @@ pub(crate) fn write(intake: &Intake<'_>, version: Version, body: &[u8]) -> Resul
     let (exemplars, refused_exemplars) = (sink.batch.exemplars() as u64, sink.refused_exemplars);
     let mut outcome = sink.batch.commit()?;
     name_refused(&body, &sink.starts, &mut outcome);
-    let Outcome { accepted, histograms, refusals, .. } = outcome;
-    Ok(Written { accepted, histograms, refusals, exemplars, refused_exemplars })
+    let Outcome { accepted, histograms, refusals, look_alikes, .. } = outcome;
+    Ok(Written { accepted, histograms, refusals, look_alikes, exemplars, refused_exemplars })
 }
 
 /// The body of a request.
@@ -290,15 +295,28 @@ impl<'a> WriteSink<'a> {
 
     /// Registers an unknown series that brings a sample worth a series.
     fn register(&mut self, series: &TimeSeries<'_>, number: usize) -> Result<Option<SeriesRef>, Corruption> {
+        if let Some(exceeded) = self.batch.closed() {
+            return self.refuse_closed(exceeded, series, number);
+        }
         let survey = self.survey(series)?;
         if !survey.live {
             self.refuse_dead(series, number)?;
             return Ok(None);
         }
+        self.registered(series, number, survey.samples)
+    }
+
+    /// The series, registered if it is new; `None` if its samples are refused, of which there are so many.
+    fn registered(
+        &mut self,
+        series: &TimeSeries<'_>,
+        number: usize,
+        samples: u64,
+    ) -> Result<Option<SeriesRef>, Corruption> {
         let labels = match self.checked_labels(series)? {
             Ok(labels) => labels,
             Err((reason, message)) => {
-                self.batch.refusals.add_many(survey.samples, number, reason, || message);
+                self.batch.refusals.add_many(samples, number, reason, || message);
                 return Ok(None);
             }
         };
@@ -306,10 +324,34 @@ impl<'a> WriteSink<'a> {
             Ok(reference) => Ok(Some(reference)),
             Err(error) => {
                 let reason = series_reason(&error);
-                self.batch.refusals.add_many(survey.samples, number, reason, || error.to_string());
+                self.batch.refusals.add_many(samples, number, reason, || error.to_string());
                 Ok(None)
             }
         }
+    }
+
+    /// Refuses an unknown series while none is taken: its samples count like those that are stored, its labels are checked
+    /// where they lie. One that turns out to be known, once its labels are sorted, is returned.
+    fn refuse_closed(
+        &mut self,
+        exceeded: Exceeded,
+        series: &TimeSeries<'_>,
+        number: usize,
+    ) -> Result<Option<SeriesRef>, Corruption> {
+        let survey = self.survey(series)?;
+        if !survey.live {
+            self.refuse_dead(series, number)?;
+            return Ok(None);
+        }
+        if is_proper(series.labels_wire(), &self.limits.remote_write.0) {
+            self.batch.refuse_new(survey.samples, number, exceeded, || name_of(series));
+        } else if let Some(known) = self.registered(series, number, survey.samples)? {
+            return Ok(Some(known));
+        }
+        if self.resumed_at.is_none() {
+            self.leave(series)?;
+        }
+        Ok(None)
     }
 
     /// Reports what is wrong with the samples of a series that is not registered: times outside the window, and
@@ -386,10 +428,16 @@ impl Sink for WriteSink<'_> {
                 Some(reference) => self.add(reference, &series, number),
                 None => Ok(()),
             },
-            None => {
-                self.first_unknown = Some(number);
-                self.leave(&series)
-            }
+            None => match self.batch.closed() {
+                Some(exceeded) => match self.refuse_closed(exceeded, &series, number)? {
+                    Some(reference) => self.add(reference, &series, number),
+                    None => Ok(()),
+                },
+                None => {
+                    self.first_unknown = Some(number);
+                    self.leave(&series)
+                }
+            },
         }
     }
 

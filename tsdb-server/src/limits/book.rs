@@ -6,33 +6,54 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tsdb_core::TenantId;
 
-/// The limits of every tenant: the defaults, and those of tenants with limits of their own. Both change while the server
-/// runs; a request keeps the limits that it began with.
+/// The limits of every tenant: the defaults, and those of tenants with limits of their own. The latter change while the
+/// server runs; a request keeps the limits that it began with.
 #[derive(Debug)]
 pub(crate) struct LimitBook {
-    defaults: Arc<Limits>,
-    own: RwLock<HashMap<TenantId, Arc<Limits>>>,
+    defaults: Entry,
+    own: RwLock<HashMap<TenantId, Entry>>,
+}
+
+/// Limits, and those of them that the engine keeps in its words: made once, so that a store is told only of changes.
+#[derive(Debug)]
+struct Entry {
+    limits: Arc<Limits>,
+    series: Arc<tsdb::SeriesLimits>,
+}
+
+impl Entry {
+    fn new(limits: Limits) -> Self {
+        Self { series: Arc::new(limits.cardinality.to_engine()), limits: Arc::new(limits) }
+    }
 }
 
 impl LimitBook {
     pub(crate) fn new(defaults: Limits, own: HashMap<TenantId, Limits>) -> Self {
-        let own = own.into_iter().map(|(tenant, limits)| (tenant, Arc::new(limits))).collect();
-        Self { defaults: Arc::new(defaults), own: RwLock::new(own) }
-    }
-
-    /// From now on `own` are all the tenants with limits of their own.
-    pub(crate) fn replace(&self, own: HashMap<TenantId, Limits>) {
-        let own = own.into_iter().map(|(tenant, limits)| (tenant, Arc::new(limits))).collect();
-        *self.own.write() = own;
+        Self { defaults: Entry::new(defaults), own: RwLock::new(entries(own)) }
     }
 
     /// What holds for `tenant`.
     pub(crate) fn of(&self, tenant: &TenantId) -> Arc<Limits> {
-        Arc::clone(self.own.read().get(tenant).unwrap_or(&self.defaults))
+        Arc::clone(&self.own.read().get(tenant).unwrap_or(&self.defaults).limits)
+    }
+
+    /// What the engine is to keep for `tenant`.
+    pub(crate) fn series(&self, tenant: &TenantId) -> Arc<tsdb::SeriesLimits> {
+        Arc::clone(&self.own.read().get(tenant).unwrap_or(&self.defaults).series)
     }
 
     /// What holds for tenants without limits of their own.
     pub(crate) fn defaults(&self) -> &Limits {
-        &self.defaults
+        &self.defaults.limits
     }
+
+    /// From now on the tenants in `own` have these limits, and all others the defaults.
+    pub(crate) fn replace(&self, own: HashMap<TenantId, Limits>) {
+        let own = entries(own);
+        *self.own.write() = own;
+    }
+}
+
+fn entries(own: HashMap<TenantId, Limits>) -> HashMap<TenantId, Entry> {
+    own.into_iter().map(|(tenant, limits)| (tenant, Entry::new(limits))).collect()
 }

@@ -5,11 +5,13 @@
 //! and cannot be lifted.
 
 mod book;
+mod cardinality;
 mod ingest;
 mod query;
 mod series;
 
 pub(crate) use book::LimitBook;
+pub use cardinality::{CardinalityLimits, HighCardinality, NewSeriesLimits};
 pub use ingest::IngestLimits;
 pub use query::QueryLimits;
 pub use series::{PushRules, RemoteWriteRules, SeriesRules};
@@ -58,6 +60,8 @@ pub struct Limits {
     pub push: PushRules,
     /// What a series sent by remote write may look like.
     pub remote_write: RemoteWriteRules,
+    /// How many series there may be.
+    pub cardinality: CardinalityLimits,
     /// What a query may cost.
     pub query: QueryLimits,
 }
@@ -69,6 +73,7 @@ impl Limits {
             ingest: IngestLimits::lifted(),
             push: PushRules(SeriesRules::lifted()),
             remote_write: RemoteWriteRules(SeriesRules::lifted()),
+            cardinality: CardinalityLimits::lifted(),
             query: QueryLimits::lifted(),
         }
     }

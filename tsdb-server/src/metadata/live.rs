@@ -6,7 +6,7 @@
 use super::service::Limiting;
 use super::{MetadataError, MetadataErrorKind, MetadataStore, Overrides, Revision};
 use crate::Limits;
-use crate::limits::LimitBook;
+use crate::admission::LimitedStores;
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -28,7 +28,7 @@ pub(crate) struct Live {
 /// What budgets are made of and where they go.
 pub(crate) struct Shared {
     store: Arc<dyn MetadataStore>,
-    book: Arc<LimitBook>,
+    stores: Arc<LimitedStores>,
     /// Limits of the settings: of tenants that the settings name, and of all others.
     defaults: Limits,
     named: HashMap<TenantId, Limits>,
@@ -78,19 +78,19 @@ struct Copy {
 const ROUNDS_UNTIL_ALL: u32 = 60;
 
 impl Live {
-    /// Takes the budgets of `store` into `book`; those in the file `copy` if the store does not answer.
+    /// Takes the budgets of `store` into force; those in the file `copy` if the store does not answer.
     ///
     /// # Errors
     /// The store answers, and cannot be used.
     pub(crate) fn open(
         store: Arc<dyn MetadataStore>,
-        Limiting { book, defaults, named }: Limiting,
+        Limiting { stores, defaults, named }: Limiting,
         copy: Option<PathBuf>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, MetadataError> {
         let shared = Arc::new(Shared {
             store,
-            book,
+            stores,
             defaults,
             named,
             copy,
@@ -225,7 +225,7 @@ impl Shared {
             unknown = unknown.saturating_add(faults.len() as u64);
             own.insert(tenant.clone(), limits);
         }
-        self.book.replace(own);
+        self.stores.replace_limits(own);
         self.health.budgets.store(budgets.len() as u64, Ordering::Relaxed);
         self.health.unknown_limits.store(unknown, Ordering::Relaxed);
     }

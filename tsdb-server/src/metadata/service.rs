@@ -4,9 +4,8 @@ use super::catalogue::Catalogue;
 use super::live::{Health, Live};
 use super::{MetadataError, MetadataStore};
 use crate::Limits;
-use crate::config::{Config, ConfigError, MetadataConfig};
-use crate::limits::LimitBook;
-use crate::store::Stores;
+use crate::admission::LimitedStores;
+use crate::config::{Config, MetadataConfig};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,9 +23,9 @@ pub(crate) struct Service {
     turns: Arc<Semaphore>,
 }
 
-/// Limits of the settings, and where the limits in force are.
+/// Limits of the settings, and the stores that keep those in force.
 pub(crate) struct Limiting {
-    pub(crate) book: Arc<LimitBook>,
+    pub(crate) stores: Arc<LimitedStores>,
     /// Of tenants that the settings do not name.
     pub(crate) defaults: Limits,
     /// Of those that they do.
@@ -38,17 +37,6 @@ const TURNS: usize = 16;
 /// Not more often is the store asked for changes.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-impl Limiting {
-    /// That of `config`.
-    ///
-    /// # Errors
-    /// Limits of tenants that cannot be read.
-    pub(crate) fn of(config: &Config) -> Result<Self, ConfigError> {
-        let (defaults, named) = (config.limits.clone(), config.tenant_limits()?);
-        Ok(Self { book: Arc::new(LimitBook::new(defaults.clone(), named.clone())), defaults, named })
-    }
-}
-
 impl Service {
     /// Takes the budgets of `store` into force; the last known ones, which the file `copy` keeps, if it is away.
     ///
@@ -59,10 +47,11 @@ impl Service {
         config: &Config,
         limiting: Limiting,
         copy: Option<PathBuf>,
-        (stores, clock): (Arc<dyn Stores>, Arc<dyn Clock>),
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, MetadataError> {
         let config = config.metadata.clone();
         let interval = config.catalogue_interval.as_duration();
+        let stores = Arc::clone(&limiting.stores);
         Ok(Self {
             live: Arc::new(Live::open(store, limiting, copy, clock)?),
             catalogue: Arc::new(Catalogue::new(stores, interval)),

@@ -3,6 +3,7 @@
 use super::group::{RuleSample, World};
 use crate::store::Store;
 use std::time::{Duration, Instant};
+use tsdb_core::write::Origin;
 use tsdb_core::{Labels, Timestamp};
 use tsdb_promql::ast::Expr;
 use tsdb_promql::{Annotation, Engine, QueryParams, QueryResult, Value, VectorSample};
@@ -33,6 +34,7 @@ impl World for StoreWorld<'_> {
             return Ok(Vec::new());
         }
         let mut appender = self.store.appender();
+        appender.set_origin(Origin::Rule);
         let mut refused = Vec::new();
         // Positions in the batch, which are fewer than the samples if some series are refused.
         let mut positions = Vec::with_capacity(samples.len());

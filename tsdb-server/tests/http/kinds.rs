@@ -257,7 +257,7 @@ impl Request {
     }
 }
 
-fn write_2(server: &Running, body: &[u8]) -> reqwest::RequestBuilder {
+pub(crate) fn write_2(server: &Running, body: &[u8]) -> reqwest::RequestBuilder {
     server
         .post("/api/v1/write")
         .header("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request")

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod api_contract;
 #[cfg(test)]
 mod engine;

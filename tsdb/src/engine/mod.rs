@@ -314,7 +314,7 @@ fn head_settings(options: &Options) -> Settings {
         },
         metadata: CatalogLimits { metrics: options.max_metadata_metrics, bytes: options.max_metadata_bytes },
         max_exemplars: options.max_exemplars,
-        max_active_series: options.max_active_series.unwrap_or(u64::MAX),
+        series_limits: Arc::clone(&options.series_limits),
         clock: Arc::clone(&options.clock),
     }
 }

@@ -27,6 +27,8 @@ use tsdb_index::RoaringBitmap;
 const SERIES_PER_ROUND: u64 = 200_000;
 /// It pays when this part of all series is idle.
 const IDLE_SHARE: u64 = 16;
+/// Where series are refused for want of room, it pays when this part of all series is idle.
+const CROWDED_SHARE: u64 = 256;
 /// Blocks that are written at a time. Samples from everywhere in time wait for the cut.
 const MAX_BLOCKS: usize = 8;
 
@@ -68,8 +70,13 @@ impl Engine {
         let active = self.head.memory().active();
         let is_time = work.rounds.is_multiple_of(1 + active / SERIES_PER_ROUND);
         let Some(before) = self.idle_before().filter(|_| is_time) else { return false };
-        let least = (self.options.min_idle_series as u64).max(active / IDLE_SHARE);
-        self.head.memory().idle(before, Epoch::MAX).len() >= least.max(1)
+        let least = match self.head.admission().take_crowded() {
+            false => (self.options.min_idle_series as u64).max(active / IDLE_SHARE),
+            true => active / CROWDED_SHARE,
+        };
+        let idle = self.head.memory().idle(before, Epoch::MAX).len();
+        self.head.admission().note_idle(idle);
+        idle >= least.max(1)
     }
 
     /// The time from which on a series that goes on has samples.

@@ -18,7 +18,9 @@ use std::sync::atomic::Ordering;
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::labels::write_wire;
 use tsdb_core::metadata::Metadata;
-use tsdb_core::write::{AppendReport, Appender, CommitError, RefusedSample, SampleError, SeriesError};
+use tsdb_core::write::{
+    AppendReport, Appender, CommitError, Exceeded, Origin, RefusedSample, SampleError, SeriesError,
+};
 use tsdb_core::{Exemplar, Labels, SeriesRef, Timestamp};
 
 /// Samples whose memory is read before they are applied one by one: as many loads as a core has under way at a time.
@@ -31,6 +33,11 @@ pub(crate) struct HeadAppender<'a> {
     previous: Option<SeriesRef>,
     /// What was looked up last, if nobody knew it: its registration need not look again.
     missed: Option<SeriesHash>,
+    origin: Origin,
+    /// Why no new series is taken, once that was found out: a batch is a moment.
+    closed: Option<Exceeded>,
+    /// New series refused for that.
+    refused: u64,
     buffers: Buffers,
 }
 
@@ -58,7 +65,16 @@ struct Applied {
 impl<'a> HeadAppender<'a> {
     pub(super) fn new(head: &'a Head) -> Self {
         let buffers = head.buffers.lock().pop().unwrap_or_default();
-        Self { head, pin: head.memory.pins.pin(), previous: None, missed: None, buffers }
+        Self {
+            head,
+            pin: head.memory.pins.pin(),
+            previous: None,
+            missed: None,
+            origin: Origin::Embedded,
+            closed: None,
+            refused: 0,
+            buffers,
+        }
     }
 
     fn find(&mut self, hash: SeriesHash) -> Option<SeriesRef> {
@@ -313,6 +329,20 @@ impl Appender for HeadAppender<'_> {
         found
     }
 
+    fn set_origin(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
+    fn closed(&mut self) -> Option<Exceeded> {
+        let head = self.head;
+        self.closed = self.closed.or_else(|| head.admission.closed(self.origin, head.memory.active()));
+        self.closed
+    }
+
+    fn note_refused(&mut self) {
+        self.refused += 1;
+    }
+
     fn series(&mut self, labels: &Labels) -> Result<SeriesRef, SeriesError> {
         if labels.is_empty() {
             return Err(SeriesError::NoLabels);
@@ -326,8 +356,17 @@ impl Appender for HeadAppender<'_> {
         match found {
             Some(found) => Ok(found),
             None => {
+                if let Some(exceeded) = self.closed() {
+                    // ORDER: whoever took the last place for these labels has counted it, and holds their shard until
+                    // they can be found.
+                    if let Some(found) = self.find(hash) {
+                        return Ok(found);
+                    }
+                    self.note_refused();
+                    return Err(SeriesError::Limit { exceeded, series: labels.clone() });
+                }
                 // It looks once more, now that nobody else can register.
-                let series = self.head.register(labels, hash, self.pin.epoch())?;
+                let series = self.head.register(labels, hash, self.pin.epoch(), self.origin)?;
                 self.previous = Some(series);
                 Ok(series)
             }
@@ -375,6 +414,9 @@ impl Appender for HeadAppender<'_> {
 
 impl Drop for HeadAppender<'_> {
     fn drop(&mut self) {
+        if let Some(exceeded) = self.closed {
+            self.head.admission.note_exceeded(exceeded.limit, self.refused);
+        }
         let mut buffers = std::mem::take(&mut self.buffers);
         buffers.samples.clear();
         buffers.metadata.clear();

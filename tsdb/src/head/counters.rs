@@ -9,7 +9,6 @@ use tsdb_core::write::{AppendReport, CommitError, SampleError};
 pub(crate) struct Counters {
     pub(super) series_created: AtomicU64,
     pub(super) series_removed: AtomicU64,
-    pub(super) series_refused: AtomicU64,
     pub(super) metadata_refused: AtomicU64,
     pub(super) exemplars_stored: AtomicU64,
     pub(super) exemplars_refused: AtomicU64,
@@ -55,7 +54,6 @@ impl Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         stats.series_created = read(&self.series_created);
         stats.series_removed = read(&self.series_removed);
-        stats.series_refused = read(&self.series_refused);
         stats.metadata_refused = read(&self.metadata_refused);
         stats.exemplars_stored = read(&self.exemplars_stored);
         stats.exemplars_refused = read(&self.exemplars_refused);

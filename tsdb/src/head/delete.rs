@@ -132,7 +132,7 @@ mod tests {
             late_window_ms: 1_000_000,
             late_bytes: 1 << 20,
             duplicates: Duplicates::KeepFirst,
-            max_active_series: 100,
+            series_limits: Arc::default(),
             metadata: CatalogLimits { metrics: 0, bytes: 0 },
             max_exemplars: 0,
             clock: Arc::new(ManualClock::at(1_000_000)),

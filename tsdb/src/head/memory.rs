@@ -1,5 +1,6 @@
 //! What a head holds in memory: series, their labels, their samples. Knows nothing of the log.
 
+use super::admission::Admission;
 use super::catalog::{Catalog, CatalogLimits};
 use super::delete::Deletes;
 use super::exemplars::Exemplars;
@@ -13,7 +14,7 @@ use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use tsdb_core::labels::write_wire;
-use tsdb_core::write::SeriesError;
+use tsdb_core::write::{Exceeded, Origin, SeriesError, SeriesLimit};
 use tsdb_core::{Labels, SeriesRef, TimeRange, Timestamp};
 use tsdb_index::{LiveIndex, RoaringBitmap};
 
@@ -125,43 +126,46 @@ impl Memory {
         }
     }
 
-    /// The series with these labels, registered if it is new; `announce` is called for a new one before anybody can
-    /// find it.
+    /// The series with these labels, registered if it is new and `gate` lets it through; `announce` is called for a new
+    /// one before anybody can find it.
     pub(crate) fn register(
         &self,
         labels: &Labels,
         hash: SeriesHash,
         epoch: Epoch,
-        max_active: u64,
+        gate: Option<(&Admission, Origin)>,
         announce: impl FnOnce(SeriesRef),
     ) -> Result<SeriesRef, SeriesError> {
         let mut shard = self.identities.lock(hash);
         if let Some(known) = shard.find(&self.pages, hash, epoch) {
             return Ok(known);
         }
-        if self.active.fetch_add(1, Ordering::Relaxed) >= max_active {
-            self.active.fetch_sub(1, Ordering::Relaxed);
-            return Err(refusal("active_series", max_active, labels));
-        }
-        let place = self.place(labels);
-        let series = place.inspect_err(|_| {
-            self.active.fetch_sub(1, Ordering::Relaxed);
-        })?;
+        let series = self.place(labels, gate)?;
         announce(series);
         shard.insert(&self.pages, series, hash, epoch);
         Ok(series)
     }
 
-    fn place(&self, labels: &Labels) -> Result<SeriesRef, SeriesError> {
+    fn place(&self, labels: &Labels, gate: Option<(&Admission, Origin)>) -> Result<SeriesRef, SeriesError> {
+        let mut index = self.index.write();
+        if let Some((admission, origin)) = gate {
+            admission.check(&mut index, self.active(), origin, labels)?;
+        }
         let series = self.ids.lock().take();
         let page = series.and_then(|series| self.pages.page_or_new(series));
         let (Some(series), Some(page)) = (series, page) else {
-            return Err(refusal("series_numbers", super::pages::MAX_SERIES.into(), labels));
+            return Err(refusal(SeriesLimit::Numbers, super::pages::MAX_SERIES.into(), labels));
         };
-        if self.index.write().insert(series, labels).is_err() {
+        if index.insert(series, labels).is_err() {
             self.ids.lock().undo(series);
-            return Err(refusal("label_index_bytes", u32::MAX.into(), labels));
+            return Err(refusal(SeriesLimit::IndexBytes, u32::MAX.into(), labels));
         }
+        // ORDER: counted under the lock under which the next one is judged.
+        self.active.fetch_add(1, Ordering::Relaxed);
+        if let Some((admission, origin)) = gate {
+            admission.note_created(origin);
+        }
+        drop(index);
         page.begin(series);
         Ok(series)
     }
@@ -374,6 +378,6 @@ impl Memory {
     }
 }
 
-fn refusal(limit: &'static str, allowed: u64, labels: &Labels) -> SeriesError {
-    SeriesError::Limit { limit, allowed, series: labels.to_string() }
+fn refusal(limit: SeriesLimit, allowed: u64, labels: &Labels) -> SeriesError {
+    SeriesError::Limit { exceeded: Exceeded { limit, allowed, found: allowed }, series: labels.clone() }
 }

@@ -32,6 +32,7 @@
 //! 4. A checkpoint names all series that are left, and says `T`. Then the segments of the log with nothing newer
 //!    than `T` are removed. A crash between these steps leaves more log than needed, never less.
 
+mod admission;
 mod append;
 mod batch;
 mod catalog;
@@ -58,6 +59,7 @@ mod series;
 mod spool;
 mod view;
 
+pub(crate) use admission::Admission;
 pub(crate) use catalog::CatalogLimits;
 pub(crate) use checkpoint::{CheckpointName, newest_checkpoint};
 pub(crate) use late::Generation;
@@ -84,9 +86,9 @@ use std::time::{Duration, Instant};
 use tsdb_core::metadata::Metadata;
 use tsdb_core::read::SeriesExemplars;
 use tsdb_core::time::Clock;
-use tsdb_core::write::{Appender, CommitError, SeriesError};
+use tsdb_core::write::{Appender, CommitError, Origin, SeriesError};
 use tsdb_core::{Exemplar, Labels, Matcher, SeriesRef, TimeRange, Timestamp};
-use tsdb_index::RoaringBitmap;
+use tsdb_index::{Cardinality, RoaringBitmap, SeriesLimits};
 
 /// Buffers of finished batches that are kept for later ones.
 const KEPT_BUFFERS: usize = 4;
@@ -127,7 +129,7 @@ pub(crate) struct Settings {
     /// Bytes that late samples may take before they should be moved into blocks.
     pub(crate) late_bytes: u64,
     pub(crate) duplicates: Duplicates,
-    pub(crate) max_active_series: u64,
+    pub(crate) series_limits: Arc<SeriesLimits>,
     pub(crate) metadata: CatalogLimits,
     pub(crate) max_exemplars: usize,
     pub(crate) clock: Arc<dyn Clock>,
@@ -150,6 +152,7 @@ pub(crate) struct Head {
     place: Place,
     settings: Settings,
     counters: Counters,
+    admission: Admission,
     buffers: Mutex<Vec<Buffers>>,
     /// What the monotonic clock showed at the latest batch.
     last_append: AtomicI64,
@@ -251,7 +254,7 @@ impl Head {
     /// Drops series without samples: those whose samples are in blocks, and those that never had any.
     pub(crate) fn remove_empty(&self) {
         let clean = self.log.wal().current_segment().saturating_add(1);
-        add(&self.counters.series_removed, self.memory.remove_empty(clean));
+        self.note_removed(self.memory.remove_empty(clean));
     }
 
     /// Removes those of `series`, which were idle in epoch `since`, that nobody has asked for since: their samples are in
@@ -259,10 +262,25 @@ impl Head {
     pub(crate) fn retire(&self, series: &RoaringBitmap, since: Epoch) -> Result<usize, WalError> {
         let clean = self.log.wal().current_segment().saturating_add(1);
         let gone = self.memory.retire(series, since, clean);
-        add(&self.counters.series_removed, gone.len() as u64);
+        self.note_removed(gone.len() as u64);
         // Should the record be lost, a replay finds them again, and readers merge them with the blocks.
         self.log.add_retired(&gone)?;
         Ok(gone.len())
+    }
+
+    fn note_removed(&self, series: u64) {
+        add(&self.counters.series_removed, series);
+        self.admission.note_removed(series);
+    }
+
+    /// Who may register a series.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// How many series there are, and where most of them are.
+    pub(crate) fn cardinality(&self, top: usize) -> Cardinality {
+        Cardinality::of(&self.memory.index.read(), top)
     }
 
     /// Gives back memory that the index took while many series came in, once no more come.
@@ -326,6 +344,7 @@ impl Head {
     /// Fills in the numbers of the head.
     pub(crate) fn report(&self, stats: &mut Stats) {
         self.counters.report(stats);
+        self.admission.report(stats);
         stats.active_series = self.memory.active();
         stats.metadata_metrics = self.memory.metadata.read().len() as u64;
         stats.exemplars = self.memory.exemplars.read().len() as u64;
@@ -392,20 +411,22 @@ impl Head {
         labels: &Labels,
         hash: identity::SeriesHash,
         epoch: Epoch,
+        origin: Origin,
     ) -> Result<SeriesRef, SeriesError> {
         let announce = |series| {
             self.log.add_series(series, labels);
             add(&self.counters.series_created, 1);
         };
-        let registered = self.memory.register(labels, hash, epoch, self.settings.max_active_series, announce);
-        registered.inspect_err(|_| add(&self.counters.series_refused, 1))
+        let gate = Some((&self.admission, origin));
+        let registered = self.memory.register(labels, hash, epoch, gate, announce);
+        registered.inspect_err(|error| self.admission.note_refused(error))
     }
 
     /// Registers a series that replay found and that has no number yet.
     fn register_replayed(&self, labels: &Labels, hash: identity::SeriesHash) -> Option<SeriesRef> {
         let announce = |series| self.log.add_series(series, labels);
         let epoch = self.pin().epoch();
-        let registered = self.memory.register(labels, hash, epoch, u64::MAX, announce);
+        let registered = self.memory.register(labels, hash, epoch, None, announce);
         registered.inspect_err(|error| ::log::error!("replay: {error}")).ok()
     }
 

@@ -13,6 +13,7 @@
 //! | cutting, checkpoints, removal of series | wait |
 //! | a sample that the log holds already, or another at the same time | the one written first stays |
 
+use super::admission::Admission;
 use super::checkpoint::{Checkpoint, log_options};
 use super::log::Log;
 use super::memory::Memory;
@@ -23,6 +24,7 @@ use crate::names;
 use crate::record::{Border, RecordSink, decode};
 use crate::wal::{ReplayReport, Segments, Wal};
 use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 use tsdb_core::histogram::FloatHistogram;
@@ -69,6 +71,7 @@ impl Head {
             log: Log::new(wal),
             wholeness: Wholeness::missing(segments.size_bytes()),
             place,
+            admission: Admission::new(Arc::clone(&settings.series_limits), Arc::clone(&settings.clock)),
             last_append: AtomicI64::new(settings.clock.monotonic_ms()),
             horizon: AtomicI64::new(Timestamp::MIN),
             settings,

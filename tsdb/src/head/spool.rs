@@ -17,7 +17,10 @@ use std::collections::hash_map::Entry;
 use std::sync::atomic::Ordering;
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::metadata::Metadata;
-use tsdb_core::write::{AppendReport, Appender, CommitError, RefusedSample, SampleError, SeriesError};
+use tsdb_core::write::{
+    AppendReport, Appender, CommitError, Exceeded, Origin, RefusedSample, SampleError, SeriesError,
+    SeriesLimit,
+};
 use tsdb_core::{Exemplar, Labels, SeriesRef, Timestamp};
 
 /// Samples in one record at most.
@@ -28,6 +31,7 @@ const RECORD_HISTOGRAM_BYTES: usize = 16 << 20;
 /// An open batch.
 pub(crate) struct SpoolAppender<'a> {
     head: &'a Head,
+    origin: Origin,
     /// The series of the batch, by their number in it.
     series: Vec<Labels>,
     samples: BatchSamples,
@@ -39,6 +43,7 @@ impl<'a> SpoolAppender<'a> {
     pub(super) fn new(head: &'a Head) -> Self {
         Self {
             head,
+            origin: Origin::Embedded,
             series: Vec::new(),
             samples: BatchSamples::default(),
             metadata: Vec::new(),
@@ -99,6 +104,7 @@ impl<'a> SpoolAppender<'a> {
     /// Applies the batch as usual: the head became whole since the batch was begun.
     fn apply(&mut self) -> Result<AppendReport, CommitError> {
         let mut appender = HeadAppender::new(self.head);
+        appender.set_origin(self.origin);
         // A number that no series has keeps the positions of the samples behind it.
         let nobody = SeriesRef(u32::MAX);
         let numbers: Vec<_> =
@@ -120,15 +126,17 @@ impl Appender for SpoolAppender<'_> {
         None
     }
 
+    fn set_origin(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
     fn series(&mut self, labels: &Labels) -> Result<SeriesRef, SeriesError> {
         if labels.is_empty() {
             return Err(SeriesError::NoLabels);
         }
-        let refusal = |_| SeriesError::Limit {
-            limit: "series_numbers",
-            allowed: u32::MAX.into(),
-            series: labels.to_string(),
-        };
+        let most = u64::from(u32::MAX);
+        let exceeded = Exceeded { limit: SeriesLimit::Numbers, allowed: most, found: most };
+        let refusal = |_| SeriesError::Limit { exceeded, series: labels.clone() };
         let series = u32::try_from(self.series.len()).map_err(refusal)?;
         self.series.push(labels.clone());
         Ok(SeriesRef(series))

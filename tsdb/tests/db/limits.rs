@@ -16,37 +16,6 @@ fn open_with(fs: &SimFs, options: Options) -> Db {
 }
 
 #[test]
-fn new_series_beyond_the_limit_are_refused_and_known_ones_keep_flowing() {
-    let fs = SimFs::new();
-    let limited = || Options { max_active_series: Some(3), ..options() };
-    let db = open_with(&fs, limited());
-    append_all(&db, &[(0, 1, 1.0), (1, 1, 1.0), (2, 1, 1.0)]);
-    let error = db.appender().series(&labels(3)).unwrap_err();
-    let expected = SeriesError::Limit { limit: "active_series", allowed: 3, series: labels(3).to_string() };
-    assert_eq!(error, expected);
-    append_all(&db, &[(0, 2, 1.0), (2, 2, 1.0)]);
-    let stats = db.stats();
-    assert_eq!((stats.active_series, stats.series_refused, stats.series_created), (3, 1, 3));
-    drop(db);
-    let db = open_with(&fs, limited());
-    assert!(!contents(&db).contains_key(&labels(3)));
-    // Replay never refuses.
-    drop(db);
-    let db = open_with(&fs, Options { max_active_series: Some(1), ..options() });
-    assert_eq!(contents(&db).len(), 3);
-    assert!(db.appender().series(&labels(3)).is_err());
-}
-
-#[test]
-fn room_is_made_when_series_end() {
-    let db = open_with(&SimFs::new(), Options { max_active_series: Some(1), ..options() });
-    append_all(&db, &[(0, 1, 1.0)]);
-    assert!(db.appender().series(&labels(1)).is_err());
-    db.flush().unwrap();
-    append_all(&db, &[(1, 2, 1.0)]);
-}
-
-#[test]
 fn a_series_without_labels_is_none() {
     let db = open(&SimFs::new()).unwrap();
     assert_eq!(db.appender().series(&Labels::empty()), Err(SeriesError::NoLabels));
@@ -176,13 +145,4 @@ fn metadata_beyond_a_limit_is_ignored_and_counted() {
     assert_eq!((db.stats().metadata_metrics, db.stats().metadata_refused), (3, 2));
     drop(db);
     assert_eq!(open_with(&fs, limited()).metadata(), known);
-}
-
-#[test]
-fn series_that_never_get_a_sample_make_room_in_time() {
-    let db = open_with(&SimFs::new(), Options { max_active_series: Some(1), ..options() });
-    db.appender().series(&labels(0)).unwrap();
-    assert!(db.appender().series(&labels(1)).is_err());
-    (0..16).for_each(|_| db.maintain().unwrap());
-    append_all(&db, &[(1, 1, 1.0)]);
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod admission;
 mod clock;
 mod compaction;
 mod compactor;

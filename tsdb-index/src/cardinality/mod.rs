@@ -1,0 +1,13 @@
+//! How many series there may be: limits as values, and what is counted to keep them.
+//!
+//! Nothing here knows tenants, clocks or locks: the owner of an index asks [`SeriesLimits`] before it inserts, and tells a
+//! [`Rate`] the time. Counting costs by new and removed series; a sample of a known series
+//! costs nothing.
+
+mod limits;
+mod rate;
+mod top;
+
+pub use limits::{MetricRule, SeriesLimits};
+pub use rate::Rate;
+pub use top::{Cardinality, Counted, CountedPair};
