@@ -15,7 +15,9 @@ use tsdb_promql::{QueryError, QueryErrorKind};
 pub enum ErrorKind {
     /// The request is wrong and stays wrong.
     BadData,
-    /// The tenant named is not the one that asks.
+    /// The caller has not proved who it is.
+    Unauthorized,
+    /// The caller may not do this, or not with this tenant.
     Forbidden,
     /// There is nothing of that name.
     NotFound,
@@ -43,8 +45,9 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BadData,
+        Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
         Self::Conflict,
@@ -72,6 +75,7 @@ impl ErrorKind {
     const fn row(self) -> (StatusCode, &'static str) {
         match self {
             Self::BadData => (StatusCode::BAD_REQUEST, "bad_data"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::Conflict => (StatusCode::CONFLICT, "conflict"),
@@ -87,6 +91,9 @@ impl ErrorKind {
         }
     }
 }
+
+/// How a caller may prove who it is.
+const CHALLENGES: [&str; 2] = ["Bearer realm=\"metrics\"", "Basic realm=\"metrics\", charset=\"UTF-8\""];
 
 /// A request that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -147,6 +154,11 @@ impl ApiError {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.kind.status();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if self.kind == ErrorKind::Unauthorized {
+            for challenge in CHALLENGES {
+                response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
+        }
         if let Some(delay) = self.retry_after {
             // Whole seconds, rounded up: a client that returns early is refused again.
             let seconds = delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0));
@@ -193,6 +205,7 @@ mod tests {
     fn every_kind_has_its_status_and_its_name() {
         let table = [
             (ErrorKind::BadData, 400, "bad_data"),
+            (ErrorKind::Unauthorized, 401, "unauthorized"),
             (ErrorKind::Forbidden, 403, "forbidden"),
             (ErrorKind::NotFound, 404, "not_found"),
             (ErrorKind::Conflict, 409, "conflict"),

@@ -15,7 +15,7 @@
 //! [`Server::router`] can be mounted in another axum application instead, and [`Server::new`] stands on anything
 //! that implements [`Stores`]. This is the only crate of the family that knows async, HTTP, JSON and protobuf.
 //!
-//! Left out so far, whole: delivery of alerts, scraping, OTLP, remote read, authentication, TLS.
+//! Left out so far, whole: delivery of alerts, scraping, OTLP, remote read.
 
 mod access;
 mod adapter;
@@ -23,6 +23,7 @@ mod admission;
 mod api;
 mod compact;
 mod config;
+mod connections;
 mod error;
 mod fault;
 mod feature;
@@ -38,18 +39,23 @@ mod stall;
 mod state;
 mod store;
 mod telemetry;
+mod tls;
 mod validation;
 mod view;
 mod workers;
 
-pub use access::TenantPolicy;
+pub use access::{
+    AccessError, CredentialFault, CredentialsError, Network, NetworkError, SecretError, TenantPolicy,
+    check_credentials, hash_password, hash_token, new_token,
+};
 #[cfg(feature = "object-storage")]
 pub use adapter::CloudStore;
 pub use adapter::{SqlMetadata, open_object_store};
 pub use compact::compact;
 pub use config::{
-    Config, ConfigError, DuplicatePolicyConfig, DurabilityConfig, HttpConfig, MetadataConfig,
-    ObjectStorageConfig, RollupConfig, RulesConfig, StorageConfig,
+    AccessConfig, ClientCertificates, Config, ConfigError, DuplicatePolicyConfig, DurabilityConfig,
+    HttpConfig, MetadataConfig, ObjectStorageConfig, RollupConfig, RulesConfig, StorageConfig, TlsConfig,
+    TlsVersion,
 };
 pub use error::{ApiError, ErrorKind};
 pub use feature::{Feature, UnknownFeature};
@@ -65,6 +71,7 @@ pub use rules::{RuleCheckError, check_rules};
 #[cfg(feature = "rule-tests")]
 pub use rules::{RuleTestError, test_rules};
 pub use serve::{serve, stop_signal};
-pub use state::{OpenError, Server};
+pub use state::{OpenError, ReloadError, Server};
 pub use store::{Store, Stores};
+pub use tls::TlsError;
 pub use validation::LabelFault;

@@ -1,25 +1,40 @@
 //! Connections: accepted up to a limit, with deadlines, and let finish when the server stops.
 //!
-//! HTTP/1.1 only. The head of a request has a deadline, which also ends idle connections; bodies have their own, and so
-//! has a client that takes nothing of its answer.
+//! HTTP/1.1 only: one connection then carries one request at a time, so that the caps on connections are caps on
+//! requests, and floods of resets, pings and settings do not exist. Clients that ask for HTTP/2 are answered in HTTP/1.1,
+//! or, if they speak it unasked, not at all.
+//!
+//! The head of a request has a deadline, which also ends idle connections and slow beginnings of TLS; bodies have their
+//! own, and so has a client that takes nothing of its answer. The bytes and the number of headers are bounded, and so is
+//! the number of connections of an address.
 
+use crate::access::Peer;
 use crate::config::HttpConfig;
+use crate::connections::{Connections, Place};
 use crate::stall::StallGuard;
 use crate::state::Server;
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Serves `server` on `listener` until `shutdown` completes, then lets requests finish and closes the stores.
 ///
-/// While it runs, it keeps the limits of tenants as the metadata store says, evaluates the rules, reads their files anew at SIGHUP, and stores the server's own metrics at the interval of the settings.
+/// While it runs, it keeps the limits of tenants as the metadata store says, evaluates the rules, reads their files anew at
+/// SIGHUP and those of credentials and certificates when they change, and stores the server's own metrics at the interval of
+/// the settings.
 ///
 /// # Errors
 /// A store that could not be closed.
@@ -36,6 +51,7 @@ pub async fn serve(
     }
     let own_metrics = tokio::spawn(ingest_own_metrics(server.clone()));
     let hangups = tokio::spawn(reload_at_hangups(server.clone()));
+    let files = tokio::spawn(watch_files(server.clone()));
     let connections = accept_until(&listener, &server, shutdown).await;
     server.stop();
     drop(listener);
@@ -45,6 +61,7 @@ pub async fn serve(
     }
     own_metrics.abort();
     hangups.abort();
+    files.abort();
     let closing = tokio::task::spawn_blocking(move || server.close());
     match closing.await {
         Ok(outcome) => outcome,
@@ -75,17 +92,18 @@ async fn accept_until(
     server: &Server,
     shutdown: impl Future<Output = ()>,
 ) -> GracefulShutdown {
-    let config = server.config().http.clone();
-    let (router, connections) = (server.router(), GracefulShutdown::new());
-    let slots = Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let (door, graceful) = (Door::new(server), GracefulShutdown::new());
     let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
-            () = &mut shutdown => return connections,
-            accepted = accept(listener, &slots) => accepted,
+            () = &mut shutdown => return graceful,
+            accepted = door.accept(listener) => accepted,
         };
         match accepted {
-            Ok((stream, slot)) => connect(stream, slot, &router, &config, &connections),
+            Ok(Some(arrival)) => {
+                tokio::spawn(Arc::clone(&door).connect(arrival, graceful.watcher()));
+            }
+            Ok(None) => {}
             Err(error) => {
                 // Out of file descriptors or the like: the next try may find some.
                 log::warn!("cannot accept a connection: {error}");
@@ -97,38 +115,118 @@ async fn accept_until(
 
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    stream.set_nodelay(true)?;
-    Ok((stream, slot))
+/// What connections come through.
+struct Door {
+    server: Server,
+    router: Router,
+    config: HttpConfig,
+    slots: Arc<Semaphore>,
+    connections: Connections,
 }
 
-fn connect(
+/// A connection that was accepted, with the places that it takes.
+struct Arrival {
     stream: TcpStream,
-    slot: OwnedSemaphorePermit,
-    router: &Router,
-    config: &HttpConfig,
-    connections: &GracefulShutdown,
-) {
-    let stream = StallGuard::new(stream, config.write_timeout.as_duration());
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(config.header_timeout.as_duration())
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
-    let connection = connections.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
+    peer: Peer,
+    _slot: OwnedSemaphorePermit,
+    _place: Option<Place>,
+}
+
+impl Door {
+    fn new(server: &Server) -> Arc<Self> {
+        let config = server.config().http.clone();
+        Arc::new(Self {
+            server: server.clone(),
+            router: server.router(),
+            slots: Arc::new(Semaphore::new(config.max_connections.clamp(1, Semaphore::MAX_PERMITS))),
+            connections: Connections::default(),
+            config,
+        })
+    }
+
+    /// The next connection; `None` if its address has too many, and it is closed.
+    async fn accept(&self, listener: &TcpListener) -> io::Result<Option<Arrival>> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(io::Error::other)?;
+        let (stream, address) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let is_limited = !self.server.gate().trusts_network_of(address);
+        let place = is_limited
+            .then(|| self.connections.place(address.ip(), self.config.max_connections_per_address.max(1)));
+        if matches!(place, Some(None)) {
+            self.server.telemetry().refused_connections.fetch_add(1, Ordering::Relaxed);
+            log::debug!("{address} has as many connections as max_connections_per_address allows");
+            return Ok(None);
+        }
+        let peer = Peer { address: Some(address), ..Peer::default() };
+        Ok(Some(Arrival { stream, peer, _slot: slot, _place: place.flatten() }))
+    }
+
+    async fn connect(self: Arc<Self>, arrival: Arrival, watcher: Watcher) {
+        let Arrival { stream, peer, _slot, _place } = arrival;
+        let stream = StallGuard::new(stream, self.config.write_timeout.as_duration());
+        let served = match self.server.tls() {
+            None => self.speak(stream, peer, watcher).await,
+            Some(tls) => {
+                let patience = self.config.header_timeout.as_duration();
+                match tokio::time::timeout(patience, tls.accept(stream, peer)).await {
+                    Ok(Ok((stream, peer))) => self.speak(stream, peer, watcher).await,
+                    Ok(Err(error)) => {
+                        return log::debug!("a connection speaks no TLS that is wanted: {error}");
+                    }
+                    Err(_) => {
+                        return log::debug!("a client took longer than header_timeout to begin with TLS");
+                    }
+                }
+            }
+        };
+        if let Err(error) = served {
             log::debug!("a connection ended: {error}");
         }
-        drop(slot);
-    });
+    }
+
+    async fn speak<S>(&self, stream: S, peer: Peer, watcher: Watcher) -> hyper::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let routes = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            routes.call(request)
+        });
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.config.header_timeout.as_duration())
+            .max_header_size(self.config.max_header_bytes);
+        if self.config.max_headers != USUAL_HEADERS {
+            builder.max_headers(self.config.max_headers);
+        }
+        watcher.watch(builder.serve_connection(TokioIo::new(stream), service)).await
+    }
 }
 
-/// Reads the rule files anew at each SIGHUP; only Unix has this signal.
+/// What hyper allows unasked; to ask for a number costs an allocation for each request.
+const USUAL_HEADERS: usize = 100;
+
+/// Reads credentials and certificates anew when their files change.
+async fn watch_files(server: Server) {
+    let interval = server.config().access.reload_interval;
+    if interval.as_ms() == 0 {
+        return;
+    }
+    let mut ticks = tokio::time::interval(interval.as_duration());
+    loop {
+        ticks.tick().await;
+        let server = server.clone();
+        match tokio::task::spawn_blocking(move || server.reload_access(false)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => log::error!("what was in force stays: {error}"),
+            Err(error) => log::error!("reading credentials and certificates failed inside: {error}"),
+        }
+    }
+}
+
+/// Reads rules, credentials and certificates anew at each SIGHUP; only Unix has this signal.
 async fn reload_at_hangups(server: Server) {
     #[cfg(unix)]
     {
@@ -139,10 +237,10 @@ async fn reload_at_hangups(server: Server) {
         };
         while hangups.recv().await.is_some() {
             let server = server.clone();
-            match tokio::task::spawn_blocking(move || server.reload_rules()).await {
-                Ok(Ok(())) => log::info!("the rule files were read anew"),
-                Ok(Err(error)) => log::error!("the rules stay as they were: {error}"),
-                Err(error) => log::error!("reading the rule files failed inside: {error}"),
+            match tokio::task::spawn_blocking(move || server.reload()).await {
+                Ok(Ok(())) => log::info!("rules, credentials and certificates were read anew"),
+                Ok(Err(error)) => log::error!("what was in force stays: {error}"),
+                Err(error) => log::error!("reading files anew failed inside: {error}"),
             }
         }
     }

@@ -3,7 +3,7 @@
 //! A [`Server`] is a handle; clones share one state. It owns the stores of all tenants, the query engine, the limits
 //! and the server's own metrics, and hands work to blocking threads under limits on concurrency.
 
-use crate::access::{Gate, Scope};
+use crate::access::{AccessError, CredentialsError, Gate, Scope};
 use crate::adapter;
 use crate::admission::{LimitedStores, RateLimiter};
 use crate::api::{Outlet, Stop};
@@ -15,8 +15,9 @@ use crate::metadata::{Limiting, MemoryMetadata, MetadataError, MetadataStore, Se
 use crate::ruler::{Ruler, RulesError};
 use crate::rules::Published;
 use crate::store::{Store, Stores};
-use crate::telemetry::{Family, Telemetry};
-use crate::view::View;
+use crate::telemetry::{self, Family, Telemetry};
+use crate::tls::{Tls, TlsError};
+use crate::view::{Across, View};
 use crate::workers::Workers;
 use crate::{TenantPolicy, api, ingest};
 use axum::Router;
@@ -41,6 +42,7 @@ pub struct Server {
 struct Inner {
     config: Config,
     gate: Gate,
+    tls: Option<Tls>,
     limits: Arc<LimitBook>,
     metadata: Service,
     stores: Arc<LimitedStores>,
@@ -84,6 +86,20 @@ pub enum OpenError {
         #[from]
         source: MetadataError,
     },
+    /// Who may do what cannot be found out.
+    #[error("access: {source}")]
+    Access {
+        /// Why.
+        #[from]
+        source: AccessError,
+    },
+    /// TLS cannot be spoken.
+    #[error("tls: {source}")]
+    Tls {
+        /// Why.
+        #[from]
+        source: TlsError,
+    },
     /// The rules cannot be loaded.
     #[error(transparent)]
     Rules(#[from] RulesError),
@@ -97,6 +113,29 @@ pub enum OpenError {
 
 /// The file in the data directory that keeps the last known limits of tenants.
 const LIMITS_COPY: &str = "tenant-limits.json";
+
+/// A file that could not be read anew.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// The rules stay as they were.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+    /// The credentials stay as they were.
+    #[error("credentials_file: {source}")]
+    Credentials {
+        /// Why.
+        #[from]
+        source: CredentialsError,
+    },
+    /// The certificate stays as it was.
+    #[error("tls: {source}")]
+    Tls {
+        /// Why.
+        #[from]
+        source: TlsError,
+    },
+}
 
 /// Threads for queries where the settings name no limit.
 const MAX_CONCURRENT_QUERIES: usize = 256;
@@ -168,7 +207,8 @@ impl Server {
             Arc::clone(&clock),
         )?;
         let inner = Inner {
-            gate: Gate::new(tenants, config.admin_api),
+            gate: Gate::new(tenants, &config.access, config.admin_api)?,
+            tls: Tls::open(&config.tls)?,
             metadata: Service::open(metadata, &config, limiting, copy, Arc::clone(&clock))?,
             limits,
             ruler,
@@ -263,6 +303,24 @@ impl Server {
         self.inner.ruler.reload()
     }
 
+    /// Reads all files anew that the settings name: credentials, certificates, rules. What is wrong with one changes
+    /// nothing about what it says, and keeps none of the others from being read.
+    ///
+    /// # Errors
+    /// What is wrong with the first of them that is.
+    pub fn reload(&self) -> Result<(), ReloadError> {
+        let access = self.reload_access(true);
+        self.reload_rules()?;
+        access
+    }
+
+    /// Reads credentials and certificates anew; if not `always`, then those that changed.
+    pub(crate) fn reload_access(&self, always: bool) -> Result<(), ReloadError> {
+        let credentials = self.inner.gate.reload(always);
+        self.inner.tls.as_ref().map_or(Ok(()), |tls| tls.reload(always))?;
+        Ok(credentials?)
+    }
+
     /// Every group of rules of the tenants in `scope` as it was after its last evaluation, by file and name.
     pub(crate) fn rule_groups(&self, scope: &Scope) -> Vec<Arc<Published>> {
         match self.inner.gate.unnamed() {
@@ -336,11 +394,16 @@ impl Server {
     }
 
     pub(crate) fn metrics(&self) -> Vec<Family> {
-        self.inner.telemetry.snapshot(
-            self.inner.stores.as_ref(),
-            self.inner.ruler.counts(),
-            self.inner.metadata.health(),
-        )
+        let stores = self.inner.stores.as_ref();
+        let mut families =
+            self.inner.telemetry.snapshot(stores, self.inner.ruler.counts(), self.inner.metadata.health());
+        families.extend(telemetry::access::families(self.gate(), self.tls()));
+        families
+    }
+
+    /// TLS, if it is spoken.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.inner.tls.as_ref()
     }
 
     /// Decides which requests may go on.
@@ -350,7 +413,14 @@ impl Server {
 
     /// What a request within `scope` reads.
     pub(crate) fn view(&self, scope: &Scope) -> Result<View, ApiError> {
-        Ok(self.existing_store(scope.tenant()?)?.map_or(View::Empty, View::One))
+        if let [tenant] = scope.tenants() {
+            return Ok(self.existing_store(tenant)?.map_or(View::Empty, View::One));
+        }
+        let mut members = Vec::new();
+        for tenant in scope.tenants() {
+            members.extend(self.existing_store(tenant)?.map(|store| (tenant.clone(), store)));
+        }
+        Ok(View::Many(Across::new(members)))
     }
 
     /// The store of `tenant`, created if there is none.

@@ -3,6 +3,7 @@
 //! Label values come from fixed sets (route templates, status codes, reasons), so no client can make this grow.
 //! One snapshot serves both readers: `/metrics` writes it as text, the self-ingestion appends it to a store.
 
+pub(crate) mod access;
 mod admission;
 mod exposition;
 mod metadata;
@@ -37,6 +38,8 @@ pub(crate) struct Telemetry {
     pub(crate) refused_exemplars: AtomicU64,
     /// Native histograms stored.
     pub(crate) histograms: AtomicU64,
+    /// Connections closed because their address had too many.
+    pub(crate) refused_connections: AtomicU64,
     /// Samples that queries read.
     pub(crate) samples_read: AtomicU64,
 }
@@ -100,6 +103,11 @@ impl Telemetry {
             counter("tsdb_ingested_exemplars_total", "Exemplars given to a store.", load(&self.exemplars)),
             counter("tsdb_refused_exemplars_total", "Exemplars refused.", load(&self.refused_exemplars)),
             counter("tsdb_ingested_histograms_total", "Native histograms stored.", load(&self.histograms)),
+            counter(
+                "tsdb_http_refused_connections_total",
+                "Connections closed because their address had too many.",
+                load(&self.refused_connections),
+            ),
             counter("tsdb_query_samples_read_total", "Samples that queries read.", load(&self.samples_read)),
         ];
         families.extend(self.refused.families());

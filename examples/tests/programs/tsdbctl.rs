@@ -1,8 +1,9 @@
 //! `tsdbctl` on a real directory: what is dumped can be imported, damage is found, told and repaired.
 
 use crate::real_peers::peers;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use tsdb::{Appendable, Db, Labels, Options};
 
 fn tsdbctl(arguments: &[&str]) -> Output {
@@ -289,4 +290,40 @@ fn blocks_exported_for_prometheus_are_imported_as_the_same_samples() {
     let said = run(1, &["import-prometheus", &path("prometheus"), &path("third")]);
     assert!(said.contains("damaged: "), "{said}");
     assert!(run(2, &["import-prometheus", &path("nowhere"), &path("fourth")]).contains("nowhere"));
+}
+
+#[test]
+fn tokens_and_passwords_are_hashed_for_a_file_of_credentials_and_the_file_is_checked() {
+    let said = run(0, &["credentials", "token"]);
+    let (shown, token_line) = said.trim_end().split_once('\n').unwrap();
+    let token = shown.rsplit(' ').next().unwrap();
+    assert!(token.len() == 64 && token_line.starts_with("token_sha256 = \""), "{said}");
+    assert!(!token_line.contains(token));
+    assert_eq!(with_input("hash-token", &format!("{token}\n")), format!("{token_line}\n"));
+    let password_line = with_input("hash-password", "open sesame\n");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("credentials.toml");
+    let name = file.to_str().unwrap();
+    let text =
+        format!("[[credential]]\nname = \"x\"\nread = \"*\"\nuser = \"x\"\n{token_line}\n{password_line}");
+    std::fs::write(&file, &text).unwrap();
+    assert_eq!(run(0, &["credentials", "check", name]), "1 credentials\n");
+    std::fs::write(&file, text.replace("read", "reads")).unwrap();
+    assert!(
+        run(1, &["credentials", "check", name]).contains("credential \"x\": there is no field \"reads\"")
+    );
+}
+
+/// What `tsdbctl credentials` makes of a line of its standard input.
+fn with_input(verb: &str, input: &str) -> String {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_tsdbctl"))
+        .args(["credentials", verb])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    program.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = program.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
 }

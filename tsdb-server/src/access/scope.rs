@@ -3,6 +3,7 @@
 //! A request names its tenant by `X-Tenant-ID` or, as Mimir and Loki call it, `X-Scope-OrgID`. Both may be present if
 //! they agree. `a|b` names several. Each name is checked as a [`TenantId`] before anything else sees it.
 
+use super::caller::Caller;
 use crate::error::{ApiError, ErrorKind};
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
@@ -41,13 +42,24 @@ impl TenantPolicy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Scope {
     tenants: Vec<TenantId>,
+    caller: Caller,
 }
 
 impl Scope {
-    pub(super) fn new(mut tenants: Vec<TenantId>) -> Self {
+    pub(super) fn new(mut tenants: Vec<TenantId>, caller: Caller) -> Self {
         tenants.sort_unstable();
         tenants.dedup();
-        Self { tenants }
+        Self { tenants, caller }
+    }
+
+    /// Whoever asks.
+    pub(crate) const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The tenants as one text, `a|b`: the same for the same tenants.
+    pub(crate) fn key(&self) -> String {
+        self.tenants.iter().map(TenantId::as_str).collect::<Vec<_>>().join("|")
     }
 
     /// The one tenant of the request.
@@ -98,6 +110,18 @@ pub(super) fn named(headers: &HeaderMap) -> Result<Vec<TenantId>, ApiError> {
         }
     }
     Ok(named.unwrap_or_default())
+}
+
+/// What the headers say of tenants, as it was sent, cut to a length for people.
+pub(super) fn as_sent(headers: &HeaderMap) -> String {
+    let values = HEADERS.iter().flat_map(|header| headers.get_all(*header));
+    let mut text =
+        values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(",");
+    if let Some((cut, _)) = text.char_indices().nth(TenantId::MAX_LEN) {
+        text.truncate(cut);
+        text.push_str("...");
+    }
+    text
 }
 
 fn split(header: &str, text: &str) -> Result<Vec<TenantId>, ApiError> {

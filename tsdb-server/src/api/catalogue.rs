@@ -2,7 +2,7 @@
 
 use super::parameters;
 use super::tenants::{body_of, expected_version, signature, success, tenant_of, versioned};
-use crate::access::Scope;
+use crate::access::{Caller, Scope};
 use crate::error::{ApiError, ErrorKind};
 use crate::metadata::{AuditEntry, AuditQuery, Declaration, MetricDefinition, MetricQuery};
 use crate::rfc3339;
@@ -52,11 +52,11 @@ pub(super) async fn metric(
 pub(super) async fn declare(
     State(server): State<Server>,
     Path(name): Path<String>,
-    scope: Scope,
+    (scope, caller): (Scope, Caller),
     request: Request,
 ) -> Result<Response, ApiError> {
     let tenant = scope.tenant()?.clone();
-    let (by, expected) = (signature(&server, &request), expected_version(request.headers())?);
+    let (by, expected) = (signature(&server, &caller), expected_version(request.headers())?);
     let declaration: Declaration = serde_json::from_slice(&body_of(&server, request).await?)
         .map_err(|error| ApiError::bad_data(format!("the body is no description of a metric: {error}")))?;
     let metadata = server.metadata();

@@ -26,7 +26,7 @@ pub(crate) use number::write_value;
 pub(crate) use outlet::{Outlet, Stop};
 pub(crate) use response::write_json_string;
 
-use crate::access::Right;
+use crate::access::{Pass, Peer, Right};
 use crate::error::ApiError;
 use crate::ingest::read_body;
 use crate::state::Server;
@@ -98,20 +98,36 @@ async fn observe(
     next: Next,
 ) -> Response {
     let started = Instant::now();
-    let response = match admitted(&server, right, request) {
-        Ok(request) => next.run(request).await,
+    let response = match admitted(&server, route, right, request).await {
+        Ok((request, Some(pass))) if right.administers() => {
+            let response = next.run(request).await;
+            server.gate().administered(route, &pass, response.status().as_u16());
+            response
+        }
+        Ok((request, _)) => next.run(request).await,
         Err(error) => error.into_response(),
     };
     server.telemetry().request(route, response.status().as_u16(), started.elapsed());
     response
 }
 
-/// The request with the tenants that it may touch.
-fn admitted(server: &Server, right: Right, mut request: Request) -> Result<Request, ApiError> {
-    if let Some(scope) = server.gate().admit(right, request.headers())? {
-        request.extensions_mut().insert(scope);
+/// The request with the tenants that it may touch, and who sent it.
+async fn admitted(
+    server: &Server,
+    route: &'static str,
+    right: Right,
+    mut request: Request,
+) -> Result<(Request, Option<Pass>), ApiError> {
+    if right == Right::Open {
+        return Ok((request, None));
     }
-    Ok(request)
+    let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+    let pass = server.gate().admit(route, right, request.headers(), &peer).await?;
+    request.extensions_mut().insert(pass.caller.clone());
+    if let Some(scope) = &pass.scope {
+        request.extensions_mut().insert(scope.clone());
+    }
+    Ok((request, Some(pass)))
 }
 
 /// The parameters of a request: its query string and, of a POST or PUT, its form.

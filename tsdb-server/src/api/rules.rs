@@ -52,11 +52,11 @@ pub(super) async fn alerts(State(server): State<Server>, scope: Scope) -> Result
     response::success(write, &[], &[]).map(json)
 }
 
-/// Reads the rule files anew. A mistake in them leaves all as it was and is told.
+/// Reads the files anew that the settings name. A mistake in one leaves what it says as it was and is told.
 pub(super) async fn reload(State(server): State<Server>) -> Result<Response, ApiError> {
     let work = move || {
         server
-            .reload_rules()
+            .reload()
             .map_err(|error| ApiError::new(ErrorKind::Internal, format!("failed to reload config: {error}")))
     };
     match tokio::task::spawn_blocking(work).await {

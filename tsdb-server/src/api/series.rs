@@ -10,6 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use tsdb_core::metadata::Metadata;
 use tsdb_core::read::{Queryable, SelectHints};
 use tsdb_core::{Labels, Matcher, TimeRange, Timestamp};
 use tsdb_promql::ParseOptions;
@@ -66,9 +67,8 @@ pub(super) async fn metadata(
     let work = move || {
         let mut known = asked.view(&scope)?.metadata();
         known.retain(|(metric, _)| wanted.as_ref().is_none_or(|wanted| wanted == metric));
-        known.truncate(limit);
         let write = |out: &mut Vec<u8>| {
-            write_metadata(&known, out);
+            write_metadata(&known, limit, out);
             Ok(())
         };
         response::success(write, &[], &[])
@@ -76,20 +76,27 @@ pub(super) async fn metadata(
     server.run_query(work).await.map(json)
 }
 
-fn write_metadata(known: &[(String, tsdb_core::metadata::Metadata)], out: &mut Vec<u8>) {
+/// Writes what is known of the first `limit` metrics.
+fn write_metadata(known: &[(String, Metadata)], limit: usize, out: &mut Vec<u8>) {
     out.push(b'{');
-    for (index, (metric, metadata)) in known.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
+    for (index, of_metric) in known.chunk_by(|(a, _), (b, _)| a == b).take(limit).enumerate() {
+        for (position, (metric, metadata)) in of_metric.iter().enumerate() {
+            if position == 0 {
+                out.extend_from_slice(if index > 0 { b"," } else { b"" });
+                write_json_string(metric, out);
+                out.extend_from_slice(b":[");
+            } else {
+                out.push(b',');
+            }
+            out.extend_from_slice(b"{\"type\":");
+            write_json_string(metadata.metric_type.as_str(), out);
+            out.extend_from_slice(b",\"unit\":");
+            write_json_string(&metadata.unit, out);
+            out.extend_from_slice(b",\"help\":");
+            write_json_string(&metadata.help, out);
+            out.push(b'}');
         }
-        write_json_string(metric, out);
-        out.extend_from_slice(b":[{\"type\":");
-        write_json_string(metadata.metric_type.as_str(), out);
-        out.extend_from_slice(b",\"unit\":");
-        write_json_string(&metadata.unit, out);
-        out.extend_from_slice(b",\"help\":");
-        write_json_string(&metadata.help, out);
-        out.extend_from_slice(b"}]");
+        out.push(b']');
     }
     out.push(b'}');
 }

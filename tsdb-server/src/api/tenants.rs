@@ -1,6 +1,7 @@
 //! `/api/v1/admin/tenants`: the limits of tenants that differ from the server's, changed while it runs.
 
 use super::json;
+use crate::access::Caller;
 use crate::error::{ApiError, ErrorKind};
 use crate::ingest::read_body;
 use crate::limits::Limit;
@@ -62,10 +63,11 @@ async fn limits(State(server): State<Server>, Path(tenant): Path<String>) -> Res
 async fn put_limits(
     State(server): State<Server>,
     Path(tenant): Path<String>,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
     let tenant = tenant_of(&tenant)?;
-    let (by, expected) = (signature(&server, &request), expected_version(request.headers())?);
+    let (by, expected) = (signature(&server, &caller), expected_version(request.headers())?);
     let overrides = Overrides::parse(&body_of(&server, request).await?)
         .map_err(|error| ApiError::bad_data(format!("the body is no JSON object of limits: {error}")))?;
     overrides.check(server.metadata().base_limits(&tenant)).map_err(|faults| refused(&faults))?;
@@ -79,10 +81,11 @@ async fn put_limits(
 async fn delete_limits(
     State(server): State<Server>,
     Path(tenant): Path<String>,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, ApiError> {
     let tenant = tenant_of(&tenant)?;
-    let (by, expected) = (signature(&server, &request), expected_version(request.headers())?);
+    let (by, expected) = (signature(&server, &caller), expected_version(request.headers())?);
     server.metadata().change_budgets(move |store| store.delete_budget(&tenant, expected, &by)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -110,8 +113,8 @@ pub(super) fn tenant_of(text: &str) -> Result<TenantId, ApiError> {
 }
 
 /// Who makes this request, and when, as the audit log says.
-pub(super) fn signature(server: &Server, _request: &Request) -> Signature {
-    Signature { who: "anonymous".to_owned(), at: server.now() }
+pub(super) fn signature(server: &Server, caller: &Caller) -> Signature {
+    Signature { who: caller.name.as_ref().to_owned(), at: server.now() }
 }
 
 /// The version that `If-Match` expects; `None` for any.

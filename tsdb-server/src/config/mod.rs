@@ -3,17 +3,21 @@
 //! A file names only what it changes: it is laid over the defaults, table by table, so an unknown name is an error
 //! and the settings in force can be written out whole.
 
+mod access;
 mod http;
 mod metadata;
 mod object_storage;
 mod rules;
 mod storage;
+mod tls;
 
+pub use access::AccessConfig;
 pub use http::HttpConfig;
 pub use metadata::MetadataConfig;
 pub use object_storage::ObjectStorageConfig;
 pub use rules::RulesConfig;
 pub use storage::{DuplicatePolicyConfig, DurabilityConfig, RollupConfig, StorageConfig};
+pub use tls::{ClientCertificates, TlsConfig, TlsVersion};
 
 use crate::limits::Limits;
 use crate::{Feature, Period, TenantPolicy};
@@ -41,7 +45,7 @@ pub struct Config {
     pub max_tenants: usize,
     /// How often the server stores its own metrics; `0s` for never.
     pub self_ingest_interval: Period,
-    /// Are requests taken that administer a store, such as `POST /internal/force_flush`?
+    /// May callers without a credential, where they are trusted, administer, as by `POST /internal/force_flush`?
     pub admin_api: bool,
     /// Experimental parts of PromQL that are switched on, by Prometheus' names for them.
     pub features: Vec<Feature>,
@@ -51,6 +55,10 @@ pub struct Config {
     pub object_storage: ObjectStorageConfig,
     /// Connections and shutdown.
     pub http: HttpConfig,
+    /// Who may do what.
+    pub access: AccessConfig,
+    /// TLS.
+    pub tls: TlsConfig,
     /// Recording and alerting rules.
     pub rules: RulesConfig,
     /// Budgets, the catalogue of metrics, stored rules.
@@ -76,6 +84,8 @@ impl Default for Config {
             storage: StorageConfig::default(),
             object_storage: ObjectStorageConfig::default(),
             http: HttpConfig::default(),
+            access: AccessConfig::default(),
+            tls: TlsConfig::default(),
             rules: RulesConfig::default(),
             metadata: MetadataConfig::default(),
             limits: Limits::default(),

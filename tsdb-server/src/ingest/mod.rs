@@ -132,11 +132,12 @@ pub(crate) async fn push(
     request: Request,
 ) -> Result<Response, ApiError> {
     let tenant = scope.tenant()?;
-    let answer = push_of(&server, tenant, request).await;
+    let answer = push_of(&server, &scope, request).await;
     answer.inspect_err(|error| count_refused(&server, tenant, error))
 }
 
-async fn push_of(server: &Server, tenant: &TenantId, request: Request) -> Result<Response, ApiError> {
+async fn push_of(server: &Server, scope: &Scope, request: Request) -> Result<Response, ApiError> {
+    let tenant = scope.tenant()?;
     let encoding = content_encoding(request.headers())?;
     let version = if content_type(request.headers()).starts_with("application/x-protobuf") {
         Some(remote_write_version(request.headers())?)
@@ -163,7 +164,14 @@ async fn push_of(server: &Server, tenant: &TenantId, request: Request) -> Result
             work.buffers().give_back(buffer);
             pushed
         })
-        .await?;
+        .await
+        .inspect_err(|error| {
+            if error.kind() == ErrorKind::Forbidden {
+                let caller = scope.caller();
+                let claimed = "another, in the body";
+                server.gate().refused("/v1/metrics/push", Some(caller), caller.from, claimed, error);
+            }
+        })?;
     let (accepted, mut refusals) = pushed;
     Ok(push_answer(accepted, &mut refusals))
 }

@@ -1,5 +1,9 @@
 //! What a request reads: the store of its tenant, those of several merged, or nothing.
 
+mod across;
+
+pub(crate) use across::Across;
+
 use crate::store::{NoStore, Store};
 use std::sync::Arc;
 use tsdb_core::metadata::Metadata;
@@ -12,14 +16,17 @@ pub(crate) enum View {
     Empty,
     /// The store of one tenant.
     One(Arc<dyn Store>),
+    /// The stores of several tenants.
+    Many(Across),
 }
 
 impl View {
-    /// What is known of each metric, sorted by name.
+    /// What is known of each metric, sorted by name; of one metric several things if several tenants say so.
     pub(crate) fn metadata(&self) -> Vec<(String, Metadata)> {
         match self {
             Self::Empty => Vec::new(),
             Self::One(store) => store.metadata(),
+            Self::Many(stores) => stores.metadata(),
         }
     }
 }
@@ -29,6 +36,7 @@ impl Queryable for View {
         match self {
             Self::Empty => NoStore.querier(range),
             Self::One(store) => store.querier(range),
+            Self::Many(stores) => stores.querier(range),
         }
     }
 }
@@ -42,6 +50,7 @@ impl ExemplarQueryable for View {
         match self {
             Self::Empty => Ok(Vec::new()),
             Self::One(store) => store.exemplars(selectors, range),
+            Self::Many(stores) => stores.exemplars(selectors, range),
         }
     }
 }

@@ -1,6 +1,10 @@
 //! The server over real HTTP on a loopback port, standing on stores in memory.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
+mod across;
+#[cfg(test)]
 mod admin;
 #[cfg(test)]
 mod admission;
@@ -10,6 +14,8 @@ mod api_contract;
 mod engine;
 #[cfg(test)]
 mod features;
+#[cfg(test)]
+mod hardening;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]

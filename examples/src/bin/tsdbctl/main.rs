@@ -1,13 +1,15 @@
 //! Looks into data directories, checks and repairs them, and moves samples in and out as text.
 //!
 //! `tsdbctl inspect|verify|repair|delete|retention|dump|import DIRECTORY ...`, `import-prometheus SOURCE DIRECTORY`,
-//! `export-prometheus DIRECTORY TARGET`, `backup DIRECTORY URL`, `restore URL DIRECTORY`, `backups URL`, `rules check|test FILE ...`
+//! `export-prometheus DIRECTORY TARGET`, `backup DIRECTORY URL`, `restore URL DIRECTORY`, `backups URL`, `rules check|test FILE ...`,
+//! `credentials token|hash-token|hash-password|check`
 //!
 //! A data directory is that of one database: of a server's data directory, the folder of one tenant, while the server
 //! is down. Answers go to the standard output, everything else to the standard error. Ends with 0 if all is well, with 1
 //! if something is damaged, with 2 if the work could not be done.
 
 mod backup;
+mod credentials;
 mod delete;
 mod dump;
 mod import;
@@ -176,6 +178,9 @@ enum Command {
     /// Check rule files and run unit tests of rules
     #[command(subcommand)]
     Rules(rules::RulesCommand),
+    /// Make tokens and hashes for a credentials file, and check one
+    #[command(subcommand)]
+    Credentials(credentials::CredentialsCommand),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -264,6 +269,7 @@ fn run(command: &Command) -> Result<bool, Failure> {
         }
         Command::Backups { place, verify } => backup::list(place, *verify, &mut out),
         Command::Rules(command) => Ok(rules::run(command, &mut out)?),
+        Command::Credentials(command) => credentials::run(command, &mut out),
         Command::ImportPrometheus { source, directory } => prometheus::import(source, directory, &mut out),
         Command::ExportPrometheus { directory, target, selector, from, to } => {
             let range = dump::range(*from, *to)?;
