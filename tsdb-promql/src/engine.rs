@@ -4,6 +4,7 @@ use crate::ast::Expr;
 use crate::explanation::Explanation;
 use crate::failure::QueryError;
 use crate::options::{EngineOptions, QueryParams};
+use crate::reach::Reach;
 use crate::value::QueryResult;
 use tsdb_core::Timestamp;
 use tsdb_core::read::Queryable;
@@ -85,6 +86,12 @@ impl Engine {
     ) -> Result<Explanation, QueryError> {
         let expr = crate::check::parse(query, &self.options.parse)?;
         crate::exec::explain(&self.options, source, &expr, params)
+    }
+
+    /// How far around its own time each step of a query looks, `expr` being checked. `None` if its value depends on more
+    /// than the data around it: then nothing that was computed for another start or end can answer it.
+    pub fn reach(&self, expr: &Expr, params: &QueryParams) -> Option<Reach> {
+        crate::reach::reach(&self.options, expr, params)
     }
 
     /// Evaluates an expression that was parsed and checked at the times of `params`.

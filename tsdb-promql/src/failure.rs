@@ -86,6 +86,20 @@ pub enum QueryError {
         /// Its share.
         of_selector: u64,
     },
+    /// More memory than all queries together may hold.
+    #[error(
+        "the query needs {needed} bytes more, and all queries together hold {held} of the {limit} that they may"
+    )]
+    OutOfMemory {
+        /// Bytes asked for.
+        needed: u64,
+        /// Bytes held by all queries, this one among them.
+        held: u64,
+        /// Bytes allowed.
+        limit: u64,
+        /// Does this query hold all of them itself? Then it fails however often it is asked.
+        alone: bool,
+    },
     /// The time for the query is over.
     #[error("query timed out in expression evaluation after {limit_ms} ms")]
     Timeout {
@@ -145,6 +159,8 @@ pub enum QueryErrorKind {
     BadData,
     /// The query is right, the data or the limits are not.
     Execution,
+    /// Others hold what it needs: it may succeed later.
+    Busy,
     /// It took too long.
     Timeout,
     /// The caller stopped it.
@@ -163,9 +179,11 @@ impl QueryError {
             | Self::EndBeforeStart { .. }
             | Self::RangeTooLong { .. }
             | Self::TooManyPoints { .. } => QueryErrorKind::BadData,
-            Self::Execution { .. } | Self::TooManySamples { .. } | Self::TooCostly { .. } => {
-                QueryErrorKind::Execution
-            }
+            Self::OutOfMemory { alone: false, .. } => QueryErrorKind::Busy,
+            Self::Execution { .. }
+            | Self::TooManySamples { .. }
+            | Self::TooCostly { .. }
+            | Self::OutOfMemory { .. } => QueryErrorKind::Execution,
             Self::Timeout { .. } => QueryErrorKind::Timeout,
             Self::Cancelled => QueryErrorKind::Cancelled,
             Self::Storage(_) => QueryErrorKind::Storage,

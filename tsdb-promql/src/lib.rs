@@ -27,12 +27,14 @@ pub mod functions {}
 #[doc = include_str!("../docs/planning.md")]
 pub mod planning {}
 mod lex;
+mod memory;
 mod num;
 mod operator;
 mod options;
 mod parse;
 mod plan;
 mod quote;
+mod reach;
 pub mod span;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -44,9 +46,11 @@ pub use engine::Engine;
 pub use error::{ParseError, ParseErrorKind};
 pub use explanation::{Explanation, SelectorEstimate};
 pub use failure::{CostLimit, QueryError, QueryErrorKind};
+pub use memory::{MemoryHold, MemoryPool};
 pub use options::{EngineOptions, Executor, QueryParams, ScopedThreads};
 pub use parse::ParseOptions;
 pub use plan::{Pass, Passes};
+pub use reach::Reach;
 pub use span::{Position, Span};
 pub use value::{
     HistogramPoint, OperatorStats, QueryResult, QueryStats, ScalarPoint, SeriesPoints, StringPoint, Value,

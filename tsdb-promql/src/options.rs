@@ -1,5 +1,6 @@
 //! What an engine is told once, and what each query is told anew.
 
+use crate::memory::MemoryPool;
 use crate::parse::ParseOptions;
 use crate::plan::Passes;
 use std::fmt;
@@ -42,6 +43,8 @@ pub struct EngineOptions {
     pub use_start_timestamps: bool,
     /// Which parts of the language are switched on, and the limits of the parser.
     pub parse: ParseOptions,
+    /// Memory that all queries share, beside the bound of each. Default none.
+    pub memory: Option<Arc<MemoryPool>>,
     /// Runs the parallel parts of a query.
     pub executor: Arc<dyn Executor>,
 }
@@ -63,6 +66,7 @@ impl Default for EngineOptions {
             passes: Passes::default(),
             use_start_timestamps: false,
             parse: ParseOptions::default(),
+            memory: None,
             executor: Arc::new(ScopedThreads::default()),
         }
     }
@@ -85,6 +89,7 @@ impl fmt::Debug for EngineOptions {
             .field("delayed_name_removal", &self.delayed_name_removal)
             .field("use_start_timestamps", &self.use_start_timestamps)
             .field("parse", &self.parse)
+            .field("memory", &self.memory)
             .finish_non_exhaustive()
     }
 }

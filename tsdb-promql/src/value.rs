@@ -21,6 +21,13 @@ pub struct QueryResult {
     pub stats: QueryStats,
 }
 
+impl QueryResult {
+    /// A result that was put together of others.
+    pub const fn new(value: Value, annotations: Annotations, stats: QueryStats) -> Self {
+        Self { value, annotations, stats }
+    }
+}
+
 /// A value of one of the four types of the language.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

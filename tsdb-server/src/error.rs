@@ -3,6 +3,7 @@
 //! The JSON form is that of the Prometheus API, `{"status":"error","errorType":...,"error":...}`. A fault that the same
 //! request will meet again is never a 5xx: clients of remote write repeat those for ever.
 
+use crate::govern::BUSY_RETRY;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
@@ -187,10 +188,15 @@ impl From<QueryError> for ApiError {
             QueryErrorKind::Timeout => ErrorKind::Timeout,
             QueryErrorKind::Cancelled => ErrorKind::Canceled,
             QueryErrorKind::Storage => ErrorKind::Internal,
+            QueryErrorKind::Busy => ErrorKind::Unavailable,
             _ => ErrorKind::Execution,
         };
         match &error {
             QueryError::Parse(_) | QueryError::RangeType { .. } => Self::bad_parameter("query", error),
+            QueryError::OutOfMemory { .. } => {
+                let error = Self::new(kind, format!("{error}, by max_memory_bytes"));
+                if kind == ErrorKind::Unavailable { error.retry_after(BUSY_RETRY) } else { error }
+            }
             QueryError::Storage(fault) => Self { message: error.to_string(), ..Self::from(fault) },
             _ => Self::new(kind, error.to_string()),
         }

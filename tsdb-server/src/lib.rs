@@ -27,6 +27,7 @@ mod connections;
 mod error;
 mod fault;
 mod feature;
+mod govern;
 mod ingest;
 mod limits;
 pub mod metadata;
@@ -54,16 +55,16 @@ pub use adapter::{SqlMetadata, open_object_store};
 pub use compact::compact;
 pub use config::{
     AccessConfig, ClientCertificates, Config, ConfigError, DuplicatePolicyConfig, DurabilityConfig,
-    HttpConfig, MetadataConfig, ObjectStorageConfig, RollupConfig, RulesConfig, StorageConfig, TlsConfig,
-    TlsVersion,
+    HttpConfig, MetadataConfig, ObjectStorageConfig, QueriesConfig, RollupConfig, RulesConfig, StorageConfig,
+    TlsConfig, TlsVersion,
 };
 pub use error::{ApiError, ErrorKind};
 pub use feature::{Feature, UnknownFeature};
 pub use ingest::remote_write_format as remote_write;
 pub use ingest::{Encoding, EncodingError, decode_content};
 pub use limits::{
-    CardinalityLimits, HighCardinality, IngestLimits, Limit, Limits, NewSeriesLimits, PushRules, QueryLimits,
-    RemoteWriteRules, SeriesRules,
+    BlockedQuery, CardinalityLimits, HighCardinality, IngestLimits, Limit, Limits, NewSeriesLimits,
+    PushRules, QueryLimits, RemoteWriteRules, SeriesRules,
 };
 pub use period::{Period, PeriodError};
 pub use ruler::RulesError;

@@ -10,6 +10,7 @@ use crate::api::{Outlet, Stop};
 use crate::config::{Config, ConfigError};
 use crate::error::{ApiError, ErrorKind};
 use crate::fault::RESTART_RETRY;
+use crate::govern::{Delivered, Governor, engine_options};
 use crate::limits::{Limit, LimitBook, Limits};
 use crate::metadata::{Limiting, MemoryMetadata, MetadataError, MetadataStore, Service};
 use crate::ruler::{Ruler, RulesError};
@@ -18,7 +19,6 @@ use crate::store::{Store, Stores};
 use crate::telemetry::{self, Family, Telemetry};
 use crate::tls::{Tls, TlsError};
 use crate::view::{Across, View};
-use crate::workers::Workers;
 use crate::{TenantPolicy, api, ingest};
 use axum::Router;
 use axum::response::Response;
@@ -26,12 +26,11 @@ use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use tokio::sync::{AcquireError, Semaphore, oneshot};
 use tsdb::{SystemClock, Tenants};
 use tsdb_core::time::Clock;
 use tsdb_core::{TenantId, Timestamp};
-use tsdb_promql::{Engine, EngineOptions};
+use tsdb_promql::Engine;
 
 /// A metrics server that is not yet listening, or the handle of one that is.
 #[derive(Clone)]
@@ -53,8 +52,7 @@ struct Inner {
     rates: RateLimiter,
     buffers: Buffers,
     ingest_slots: Arc<Semaphore>,
-    query_slots: Arc<Semaphore>,
-    workers: Workers,
+    governor: Governor,
     ruler: Ruler,
     stopping: AtomicBool,
 }
@@ -137,9 +135,6 @@ pub enum ReloadError {
     },
 }
 
-/// Threads for queries where the settings name no limit.
-const MAX_CONCURRENT_QUERIES: usize = 256;
-
 impl Server {
     /// Opens the data directory that `config` names and assembles a server over it.
     ///
@@ -189,7 +184,6 @@ impl Server {
         (metadata, copy): (Arc<dyn MetadataStore>, Option<PathBuf>),
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        let queries = config.limits.query.concurrency.as_len().clamp(1, MAX_CONCURRENT_QUERIES);
         let tenants = config.tenant_policy()?;
         let of_rules = match &tenants {
             TenantPolicy::DefaultTo(tenant) => Some(tenant.clone()),
@@ -203,7 +197,7 @@ impl Server {
             config.rules.clone(),
             of_rules,
             Arc::clone(&stores) as Arc<dyn Stores>,
-            engine_options(&config),
+            engine_options(&config, config.queries.max_rule_memory_bytes),
             Arc::clone(&clock),
         )?;
         let inner = Inner {
@@ -213,15 +207,14 @@ impl Server {
             limits,
             ruler,
             stores,
-            engine: Engine::new(engine_options(&config)),
+            engine: Engine::new(engine_options(&config, config.queries.max_memory_bytes)),
             started: clock.now(),
             clock,
             telemetry: Telemetry::default(),
             rates: RateLimiter::default(),
             buffers: Buffers::default(),
             ingest_slots: Arc::new(slots(config.limits.ingest.concurrency)),
-            query_slots: Arc::new(Semaphore::new(queries)),
-            workers: Workers::start(queries).map_err(|source| OpenError::Threads { source })?,
+            governor: Governor::start(&config.queries).map_err(|source| OpenError::Threads { source })?,
             stopping: AtomicBool::new(false),
             config,
         };
@@ -377,6 +370,10 @@ impl Server {
         &self.inner.engine
     }
 
+    pub(crate) fn governor(&self) -> &Governor {
+        &self.inner.governor
+    }
+
     pub(crate) fn telemetry(&self) -> &Telemetry {
         &self.inner.telemetry
     }
@@ -398,6 +395,7 @@ impl Server {
         let mut families =
             self.inner.telemetry.snapshot(stores, self.inner.ruler.counts(), self.inner.metadata.health());
         families.extend(telemetry::access::families(self.gate(), self.tls()));
+        families.extend(self.inner.governor.families(self.engine().options().memory.as_deref()));
         families
     }
 
@@ -458,19 +456,30 @@ impl Server {
         .await
     }
 
-    /// Runs the work of a query on a thread for queries when it is its turn.
+    /// Runs the work of a query of `tenant` on a thread for queries when it is its turn.
     pub(crate) async fn run_query<T: Send + 'static>(
         &self,
+        tenant: &TenantId,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         // If the client has left, nobody waits for the answer.
-        self.in_turn(move |answer| drop(answer.send(work()))).await
+        self.in_turn(tenant, move |answer| drop(answer.send(work()))).await
+    }
+
+    /// Runs work that reads the data of nobody, but needs the stack of a thread for queries.
+    pub(crate) async fn run_unasked<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let nobody = TenantId::new(NOBODY).map_err(|_| failed_inside())?;
+        self.run_query(&nobody, work).await
     }
 
     /// Runs the work of a query likewise; a large answer goes out while the work writes it, and the query's place is
     /// taken until the client has it all: what waits to be written occupies memory.
     pub(crate) async fn run_answer(
         &self,
+        tenant: &TenantId,
         work: impl FnOnce(&mut Outlet) -> Result<(), Stop> + Send + 'static,
     ) -> Result<Response, ApiError> {
         let write = move |answer| {
@@ -478,34 +487,28 @@ impl Server {
             let outcome = work(&mut outlet);
             outlet.finish(outcome);
         };
-        self.in_turn(write).await
+        self.in_turn(tenant, write).await.map(Delivered::into_response)
     }
 
     async fn in_turn<T: Send + 'static>(
         &self,
+        tenant: &TenantId,
         work: impl FnOnce(oneshot::Sender<Result<T, ApiError>>) + Send + 'static,
     ) -> Result<T, ApiError> {
-        let wait = self.default_limits().query.max_queue_wait;
-        let turn = Arc::clone(&self.inner.query_slots).acquire_owned();
-        let slot = match tokio::time::timeout(wait.as_duration(), turn).await {
-            Ok(slot) => slot.map_err(closed)?,
-            Err(_) => {
-                let message = format!("the query waited {wait} for its turn, which max_queue_wait allows");
-                return Err(
-                    ApiError::new(ErrorKind::Unavailable, message).retry_after(Duration::from_secs(1))
-                );
-            }
-        };
+        let turn = self.inner.governor.turn(tenant, &self.limits(tenant).query).await?;
         let (answer, answered) = oneshot::channel();
-        self.inner.workers.run(move || {
+        self.inner.governor.workers().run(move || {
             work(answer);
-            drop(slot);
+            drop(turn);
         });
         answered.await.unwrap_or_else(|_| Err(failed_inside()))
     }
 }
 
-fn failed_inside() -> ApiError {
+/// Who waits in line for work that reads the data of nobody.
+const NOBODY: &str = "_";
+
+pub(crate) fn failed_inside() -> ApiError {
     ApiError::new(ErrorKind::Internal, "the request failed inside the server")
 }
 
@@ -541,26 +544,6 @@ fn not_open(tenant: &TenantId, error: &tsdb::Error) -> ApiError {
         }
     }
 }
-
-fn engine_options(config: &Config) -> EngineOptions {
-    let limits = &config.limits.query;
-    let mut options = EngineOptions::default();
-    options.timeout = Some(limits.timeout.as_duration());
-    options.max_points = limits.max_points.get().unwrap_or(u64::MAX);
-    options.max_samples = limits.max_samples.get().unwrap_or(u64::MAX);
-    options.max_series = limits.max_series.get();
-    options.max_estimated_samples = limits.max_estimated_samples.get();
-    options.max_estimated_points = limits.max_estimated_points.get();
-    options.max_estimated_bytes = limits.max_estimated_bytes.get();
-    options.max_range_ms = Some(limits.max_range.as_ms()).filter(|ms| *ms > 0);
-    options.parse.max_length_bytes = limits.max_query_bytes.as_len();
-    options.parse.max_depth = limits.max_depth.as_len().min(MOST_DEPTH);
-    config.features.iter().for_each(|feature| feature.enable(&mut options));
-    options
-}
-
-/// The deepest nesting that the stacks of the threads for queries are made for.
-const MOST_DEPTH: usize = 100;
 
 /// Buffers for decompressed bodies, reused between requests.
 #[derive(Debug, Default)]

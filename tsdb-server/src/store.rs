@@ -3,7 +3,7 @@
 //! Handlers know these traits alone, so the same API stands on the engine and, in tests, on a store in memory.
 
 use std::sync::Arc;
-use tsdb::{Db, Stats, Tenants};
+use tsdb::{ChangeMark, Changed, Db, Stats, Tenants};
 use tsdb_core::metadata::Metadata;
 use tsdb_core::read::{
     ExemplarQueryable, Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesExemplars, SeriesSet,
@@ -28,6 +28,18 @@ pub trait Store: Queryable + Appendable {
     ) -> Result<Vec<SeriesExemplars>, ReadError> {
         let _: (&[Vec<Matcher>], TimeRange) = (selectors, range);
         Ok(Vec::new())
+    }
+
+    /// The present moment in the history of the store; `None` if it keeps none, which is what this says unless a store says
+    /// otherwise. Results are kept only of stores that have one.
+    fn change_mark(&self) -> Option<ChangeMark> {
+        None
+    }
+
+    /// Which times may answer otherwise than at `mark`.
+    fn changed_since(&self, mark: ChangeMark) -> Changed {
+        let _: ChangeMark = mark;
+        Changed::EVERYTHING
     }
 
     /// Numbers about the store; `None` if it keeps none.
@@ -116,6 +128,14 @@ impl Store for Db {
         range: TimeRange,
     ) -> Result<Vec<SeriesExemplars>, ReadError> {
         ExemplarQueryable::exemplars(self, selectors, range)
+    }
+
+    fn change_mark(&self) -> Option<ChangeMark> {
+        Some(Self::change_mark(self))
+    }
+
+    fn changed_since(&self, mark: ChangeMark) -> Changed {
+        Self::changed_since(self, mark)
     }
 
     fn stats(&self) -> Option<Stats> {

@@ -7,7 +7,7 @@ use crate::fs::{Fs, OsFs};
 use crate::head::Recovery;
 use crate::maintain::{Rhythm, Task, Tasks, Worker};
 use crate::retention::RetentionPlan;
-use crate::{Durability, Error, Options, Replay, Stats, names};
+use crate::{ChangeMark, Changed, Durability, Error, Options, Replay, Stats, names};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -212,6 +212,18 @@ impl Db {
     pub fn close(&self) -> Result<(), Error> {
         self.inner.stop();
         self.inner.engine.close()
+    }
+
+    /// The present moment in the history of the database: what is read from now on holds until
+    /// [`changed_since`](Self::changed_since) says otherwise.
+    pub fn change_mark(&self) -> ChangeMark {
+        self.inner.engine.head().changes().mark()
+    }
+
+    /// Which times may answer otherwise than at `mark`. Everything that was acknowledged since is among them, and what
+    /// retention and object storage took away or brought; what merely moved is not.
+    pub fn changed_since(&self, mark: ChangeMark) -> Changed {
+        self.inner.engine.head().changes().since(mark)
     }
 
     /// Numbers about the database.

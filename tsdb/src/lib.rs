@@ -25,6 +25,7 @@
 
 pub mod block;
 mod blocks;
+mod changes;
 mod clock;
 mod compact;
 mod compactor;
@@ -52,6 +53,7 @@ pub mod verify;
 mod version;
 pub mod wal;
 
+pub use changes::{ChangeMark, Changed};
 pub use clock::SystemClock;
 pub use compactor::{Compactor, CompactorRound};
 pub use db::Db;

@@ -1,10 +1,11 @@
 //! The account of one query: samples held, samples read, and when to stop.
 
 use crate::failure::QueryError;
+use crate::memory::MemoryPool;
 use crate::options::{EngineOptions, QueryParams};
 use crate::value::QueryStats;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Counts what a query holds and reads, refuses what exceeds its limits, and tells when it must stop.
@@ -17,9 +18,26 @@ pub(super) struct Budget {
     peak: AtomicU64,
     read: AtomicU64,
     series: AtomicU64,
+    shared: Option<Shared>,
     cancel: Option<Arc<AtomicBool>>,
     deadline: Option<(Instant, Duration)>,
 }
+
+/// What the query has of the memory of all queries.
+#[derive(Debug)]
+struct Shared {
+    pool: Arc<MemoryPool>,
+    /// Bytes taken. They are kept until the query ends: what it held once it may hold again.
+    taken: AtomicU64,
+    /// Held by whoever takes more.
+    taking: Mutex<()>,
+}
+
+/// Memory of a slot.
+const SLOT_BYTES: u64 = 8;
+
+/// Memory is taken from the pool in pieces of this size.
+const PIECE_BYTES: u64 = 64 << 10;
 
 impl Budget {
     /// The account of a query with these parameters. Time runs from now.
@@ -36,6 +54,7 @@ impl Budget {
             peak: AtomicU64::new(0),
             read: AtomicU64::new(0),
             series: AtomicU64::new(0),
+            shared: options.memory.clone().map(Shared::new),
             cancel: params.cancel.clone(),
             deadline,
         }
@@ -57,8 +76,26 @@ impl Budget {
         if needed > self.limit {
             return Err(QueryError::TooManySamples { operator: None, needed, limit: self.limit });
         }
+        if let Some(shared) = &self.shared {
+            shared.grow_to(needed.saturating_mul(SLOT_BYTES))?;
+        }
         self.peak.fetch_max(needed, Ordering::Relaxed);
         Ok(held)
+    }
+
+    /// Does the memory that is left for all queries know of estimates?
+    pub(super) const fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// Takes memory for a query that is estimated to touch `bytes`, before it reads anything.
+    ///
+    /// # Errors
+    /// Other queries hold it.
+    pub(super) fn expect(&self, bytes: u64) -> Result<(), QueryError> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let most = self.limit.saturating_mul(SLOT_BYTES);
+        shared.grow_to(shared.pool.share_of(bytes.min(most)))
     }
 
     /// Takes `samples` onto the account until the query ends.
@@ -111,9 +148,43 @@ impl Budget {
             series_selected: self.series.load(Ordering::Relaxed),
             peak_samples: self.peak.load(Ordering::Relaxed),
             // A held sample is a slot.
-            peak_bytes: self.peak.load(Ordering::Relaxed).saturating_mul(8),
+            peak_bytes: self.peak.load(Ordering::Relaxed).saturating_mul(SLOT_BYTES),
             ..QueryStats::default()
         }
+    }
+}
+
+impl Shared {
+    fn new(pool: Arc<MemoryPool>) -> Self {
+        Self { pool, taken: AtomicU64::new(0), taking: Mutex::new(()) }
+    }
+
+    #[inline]
+    fn grow_to(&self, bytes: u64) -> Result<(), QueryError> {
+        if bytes <= self.taken.load(Ordering::Relaxed) { Ok(()) } else { self.take(bytes) }
+    }
+
+    #[cold]
+    fn take(&self, bytes: u64) -> Result<(), QueryError> {
+        let _taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = self.taken.load(Ordering::Relaxed);
+        let wanted = bytes.checked_next_multiple_of(PIECE_BYTES).unwrap_or(bytes);
+        let needed = wanted.saturating_sub(taken);
+        let limit = self.pool.limit();
+        self.pool.take(needed).map_err(|held| QueryError::OutOfMemory {
+            needed,
+            held,
+            limit,
+            alone: held == taken,
+        })?;
+        self.taken.store(taken.saturating_add(needed), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.pool.give_back(*self.taken.get_mut());
     }
 }
 
@@ -147,6 +218,27 @@ mod tests {
         drop(first);
         drop(budget.hold(10).unwrap());
         assert_eq!(budget.stats().peak_samples, 10);
+    }
+
+    #[test]
+    fn queries_together_hold_no_more_than_they_share_and_give_it_back() {
+        let pool = Arc::new(MemoryPool::new(4 * PIECE_BYTES));
+        let options = EngineOptions { memory: Some(Arc::clone(&pool)), ..EngineOptions::default() };
+        let budget = || Budget::new(&options, &QueryParams::instant(0));
+        let (first, second) = (budget(), budget());
+        let slots = |bytes: u64| usize::try_from(bytes / SLOT_BYTES).unwrap();
+        let held = first.hold(slots(3 * PIECE_BYTES)).unwrap();
+        let error = second.hold(slots(2 * PIECE_BYTES)).unwrap_err();
+        assert_eq!(error.kind(), crate::QueryErrorKind::Busy, "{error}");
+        let error = first.hold(slots(2 * PIECE_BYTES)).unwrap_err();
+        assert_eq!(error.kind(), crate::QueryErrorKind::Execution, "nobody else has any: {error}");
+        drop(held);
+        assert_eq!(pool.held(), 3 * PIECE_BYTES, "kept until the query ends");
+        drop(first);
+        second.expect(u64::MAX).unwrap();
+        assert_eq!(pool.held(), PIECE_BYTES, "an eighth, in whole pieces");
+        drop(second);
+        assert_eq!(pool.held(), 0);
     }
 
     #[test]

@@ -65,12 +65,15 @@ impl Prepared {
     pub(super) fn select(&self, context: &Context<'_>) -> Result<Selections, QueryError> {
         let options = context.options;
         let shares = options.passes.has(Pass::ShareEqual);
-        if !shares && !has_cost_limit(options) {
+        let asks_cost = has_cost_limit(options) || context.budget.is_shared();
+        if !shares && !asks_cost {
             return Ok(Selections::default());
         }
         let mut selections = Selections::of(&self.plan, self.grid, context)?;
-        if has_cost_limit(options) {
-            check_costs(options, &selections.estimates())?;
+        if asks_cost {
+            let estimates = selections.estimates();
+            check_costs(options, &estimates)?;
+            context.budget.expect(estimates.iter().map(|one| one.bytes).fold(0, u64::saturating_add))?;
         }
         if !shares {
             return Ok(Selections::default());

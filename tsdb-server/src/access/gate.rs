@@ -168,6 +168,12 @@ impl Gate {
         }
     }
 
+    /// # Errors
+    /// The caller may not administer.
+    pub(crate) fn administrator(caller: &Caller) -> Result<(), ApiError> {
+        if caller.grants.administer { Ok(()) } else { Err(no_administrator(caller)) }
+    }
+
     /// Records that a request was refused for who sent it.
     pub(crate) fn refused(
         &self,
@@ -238,8 +244,8 @@ impl Gate {
         headers: &HeaderMap,
     ) -> Result<Option<Scope>, ApiError> {
         let grants = &caller.grants;
-        if right.administers() && !grants.administer {
-            return Err(no_administrator(caller));
+        if right.administers() {
+            Self::administrator(caller)?;
         }
         if right == Right::Monitor && !(grants.monitor || grants.administer) {
             return Err(forbidden(format!("{} may not see the metrics of the server", who(caller))));

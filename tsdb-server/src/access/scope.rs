@@ -73,6 +73,12 @@ impl Scope {
         }
     }
 
+    /// The tenant whose limits and place in the line the request takes.
+    pub(crate) fn first(&self) -> &TenantId {
+        // INVARIANT: there is at least one.
+        &self.tenants[0]
+    }
+
     /// All tenants of the request.
     pub(crate) fn tenants(&self) -> &[TenantId] {
         &self.tenants

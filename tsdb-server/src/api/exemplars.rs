@@ -29,12 +29,12 @@ pub(super) async fn exemplars(
     if selectors.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let asked = server.clone();
+    let (asked, tenant) = (server.clone(), scope.first().clone());
     let work = move |out: &mut Outlet| {
         let found = asked.view(&scope)?.exemplars(&selectors, range)?;
         response::success_list(found.into_iter(), |series, out| write_series(&series, out), &[], out)
     };
-    server.run_answer(work).await
+    server.run_answer(&tenant, work).await
 }
 
 /// The time from `start` to `end`, all of time where they are absent.

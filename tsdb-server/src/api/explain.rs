@@ -22,7 +22,7 @@ pub(super) async fn explain(
     let params = parameters(&server, request).await?;
     let text = query_text(&server, &params)?;
     let query = query_params(&server, &params)?;
-    let asked = server.clone();
+    let (asked, tenant) = (server.clone(), scope.first().clone());
     let work = move || {
         let view = asked.view(&scope)?;
         let explanation = asked.engine().explain(&view, &text, &query)?;
@@ -32,7 +32,7 @@ pub(super) async fn explain(
         };
         response::success(write, &[], &[])
     };
-    server.run_query(work).await.map(json)
+    server.run_query(&tenant, work).await.map(json)
 }
 
 fn query_params(server: &Server, params: &Params) -> Result<QueryParams, ApiError> {

@@ -49,7 +49,7 @@ async fn list(
         selectors.push(Vec::new());
     }
     let (range, limit) = (time_range(&params)?, params.limit("limit")?);
-    let asked = server.clone();
+    let (asked, tenant) = (server.clone(), scope.first().clone());
     let work = move |out: &mut Outlet| {
         let (mut found, mut warnings) = (BTreeSet::new(), Vec::new());
         if let Some(range) = range {
@@ -61,7 +61,7 @@ async fn list(
         }
         write_list(found, limit, warnings, out)
     };
-    server.run_answer(work).await
+    server.run_answer(&tenant, work).await
 }
 
 fn write_list(

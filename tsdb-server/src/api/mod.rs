@@ -10,6 +10,7 @@ mod bound;
 mod catalogue;
 mod exemplars;
 mod explain;
+mod governed;
 mod labels;
 mod number;
 mod outlet;
@@ -24,7 +25,8 @@ mod tenants;
 
 pub(crate) use number::write_value;
 pub(crate) use outlet::{Outlet, Stop};
-pub(crate) use response::write_json_string;
+pub(crate) use response::{query_result, write_json_string};
+pub(crate) use stats::{Detail, stats_text};
 
 use crate::access::{Pass, Peer, Right};
 use crate::error::ApiError;
@@ -42,7 +44,7 @@ use std::time::Instant;
 
 /// All routes of the server, each with what it asks of its caller.
 pub(crate) fn router(server: &Server) -> Router {
-    let routes: [(&'static str, Right, MethodRouter<Server>); 31] = [
+    let routes: [(&'static str, Right, MethodRouter<Server>); 34] = [
         ("/api/v1/write", Right::Write, post(crate::ingest::remote_write)),
         ("/v1/metrics/push", Right::Write, post(crate::ingest::push)),
         ("/api/v1/query", Right::Read, get(query::instant).post(query::instant)),
@@ -58,6 +60,9 @@ pub(crate) fn router(server: &Server) -> Router {
         ("/-/reload", Right::Operate, post(rules::reload).put(rules::reload)),
         ("/api/v1/status/buildinfo", Right::Known, get(status::build_info)),
         ("/api/v1/status/runtimeinfo", Right::Known, get(status::runtime_info)),
+        ("/api/v1/status/active_queries", Right::Read, get(governed::active)),
+        ("/api/v1/status/active_queries/{id}/cancel", Right::Read, post(governed::stop)),
+        ("/api/v1/status/slow_queries", Right::Read, get(governed::slow)),
         ("/api/v1/query_explain", Right::Read, get(explain::explain).post(explain::explain)),
         ("/api/v1/format_query", Right::Known, get(query::format).post(query::format)),
         ("/api/v1/parse_query", Right::Known, get(query::parse).post(query::parse)),

@@ -8,11 +8,11 @@
 //! An answer that breaks off behind its first chunk ends the connection without the end of the body, which tells the
 //! client that it is not whole.
 
-use super::json;
 use crate::error::ApiError;
+use crate::govern::{Answer, Delivered};
 use axum::body::{Body, Bytes};
 use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use hyper::body::{Body as HttpBody, Frame};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -43,7 +43,7 @@ impl<E: Into<ApiError>> From<E> for Stop {
 }
 
 /// What waits for the first chunk or the whole of an answer.
-pub(crate) type Answer = oneshot::Sender<Result<Response, ApiError>>;
+pub(crate) type Waiter = oneshot::Sender<Result<Delivered, ApiError>>;
 
 /// The way out of one answer.
 #[derive(Debug)]
@@ -52,11 +52,14 @@ pub(crate) struct Outlet {
     way: Way,
     /// Bytes that left the buffer while it was only measured.
     measured: Option<usize>,
+    /// Bytes of a whole answer, more or less.
+    whole_bytes: usize,
 }
 
 #[derive(Debug)]
 enum Way {
-    Whole(Answer),
+    /// Nothing is sent: what is behind the chunks kept so far is in the buffer.
+    Whole(Waiter, Vec<Bytes>),
     Chunks(mpsc::Sender<Piece>),
 }
 
@@ -68,8 +71,14 @@ enum Piece {
 
 impl Outlet {
     /// An answer of which nothing is written.
-    pub(crate) fn new(answer: Answer) -> Self {
-        Self { buffer: Vec::with_capacity(1 << 10), way: Way::Whole(answer), measured: None }
+    pub(crate) fn new(waiter: Waiter) -> Self {
+        Self::keeping(waiter, CHUNK_BYTES)
+    }
+
+    /// As [`new`](Self::new); an answer is sent whole up to about `whole_bytes`.
+    pub(crate) fn keeping(waiter: Waiter, whole_bytes: usize) -> Self {
+        let way = Way::Whole(waiter, Vec::new());
+        Self { buffer: Vec::with_capacity(1 << 10), way, measured: None, whole_bytes }
     }
 
     /// Where to write the next piece.
@@ -107,8 +116,11 @@ impl Outlet {
         match (self.way, outcome) {
             (_, Err(Stop::Gone)) => {}
             // A send fails if the client has left; then nobody misses it.
-            (Way::Whole(answer), Ok(())) => drop(answer.send(Ok(json(self.buffer)))),
-            (Way::Whole(answer), Err(Stop::Failed(error))) => drop(answer.send(Err(error))),
+            (Way::Whole(waiter, mut kept), Ok(())) => {
+                kept.push(self.buffer.into());
+                drop(waiter.send(Ok(Delivered::Whole(Answer::new(kept)))));
+            }
+            (Way::Whole(waiter, _), Err(Stop::Failed(error))) => drop(waiter.send(Err(error))),
             (Way::Chunks(queue), Ok(())) => {
                 if queue.blocking_send(Piece::Chunk(self.buffer.into())).is_ok() {
                     drop(queue.blocking_send(Piece::End));
@@ -127,28 +139,37 @@ impl Outlet {
         }
         let fresh = Vec::with_capacity(CHUNK_BYTES.saturating_add(SLACK_BYTES));
         let chunk = Bytes::from(std::mem::replace(&mut self.buffer, fresh));
+        if let Way::Whole(waiter, kept) = &mut self.way
+            && kept.len().saturating_add(2).saturating_mul(CHUNK_BYTES) <= self.whole_bytes
+        {
+            kept.push(chunk);
+            return if waiter.is_closed() { Err(Stop::Gone) } else { Ok(()) };
+        }
         self.queue()?.blocking_send(Piece::Chunk(chunk)).map_err(|_| Stop::Gone)
     }
 
     /// The queue, whose other end becomes the body of the response when it is first needed.
     fn queue(&mut self) -> Result<&mpsc::Sender<Piece>, Stop> {
-        if let Way::Whole(_) = self.way {
+        if let Way::Whole(..) = self.way {
             let (queue, pieces) = mpsc::channel(QUEUED_CHUNKS);
             let body = Body::new(ChunkedBody { pieces });
             let head = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
-            if let Way::Whole(answer) = std::mem::replace(&mut self.way, Way::Chunks(queue)) {
-                answer.send(Ok(head)).map_err(|_| Stop::Gone)?;
+            if let Way::Whole(waiter, kept) = std::mem::replace(&mut self.way, Way::Chunks(queue.clone())) {
+                waiter.send(Ok(Delivered::Stream(head))).map_err(|_| Stop::Gone)?;
+                for chunk in kept {
+                    queue.blocking_send(Piece::Chunk(chunk)).map_err(|_| Stop::Gone)?;
+                }
             }
         }
         match &self.way {
             Way::Chunks(queue) => Ok(queue),
-            Way::Whole(_) => Err(Stop::Gone),
+            Way::Whole(..) => Err(Stop::Gone),
         }
     }
 
     fn is_wanted(&self) -> bool {
         match &self.way {
-            Way::Whole(answer) => !answer.is_closed(),
+            Way::Whole(waiter, _) => !waiter.is_closed(),
             Way::Chunks(queue) => !queue.is_closed(),
         }
     }
@@ -186,9 +207,20 @@ mod tests {
     use http_body_util::BodyExt;
     use std::thread;
 
-    fn outlet() -> (Outlet, oneshot::Receiver<Result<Response, ApiError>>) {
+    struct Waiting(oneshot::Receiver<Result<Delivered, ApiError>>);
+
+    impl Waiting {
+        async fn response(self) -> Result<axum::response::Response, ApiError> {
+            Ok(match self.0.await.unwrap()? {
+                Delivered::Whole(answer) => answer.into_response(),
+                Delivered::Stream(response) => response,
+            })
+        }
+    }
+
+    fn outlet() -> (Outlet, Waiting) {
         let (answer, answered) = oneshot::channel();
-        (Outlet::new(answer), answered)
+        (Outlet::new(answer), Waiting(answered))
     }
 
     fn fill(outlet: &mut Outlet, chunks: usize) -> Result<(), Stop> {
@@ -204,12 +236,12 @@ mod tests {
         let (mut small, answered) = outlet();
         small.buffer().extend_from_slice(b"{}");
         small.finish(Ok(()));
-        let response = answered.await.unwrap().unwrap();
+        let response = answered.response().await.unwrap();
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "{}");
         let (mut failed, answered) = outlet();
         failed.buffer().extend_from_slice(b"{\"half\":");
         failed.finish(Err(ApiError::bad_data("no").into()));
-        assert_eq!(answered.await.unwrap().unwrap_err(), ApiError::bad_data("no"));
+        assert_eq!(answered.response().await.unwrap_err(), ApiError::bad_data("no"));
     }
 
     #[tokio::test]
@@ -223,7 +255,7 @@ mod tests {
             }
             outlet.finish(Ok(()));
         });
-        let mut body = answered.await.unwrap().unwrap().into_body();
+        let mut body = answered.response().await.unwrap().into_body();
         for taken in 0..10 {
             let frame = body.frame().await.unwrap().unwrap();
             assert_eq!(frame.into_data().unwrap().len(), CHUNK_BYTES);
@@ -240,7 +272,7 @@ mod tests {
     async fn a_client_that_leaves_stops_the_writer() {
         let (mut outlet, answered) = outlet();
         let writer = thread::spawn(move || fill(&mut outlet, usize::MAX));
-        drop(answered.await.unwrap());
+        drop(answered.response().await);
         assert!(matches!(writer.join().unwrap(), Err(Stop::Gone)));
         let (mut early, answered) = self::outlet();
         drop(answered);
@@ -255,7 +287,7 @@ mod tests {
             fill(&mut outlet, 1).unwrap();
             outlet.finish(Err(ApiError::bad_data("late").into()));
         });
-        let body = answered.await.unwrap().unwrap().into_body();
+        let body = answered.response().await.unwrap().into_body();
         assert!(body.collect().await.is_err());
     }
 
@@ -274,7 +306,7 @@ mod tests {
             3 * CHUNK_BYTES + 1
         );
         outlet.finish(Ok(()));
-        let response = answered.await.unwrap().unwrap();
+        let response = answered.response().await.unwrap();
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "kept");
     }
 }

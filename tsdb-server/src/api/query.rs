@@ -2,16 +2,16 @@
 
 use super::ast::{write_expr, write_text};
 use super::params::{Params, duration_ms};
-use super::stats::{Detail, stats_text};
-use super::{Outlet, json, parameters, response};
+use super::stats::Detail;
+use super::{json, parameters, response};
 use crate::access::Scope;
 use crate::error::ApiError;
+use crate::govern::Asking;
 use crate::state::Server;
 use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tsdb_promql::QueryParams;
 use tsdb_promql::ast::Expr;
 
@@ -21,10 +21,10 @@ pub(super) async fn instant(
     scope: Scope,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let no_store = no_store(request.headers());
     let params = parameters(&server, request).await?;
-    let limit = params.limit("limit")?;
     let at = params.time("time")?.unwrap_or_else(|| server.now());
-    evaluate(server, scope, &params, QueryParams::instant(at), limit).await
+    evaluate(server, scope, &params, QueryParams::instant(at), no_store).await
 }
 
 /// Evaluates a query at many times.
@@ -33,10 +33,10 @@ pub(super) async fn range(
     scope: Scope,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let no_store = no_store(request.headers());
     let params = parameters(&server, request).await?;
-    let limit = params.limit("limit")?;
     let query = range_params(&server, &params)?;
-    evaluate(server, scope, &params, query, limit).await
+    evaluate(server, scope, &params, query, no_store).await
 }
 
 /// The query in the one form that its printer gives it.
@@ -67,7 +67,7 @@ async fn of_expression(
         };
         response::success(write, &[], &[])
     };
-    server.run_query(work).await.map(json)
+    server.run_unasked(work).await.map(json)
 }
 
 pub(super) fn range_params(server: &Server, params: &Params) -> Result<QueryParams, ApiError> {
@@ -126,29 +126,22 @@ async fn evaluate(
     scope: Scope,
     params: &Params,
     mut query: QueryParams,
-    limit: Option<usize>,
+    no_store: bool,
 ) -> Result<Response, ApiError> {
-    let text = query_text(&server, params)?;
+    let (text, keep) = (query_text(&server, params)?, params.limit("limit")?);
     query.lookback_ms = lookback_ms(params)?;
     query.timeout = timeout(params)?;
     let detail = Detail::of(params.get("stats"));
     query.profile = detail == Detail::All;
-    let cancel = CancelOnDrop::default();
-    query.cancel = Some(Arc::clone(&cancel.flag));
-    let asked_at = Instant::now();
-    let asked = server.clone();
-    let work = move |out: &mut Outlet| {
-        let view = asked.view(&scope)?;
-        let queued = asked_at.elapsed();
-        let result = asked.engine().query(&view, &text, &query)?;
-        asked.telemetry().samples_read.fetch_add(result.stats.samples_read, Ordering::Relaxed);
-        let stats = stats_text(&result.stats, queued, detail);
-        let max_bytes = asked.default_limits().query.max_response_bytes;
-        response::query_result(result, &text, limit, &stats, max_bytes, out)
-    };
-    let answer = server.run_answer(work).await;
-    drop(cancel);
-    answer
+    server.ask(Asking { scope, text, params: query, keep, detail, no_store }).await
+}
+
+/// Does the request want an answer that was made for it alone?
+fn no_store(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|directive| directive.trim().eq_ignore_ascii_case("no-store"))
 }
 
 /// The time for the query. A negative one is over before the query starts, as in Prometheus.
@@ -164,18 +157,6 @@ pub(super) fn lookback_ms(params: &Params) -> Result<Option<i64>, ApiError> {
     };
     let lookback = params.get("lookback_delta").map(parse).transpose()?;
     Ok(lookback.filter(|ms| *ms > 0))
-}
-
-/// Stops the query when its request is dropped, as happens when the client leaves.
-#[derive(Default)]
-struct CancelOnDrop {
-    flag: Arc<AtomicBool>,
-}
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.flag.store(true, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]

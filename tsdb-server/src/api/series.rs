@@ -27,7 +27,7 @@ pub(super) async fn series(
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let (range, limit) = (time_range(&params)?, params.limit("limit")?);
-    let asked = server.clone();
+    let (asked, tenant) = (server.clone(), scope.first().clone());
     let work = move |out: &mut Outlet| {
         let Some(range) = range else { return write_series(BTreeSet::new(), limit, &[], out) };
         let querier = asked.view(&scope)?.querier(range)?;
@@ -39,7 +39,7 @@ pub(super) async fn series(
         }
         write_series(found, limit, &warnings, out)
     };
-    server.run_answer(work).await
+    server.run_answer(&tenant, work).await
 }
 
 fn write_series(
@@ -63,7 +63,7 @@ pub(super) async fn metadata(
     let params = parameters(&server, request).await?;
     let limit = params.limit("limit")?.unwrap_or(usize::MAX);
     let wanted = params.get("metric").map(str::to_owned);
-    let asked = server.clone();
+    let (asked, tenant) = (server.clone(), scope.first().clone());
     let work = move || {
         let mut known = asked.view(&scope)?.metadata();
         known.retain(|(metric, _)| wanted.as_ref().is_none_or(|wanted| wanted == metric));
@@ -73,7 +73,7 @@ pub(super) async fn metadata(
         };
         response::success(write, &[], &[])
     };
-    server.run_query(work).await.map(json)
+    server.run_query(&tenant, work).await.map(json)
 }
 
 /// Writes what is known of the first `limit` metrics.

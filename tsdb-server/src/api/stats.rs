@@ -10,7 +10,7 @@ use tsdb_promql::QueryStats;
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Detail {
+pub(crate) enum Detail {
     /// Nothing.
     None,
     /// What Prometheus tells.
@@ -21,7 +21,7 @@ pub(super) enum Detail {
 
 impl Detail {
     /// The meaning of the parameter: any text asks for something.
-    pub(super) fn of(parameter: Option<&str>) -> Self {
+    pub(crate) fn of(parameter: Option<&str>) -> Self {
         match parameter {
             None => Self::None,
             Some("all") => Self::All,
@@ -31,7 +31,7 @@ impl Detail {
 }
 
 /// `,"stats":{...}`, or nothing if nothing is asked for. `queued`: how long the query waited for its turn.
-pub(super) fn stats_text(stats: &QueryStats, queued: Duration, detail: Detail) -> Vec<u8> {
+pub(crate) fn stats_text(stats: &QueryStats, queued: Duration, detail: Detail) -> Vec<u8> {
     let mut out = Vec::new();
     if detail == Detail::None {
         return out;

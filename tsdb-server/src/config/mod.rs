@@ -7,6 +7,7 @@ mod access;
 mod http;
 mod metadata;
 mod object_storage;
+mod queries;
 mod rules;
 mod storage;
 mod tls;
@@ -15,6 +16,7 @@ pub use access::AccessConfig;
 pub use http::HttpConfig;
 pub use metadata::MetadataConfig;
 pub use object_storage::ObjectStorageConfig;
+pub use queries::QueriesConfig;
 pub use rules::RulesConfig;
 pub use storage::{DuplicatePolicyConfig, DurabilityConfig, RollupConfig, StorageConfig};
 pub use tls::{ClientCertificates, TlsConfig, TlsVersion};
@@ -59,6 +61,8 @@ pub struct Config {
     pub access: AccessConfig,
     /// TLS.
     pub tls: TlsConfig,
+    /// What queries of all tenants have together.
+    pub queries: QueriesConfig,
     /// Recording and alerting rules.
     pub rules: RulesConfig,
     /// Budgets, the catalogue of metrics, stored rules.
@@ -86,6 +90,7 @@ impl Default for Config {
             http: HttpConfig::default(),
             access: AccessConfig::default(),
             tls: TlsConfig::default(),
+            queries: QueriesConfig::default(),
             rules: RulesConfig::default(),
             metadata: MetadataConfig::default(),
             limits: Limits::default(),

@@ -13,7 +13,7 @@ mod series;
 pub(crate) use book::LimitBook;
 pub use cardinality::{CardinalityLimits, HighCardinality, NewSeriesLimits};
 pub use ingest::IngestLimits;
-pub use query::QueryLimits;
+pub use query::{BlockedQuery, QueryLimits};
 pub use series::{PushRules, RemoteWriteRules, SeriesRules};
 
 use serde::{Deserialize, Serialize};

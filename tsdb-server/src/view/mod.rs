@@ -21,6 +21,15 @@ pub(crate) enum View {
 }
 
 impl View {
+    /// The store whose history says when an answer no longer holds; `None` if nothing does,
+    /// or several tenants do.
+    pub(crate) fn history(&self) -> Option<&dyn Store> {
+        match self {
+            Self::One(store) => Some(store.as_ref()),
+            Self::Empty | Self::Many(_) => None,
+        }
+    }
+
     /// What is known of each metric, sorted by name; of one metric several things if several tenants say so.
     pub(crate) fn metadata(&self) -> Vec<(String, Metadata)> {
         match self {

@@ -15,6 +15,8 @@ mod engine;
 #[cfg(test)]
 mod features;
 #[cfg(test)]
+mod govern;
+#[cfg(test)]
 mod hardening;
 #[cfg(test)]
 mod harness;

@@ -32,7 +32,10 @@ impl Engine {
         let in_blocks = self.delete_in_blocks(&work, matchers, range);
         self.head.remove_empty();
         drop(work);
-        in_head.and(in_blocks).and(self.delete_far(matchers, range))
+        let deleted = in_head.and(in_blocks).and(self.delete_far(matchers, range));
+        // ORDER: behind the moment at which readers miss the samples, as far as that came.
+        self.head.changes().note_from(range.start());
+        deleted
     }
 
     /// Deletes in the blocks on object storage and in those that may be let go, in the manifest. What is merged or

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tsdb_core::block::BlockId;
 use tsdb_core::read::{Querier, ReadError, SeriesExemplars};
-use tsdb_core::{Matcher, TimeRange};
+use tsdb_core::{Matcher, TimeRange, Timestamp};
 use work::Work;
 
 /// An open database.
@@ -140,6 +140,7 @@ impl Engine {
         let _work = self.work.lock();
         let found = recovery.run(&self.head, &|| !self.is_stopping())?;
         self.published.write().border = self.head.replayed();
+        self.head.changes().note_from(Timestamp::MIN);
         self.warn(found);
         Ok(())
     }

@@ -186,8 +186,11 @@ impl Engine {
         let replaced = published.blocks.iter().filter(|block| step.replaces.contains(&block.meta().id));
         work.doom(replaced);
         let rest = step.replaces.iter().fold(published.blocks.clone(), |blocks, id| blocks.without(*id));
+        let end = made.block.meta().range.end();
         published.blocks = rest.with(made);
         drop(published);
+        // Windows may answer more coarsely than what they replace.
+        self.head.changes().note_until(end);
         self.rollups_made.fetch_add(1, Ordering::Relaxed);
         self.remove_doomed(work)
     }

@@ -5,6 +5,7 @@ use crate::block::Block;
 use crate::blocks::{Blocks, FarBlock, SetAside};
 use crate::tier::upload::holds_all_of;
 use crate::tier::{Change, LedgerError, Manifest, Pace, Shipper, StoredBlock, TierRole, deleted};
+use crate::tombstones::Tombstones;
 use crate::{Error, Options};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,6 +15,9 @@ use tsdb_rollup::plan::expired;
 /// Rounds over which a block must be past retention before it is named no longer: a horizon that is wrong once drops
 /// nothing.
 type Twice = BTreeSet<BlockId>;
+
+/// A block that queries are shown, and what is deleted in it.
+type Shown = (BlockMeta, Arc<Tombstones>);
 
 impl Engine {
     /// One round: uploads what waits, shows what others uploaded, gives the disk back, sweeps.
@@ -192,6 +196,8 @@ impl Engine {
     fn show_far(&self, shipper: &Shipper, manifest: &Manifest) -> Result<(), Error> {
         let mut work = self.begin_work()?;
         let blocks = self.published.read().blocks.clone();
+        let before: Vec<Shown> =
+            blocks.everywhere().map(|block| (block.meta().clone(), block.tombstones())).collect();
         let known: BTreeMap<BlockId, &FarBlock> =
             blocks.far().map(|far| (far.block.meta().id, far)).collect();
         let leaving: BTreeSet<BlockId> = blocks
@@ -231,6 +237,7 @@ impl Engine {
             known.iter().filter(|(id, _)| is_gone(id)).map(|(_, far)| Arc::clone(&far.block)).collect();
         drop(known);
         self.published.write().blocks = rest.with_far(far, missing);
+        self.note_shown(&before);
         drop((blocks, rest));
         shipper.leaving().lock().retain(|id| !leaving.contains(id));
         work.doom(&doomed);
@@ -238,6 +245,17 @@ impl Engine {
         shipper.set_shown();
         shipper.forget(gone);
         self.remove_doomed(&mut work)
+    }
+
+    /// Notes what may answer otherwise now than with the blocks `before`: those that came or went, or of which others
+    /// deleted something.
+    fn note_shown(&self, before: &[Shown]) {
+        let now = self.published.read().blocks.clone();
+        let is_new = |block: &&Arc<Block>| before.iter().all(|(meta, _)| meta.id != block.meta().id);
+        let came = now.everywhere().filter(is_new).map(|block| block.meta().range.end());
+        let went = before.iter().filter(|(meta, deleted)| !now.has_unchanged(meta.id, deleted));
+        let newest = came.chain(went.map(|(meta, _)| meta.range.end())).max();
+        newest.into_iter().for_each(|newest| self.head.changes().note_until(newest));
     }
 }
 

@@ -270,9 +270,12 @@ impl Engine {
             let before = std::mem::replace(&mut work.expiring, due);
             let twice: BTreeSet<BlockId> = work.expiring.intersection(&before).copied().collect();
             let mut published = self.published.write();
-            let expired = published.blocks.iter().filter(|block| twice.contains(&block.meta().id));
-            work.doom(expired);
+            let expired = || published.blocks.iter().filter(|block| twice.contains(&block.meta().id));
+            let newest = expired().map(|block| block.meta().range.end()).max();
+            work.doom(expired());
             published.blocks = twice.iter().fold(published.blocks.clone(), |blocks, id| blocks.without(*id));
+            drop(published);
+            newest.into_iter().for_each(|newest| self.head.changes().note_until(newest));
         }
         outcome.and(self.remove_doomed(work))
     }

@@ -60,6 +60,8 @@ struct Applied {
     late: u64,
     /// Times of the samples stored in order.
     range: Option<(Timestamp, Timestamp)>,
+    /// The oldest time of the other samples that changed something.
+    oldest_late: Option<Timestamp>,
 }
 
 impl<'a> HeadAppender<'a> {
@@ -123,11 +125,11 @@ impl<'a> HeadAppender<'a> {
                 }
                 Ok(Appended::Late) => {
                     records.push_late(series, timestamp, &sample.value(), start);
-                    applied.late += 1;
+                    applied.late(timestamp);
                 }
                 Ok(Appended::Replaced) => {
                     records.push_other(series, timestamp, &sample.value(), start);
-                    applied.late += 1;
+                    applied.late(timestamp);
                 }
                 Ok(Appended::Repeated) => applied.repeated += 1,
                 Err(reason) => applied.report.refused.push(RefusedSample { position, reason }),
@@ -153,6 +155,10 @@ impl<'a> HeadAppender<'a> {
         }
         let taken = head.taken();
         let applied = self.apply(&taken);
+        // ORDER: behind the moment at which readers see the samples, before anyone is told that they are stored.
+        if let Some(oldest) = applied.oldest() {
+            head.changes.note_from(oldest);
+        }
         if let Some((first, last)) = applied.range {
             head.memory.widen(first, last);
         }
@@ -184,6 +190,17 @@ impl Applied {
             None => Some((timestamp, timestamp)),
             Some((first, last)) => Some((first.min(timestamp), last.max(timestamp))),
         };
+    }
+
+    fn late(&mut self, timestamp: Timestamp) {
+        self.late += 1;
+        self.oldest_late = Some(self.oldest_late.map_or(timestamp, |oldest| oldest.min(timestamp)));
+    }
+
+    /// The oldest time at which something changed.
+    fn oldest(&self) -> Option<Timestamp> {
+        let in_order = self.range.map(|(first, _)| first);
+        in_order.into_iter().chain(self.oldest_late).min()
     }
 }
 

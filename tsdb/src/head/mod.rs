@@ -69,6 +69,7 @@ pub(crate) use recovery::Recovery;
 pub(crate) use view::{HeadView, Selected};
 
 use crate::Error;
+use crate::changes::ChangeLog;
 use crate::record::Border;
 use crate::stats::Stats;
 use crate::wal::{WalError, WalOptions};
@@ -153,6 +154,7 @@ pub(crate) struct Head {
     settings: Settings,
     counters: Counters,
     admission: Admission,
+    changes: ChangeLog,
     buffers: Mutex<Vec<Buffers>>,
     /// What the monotonic clock showed at the latest batch.
     last_append: AtomicI64,
@@ -185,6 +187,11 @@ struct Shrunk {
 }
 
 impl Head {
+    /// What may answer otherwise than before.
+    pub(crate) fn changes(&self) -> &ChangeLog {
+        &self.changes
+    }
+
     /// A new batch.
     pub(crate) fn appender(&self) -> Box<dyn Appender + '_> {
         if self.wholeness.is_whole() {

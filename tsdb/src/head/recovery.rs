@@ -20,6 +20,7 @@ use super::memory::Memory;
 use super::replay::Replay;
 use super::{Counters, Head, Place, Settings};
 use crate::Error;
+use crate::changes::ChangeLog;
 use crate::names;
 use crate::record::{Border, RecordSink, decode};
 use crate::wal::{ReplayReport, Segments, Wal};
@@ -76,6 +77,7 @@ impl Head {
             horizon: AtomicI64::new(Timestamp::MIN),
             settings,
             counters: Counters::default(),
+            changes: ChangeLog::default(),
             buffers: Mutex::default(),
             closed: AtomicBool::new(false),
             overflow: Mutex::default(),

@@ -1,0 +1,32 @@
+//! What queries of all tenants have together.
+
+use crate::Limit;
+use serde::{Deserialize, Serialize};
+
+/// What queries of all tenants have together. Ingest and rules have threads and memory of their own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueriesConfig {
+    /// Queries that run at the same time, at most 256, each on a thread. One of eight places is kept for tenants that
+    /// have none.
+    pub concurrency: usize,
+    /// Bytes that all queries together may hold while they run, whatever the limit of each; 0 for no limit. A query takes
+    /// what it is estimated to need before it begins, at most an eighth of this, and more as it needs it. What is not
+    /// there is answered with 503.
+    pub max_memory_bytes: Limit,
+    /// The same for rules, which never wait for the memory of queries.
+    pub max_rule_memory_bytes: Limit,
+    /// Memory for results that are kept, in bytes; 0 keeps none.
+    pub cache_bytes: u64,
+}
+
+impl Default for QueriesConfig {
+    fn default() -> Self {
+        Self {
+            concurrency: 32,
+            max_memory_bytes: Limit::at(2 << 30),
+            max_rule_memory_bytes: Limit::at(1 << 30),
+            cache_bytes: 256 << 20,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The engine for the queries of a tenant: the settings of the server with the limits of the tenant.
+
+use crate::config::Config;
+use crate::limits::{Limit, QueryLimits};
+use std::sync::Arc;
+use tsdb_promql::{Engine, EngineOptions, MemoryPool, QueryError};
+
+/// The deepest nesting that the stacks of the threads for queries are made for.
+const MOST_DEPTH: usize = 100;
+
+/// The options that are the same for all tenants, with the limits of tenants that have none of their own.
+pub(crate) fn engine_options(config: &Config, memory: Limit) -> EngineOptions {
+    let mut options = EngineOptions::default();
+    apply(&config.limits.query, &mut options);
+    config.features.iter().for_each(|feature| feature.enable(&mut options));
+    options.memory = memory.get().map(|bytes| Arc::new(MemoryPool::new(bytes)));
+    options
+}
+
+/// The engine of a tenant with these limits.
+pub(super) fn engine_of(base: &Engine, limits: &QueryLimits) -> Engine {
+    let mut options = base.options().clone();
+    apply(limits, &mut options);
+    Engine::new(options)
+}
+
+fn apply(limits: &QueryLimits, options: &mut EngineOptions) {
+    options.timeout = Some(limits.timeout.as_duration());
+    options.max_points = limits.max_points.get().unwrap_or(u64::MAX);
+    options.max_samples = limits.max_samples.get().unwrap_or(u64::MAX);
+    options.max_series = limits.max_series.get();
+    options.max_estimated_samples = limits.max_estimated_samples.get();
+    options.max_estimated_points = limits.max_estimated_points.get();
+    options.max_estimated_bytes = limits.max_estimated_bytes.get();
+    options.max_range_ms = Some(limits.max_range.as_ms()).filter(|ms| *ms > 0);
+    options.parse.max_length_bytes = limits.max_query_bytes.as_len();
+    options.parse.max_depth = limits.max_depth.as_len().min(MOST_DEPTH);
+}
+
+/// The limit that ended a query, as counters name it; `None` if none did.
+pub(super) const fn limit_of(error: &QueryError) -> Option<&'static str> {
+    match error {
+        QueryError::RangeTooLong { .. } => Some("max_range"),
+        QueryError::TooManyPoints { .. } => Some("max_points"),
+        QueryError::TooManySamples { .. } => Some("max_samples"),
+        QueryError::TooCostly { what, .. } => Some(what.name()),
+        QueryError::OutOfMemory { .. } => Some("max_memory_bytes"),
+        QueryError::Timeout { .. } => Some("timeout"),
+        QueryError::Cancelled => Some("canceled"),
+        _ => None,
+    }
+}
