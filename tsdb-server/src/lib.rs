@@ -15,7 +15,7 @@
 //! [`Server::router`] can be mounted in another axum application instead, and [`Server::new`] stands on anything
 //! that implements [`Stores`]. This is the only crate of the family that knows async, HTTP, JSON and protobuf.
 //!
-//! Left out so far, whole: delivery of alerts, scraping, OTLP, remote read.
+//! Left out so far, whole: scraping, OTLP, remote read.
 
 mod access;
 mod adapter;
@@ -31,10 +31,13 @@ mod govern;
 mod ingest;
 mod limits;
 pub mod metadata;
+mod network;
+mod notify;
 mod period;
 mod rfc3339;
 mod ruler;
 mod rules;
+mod secret;
 mod serve;
 mod stall;
 mod state;
@@ -46,17 +49,18 @@ mod view;
 mod workers;
 
 pub use access::{
-    AccessError, CredentialFault, CredentialsError, Network, NetworkError, SecretError, TenantPolicy,
-    check_credentials, hash_password, hash_token, new_token,
+    AccessError, CredentialFault, CredentialsError, SecretError, TenantPolicy, check_credentials,
+    hash_password, hash_token, new_token,
 };
 #[cfg(feature = "object-storage")]
 pub use adapter::CloudStore;
 pub use adapter::{SqlMetadata, open_object_store};
 pub use compact::compact;
 pub use config::{
-    AccessConfig, ClientCertificates, Config, ConfigError, DuplicatePolicyConfig, DurabilityConfig,
-    HttpConfig, MetadataConfig, ObjectStorageConfig, QueriesConfig, RollupConfig, RulesConfig, StorageConfig,
-    TlsConfig, TlsVersion,
+    AccessConfig, AlertingConfig, AlertmanagerConfig, ClientCertificates, Config, ConfigError,
+    DuplicatePolicyConfig, DurabilityConfig, GroupingConfig, HttpConfig, InhibitConfig, MetadataConfig,
+    ObjectStorageConfig, PagerDutyConfig, QueriesConfig, ReceiverHttpConfig, RollupConfig, RulesConfig,
+    SlackConfig, StorageConfig, TlsConfig, TlsVersion, WebhookConfig,
 };
 pub use error::{ApiError, ErrorKind};
 pub use feature::{Feature, UnknownFeature};
@@ -66,11 +70,14 @@ pub use limits::{
     BlockedQuery, CardinalityLimits, HighCardinality, IngestLimits, Limit, Limits, NewSeriesLimits,
     PushRules, QueryLimits, RemoteWriteRules, SeriesRules,
 };
+pub use network::{Network, NetworkError};
+pub use notify::AlertingError;
 pub use period::{Period, PeriodError};
 pub use ruler::RulesError;
 pub use rules::{RuleCheckError, check_rules};
 #[cfg(feature = "rule-tests")]
 pub use rules::{RuleTestError, test_rules};
+pub use secret::Secret;
 pub use serve::{serve, stop_signal};
 pub use state::{OpenError, ReloadError, Server};
 pub use store::{Store, Stores};

@@ -4,6 +4,7 @@
 //! cannot keep them waiting. When files are read anew, a mistake in any of them leaves all rules as they were.
 
 use crate::config::RulesConfig;
+use crate::notify::Notifier;
 use crate::rules::{
     self, Counts, Defaults, Group, Published, RuleFault, Schedule, StoreWorld, Surroundings, World,
 };
@@ -15,7 +16,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 use tsdb_core::read::Queryable;
 use tsdb_core::time::Clock;
-use tsdb_core::{Labels, TenantId};
+use tsdb_core::{Labels, TenantId, Timestamp};
 use tsdb_promql::{Engine, EngineOptions, ScopedThreads};
 
 /// Rules that cannot be loaded.
@@ -66,6 +67,8 @@ struct OfServer {
     external_labels: Labels,
     external_url: String,
     started: Instant,
+    /// Who is told of alerts.
+    notifier: Option<Arc<Notifier>>,
 }
 
 /// Queries nest; an unoptimised build spends kilobytes on each level.
@@ -79,6 +82,7 @@ impl Ruler {
         stores: Arc<dyn Stores>,
         mut engine: EngineOptions,
         clock: Arc<dyn Clock>,
+        notifier: Option<Arc<Notifier>>,
     ) -> Result<Self, RulesError> {
         engine.executor = Arc::new(ScopedThreads::new(1));
         let defaults = Defaults {
@@ -97,6 +101,7 @@ impl Ruler {
             external_labels,
             external_url: config.external_url.trim_end_matches('/').to_owned(),
             started: Instant::now(),
+            notifier,
         });
         let schedule = Arc::new(Schedule::new(defaults));
         let ruler = Self { config, schedule, surroundings, threads: Mutex::default() };
@@ -177,6 +182,12 @@ impl Surroundings for OfServer {
 
     fn clock(&self) -> &dyn Clock {
         self.clock.as_ref()
+    }
+
+    fn evaluated(&self, group: &Group, at: Timestamp, interval_ms: i64) {
+        if let Some(notifier) = &self.notifier {
+            notifier.evaluated(group, at, interval_ms);
+        }
     }
 }
 

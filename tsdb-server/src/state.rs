@@ -13,6 +13,7 @@ use crate::fault::RESTART_RETRY;
 use crate::govern::{Delivered, Governor, engine_options};
 use crate::limits::{Limit, LimitBook, Limits};
 use crate::metadata::{Limiting, MemoryMetadata, MetadataError, MetadataStore, Service};
+use crate::notify::{AlertingError, Notifier, ReceiverStatus};
 use crate::ruler::{Ruler, RulesError};
 use crate::rules::Published;
 use crate::store::{Store, Stores};
@@ -54,6 +55,7 @@ struct Inner {
     ingest_slots: Arc<Semaphore>,
     governor: Governor,
     ruler: Ruler,
+    notifier: Option<Arc<Notifier>>,
     stopping: AtomicBool,
 }
 
@@ -101,6 +103,9 @@ pub enum OpenError {
     /// The rules cannot be loaded.
     #[error(transparent)]
     Rules(#[from] RulesError),
+    /// Alerts cannot be delivered as the settings say.
+    #[error(transparent)]
+    Alerting(#[from] AlertingError),
     /// The threads for queries or rules could not be started.
     #[error("cannot start the threads for queries and rules: {source}")]
     Threads {
@@ -193,12 +198,14 @@ impl Server {
         let limits = Arc::new(LimitBook::new(defaults.clone(), named.clone()));
         let stores = Arc::new(LimitedStores::new(stores, Arc::clone(&limits)));
         let limiting = Limiting { stores: Arc::clone(&stores), defaults, named };
+        let notifier = Notifier::open(&config, &clock)?.map(Arc::new);
         let ruler = Ruler::open(
             config.rules.clone(),
             of_rules,
             Arc::clone(&stores) as Arc<dyn Stores>,
             engine_options(&config, config.queries.max_rule_memory_bytes),
             Arc::clone(&clock),
+            notifier.clone(),
         )?;
         let inner = Inner {
             gate: Gate::new(tenants, &config.access, config.admin_api)?,
@@ -206,6 +213,7 @@ impl Server {
             metadata: Service::open(metadata, &config, limiting, copy, Arc::clone(&clock))?,
             limits,
             ruler,
+            notifier,
             stores,
             engine: Engine::new(engine_options(&config, config.queries.max_memory_bytes)),
             started: clock.now(),
@@ -272,12 +280,13 @@ impl Server {
         }
     }
 
-    /// Starts to evaluate the rules, on threads of their own.
+    /// Starts to evaluate the rules and to deliver their alerts, on threads of their own.
     ///
     /// # Errors
     /// The operating system has no more threads.
     pub fn start_rules(&self) -> Result<(), OpenError> {
-        self.inner.ruler.start().map_err(|source| OpenError::Threads { source })
+        let delivering = self.inner.notifier.as_ref().map_or(Ok(()), |notifier| notifier.start());
+        delivering.and_then(|()| self.inner.ruler.start()).map_err(|source| OpenError::Threads { source })
     }
 
     /// Starts to watch the metadata store, on a thread of its own.
@@ -322,6 +331,11 @@ impl Server {
         }
     }
 
+    /// Those who are told of alerts.
+    pub(crate) fn receivers(&self) -> Vec<ReceiverStatus> {
+        self.inner.notifier.as_ref().map_or_else(Vec::new, |notifier| notifier.receivers())
+    }
+
     /// Makes everything durable and closes all stores. Requests fail from now on.
     ///
     /// # Errors
@@ -330,6 +344,9 @@ impl Server {
         self.stop();
         self.inner.ruler.stop();
         self.inner.metadata.stop();
+        if let Some(notifier) = &self.inner.notifier {
+            notifier.stop();
+        }
         self.inner.stores.close()
     }
 
@@ -392,8 +409,9 @@ impl Server {
 
     pub(crate) fn metrics(&self) -> Vec<Family> {
         let stores = self.inner.stores.as_ref();
-        let mut families =
-            self.inner.telemetry.snapshot(stores, self.inner.ruler.counts(), self.inner.metadata.health());
+        let mut families = self.inner.telemetry.snapshot(stores, self.inner.ruler.counts());
+        families.extend(telemetry::metadata::families(self.inner.metadata.health()));
+        families.extend(telemetry::notify::families(&self.receivers()));
         families.extend(telemetry::access::families(self.gate(), self.tls()));
         families.extend(self.inner.governor.families(self.engine().options().memory.as_deref()));
         families

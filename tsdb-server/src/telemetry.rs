@@ -6,13 +6,13 @@
 pub(crate) mod access;
 mod admission;
 mod exposition;
-mod metadata;
+pub(crate) mod metadata;
+pub(crate) mod notify;
 mod process;
 mod tier;
 
 pub(crate) use exposition::write_text;
 
-use crate::metadata::Health;
 use crate::rules::Counts;
 use crate::store::Stores;
 use parking_lot::Mutex;
@@ -46,7 +46,7 @@ pub(crate) struct Telemetry {
 
 /// A histogram of durations.
 #[derive(Debug, Default, Clone)]
-struct Durations {
+pub(crate) struct Durations {
     buckets: [u64; BOUNDS.len()],
     count: u64,
     sum_seconds: f64,
@@ -85,7 +85,7 @@ impl Telemetry {
     }
 
     /// Everything at this moment, the numbers of the stores summed up.
-    pub(crate) fn snapshot(&self, stores: &dyn Stores, rules: Counts, metadata: &Health) -> Vec<Family> {
+    pub(crate) fn snapshot(&self, stores: &dyn Stores, rules: Counts) -> Vec<Family> {
         let mut families = vec![
             self.request_counts(),
             self.request_durations(),
@@ -115,7 +115,6 @@ impl Telemetry {
         families.extend(admission::store_families(stores));
         families.extend(compaction_families(stores));
         families.extend(rule_families(rules));
-        families.extend(metadata::families(metadata));
         families.extend(process::families());
         families
     }
@@ -141,13 +140,17 @@ impl Telemetry {
             name: "tsdb_http_request_duration_seconds",
             kind: MetricType::Histogram,
             help: "Time from the head of a request to its answer, by route.",
-            points: durations.iter().flat_map(|(route, durations)| durations.points(route)).collect(),
+            points: durations
+                .iter()
+                .flat_map(|(route, durations)| durations.points("handler", route))
+                .collect(),
         }
     }
 }
 
 impl Durations {
-    fn observe(&mut self, seconds: f64) {
+    /// Counts one.
+    pub(crate) fn observe(&mut self, seconds: f64) {
         for (bucket, bound) in self.buckets.iter_mut().zip(BOUNDS) {
             *bucket += u64::from(seconds <= bound);
         }
@@ -155,8 +158,8 @@ impl Durations {
         self.sum_seconds += seconds;
     }
 
-    fn points(&self, route: &'static str) -> Vec<Point> {
-        let handler = ("handler", route.to_owned());
+    fn points(&self, label: &'static str, value: &str) -> Vec<Point> {
+        let handler = (label, value.to_owned());
         let bucket = |le: String, count: u64| Point {
             suffix: "_bucket",
             labels: vec![handler.clone(), ("le", le)],

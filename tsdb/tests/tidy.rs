@@ -60,6 +60,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
             "object_store",
             "parking_lot",
             "prometheus-client",
+            "reqwest",
             "rustls-webpki",
             "serde",
             "serde-saphyr",

@@ -1,6 +1,8 @@
 //! The programs as their users meet them: started as processes, spoken to over HTTP, stopped and killed.
 
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod compact;
 #[cfg(test)]
 mod deletes;
@@ -12,6 +14,8 @@ mod kill;
 mod process;
 #[cfg(test)]
 mod real_peers;
+#[cfg(test)]
+mod receiver;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]

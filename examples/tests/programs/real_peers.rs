@@ -247,7 +247,7 @@ pub(crate) async fn compare_metadata(ours: &MetricsServer, prometheus: &str, met
 pub(crate) fn peers() -> Option<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/tsdb-peers"));
     let folder = std::env::var_os("TSDB_PEERS_DIR").map(PathBuf::from).or_else(home)?.join("usr/bin");
-    let absent: Vec<_> = ["prometheus", "prometheus-node-exporter", "vmagent"]
+    let absent: Vec<_> = ["prometheus", "prometheus-alertmanager", "prometheus-node-exporter", "vmagent"]
         .into_iter()
         .filter(|program| !folder.join(program).is_file())
         .collect();

@@ -1,6 +1,8 @@
 //! Every example runs, and does what its documentation says.
 
 use crate::process::{MetricsServer, Process, eventually};
+use crate::real_peers::peers;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 #[test]
@@ -26,6 +28,39 @@ fn own_storage_answers_without_a_database() {
 fn own_storage_is_as_short_as_it_says() {
     let lines = include_str!("../../src/bin/own_storage.rs").lines().count();
     assert!(lines < 80, "{lines} lines");
+}
+
+/// What the example prints with the programs of `path` at hand.
+fn alerting(path: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_alerting"));
+    let output = command.env("PATH", path).stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text} {}", String::from_utf8_lossy(&output.stderr));
+    let mut rest = text.as_str();
+    for expected in [
+        "is PENDING",
+        "is FIRING",
+        "told: FIRING HighErrorRate: ",
+        "of the requests fail",
+        "is RESOLVED",
+        "told: RESOLVED HighErrorRate: ",
+    ] {
+        let at = rest.find(expected).unwrap_or_else(|| panic!("no {expected:?} in order in {text}"));
+        rest = &rest[at..];
+    }
+    text
+}
+
+#[test]
+fn alerting_tells_a_receiver_of_fire_and_end() {
+    let nothing = tempfile::tempdir().unwrap();
+    assert!(alerting(nothing.path()).contains("sends messages by itself"));
+}
+
+#[test]
+fn alerting_tells_a_real_alertmanager_of_fire_and_end() {
+    let Some(peers) = peers() else { return };
+    assert!(alerting(&peers).contains("prometheus-alertmanager runs at"));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! goes out in chunks while it is written.
 
 mod admin;
+mod alertmanagers;
 mod ast;
 mod bound;
 mod catalogue;
@@ -44,7 +45,7 @@ use std::time::Instant;
 
 /// All routes of the server, each with what it asks of its caller.
 pub(crate) fn router(server: &Server) -> Router {
-    let routes: [(&'static str, Right, MethodRouter<Server>); 34] = [
+    let routes: [(&'static str, Right, MethodRouter<Server>); 36] = [
         ("/api/v1/write", Right::Write, post(crate::ingest::remote_write)),
         ("/v1/metrics/push", Right::Write, post(crate::ingest::push)),
         ("/api/v1/query", Right::Read, get(query::instant).post(query::instant)),
@@ -57,6 +58,8 @@ pub(crate) fn router(server: &Server) -> Router {
         ("/api/v1/metadata", Right::Read, get(series::metadata)),
         ("/api/v1/rules", Right::Read, get(rules::rules)),
         ("/api/v1/alerts", Right::Read, get(rules::alerts)),
+        ("/api/v1/alertmanagers", Right::Monitor, get(alertmanagers::alertmanagers)),
+        ("/api/v1/receivers", Right::Monitor, get(alertmanagers::receivers)),
         ("/-/reload", Right::Operate, post(rules::reload).put(rules::reload)),
         ("/api/v1/status/buildinfo", Right::Known, get(status::build_info)),
         ("/api/v1/status/runtimeinfo", Right::Known, get(status::runtime_info)),

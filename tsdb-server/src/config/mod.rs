@@ -4,6 +4,7 @@
 //! and the settings in force can be written out whole.
 
 mod access;
+mod alerting;
 mod http;
 mod metadata;
 mod object_storage;
@@ -13,6 +14,10 @@ mod storage;
 mod tls;
 
 pub use access::AccessConfig;
+pub use alerting::{
+    AlertingConfig, AlertmanagerConfig, GroupingConfig, InhibitConfig, PagerDutyConfig, ReceiverHttpConfig,
+    SlackConfig, WebhookConfig,
+};
 pub use http::HttpConfig;
 pub use metadata::MetadataConfig;
 pub use object_storage::ObjectStorageConfig;
@@ -67,6 +72,8 @@ pub struct Config {
     pub rules: RulesConfig,
     /// Budgets, the catalogue of metrics, stored rules.
     pub metadata: MetadataConfig,
+    /// Who is told of alerts.
+    pub alerting: AlertingConfig,
     /// What may be written and asked.
     pub limits: Limits,
     /// What differs from `limits` for single tenants, by their names, in tables of the same form:
@@ -93,6 +100,7 @@ impl Default for Config {
             queries: QueriesConfig::default(),
             rules: RulesConfig::default(),
             metadata: MetadataConfig::default(),
+            alerting: AlertingConfig::default(),
             limits: Limits::default(),
             tenants: BTreeMap::new(),
         }

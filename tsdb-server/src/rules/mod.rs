@@ -39,6 +39,10 @@ use group::{Evaluation, RuleSample};
 pub(crate) use group::{Group, Health, Running, World};
 pub(crate) use rule::RuleKind;
 pub(crate) use schedule::{Counts, Defaults, Published, Schedule, Surroundings};
+#[cfg(feature = "alert-delivery")]
+pub(crate) use template::{
+    Sample as TemplateSample, Scope as TemplateScope, Template, TemplateError, Value as TemplateValue,
+};
 #[cfg(feature = "rule-tests")]
 pub use unit::{RuleTestError, test_rules};
 pub(crate) use world::StoreWorld;

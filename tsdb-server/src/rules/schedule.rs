@@ -55,6 +55,10 @@ pub(crate) trait Surroundings: Send + Sync {
 
     /// What time it is.
     fn clock(&self) -> &dyn Clock;
+
+    /// Told after each turn of a group at the time `at`, also of one that could not be evaluated and keeps its alerts:
+    /// what of them is due is sent to receivers. Waits for none of them.
+    fn evaluated(&self, group: &Group, at: Timestamp, interval_ms: i64);
 }
 
 /// Defaults for groups.
@@ -220,6 +224,7 @@ impl Schedule {
         if let Err(reason) = &outcome {
             log::warn!("group {} was not evaluated: {reason}", name.1);
         }
+        surroundings.evaluated(&group, at, self.interval_ms(&group));
         let took = started.elapsed();
         self.put_back(name, group, at, took, done, surroundings.clock().now());
         self.changed.notify_all();

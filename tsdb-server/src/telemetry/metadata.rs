@@ -4,7 +4,7 @@ use super::{Family, counter, float, gauge, load};
 use crate::metadata::Health;
 use std::sync::atomic::Ordering;
 
-pub(super) fn families(health: &Health) -> [Family; 6] {
+pub(crate) fn families(health: &Health) -> [Family; 6] {
     let up = health.up.load(Ordering::Relaxed);
     // Of the last answer to now nothing but this is left: seconds, as all times in metrics.
     #[expect(clippy::cast_precision_loss, reason = "metrics are doubles")]
