@@ -60,7 +60,7 @@ pub use config::{
     AccessConfig, AlertingConfig, AlertmanagerConfig, ClientCertificates, Config, ConfigError,
     DuplicatePolicyConfig, DurabilityConfig, GroupingConfig, HttpConfig, InhibitConfig, MetadataConfig,
     ObjectStorageConfig, PagerDutyConfig, QueriesConfig, ReceiverHttpConfig, RollupConfig, RulesConfig,
-    SlackConfig, StorageConfig, TlsConfig, TlsVersion, WebhookConfig,
+    SlackConfig, StorageConfig, TenantRulesConfig, TlsConfig, TlsVersion, WebhookConfig,
 };
 pub use error::{ApiError, ErrorKind};
 pub use feature::{Feature, UnknownFeature};

@@ -1,14 +1,15 @@
 //! The rules of a server: where their files are, whose data they see, and the threads that evaluate them.
 //!
-//! Rules belong to the default tenant. They are evaluated by an engine and on threads of their own, so dashboards
-//! cannot keep them waiting. When files are read anew, a mistake in any of them leaves all rules as they were.
+//! Each rule belongs to one tenant, reads that tenant's data and writes there. Rules are evaluated by an engine and on
+//! threads of their own, with a bound on memory of their own, so dashboards cannot keep them waiting. When files are read
+//! anew, a mistake in any of them leaves all rules as they were.
 
 use crate::config::RulesConfig;
-use crate::notify::Notifier;
 use crate::rules::{
-    self, Counts, Defaults, Group, Published, RuleFault, Schedule, StoreWorld, Surroundings, World,
+    self, AlertSink, Counts, Defaults, Group, Moment, Progress, Published, RuleFault, Schedule, Sent,
+    SourceId, Standard, StoreWorld, Surroundings, Times, Trial, Watermarks, World,
 };
-use crate::store::Stores;
+use crate::store::{Store, Stores};
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::time::Instant;
 use tsdb_core::read::Queryable;
 use tsdb_core::time::Clock;
 use tsdb_core::{Labels, TenantId, Timestamp};
-use tsdb_promql::{Engine, EngineOptions, ScopedThreads};
+use tsdb_promql::{Engine, EngineOptions, ParseOptions, ScopedThreads};
 
 /// Rules that cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -53,58 +54,71 @@ pub enum RulesError {
 /// Evaluates the rules of a server.
 pub(crate) struct Ruler {
     config: RulesConfig,
+    /// The tenant of the rules that name none.
+    tenant: Option<TenantId>,
     schedule: Arc<Schedule>,
     surroundings: Arc<OfServer>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
+/// What a ruler needs of its server.
+pub(crate) struct Parts {
+    /// The tenant of the rules that name none.
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) stores: Arc<dyn Stores>,
+    /// What queries of rules may do; the limits of `config` are put on top.
+    pub(crate) engine: EngineOptions,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Takes the alerts to their receivers.
+    pub(crate) sink: Arc<dyn AlertSink>,
+}
+
 /// What the rules see of the server.
 struct OfServer {
     stores: Arc<dyn Stores>,
-    tenant: Option<TenantId>,
     engine: Engine,
     clock: Arc<dyn Clock>,
+    sink: Arc<dyn AlertSink>,
+    watermarks: Watermarks,
     external_labels: Labels,
     external_url: String,
+    catch_up_ms: i64,
     started: Instant,
-    /// Who is told of alerts.
-    notifier: Option<Arc<Notifier>>,
+    started_at: Timestamp,
 }
 
 /// Queries nest; an unoptimised build spends kilobytes on each level.
 const STACK_BYTES: usize = 16 << 20;
 
+/// The rules about the server itself.
+const PLATFORM_RULES: &str = include_str!("../rules/platform.yml");
+/// What their file is called.
+const PLATFORM_FILE: &str = "platform.yml";
+
 impl Ruler {
-    /// Loads the rules that `config` names, to be evaluated over the store of `tenant`.
-    pub(crate) fn open(
-        config: RulesConfig,
-        tenant: Option<TenantId>,
-        stores: Arc<dyn Stores>,
-        mut engine: EngineOptions,
-        clock: Arc<dyn Clock>,
-        notifier: Option<Arc<Notifier>>,
-    ) -> Result<Self, RulesError> {
+    /// Loads the rules that `config` names.
+    pub(crate) fn open(config: RulesConfig, parts: Parts) -> Result<Self, RulesError> {
+        let Parts { tenant, stores, mut engine, clock, sink } = parts;
         engine.executor = Arc::new(ScopedThreads::new(1));
-        let defaults = Defaults {
-            interval_ms: config.evaluation_interval.as_signed_ms().max(1),
-            query_offset_ms: config.query_offset.as_signed_ms(),
-        };
+        engine.max_samples = engine.max_samples.min(config.max_samples.get().unwrap_or(u64::MAX));
         let labels = config.external_labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let external_labels = Labels::from_pairs(labels).map_err(|error| RulesError::Faults {
             faults: vec![format!("rules.external_labels: {error}")],
         })?;
         let surroundings = Arc::new(OfServer {
             stores,
-            tenant,
             engine: Engine::new(engine),
+            started_at: clock.now(),
             clock,
+            sink,
+            watermarks: Watermarks::default(),
             external_labels,
             external_url: config.external_url.trim_end_matches('/').to_owned(),
+            catch_up_ms: config.catch_up.as_signed_ms(),
             started: Instant::now(),
-            notifier,
         });
-        let schedule = Arc::new(Schedule::new(defaults));
-        let ruler = Self { config, schedule, surroundings, threads: Mutex::default() };
+        let schedule = Arc::new(Schedule::new(defaults(&config)));
+        let ruler = Self { config, tenant, schedule, surroundings, threads: Mutex::default() };
         ruler.reload()?;
         Ok(ruler)
     }
@@ -112,26 +126,32 @@ impl Ruler {
     /// Reads the files anew. Rules that were there before keep their state.
     pub(crate) fn reload(&self) -> Result<(), RulesError> {
         let groups = self.load()?;
-        if !groups.is_empty() && self.surroundings.tenant.is_none() {
-            return Err(RulesError::NoTenant);
-        }
-        self.schedule.replace(groups, self.surroundings.clock.now());
+        self.schedule.replace(groups, |_, _| true, self.surroundings.moment());
         Ok(())
     }
 
-    fn load(&self) -> Result<Vec<Group>, RulesError> {
+    fn load(&self) -> Result<Vec<(TenantId, Group)>, RulesError> {
         let options = &self.surroundings.engine.options().parse;
-        let (mut groups, mut faults) = (Vec::new(), Vec::new());
-        for path in files(&self.config.files)? {
-            let text = std::fs::read_to_string(&path);
-            let text = text.map_err(|source| RulesError::Read { path: path.clone(), source })?;
-            let name = path.display().to_string();
-            match rules::parse_file(&name, &text, options) {
-                Ok(found) => groups.extend(found),
-                Err(found) => faults.extend(found.iter().map(|fault: &RuleFault| format!("{name}: {fault}"))),
+        let mut loaded = Loaded { options, groups: Vec::new(), faults: Vec::new() };
+        let of_default = files(&self.config.files)?;
+        if !of_default.is_empty() || self.config.platform {
+            let tenant = self.tenant.as_ref().ok_or(RulesError::NoTenant)?;
+            loaded.read_all(tenant, &of_default)?;
+            if self.config.platform {
+                loaded.add(tenant, PLATFORM_FILE, PLATFORM_RULES);
             }
         }
-        if faults.is_empty() { Ok(groups) } else { Err(RulesError::Faults { faults }) }
+        for (tenant, of_tenant) in &self.config.tenants {
+            let id = TenantId::new(tenant).map_err(|error| RulesError::Faults {
+                faults: vec![format!("rules.tenants.{tenant}: {error}")],
+            })?;
+            loaded.read_all(&id, &files(&of_tenant.files)?)?;
+        }
+        if loaded.faults.is_empty() {
+            Ok(loaded.groups)
+        } else {
+            Err(RulesError::Faults { faults: loaded.faults })
+        }
     }
 
     /// Starts the threads.
@@ -155,7 +175,7 @@ impl Ruler {
         }
     }
 
-    /// Every group as it was after its last evaluation, by file and name.
+    /// Every group as it was after its last evaluation, by tenant, file and name.
     pub(crate) fn groups(&self) -> Vec<Arc<Published>> {
         self.schedule.published()
     }
@@ -163,31 +183,118 @@ impl Ruler {
     pub(crate) fn counts(&self) -> Counts {
         self.schedule.counts()
     }
+
+    /// What `group` would do over the data of `store`, until `stop` says to stop.
+    pub(crate) fn try_out(
+        &self,
+        store: &dyn Store,
+        group: Group,
+        times: Times,
+        stop: &dyn Fn() -> bool,
+    ) -> Trial {
+        let limit = defaults(&self.config).limit;
+        rules::try_out(group, times, limit, &self.surroundings.world(store), stop)
+    }
+
+    /// Takes note of what `source` of `tenant` sent: evaluations wait for senders that are late.
+    pub(crate) fn heard(&self, tenant: &TenantId, source: Option<SourceId>, sent: Sent) {
+        self.surroundings.watermarks.heard(tenant, source, sent, self.surroundings.moment());
+    }
 }
 
-impl Surroundings for OfServer {
-    fn with_world(&self, work: &mut dyn FnMut(&dyn World, &dyn Queryable)) -> Result<(), String> {
-        let tenant = self.tenant.as_ref().ok_or("there is no default tenant")?;
-        let store = self.stores.open(tenant).map_err(|error| error.to_string())?;
-        let world = StoreWorld {
-            store: store.as_ref(),
+fn defaults(config: &RulesConfig) -> Defaults {
+    Defaults {
+        interval_ms: config.evaluation_interval.as_signed_ms().max(1),
+        query_offset_ms: config.query_offset.as_signed_ms(),
+        max_wait_ms: config.max_wait.as_signed_ms(),
+        catch_up_ms: config.catch_up.as_signed_ms(),
+        limit: config.max_per_rule.get().map_or(0, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+        history: config.history,
+    }
+}
+
+/// Groups read so far, and what is wrong with others.
+struct Loaded<'a> {
+    options: &'a ParseOptions,
+    groups: Vec<(TenantId, Group)>,
+    faults: Vec<String>,
+}
+
+impl Loaded<'_> {
+    fn read_all(&mut self, tenant: &TenantId, paths: &[PathBuf]) -> Result<(), RulesError> {
+        for path in paths {
+            let text = std::fs::read_to_string(path);
+            let text = text.map_err(|source| RulesError::Read { path: path.clone(), source })?;
+            self.add(tenant, &path.display().to_string(), &text);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, tenant: &TenantId, name: &str, text: &str) {
+        match rules::parse_file(name, text, self.options) {
+            Ok(found) => self.groups.extend(found.into_iter().map(|group| (tenant.clone(), group))),
+            Err(found) => {
+                self.faults.extend(found.iter().map(|fault: &RuleFault| format!("{name}: {fault}")))
+            }
+        }
+    }
+}
+
+impl OfServer {
+    fn world<'a>(&'a self, store: &'a dyn Store) -> StoreWorld<'a> {
+        StoreWorld {
+            store,
             engine: &self.engine,
             external_labels: &self.external_labels,
             external_url: &self.external_url,
             started: self.started,
-        };
-        work(&world, store.as_ref());
+        }
+    }
+
+    /// Who was there before the start, as far as the newest sample of `store` tells, is awaited.
+    fn look_back(&self, tenant: &TenantId, store: &dyn Store) {
+        let Some(range) = store.stats().and_then(|stats| stats.range) else { return };
+        let newest = range.end().min(self.started_at);
+        if newest >= self.started_at.saturating_sub(self.catch_up_ms) {
+            self.watermarks.found(tenant, newest, Moment { now: self.started_at, monotonic_ms: 0 });
+        }
+    }
+}
+
+impl Surroundings for OfServer {
+    fn with_world(
+        &self,
+        tenant: &TenantId,
+        work: &mut dyn FnMut(&dyn World, &dyn Queryable),
+    ) -> Result<(), String> {
+        let store = self.stores.open(tenant).map_err(|error| error.to_string())?;
+        work(&self.world(store.as_ref()), store.as_ref());
         Ok(())
     }
 
-    fn clock(&self) -> &dyn Clock {
-        self.clock.as_ref()
+    fn progress(&self, tenant: &TenantId, until: Timestamp, standard: Standard) -> Progress {
+        self.watermarks.progress(tenant, until, standard, self.moment())
     }
 
-    fn evaluated(&self, group: &Group, at: Timestamp, interval_ms: i64) {
-        if let Some(notifier) = &self.notifier {
-            notifier.evaluated(group, at, interval_ms);
+    fn agrees(&self, tenant: &TenantId) -> bool {
+        self.watermarks.agree_with(tenant, self.moment())
+    }
+
+    fn recall(&self, tenant: &TenantId, _group: &mut Group) {
+        if let Ok(store) = self.stores.open(tenant) {
+            self.look_back(tenant, store.as_ref());
         }
+    }
+
+    fn remember(&self, _tenant: &TenantId, _group: &Group) {}
+
+    fn deliver(&self, tenant: &TenantId, group: &Group, at: Timestamp, interval_ms: i64) {
+        self.sink.evaluated(tenant, group, at, interval_ms);
+    }
+
+    fn moment(&self) -> Moment {
+        let passed = self.started.elapsed().as_millis();
+        Moment { now: self.clock.now(), monotonic_ms: i64::try_from(passed).unwrap_or(i64::MAX) }
     }
 }
 
@@ -213,4 +320,26 @@ fn files(patterns: &[String]) -> Result<Vec<PathBuf>, RulesError> {
     found.sort();
     found.dedup();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_rules_about_the_server_are_about_metrics_that_it_has() {
+        let groups = rules::parse_file(PLATFORM_FILE, PLATFORM_RULES, &ParseOptions::default()).unwrap();
+        let exported: BTreeSet<String> = telemetry::all_names().into_iter().collect();
+        let mut named = 0;
+        for running in groups.iter().flat_map(Group::rules) {
+            for matcher in running.rule().selectors().iter().flatten().filter(|m| m.name() == "__name__") {
+                named += 1;
+                let metric = matcher.value();
+                assert!(exported.contains(metric), "{}: {metric} is not exported", running.rule().name());
+            }
+        }
+        assert!(named >= 10, "{named}");
+    }
 }

@@ -14,9 +14,9 @@ use crate::govern::{Delivered, Governor, engine_options};
 use crate::limits::{Limit, LimitBook, Limits};
 use crate::metadata::{Limiting, MemoryMetadata, MetadataError, MetadataStore, Service};
 use crate::notify::{AlertingError, Notifier, ReceiverStatus};
-use crate::ruler::{Ruler, RulesError};
-use crate::rules::Published;
-use crate::store::{Store, Stores};
+use crate::ruler::{self, Ruler, RulesError};
+use crate::rules::{AlertSink, Group, NoSink, Published, Sent, SourceId, Times, Trial};
+use crate::store::{NoStore, Store, Stores};
 use crate::telemetry::{self, Family, Telemetry};
 use crate::tls::{Tls, TlsError};
 use crate::view::{Across, View};
@@ -199,14 +199,14 @@ impl Server {
         let stores = Arc::new(LimitedStores::new(stores, Arc::clone(&limits)));
         let limiting = Limiting { stores: Arc::clone(&stores), defaults, named };
         let notifier = Notifier::open(&config, &clock)?.map(Arc::new);
-        let ruler = Ruler::open(
-            config.rules.clone(),
-            of_rules,
-            Arc::clone(&stores) as Arc<dyn Stores>,
-            engine_options(&config, config.queries.max_rule_memory_bytes),
-            Arc::clone(&clock),
-            notifier.clone(),
-        )?;
+        let of_rules = ruler::Parts {
+            tenant: of_rules,
+            stores: Arc::clone(&stores) as Arc<dyn Stores>,
+            engine: engine_options(&config, config.queries.max_rule_memory_bytes),
+            clock: Arc::clone(&clock),
+            sink: sink(notifier.as_ref()),
+        };
+        let ruler = Ruler::open(config.rules.clone(), of_rules)?;
         let inner = Inner {
             gate: Gate::new(tenants, &config.access, config.admin_api)?,
             tls: Tls::open(&config.tls)?,
@@ -255,6 +255,7 @@ impl Server {
             self.now(),
         )?;
         self.telemetry().accepted("own", accepted);
+        self.heard(tenant, None, Sent { newest: self.now(), samples: accepted });
         Ok(())
     }
 
@@ -323,12 +324,29 @@ impl Server {
         Ok(credentials?)
     }
 
-    /// Every group of rules of the tenants in `scope` as it was after its last evaluation, by file and name.
+    /// Every group of rules of the tenants in `scope` as it was after its last evaluation, by tenant, file and name.
     pub(crate) fn rule_groups(&self, scope: &Scope) -> Vec<Arc<Published>> {
-        match self.inner.gate.unnamed() {
-            TenantPolicy::DefaultTo(tenant) if scope.tenants().contains(tenant) => self.inner.ruler.groups(),
-            _ => Vec::new(),
-        }
+        let mut groups = self.inner.ruler.groups();
+        groups.retain(|published| scope.tenants().contains(&published.tenant));
+        groups
+    }
+
+    /// What `group` would do over the data of `tenant` at `times`, until `stop` says to stop.
+    pub(crate) fn try_rules(
+        &self,
+        tenant: &TenantId,
+        group: Group,
+        times: Times,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Trial, ApiError> {
+        let store = self.existing_store(tenant)?;
+        let store = store.as_deref().unwrap_or(&NoStore);
+        Ok(self.inner.ruler.try_out(store, group, times, stop))
+    }
+
+    /// Takes note of what `source` of `tenant` sent.
+    pub(crate) fn heard(&self, tenant: &TenantId, source: Option<SourceId>, sent: Sent) {
+        self.inner.ruler.heard(tenant, source, sent);
     }
 
     /// Those who are told of alerts.
@@ -409,7 +427,7 @@ impl Server {
 
     pub(crate) fn metrics(&self) -> Vec<Family> {
         let stores = self.inner.stores.as_ref();
-        let mut families = self.inner.telemetry.snapshot(stores, self.inner.ruler.counts());
+        let mut families = self.inner.telemetry.snapshot(stores, &self.inner.ruler.counts());
         families.extend(telemetry::metadata::families(self.inner.metadata.health()));
         families.extend(telemetry::notify::families(&self.receivers()));
         families.extend(telemetry::access::families(self.gate(), self.tls()));
@@ -520,6 +538,14 @@ impl Server {
             drop(turn);
         });
         answered.await.unwrap_or_else(|_| Err(failed_inside()))
+    }
+}
+
+/// Where rules hand over their alerts.
+fn sink(notifier: Option<&Arc<Notifier>>) -> Arc<dyn AlertSink> {
+    match notifier {
+        Some(notifier) => Arc::clone(notifier) as Arc<dyn AlertSink>,
+        None => Arc::new(NoSink),
     }
 }
 

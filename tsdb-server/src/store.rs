@@ -231,6 +231,12 @@ impl Appender for NoStore {
     }
 }
 
+impl Store for NoStore {
+    fn metadata(&self) -> Vec<(String, Metadata)> {
+        Vec::new()
+    }
+}
+
 impl SeriesSet for NoStore {
     fn len(&self) -> usize {
         0

@@ -9,6 +9,7 @@ mod exposition;
 pub(crate) mod metadata;
 pub(crate) mod notify;
 mod process;
+mod rules;
 mod tier;
 
 pub(crate) use exposition::write_text;
@@ -85,7 +86,7 @@ impl Telemetry {
     }
 
     /// Everything at this moment, the numbers of the stores summed up.
-    pub(crate) fn snapshot(&self, stores: &dyn Stores, rules: Counts) -> Vec<Family> {
+    pub(crate) fn snapshot(&self, stores: &dyn Stores, rules: &Counts) -> Vec<Family> {
         let mut families = vec![
             self.request_counts(),
             self.request_durations(),
@@ -114,7 +115,7 @@ impl Telemetry {
         families.extend(store_families(stores));
         families.extend(admission::store_families(stores));
         families.extend(compaction_families(stores));
-        families.extend(rule_families(rules));
+        families.extend(rules::families(rules));
         families.extend(process::families());
         families
     }
@@ -173,20 +174,6 @@ impl Durations {
         points.push(plain("_count", float(self.count)));
         points
     }
-}
-
-fn rule_families(counts: Counts) -> [Family; 5] {
-    [
-        counter("tsdb_rule_group_iterations_total", "Evaluations of groups of rules.", counts.iterations),
-        counter(
-            "tsdb_rule_group_iterations_missed_total",
-            "Evaluations of groups left out because the one before took too long.",
-            counts.missed,
-        ),
-        counter("tsdb_rule_evaluations_total", "Evaluations of rules.", counts.evaluations),
-        counter("tsdb_rule_evaluation_failures_total", "Evaluations of rules that failed.", counts.failures),
-        counter("tsdb_rule_samples_total", "Samples that rules stored.", counts.samples),
-    ]
 }
 
 fn store_families(stores: &dyn Stores) -> Vec<Family> {
@@ -304,4 +291,45 @@ fn load(counter: &AtomicU64) -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "metrics are doubles")]
 const fn float(count: u64) -> f64 {
     count as f64
+}
+
+/// Names of all series that the server may have of itself.
+#[cfg(test)]
+pub(crate) fn all_names() -> Vec<String> {
+    struct Nothing;
+    impl Stores for Nothing {
+        fn open(
+            &self,
+            _tenant: &tsdb_core::TenantId,
+        ) -> Result<std::sync::Arc<dyn crate::store::Store>, tsdb::Error> {
+            Err(tsdb::Error::Closed)
+        }
+
+        fn existing(
+            &self,
+            _tenant: &tsdb_core::TenantId,
+        ) -> Result<Option<std::sync::Arc<dyn crate::store::Store>>, tsdb::Error> {
+            Ok(None)
+        }
+
+        fn list(&self) -> Vec<(tsdb_core::TenantId, std::sync::Arc<dyn crate::store::Store>)> {
+            Vec::new()
+        }
+
+        fn close(&self) -> Result<(), tsdb::Error> {
+            Ok(())
+        }
+    }
+    let mut stats = Stats::default();
+    stats.tier = Some(tsdb::TierStats::default());
+    let mut families = Telemetry::default().snapshot(&Nothing, &Counts::default());
+    families.extend(tier::families(&[stats]));
+    let suffixes = |kind: MetricType| match kind {
+        MetricType::Histogram => &["_bucket", "_sum", "_count"][..],
+        _ => &[""],
+    };
+    let names = families
+        .iter()
+        .flat_map(|family| suffixes(family.kind).iter().map(|suffix| format!("{}{suffix}", family.name)));
+    names.collect()
 }

@@ -46,6 +46,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
             "bytes",
             "flate2",
             "futures-core",
+            "futures-executor",
             "getrandom",
             "glob",
             "gotmpl",

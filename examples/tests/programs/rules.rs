@@ -123,6 +123,18 @@ fn rule_files_are_taken_and_refused_as_by_promtool() {
 }
 
 #[test]
+fn the_rules_about_the_server_itself_and_the_policies_of_rules_are_taken_by_promtool() {
+    let Some(peers) = peers() else { return };
+    let platform = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tsdb-server/rules/platform.yml");
+    assert!(agreed(&peers, "check", &platform));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.yml");
+    let rule = "{alert: A, expr: up, annotations: {tsdb_no_data: alert, tsdb_on_error: keep}}";
+    std::fs::write(&file, format!("groups:\n- name: g\n  rules:\n  - {rule}\n")).unwrap();
+    assert!(agreed(&peers, "check", &file));
+}
+
+#[test]
 fn tests_of_rules_pass_and_fail_as_with_promtool() {
     let Some(peers) = peers() else { return };
     let folder = tempfile::tempdir().unwrap();

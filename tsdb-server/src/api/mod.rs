@@ -18,6 +18,7 @@ mod outlet;
 mod params;
 mod query;
 mod response;
+mod rule_trials;
 mod rules;
 mod series;
 mod stats;
@@ -45,7 +46,7 @@ use std::time::Instant;
 
 /// All routes of the server, each with what it asks of its caller.
 pub(crate) fn router(server: &Server) -> Router {
-    let routes: [(&'static str, Right, MethodRouter<Server>); 36] = [
+    let routes: [(&'static str, Right, MethodRouter<Server>); 38] = [
         ("/api/v1/write", Right::Write, post(crate::ingest::remote_write)),
         ("/v1/metrics/push", Right::Write, post(crate::ingest::push)),
         ("/api/v1/query", Right::Read, get(query::instant).post(query::instant)),
@@ -60,6 +61,8 @@ pub(crate) fn router(server: &Server) -> Router {
         ("/api/v1/alerts", Right::Read, get(rules::alerts)),
         ("/api/v1/alertmanagers", Right::Monitor, get(alertmanagers::alertmanagers)),
         ("/api/v1/receivers", Right::Monitor, get(alertmanagers::receivers)),
+        ("/v1/rules/history", Right::Read, get(rule_trials::history)),
+        ("/v1/rules/test", Right::Read, post(rule_trials::test)),
         ("/-/reload", Right::Operate, post(rules::reload).put(rules::reload)),
         ("/api/v1/status/buildinfo", Right::Known, get(status::build_info)),
         ("/api/v1/status/runtimeinfo", Right::Known, get(status::runtime_info)),

@@ -22,7 +22,7 @@ pub use http::HttpConfig;
 pub use metadata::MetadataConfig;
 pub use object_storage::ObjectStorageConfig;
 pub use queries::QueriesConfig;
-pub use rules::RulesConfig;
+pub use rules::{RulesConfig, TenantRulesConfig};
 pub use storage::{DuplicatePolicyConfig, DurabilityConfig, RollupConfig, StorageConfig};
 pub use tls::{ClientCertificates, TlsConfig, TlsVersion};
 

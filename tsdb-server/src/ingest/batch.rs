@@ -26,6 +26,8 @@ pub(crate) struct Batch<'a> {
     max_samples: usize,
     allowed_samples: u64,
     appended: usize,
+    /// Time of the newest sample added so far.
+    newest: Timestamp,
     /// Samples that a first reading counted and left to the second.
     left: usize,
     /// Exemplars added so far.
@@ -51,6 +53,8 @@ pub(crate) struct Outcome {
     pub(crate) accepted: u64,
     /// How many of them are native histograms.
     pub(crate) histograms: u64,
+    /// Time of the newest sample given to the store; the smallest of all times if there was none.
+    pub(crate) newest: Timestamp,
     /// Samples that the batch or the store refused.
     pub(crate) refusals: Refusals,
     /// Samples that the store refused, by position in the batch: the caller knows what stood there.
@@ -78,6 +82,7 @@ impl<'a> Batch<'a> {
             max_samples: limits.max_samples_per_request.as_len(),
             allowed_samples: limits.max_samples_per_request.get().unwrap_or(u64::MAX),
             appended: 0,
+            newest: Timestamp::MIN,
             left: 0,
             exemplars: 0,
             histograms: Vec::new(),
@@ -189,6 +194,7 @@ impl<'a> Batch<'a> {
             return Err(self.too_many());
         }
         self.appended += 1;
+        self.newest = self.newest.max(sample.timestamp);
         self.appender.append(series, sample.timestamp, sample.value);
         Ok(true)
     }
@@ -215,6 +221,7 @@ impl<'a> Batch<'a> {
             return Ok(Err(error));
         }
         self.histograms.push(self.appended);
+        self.newest = self.newest.max(timestamp);
         self.appended += 1;
         Ok(Ok(true))
     }
@@ -297,8 +304,14 @@ impl<'a> Batch<'a> {
             histograms -= u64::from(self.histograms.binary_search(&refused.position).is_ok());
             refused_positions.push((refused.position, refused.reason));
         }
-        let Self { refusals, look_alikes, .. } = self;
-        Ok(Outcome { accepted: report.accepted, histograms, refusals, refused_positions, look_alikes })
+        Ok(Outcome {
+            accepted: report.accepted,
+            histograms,
+            newest: self.newest,
+            refusals: self.refusals,
+            refused_positions,
+            look_alikes: self.look_alikes,
+        })
     }
 
     /// Records that a sample lies outside the window of time.

@@ -1,9 +1,10 @@
 //! Where a request's samples go: the store of its tenant, once the request has proved worth one.
 
-use super::batch::{Batch, Refusals};
+use super::batch::{Batch, Outcome, Refusals};
 use super::encoding::{self, Encoding, EncodingError};
 use crate::error::{ApiError, ErrorKind};
 use crate::limits::{IngestLimits, Limits};
+use crate::rules::{Sent, SourceId};
 use crate::state::Server;
 use crate::store::{NoStore, Store};
 use std::sync::Arc;
@@ -19,12 +20,14 @@ pub(crate) struct Intake<'a> {
     server: &'a Server,
     pub(crate) tenant: &'a TenantId,
     pub(crate) limits: Arc<Limits>,
+    source: Option<SourceId>,
     now: Timestamp,
 }
 
 impl<'a> Intake<'a> {
-    pub(crate) fn new(server: &'a Server, tenant: &'a TenantId) -> Self {
-        Self { server, tenant, limits: server.limits(tenant), now: server.now() }
+    /// A request of `source` for `tenant`.
+    pub(crate) fn new(server: &'a Server, tenant: &'a TenantId, source: Option<SourceId>) -> Self {
+        Self { server, tenant, limits: server.limits(tenant), source, now: server.now() }
     }
 
     /// The store of the tenant if there is one.
@@ -62,6 +65,14 @@ impl<'a> Intake<'a> {
         match store {
             Some(store) => Batch::new(store, &self.limits.ingest, self.now, origin),
             None => Batch::new(&NoStore, &self.limits.ingest, self.now, origin),
+        }
+    }
+
+    /// Takes note of what was stored: rules wait for senders that are late.
+    pub(crate) fn stored(&self, outcome: &Outcome) {
+        if outcome.accepted > 0 {
+            let sent = Sent { newest: outcome.newest, samples: outcome.accepted };
+            self.server.heard(self.tenant, self.source, sent);
         }
     }
 

@@ -60,6 +60,7 @@ pub(crate) fn push(intake: &Intake<'_>, body: &[u8]) -> Result<Pushed, ApiError>
     }
     let indices = sink.indices;
     let outcome = sink.batch.commit()?;
+    intake.stored(&outcome);
     Ok(report(outcome, &indices))
 }
 

@@ -11,6 +11,7 @@ mod loose;
 mod protobuf;
 pub mod remote_write_format;
 mod self_metrics;
+mod source;
 mod unseen;
 mod write;
 
@@ -49,11 +50,12 @@ async fn write_request(server: Server, scope: Scope, request: Request) -> Result
 async fn write_of(server: &Server, tenant: &TenantId, request: Request) -> Result<Response, ApiError> {
     let version = remote_write_version(request.headers())?;
     let encoding = remote_write_encoding(request.headers())?;
+    let source = source::sender(request.headers());
     let body = received(server, tenant, request).await?;
     let (work, of_work) = (server.clone(), tenant.clone());
     let written = server
         .run_ingest(move || {
-            let intake = Intake::new(&work, &of_work);
+            let intake = Intake::new(&work, &of_work, source);
             let mut buffer = work.buffers().take();
             let decoded = intake.decode(encoding, &body, &mut buffer)?;
             let written = write::write(&intake, version, decoded);
@@ -144,11 +146,15 @@ async fn push_of(server: &Server, scope: &Scope, request: Request) -> Result<Res
     } else {
         None
     };
+    let source = match version {
+        Some(_) => source::sender(request.headers()),
+        None => source::named(request.headers()),
+    };
     let body = received(server, tenant, request).await?;
     let (work, of_work) = (server.clone(), tenant.clone());
     let pushed = server
         .run_ingest(move || {
-            let intake = Intake::new(&work, &of_work);
+            let intake = Intake::new(&work, &of_work, source);
             let mut buffer = work.buffers().take();
             let decoded = intake.decode(encoding, &body, &mut buffer)?;
             let pushed = match version {

@@ -11,7 +11,7 @@ use super::notice::Notice;
 use crate::rules::{Alert, AlertState, Group, RuleKind};
 use std::collections::BTreeMap;
 use tsdb_core::labels::LabelsBuilder;
-use tsdb_core::{Labels, Timestamp};
+use tsdb_core::{Labels, TenantId, Timestamp};
 
 /// What is the same for all alerts of a server.
 #[derive(Debug, Clone)]
@@ -27,23 +27,24 @@ pub(crate) struct Origin {
 /// When which alert was sent last. After a restart nothing is known, and all alerts that fire are sent once more.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    /// By file and name of the group, then by place of the rule and labels of the alert.
-    groups: BTreeMap<(String, String), Sent>,
+    /// By tenant, file and name of the group, then by place of the rule and labels of the alert.
+    groups: BTreeMap<(TenantId, String, String), Sent>,
 }
 
 type Sent = BTreeMap<(usize, Labels), Timestamp>;
 
 impl Memory {
-    /// The notices that are due after `group` was evaluated for the time `at`; they count as sent.
+    /// The notices that are due after `group` of `tenant` was evaluated for the time `at`; they count as sent.
     pub(crate) fn due(
         &mut self,
+        tenant: &TenantId,
         group: &Group,
         at: Timestamp,
         interval_ms: i64,
         origin: &Origin,
     ) -> Vec<Notice> {
         let settings = group.settings();
-        let key = (settings.file.clone(), settings.name.clone());
+        let key = (tenant.clone(), settings.file.clone(), settings.name.clone());
         let before = self.groups.remove(&key).unwrap_or_default();
         let (mut now, mut due) = (Sent::new(), Vec::new());
         for (place, running) in group.rules().iter().enumerate() {

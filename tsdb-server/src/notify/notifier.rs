@@ -4,14 +4,14 @@ use super::due::{Memory, Origin};
 use super::sender::{self, Post};
 use super::{AlertingError, ReceiverStatus, assemble};
 use crate::Config;
-use crate::rules::Group;
+use crate::rules::{AlertSink, Group};
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use tokio::sync::watch;
-use tsdb_core::Timestamp;
 use tsdb_core::time::Clock;
+use tsdb_core::{TenantId, Timestamp};
 
 /// Delivers the alerts of a server.
 pub(crate) struct Notifier {
@@ -40,17 +40,6 @@ impl Notifier {
         }
         let (memory, running, clock) = (Mutex::default(), Mutex::default(), Arc::clone(clock));
         Ok(Some(Self { origin, memory, posts, clock, running }))
-    }
-
-    /// Puts what is due of `group`, which was evaluated for the time `at`, into the queues.
-    pub(crate) fn evaluated(&self, group: &Group, at: Timestamp, interval_ms: i64) {
-        let mut due = self.memory.lock().due(group, at, interval_ms, &self.origin);
-        let now = self.clock.now();
-        // An evaluation of the past that says that an alert fired then says nothing of now.
-        due.retain(|notice| notice.resolved || notice.ends_at > now);
-        if !due.is_empty() {
-            self.posts.iter().for_each(|post| post.mailbox.put(&due, now));
-        }
     }
 
     /// Starts the thread that sends.
@@ -83,6 +72,19 @@ impl Notifier {
     /// Every receiver as it is now.
     pub(crate) fn receivers(&self) -> Vec<ReceiverStatus> {
         self.posts.iter().map(|post| post.status()).collect()
+    }
+}
+
+impl AlertSink for Notifier {
+    /// Puts what is due of `group` into the queues.
+    fn evaluated(&self, tenant: &TenantId, group: &Group, at: Timestamp, interval_ms: i64) {
+        let mut due = self.memory.lock().due(tenant, group, at, interval_ms, &self.origin);
+        let now = self.clock.now();
+        // An evaluation of the past that says that an alert fired then says nothing of now.
+        due.retain(|notice| notice.resolved || notice.ends_at > now);
+        if !due.is_empty() {
+            self.posts.iter().for_each(|post| post.mailbox.put(&due, now));
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 use super::{AlertingError, ReceiverStatus};
 use crate::Config;
 use crate::config::AlertingConfig;
-use crate::rules::Group;
+use crate::rules::{AlertSink, Group};
 use std::sync::Arc;
-use tsdb_core::Timestamp;
 use tsdb_core::time::Clock;
+use tsdb_core::{TenantId, Timestamp};
 
 /// There is none.
 #[derive(Debug)]
@@ -23,10 +23,6 @@ impl Notifier {
         if is_silent { Ok(None) } else { Err(AlertingError::NotBuilt) }
     }
 
-    pub(crate) fn evaluated(&self, _group: &Group, _at: Timestamp, _interval_ms: i64) {
-        match *self {}
-    }
-
     pub(crate) fn start(&self) -> std::io::Result<()> {
         match *self {}
     }
@@ -36,6 +32,12 @@ impl Notifier {
     }
 
     pub(crate) fn receivers(&self) -> Vec<ReceiverStatus> {
+        match *self {}
+    }
+}
+
+impl AlertSink for Notifier {
+    fn evaluated(&self, _tenant: &TenantId, _group: &Group, _at: Timestamp, _interval_ms: i64) {
         match *self {}
     }
 }

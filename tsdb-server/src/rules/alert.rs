@@ -7,7 +7,7 @@
 use super::group::{RuleSample, World};
 use super::rule::{AlertingRule, Rule};
 use super::template::{AlertData, Sample, Scope, Template, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tsdb_core::labels::LabelsBuilder;
 use tsdb_core::{Labels, METRIC_NAME, Timestamp};
@@ -93,8 +93,26 @@ pub(super) struct Turn<'a> {
     pub(super) query_offset: i64,
     /// The most alerts; 0 for any number.
     pub(super) limit: usize,
+    /// Why the rule cannot be judged; a text of alerts that say so.
+    pub(super) reason: Option<&'a str>,
     pub(super) world: &'a dyn World,
 }
+
+/// What it says of a known alert that its element is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// The element is gone.
+    Gone,
+    /// Nothing: the alert stays as it is. Those that tell that a rule cannot be judged are gone all the same.
+    Unknown,
+}
+
+/// Label of an alert that tells that there is no data.
+pub(super) const NO_DATA_LABEL: &str = "no_data";
+/// Label of an alert that tells that its rule cannot be evaluated.
+pub(super) const ERROR_LABEL: &str = "evaluation_error";
+/// Annotation that gives the reason.
+const REASON: &str = "tsdb_reason";
 
 impl Alerts {
     /// All alerts, those that are over too, by their labels.
@@ -120,15 +138,25 @@ impl Alerts {
         &mut self,
         turn: &Turn<'_>,
         vector: &[VectorSample],
+        missing: Missing,
     ) -> Result<Vec<RuleSample>, AlertError> {
+        if turn.limit > 0 && vector.len() > turn.limit {
+            self.alerts.clear();
+            return Err(AlertError::TooMany { limit: turn.limit, alerts: vector.len() });
+        }
         let current = turn.alerts_of(vector)?;
+        let stays = |alert: &Alert| missing == Missing::Unknown && !alert.is_about_the_rule();
         for alert in self.alerts.values_mut() {
             match current.get(&alert.labels) {
                 Some(_) => alert.kept_since = None,
+                None if stays(alert) => {}
                 None => alert.is_gone(turn),
             }
         }
-        self.alerts.retain(|labels, alert| current.contains_key(labels) || alert.is_kept(turn.at));
+        let known: BTreeSet<Labels> = current.keys().cloned().collect();
+        self.alerts.retain(|labels, alert| {
+            known.contains(labels) || alert.is_kept(turn.at) || (stays(alert) && alert.is_active())
+        });
         for (labels, fresh) in current {
             match self.alerts.get_mut(&labels) {
                 Some(known) if known.state != AlertState::Inactive => {
@@ -137,23 +165,52 @@ impl Alerts {
                 _ => drop(self.alerts.insert(labels, fresh)),
             }
         }
-        let active = || self.alerts.values().filter(|alert| alert.state != AlertState::Inactive);
-        let count = active().count();
+        let count = self.alerts.values().filter(|alert| alert.is_active()).count();
         if turn.limit > 0 && count > turn.limit {
             self.alerts.clear();
             return Err(AlertError::TooMany { limit: turn.limit, alerts: count });
         }
         let hold = turn.rule.text().hold.as_signed_ms();
         let mut samples = Vec::new();
-        for alert in self.alerts.values_mut().filter(|alert| alert.state != AlertState::Inactive) {
-            alert.promote(turn.at, hold);
+        for alert in self.alerts.values_mut().filter(|alert| alert.is_active()) {
+            if missing == Missing::Gone || known.contains(&alert.labels) {
+                alert.promote(turn.at, hold);
+            }
             samples.extend(alert.samples(turn)?);
         }
         Ok(samples)
     }
+
+    /// Nobody knows of so many ms whether the elements of pending alerts were there: they do not count for `for`.
+    pub(super) fn stop_clocks(&mut self, unknown_ms: i64) {
+        for alert in self.alerts.values_mut().filter(|alert| alert.state == AlertState::Pending) {
+            alert.active_at = alert.active_at.saturating_add(unknown_ms);
+        }
+    }
+
+    /// The clock was set: all times become `by_ms` earlier.
+    pub(super) fn move_back(&mut self, by_ms: i64) {
+        for alert in self.alerts.values_mut() {
+            alert.active_at = alert.active_at.saturating_sub(by_ms);
+            let times = [&mut alert.fired_at, &mut alert.resolved_at, &mut alert.kept_since];
+            for time in times.into_iter().flatten() {
+                *time = time.saturating_sub(by_ms);
+            }
+        }
+    }
 }
 
 impl Alert {
+    /// Is it pending or firing?
+    pub(crate) fn is_active(&self) -> bool {
+        self.state != AlertState::Inactive
+    }
+
+    /// Does it tell that its rule cannot be judged?
+    fn is_about_the_rule(&self) -> bool {
+        self.labels.get(NO_DATA_LABEL).is_some() || self.labels.get(ERROR_LABEL).is_some()
+    }
+
     /// Its element is not there any more.
     fn is_gone(&mut self, turn: &Turn<'_>) {
         let keep = turn.rule.text().keep_firing.as_signed_ms();
@@ -239,9 +296,11 @@ impl Turn<'_> {
         }
         labels.set(ALERT_NAME, self.rule.name());
         let annotations = self.alerting.annotations.iter();
+        let annotations = annotations.map(|(name, t)| (name.clone(), self.expand(t, &data)));
+        let reason = self.reason.map(|reason| (REASON.to_owned(), reason.to_owned()));
         Ok(Alert {
             labels: labels.build()?,
-            annotations: annotations.map(|(name, t)| (name.clone(), self.expand(t, &data))).collect(),
+            annotations: annotations.chain(reason).collect(),
             state: AlertState::Pending,
             value: if sample.histogram.is_some() { 0.0 } else { sample.value },
             active_at: self.at,

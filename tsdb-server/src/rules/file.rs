@@ -178,7 +178,9 @@ fn checked(
         RuleError::AnnotationName { .. } | RuleError::LabelName { .. } | RuleError::NeitherRecordNorAlert => {
             (whole, error)
         }
-        RuleError::LabelTemplate { .. } | RuleError::AnnotationTemplate { .. } => (places.1, error),
+        RuleError::LabelTemplate { .. } | RuleError::AnnotationTemplate { .. } | RuleError::Policy { .. } => {
+            (places.1, error)
+        }
     };
     Rule::new(text, options).map_err(|errors| (name, errors.into_iter().map(located).collect()))
 }

@@ -1,28 +1,33 @@
 //! Groups: rules that are evaluated one after the other at the same time, so that each sees what those before it gave.
 
-use super::alert::{Alerts, Turn};
-use super::rule::{Rule, RuleKind};
+use super::rule::Rule;
+use super::running::{Context, Mode, Running};
 use crate::Period;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tsdb_core::histogram::FloatHistogram;
-use tsdb_core::labels::LabelsBuilder;
-use tsdb_core::{Labels, METRIC_NAME, STALE_NAN, Timestamp};
+use tsdb_core::{Labels, Matcher, STALE_NAN, TimeRange, Timestamp};
 use tsdb_promql::VectorSample;
 use tsdb_promql::ast::Expr;
 
 /// What rules ask of the world, and what they tell it.
 pub(crate) trait World {
-    /// The vector that `expr` gives at the time `at`; a scalar is a vector of one element without labels.
-    fn query(&self, expr: &Expr, at: Timestamp) -> Result<Vec<VectorSample>, String>;
+    /// What `expr` gives at the time `at`.
+    fn query(&self, expr: &Expr, at: Timestamp) -> Result<Answer, String>;
 
-    /// The same for the text of an expression in a template.
+    /// The vector that the text of an expression gives; a scalar is a vector of one element without labels.
     fn query_text(&self, query: &str, at: Timestamp) -> Result<Vec<VectorSample>, String>;
 
     /// Stores samples, so that what is asked next sees them. Answers which of them, by position, were not stored and
     /// why.
     fn store(&self, samples: &[RuleSample]) -> Result<Vec<(usize, String)>, String>;
+
+    /// Labels of at most `most` series that satisfy all `matchers` and may have samples within `range`.
+    fn series(&self, matchers: &[Matcher], range: TimeRange, most: usize) -> Result<Vec<Labels>, String>;
+
+    /// The time of the newest sample of all, if it is known.
+    fn newest(&self) -> Option<Timestamp>;
 
     /// Labels that tell this server from others.
     fn external_labels(&self) -> &Labels;
@@ -32,6 +37,15 @@ pub(crate) trait World {
 
     /// Time that has passed since some moment; it only ever grows.
     fn stopwatch(&self) -> Duration;
+}
+
+/// What an expression gives.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    /// Its elements; a scalar is one without labels.
+    pub(crate) vector: Vec<VectorSample>,
+    /// Samples that were read for it.
+    pub(crate) samples_read: u64,
 }
 
 /// A sample that a rule gives.
@@ -74,29 +88,6 @@ pub(crate) struct Group {
     orphans: BTreeSet<Labels>,
 }
 
-/// A rule with its state.
-#[derive(Debug, Clone)]
-pub(crate) struct Running {
-    rule: Arc<Rule>,
-    alerts: Alerts,
-    health: Health,
-    /// How long the last evaluation took.
-    took: Duration,
-    /// Series that it gave last.
-    series: BTreeSet<Labels>,
-}
-
-/// How the last evaluation of a rule went.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) enum Health {
-    /// There was none.
-    #[default]
-    Unknown,
-    Good,
-    /// It failed, and this is why.
-    Bad(String),
-}
-
 /// What the evaluation of a group did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Evaluation {
@@ -106,94 +97,31 @@ pub(crate) struct Evaluation {
     pub(crate) failed: usize,
 }
 
-impl Running {
-    pub(crate) fn rule(&self) -> &Rule {
-        &self.rule
-    }
-
-    pub(crate) fn alerts(&self) -> &Alerts {
-        &self.alerts
-    }
-
-    /// For taking over alerts that were known before a restart.
-    pub(crate) fn alerts_mut(&mut self) -> &mut Alerts {
-        &mut self.alerts
-    }
-
-    pub(crate) fn health(&self) -> &Health {
-        &self.health
-    }
-
-    /// How long the last evaluation took.
-    pub(crate) fn took(&self) -> Duration {
-        self.took
-    }
-
-    /// What the rule makes of the answer to its expression.
-    fn samples(
-        &mut self,
-        settings: &GroupSettings,
-        at: Timestamp,
-        offset: i64,
-        world: &dyn World,
-    ) -> Result<Vec<RuleSample>, String> {
-        let asked = at.saturating_sub(offset);
-        let vector = world.query(self.rule.expr(), asked)?;
-        match self.rule.kind() {
-            RuleKind::Recording => record(&self.rule, vector, asked, settings.limit),
-            RuleKind::Alerting(alerting) => {
-                let turn = Turn {
-                    rule: &self.rule,
-                    alerting,
-                    at,
-                    query_offset: offset,
-                    limit: settings.limit,
-                    world,
-                };
-                self.alerts.update(&turn, &vector).map_err(|error| error.to_string())
-            }
-        }
-    }
+/// When and how a group is evaluated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pass {
+    /// The time of the evaluation, ms.
+    pub(crate) at: Timestamp,
+    /// Expressions of groups that name no offset are asked about so much earlier, ms.
+    pub(crate) default_offset: i64,
+    /// The most series or alerts of a rule, whatever the group says; 0 for any number.
+    pub(crate) limit: usize,
+    /// Evaluations of each rule that are remembered.
+    pub(crate) history: usize,
+    pub(crate) mode: Mode,
 }
 
-/// The elements under the name and labels of a recording rule.
-fn record(
-    rule: &Rule,
-    vector: Vec<VectorSample>,
-    at: Timestamp,
-    limit: usize,
-) -> Result<Vec<RuleSample>, String> {
-    if limit > 0 && vector.len() > limit {
-        return Err(format!("exceeded limit of {limit} with {} series", vector.len()));
+impl Pass {
+    /// The latest evaluation, with nothing special about it.
+    #[cfg(any(test, feature = "rule-tests"))]
+    pub(crate) const fn current(at: Timestamp) -> Self {
+        Self { at, default_offset: 0, limit: 0, history: 0, mode: Mode::Current }
     }
-    let mut seen = BTreeSet::new();
-    let mut samples = Vec::with_capacity(vector.len());
-    for sample in vector {
-        let mut builder = LabelsBuilder::from_labels(&sample.labels);
-        builder.set(METRIC_NAME, rule.name());
-        for (name, value) in &rule.text().labels {
-            builder.set(name, value);
-        }
-        let labels = builder.build().map_err(|error| error.to_string())?;
-        if !seen.insert(labels.clone()) {
-            let reason = "vector contains metrics with the same labelset after applying rule labels";
-            return Err(reason.to_owned());
-        }
-        samples.push(RuleSample { labels, timestamp: at, value: sample.value, histogram: sample.histogram });
-    }
-    Ok(samples)
 }
 
 impl Group {
     pub(crate) fn new(settings: GroupSettings, rules: Vec<Rule>) -> Self {
-        let fresh = |rule| Running {
-            rule: Arc::new(rule),
-            alerts: Alerts::default(),
-            health: Health::default(),
-            took: Duration::ZERO,
-            series: BTreeSet::new(),
-        };
-        Self { settings, rules: rules.into_iter().map(fresh).collect(), orphans: BTreeSet::new() }
+        Self { settings, rules: rules.into_iter().map(Running::new).collect(), orphans: BTreeSet::new() }
     }
 
     pub(crate) fn settings(&self) -> &GroupSettings {
@@ -209,50 +137,72 @@ impl Group {
         &mut self.rules
     }
 
-    /// Evaluates the rules in their order at the time `at`, asking about `default_offset` ms earlier unless the group
-    /// says otherwise. A rule that fails keeps its alerts and its series as they are.
-    pub(crate) fn evaluate(&mut self, at: Timestamp, default_offset: i64, world: &dyn World) -> Evaluation {
-        let offset = self.settings.query_offset.map_or(default_offset, Period::as_signed_ms);
-        let stale_at = at.saturating_sub(offset);
+    /// The time of the last evaluation, ms, before a restart too.
+    pub(crate) fn last_evaluation(&self) -> Option<Timestamp> {
+        self.rules.iter().filter_map(Running::last_at).max()
+    }
+
+    /// How much earlier its expressions are asked about, ms.
+    pub(crate) fn offset(&self, default: i64) -> i64 {
+        self.settings.query_offset.map_or(default, Period::as_signed_ms)
+    }
+
+    /// Evaluates the rules in their order. A rule that fails keeps its alerts and its series as they are, unless it says
+    /// otherwise.
+    pub(crate) fn evaluate(&mut self, pass: Pass, world: &dyn World) -> Evaluation {
+        let limits = [self.settings.limit, pass.limit];
+        let context = Context {
+            at: pass.at,
+            offset: self.offset(pass.default_offset),
+            limit: limits.into_iter().filter(|limit| *limit > 0).min().unwrap_or(0),
+            history: pass.history,
+            mode: pass.mode,
+            world,
+        };
         let mut done = Evaluation::default();
         for running in &mut self.rules {
-            let started = world.stopwatch();
-            let outcome = running
-                .samples(&self.settings, at, offset, world)
-                .and_then(|samples| running.store(samples, stale_at, world));
-            running.took = world.stopwatch().saturating_sub(started);
-            running.health = match outcome {
-                Ok(stored) => {
-                    done.samples += stored;
-                    Health::Good
-                }
-                Err(reason) => {
-                    done.failed += 1;
-                    Health::Bad(reason)
-                }
-            };
+            match running.evaluate(&context) {
+                Ok(stored) => done.samples += stored,
+                Err(_) => done.failed += 1,
+            }
         }
+        let stale_at = pass.at.saturating_sub(context.offset);
         self.mark_orphans(stale_at, world);
         done
+    }
+
+    /// Evaluations were left out for good: so many ms that nobody knows of.
+    pub(crate) fn miss(&mut self, unknown_ms: i64) {
+        self.rules.iter_mut().for_each(|running| running.miss(unknown_ms));
+    }
+
+    /// The clock was set: all times become `by_ms` earlier.
+    pub(crate) fn move_back(&mut self, by_ms: i64) {
+        self.rules.iter_mut().for_each(|running| running.move_back(by_ms));
     }
 
     /// Takes over the state of the rules of `before` that are rules of this group too.
     pub(crate) fn take_over(&mut self, mut before: Self) {
         self.orphans.append(&mut before.orphans);
+        let mut known: BTreeMap<_, VecDeque<Running>> = BTreeMap::new();
+        for old in before.rules {
+            known.entry(owned(&old)).or_default().push_back(old);
+        }
         for running in &mut self.rules {
             // Of several rules with one identity the first follows the first.
-            let same = |old: &Running| old.rule.identity() == running.rule.identity();
-            if let Some(index) = before.rules.iter().position(same) {
-                let old = before.rules.remove(index);
-                (running.alerts, running.series, running.health) = (old.alerts, old.series, old.health);
+            if let Some(old) = known.get_mut(&owned(running)).and_then(VecDeque::pop_front) {
+                running.take_over(old);
             }
         }
-        self.orphans.extend(before.rules.into_iter().flat_map(|old| old.series));
+        self.orphans.extend(known.values().flatten().flat_map(Running::series).cloned());
     }
 
     fn mark_orphans(&mut self, at: Timestamp, world: &dyn World) {
+        if self.orphans.is_empty() {
+            return;
+        }
         // A rule that gives the series now has taken it over.
-        let given: BTreeSet<_> = self.rules.iter().flat_map(|running| &running.series).cloned().collect();
+        let given: BTreeSet<_> = self.rules.iter().flat_map(Running::series).cloned().collect();
         let markers: Vec<_> = self.orphans.difference(&given).map(|labels| marker(labels, at)).collect();
         match world.store(&markers) {
             Ok(_) => self.orphans.clear(),
@@ -263,32 +213,13 @@ impl Group {
     }
 }
 
-impl Running {
-    /// Stores the samples, and stale markers for series that are not among them any more. Answers how many were
-    /// stored.
-    fn store(
-        &mut self,
-        samples: Vec<RuleSample>,
-        stale_at: Timestamp,
-        world: &dyn World,
-    ) -> Result<usize, String> {
-        let series: BTreeSet<_> = samples.iter().map(|sample| sample.labels.clone()).collect();
-        let given = samples.len();
-        let mut batch = samples;
-        batch.extend(self.series.difference(&series).map(|labels| marker(labels, stale_at)));
-        let refused = world.store(&batch)?;
-        self.series = series;
-        // A marker comes too late where another rule gives the series now.
-        let mut of_samples = refused.into_iter().filter(|(position, _)| *position < given);
-        match of_samples.next() {
-            None => Ok(given),
-            Some((_, reason)) => {
-                Err(format!("{} of {given} samples not stored: {reason}", of_samples.count() + 1))
-            }
-        }
-    }
+/// What a rule keeps its state by.
+fn owned(running: &Running) -> (bool, String, Vec<(String, String)>) {
+    let (recording, name, labels) = running.rule().identity();
+    (recording, name.to_owned(), labels.to_vec())
 }
 
-fn marker(labels: &Labels, at: Timestamp) -> RuleSample {
+/// Says that a series has ended.
+pub(super) fn marker(labels: &Labels, at: Timestamp) -> RuleSample {
     RuleSample::number(labels.clone(), at, STALE_NAN)
 }

@@ -4,47 +4,73 @@
 //! answers the queries. Threads and timers are in the [`Schedule`] alone, and nothing here knows HTTP or ingest.
 //!
 //! ```text
-//! file    text of a rule file     -> groups, or every mistake in it with its place
-//! rule    one rule                   checked: expression parsed, templates parsed, names valid
-//! alert   result + time + alerts  -> samples + alerts
-//! group   time + world            -> samples of all rules in order, stale markers for series that went away
-//! template                           the texts of labels and annotations
-//! restore the series of alerts    -> alerts that were active before a restart
-//! schedule                           which group is due when, and what is told of it
+//! file      text of a rule file     -> groups, or every mistake in it with its place
+//! rule      one rule                   checked: expression parsed, templates parsed, names valid
+//! policy                               what no data and errors mean for a rule
+//! alert     result + time + alerts  -> samples + alerts
+//! running   rule + time + world     -> samples, alerts, why there is no data (absence), what was before (history)
+//! group     time + world            -> samples of all rules in order, stale markers for series that went away
+//! delivery                             where alerts go: an [`AlertSink`] takes them to their receivers
+//! template                             the texts of labels and annotations
+//! restore   the series of rules     -> alerts that were active before a restart, and when that was
+//! watermark                            how far the data of a tenant has come
+//! pace      time + watermark        -> which evaluation is next, and whether it waits
+//! trial                                what rules would do, now or over the past
+//! schedule                             threads, and what is told of the groups; counts: numbers of it
 //! ```
 //!
 //! What is decided here and nowhere else: an alert's state is known by the rule's name and the alert's labels, so it
-//! survives reloads; a failing query changes no state (the alerts of a rule stay as they are and its health says why);
-//! a series that a rule no longer gives gets a stale marker at once.
+//! survives reloads; a failing query changes no state unless the rule asks for it (its alerts stay as they are and its health
+//! says why), and neither does an evaluation for which samples are still awaited; a series that a rule no longer gives gets
+//! a stale marker at once.
 
+mod absence;
 mod alert;
 mod check;
+mod counts;
+mod delivery;
+#[cfg(test)]
+mod faults;
 mod file;
 mod group;
+mod history;
+mod pace;
+mod policy;
 mod restore;
 mod rule;
+mod running;
 mod schedule;
 mod template;
 #[cfg(test)]
 mod tests;
+mod trial;
 #[cfg(feature = "rule-tests")]
 mod unit;
+mod watermark;
 mod world;
 
 pub(crate) use alert::{Alert, AlertState};
 pub use check::{RuleCheckError, check_rules};
+pub(crate) use counts::{Counts, LATENESS_BOUNDS};
+pub(crate) use delivery::{AlertSink, NoSink};
 pub(crate) use file::{RuleFault, parse_file};
 #[cfg(test)]
-use group::{Evaluation, RuleSample};
-pub(crate) use group::{Group, Health, Running, World};
+use group::Pass;
+#[cfg(test)]
+use group::{Answer, Evaluation, RuleSample};
+pub(crate) use group::{Group, World};
+pub(crate) use history::Episode;
 pub(crate) use rule::RuleKind;
-pub(crate) use schedule::{Counts, Defaults, Published, Schedule, Surroundings};
+pub(crate) use running::{Health, Mode, Running};
+pub(crate) use schedule::{Defaults, Published, Schedule, Surroundings};
 #[cfg(feature = "alert-delivery")]
 pub(crate) use template::{
     Sample as TemplateSample, Scope as TemplateScope, Template, TemplateError, Value as TemplateValue,
 };
+pub(crate) use trial::{Times, Trial, try_out};
 #[cfg(feature = "rule-tests")]
 pub use unit::{RuleTestError, test_rules};
+pub(crate) use watermark::{Moment, Progress, Sent, SourceId, Standard, Watermarks};
 pub(crate) use world::StoreWorld;
 #[cfg(test)]
 use world::vector;

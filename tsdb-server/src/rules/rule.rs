@@ -1,10 +1,11 @@
 //! One rule, checked: what it is called, what it asks, and what becomes of the answer.
 
+use super::policy::Policies;
 use super::template::Template;
 use crate::Period;
-use tsdb_core::METRIC_NAME;
+use tsdb_core::{METRIC_NAME, Matcher};
 use tsdb_promql::ParseOptions;
-use tsdb_promql::ast::Expr;
+use tsdb_promql::ast::{BinaryOp, Expr, Visitor, walk};
 
 /// A rule as it is written, group labels included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +32,7 @@ pub(crate) struct Rule {
     text: RuleText,
     expr: Expr,
     kind: RuleKind,
+    selectors: Vec<Vec<Matcher>>,
 }
 
 /// What a rule does.
@@ -47,6 +49,8 @@ pub(crate) enum RuleKind {
 pub(crate) struct AlertingRule {
     pub(crate) labels: Vec<(String, Template)>,
     pub(crate) annotations: Vec<(String, Template)>,
+    /// What becomes of its alerts when it cannot be judged.
+    pub(crate) policies: Policies,
 }
 
 /// Something wrong with a rule.
@@ -72,6 +76,8 @@ pub(crate) enum RuleError {
     LabelTemplate { name: String, reason: String },
     #[error("annotation {name:?}: {reason}")]
     AnnotationTemplate { name: String, reason: String },
+    #[error("annotation {name:?}: {text:?} is none of ok, alert and keep")]
+    Policy { name: String, text: String },
 }
 
 /// Variables that stand for what is often needed.
@@ -100,19 +106,12 @@ impl Rule {
         errors.extend(names.map(|name| RuleError::LabelName { name: name.clone() }));
         let names = text.annotations.iter().map(|(name, _)| name).filter(|name| name.is_empty());
         errors.extend(names.map(|name| RuleError::AnnotationName { name: name.clone() }));
-        let kind = if text.alert.is_empty() {
-            RuleKind::Recording
-        } else {
-            let labels = templates(&text.alert, &text.labels, &mut errors, |name, reason| {
-                RuleError::LabelTemplate { name, reason }
-            });
-            let annotations = templates(&text.alert, &text.annotations, &mut errors, |name, reason| {
-                RuleError::AnnotationTemplate { name, reason }
-            });
-            RuleKind::Alerting(AlertingRule { labels, annotations })
-        };
+        let kind = kind(&text, &mut errors);
         match expr {
-            Some(expr) if errors.is_empty() => Ok(Self { text, expr, kind }),
+            Some(expr) if errors.is_empty() => {
+                let selectors = selectors(&expr);
+                Ok(Self { text, expr, kind, selectors })
+            }
             _ => Err(errors),
         }
     }
@@ -135,6 +134,16 @@ impl Rule {
         &self.kind
     }
 
+    /// What its condition is about: the expression without its comparison.
+    pub(crate) fn subject(&self) -> &Expr {
+        subject(&self.expr)
+    }
+
+    /// The conditions of each of its selectors.
+    pub(crate) fn selectors(&self) -> &[Vec<Matcher>] {
+        &self.selectors
+    }
+
     /// What a rule keeps its state by when rules are loaded anew: its kind, its name and its labels.
     pub(crate) fn identity(&self) -> (bool, &str, &[(String, String)]) {
         (self.text.alert.is_empty(), self.name(), &self.text.labels)
@@ -146,6 +155,54 @@ fn expression(text: &RuleText, options: &ParseOptions) -> Result<Expr, RuleError
         return Err(RuleError::NoExpression);
     }
     Ok(tsdb_promql::parse(&text.expr, options)?)
+}
+
+fn kind(text: &RuleText, errors: &mut Vec<RuleError>) -> RuleKind {
+    let policies = Policies::of(&text.annotations).unwrap_or_else(|(name, text)| {
+        errors.push(RuleError::Policy { name, text });
+        Policies::default()
+    });
+    if text.alert.is_empty() {
+        return RuleKind::Recording;
+    }
+    let labels = templates(&text.alert, &text.labels, errors, |name, reason| RuleError::LabelTemplate {
+        name,
+        reason,
+    });
+    let annotations = templates(&text.alert, &text.annotations, errors, |name, reason| {
+        RuleError::AnnotationTemplate { name, reason }
+    });
+    RuleKind::Alerting(AlertingRule { labels, annotations, policies })
+}
+
+/// What a condition is about: `a` of `a > 5`, of `5 < a`, and of `a > 5 and b`.
+fn subject(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Paren(paren) => subject(&paren.expr),
+        Expr::Binary(binary) if binary.op.is_comparison() && !binary.return_bool => {
+            let is_number = matches!(*binary.lhs, Expr::Number(_));
+            if is_number { &binary.rhs } else { &binary.lhs }
+        }
+        Expr::Binary(binary) if matches!(binary.op, BinaryOp::And | BinaryOp::Unless) => subject(&binary.lhs),
+        other => other,
+    }
+}
+
+fn selectors(expr: &Expr) -> Vec<Vec<Matcher>> {
+    struct Selectors(Vec<Vec<Matcher>>);
+    impl Visitor for Selectors {
+        fn enter(&mut self, expr: &Expr, _path: &[&Expr]) -> bool {
+            match expr {
+                Expr::Vector(selector) => self.0.push(selector.matchers.clone()),
+                Expr::Matrix(matrix) => self.0.push(matrix.selector.matchers.clone()),
+                _ => {}
+            }
+            true
+        }
+    }
+    let mut found = Selectors(Vec::new());
+    walk(expr, &mut found);
+    found.0
 }
 
 fn faults_of_record(text: &RuleText) -> Vec<RuleError> {

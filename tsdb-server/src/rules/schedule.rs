@@ -1,73 +1,86 @@
 //! When groups are evaluated: threads of their own, an interval for each group, and a place in the interval that
 //! depends on its name, so that groups do not start all at once and start at the same places after a restart.
 //!
-//! Times of evaluation lie an interval apart and never go back, whatever the clock does: while the clock is behind the
-//! last evaluation, the next follows an interval later by a timer. Evaluations that could not be made in time are left
-//! out and counted. Whoever asks for the state of rules gets what was published after the last evaluation and waits for
-//! none.
+//! [Pace](super::pace) decides what is due; here are the threads and the state that they share. Whoever asks for the state
+//! of rules gets what was published after the last evaluation and waits for none. An evaluation that fails inside costs
+//! its group that evaluation: the group goes on as it was published last.
 
-use super::group::{Evaluation, Group, World};
+use super::counts::{Counts, Done};
+use super::group::{Evaluation, Group, Pass, World};
+use super::pace::{Data, Pace, Terms};
 use super::restore::restore;
+use super::running::Mode;
+use super::watermark::{Moment, Progress, Standard};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tsdb_core::time::Clock;
-use tsdb_core::{Labels, METRIC_NAME, Timestamp};
+use tsdb_core::read::Queryable;
+use tsdb_core::{Labels, METRIC_NAME, TenantId, Timestamp};
 
 /// A group as it was after its last evaluation.
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
+    /// Whose rules they are.
+    pub(crate) tenant: TenantId,
     pub(crate) group: Group,
     /// Time between two evaluations, ms.
     pub(crate) interval_ms: i64,
-    /// When the last evaluation was made, ms; `None` before the first.
+    /// What time the last evaluation was made for, ms; `None` before the first.
     pub(crate) evaluated_at: Option<Timestamp>,
     /// How long it took.
     pub(crate) took: Duration,
-}
-
-/// Counts since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Evaluations of groups.
-    pub(crate) iterations: u64,
-    /// Evaluations that were left out because the one before took too long.
-    pub(crate) missed: u64,
-    /// Evaluations of rules.
-    pub(crate) evaluations: u64,
-    /// Evaluations of rules that failed.
-    pub(crate) failures: u64,
-    /// Samples stored.
-    pub(crate) samples: u64,
+    /// How the last evaluation stood to the data.
+    pub(crate) mode: Mode,
 }
 
 /// What the groups share.
 pub(crate) trait Surroundings: Send + Sync {
-    /// Runs `work` with the world that the rules see and the store that they write.
+    /// Runs `work` with the world that the rules of `tenant` see and the store that they write.
     ///
     /// # Errors
     /// There is no such world at the moment; the reason is a sentence.
     fn with_world(
         &self,
-        work: &mut dyn FnMut(&dyn World, &dyn tsdb_core::read::Queryable),
+        tenant: &TenantId,
+        work: &mut dyn FnMut(&dyn World, &dyn Queryable),
     ) -> Result<(), String>;
 
-    /// What time it is.
-    fn clock(&self) -> &dyn Clock;
+    /// Has the data of `tenant` come up to `until`?
+    fn progress(&self, tenant: &TenantId, until: Timestamp, standard: Standard) -> Progress;
 
-    /// Told after each turn of a group at the time `at`, also of one that could not be evaluated and keeps its alerts:
-    /// what of them is due is sent to receivers. Waits for none of them.
-    fn evaluated(&self, group: &Group, at: Timestamp, interval_ms: i64);
+    /// Do those who send the data of `tenant` think that the clock is right?
+    fn agrees(&self, tenant: &TenantId) -> bool;
+
+    /// Takes up what is known of the alerts of `group` from before the start, besides its series.
+    fn recall(&self, tenant: &TenantId, group: &mut Group);
+
+    /// Takes note of the state of `group` after an evaluation; never waits.
+    fn remember(&self, tenant: &TenantId, group: &Group);
+
+    /// Takes the alerts of `group` to their receivers; never waits. See [`AlertSink`](super::AlertSink).
+    fn deliver(&self, tenant: &TenantId, group: &Group, at: Timestamp, interval_ms: i64);
+
+    /// What time it is.
+    fn moment(&self) -> Moment;
 }
 
-/// Defaults for groups.
+/// What holds for all groups, unless they say otherwise.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Defaults {
     /// Time between two evaluations, ms.
     pub(crate) interval_ms: i64,
     /// Expressions are asked about so much earlier, ms.
     pub(crate) query_offset_ms: i64,
+    /// How long an evaluation waits for samples, ms.
+    pub(crate) max_wait_ms: i64,
+    /// How far back evaluations are made up for, ms.
+    pub(crate) catch_up_ms: i64,
+    /// The most series or alerts of a rule; 0 for any number.
+    pub(crate) limit: usize,
+    /// Evaluations of each rule that are remembered.
+    pub(crate) history: usize,
 }
 
 /// The groups and when they are due.
@@ -79,23 +92,20 @@ pub(crate) struct Schedule {
 
 #[derive(Default)]
 struct State {
-    /// By file and name.
     groups: BTreeMap<Key, Entry>,
     counts: Counts,
     stopping: bool,
 }
 
-type Key = (String, String);
+/// Tenant, file and name.
+type Key = (TenantId, String, String);
 
 /// A group in its turn.
 struct Entry {
     /// Away while it is evaluated.
     group: Option<Group>,
     published: Arc<Published>,
-    /// By the timer.
-    due: Instant,
-    /// The time that the next evaluation is for, ms.
-    next: Timestamp,
+    pace: Pace,
     restored: bool,
     /// What to become when the evaluation under way is over.
     replacement: Option<Replacement>,
@@ -106,18 +116,26 @@ enum Replacement {
     ByNothing,
 }
 
+/// A group that is looked at.
+struct Taken {
+    key: Key,
+    group: Group,
+    pace: Pace,
+    restored: bool,
+}
+
 impl Schedule {
     pub(crate) fn new(defaults: Defaults) -> Self {
         Self { defaults, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Every group as it was after its last evaluation, by file and name.
+    /// Every group as it was after its last evaluation, by tenant, file and name.
     pub(crate) fn published(&self) -> Vec<Arc<Published>> {
         self.state.lock().groups.values().map(|entry| Arc::clone(&entry.published)).collect()
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        self.state.lock().counts
+        self.state.lock().counts.clone()
     }
 
     /// Ends all [`run`](Self::run)s.
@@ -126,135 +144,182 @@ impl Schedule {
         self.changed.notify_all();
     }
 
-    /// From now on these are the groups; those that were there before keep their state and their place in time.
-    pub(crate) fn replace(&self, groups: Vec<Group>, now: Timestamp) {
+    /// From now on `groups` are the groups of those for which `replaces` holds; those that were there before keep their
+    /// state and their place in time.
+    pub(crate) fn replace(
+        &self,
+        groups: Vec<(TenantId, Group)>,
+        replaces: impl Fn(&TenantId, &Group) -> bool,
+        moment: Moment,
+    ) {
         let mut state = self.state.lock();
-        let mut groups: BTreeMap<Key, Group> = groups.into_iter().map(|group| (key(&group), group)).collect();
-        let names: Vec<_> = state.groups.keys().cloned().collect();
+        let groups = groups.into_iter().map(|(tenant, group)| (key(&tenant, &group), group));
+        let mut groups: BTreeMap<Key, Group> = groups.collect();
+        let old = state.groups.iter().filter(|(_, entry)| {
+            let published = &entry.published;
+            replaces(&published.tenant, &published.group)
+        });
+        let names: Vec<_> = old.map(|(name, _)| name.clone()).collect();
         for name in names {
             let fresh = groups.remove(&name);
-            let Some(entry) = state.groups.get_mut(&name) else { continue };
-            // A group without rules gives its series stale markers at its last turn, and goes.
-            let (group, replacement) = match fresh {
-                Some(fresh) => (fresh.clone(), Replacement::By(fresh)),
-                None => {
-                    (Group::new(entry.published.group.settings().clone(), Vec::new()), Replacement::ByNothing)
-                }
-            };
-            match entry.group.take() {
-                Some(before) => {
-                    let mut group = group;
-                    group.take_over(before);
-                    entry.group = Some(group);
-                    entry.replacement = matches!(replacement, Replacement::ByNothing).then_some(replacement);
-                }
-                None => entry.replacement = Some(replacement),
+            if let Some(entry) = state.groups.get_mut(&name) {
+                entry.become_group(fresh);
             }
         }
         for (name, group) in groups {
-            let interval_ms = self.interval_ms(&group);
-            let next = slot_behind(now, interval_ms, offset_of(&name, interval_ms));
-            let due = Instant::now() + milliseconds(next - now);
-            let published = Arc::new(Published {
-                group: group.clone(),
-                interval_ms,
-                evaluated_at: None,
-                took: Duration::ZERO,
-            });
-            let entry =
-                Entry { group: Some(group), published, due, next, restored: false, replacement: None };
+            let entry = Entry::new(&name, group, self.defaults, moment);
             state.groups.insert(name, entry);
         }
         drop(state);
         self.changed.notify_all();
     }
 
-    fn interval_ms(&self, group: &Group) -> i64 {
-        group.settings().interval.map_or(self.defaults.interval_ms, |interval| interval.as_signed_ms()).max(1)
-    }
-
     /// Evaluates groups as they are due until [`stop`](Self::stop). Several threads may do so.
     pub(crate) fn run(&self, surroundings: &dyn Surroundings) {
-        while let Some((name, group, at, restored)) = self.take_due() {
-            self.turn(surroundings, name, group, at, restored);
+        while let Some(taken) = self.take_due(surroundings) {
+            self.turn(surroundings, taken);
+        }
+    }
+
+    /// Evaluates what is due at this moment and waits for nothing.
+    #[cfg(test)]
+    pub(super) fn run_due(&self, surroundings: &dyn Surroundings) {
+        loop {
+            let taken = self.state.lock().take_due(surroundings.moment());
+            match taken {
+                Ok(taken) => self.turn(surroundings, taken),
+                Err(_) => return,
+            }
         }
     }
 
     /// Waits for a group that is due and takes it; `None` when all is over.
-    fn take_due(&self) -> Option<(Key, Group, Timestamp, bool)> {
+    fn take_due(&self, surroundings: &dyn Surroundings) -> Option<Taken> {
         let mut state = self.state.lock();
         loop {
             if state.stopping {
                 return None;
             }
-            let waiting = state.groups.iter().filter(|(_, entry)| entry.group.is_some());
-            let first =
-                waiting.min_by_key(|(_, entry)| entry.due).map(|(name, entry)| (name.clone(), entry.due));
-            let Some((name, due)) = first else {
-                self.changed.wait(&mut state);
-                continue;
-            };
-            if due > Instant::now() {
-                self.changed.wait_until(&mut state, due);
-                continue;
+            match state.take_due(surroundings.moment()) {
+                Ok(taken) => return Some(taken),
+                Err(Some(wait)) => {
+                    self.changed.wait_for(&mut state, wait);
+                }
+                Err(None) => self.changed.wait(&mut state),
             }
-            let entry = state.groups.get_mut(&name)?;
-            let group = entry.group.take()?;
-            return Some((name, group, entry.next, entry.restored));
         }
     }
 
-    /// Evaluates `group` for the time `at` and puts it back.
-    fn turn(
-        &self,
-        surroundings: &dyn Surroundings,
-        name: Key,
-        mut group: Group,
-        at: Timestamp,
-        restored: bool,
-    ) {
+    /// Does with a group what is to be done, and puts it back.
+    fn turn(&self, surroundings: &dyn Surroundings, mut taken: Taken) {
         let started = Instant::now();
-        let mut done = None;
-        let outcome = surroundings.with_world(&mut |world, store| {
-            if !restored && let Err(error) = restore(&mut group, store, at) {
-                log::warn!("group {}: alerts from before cannot be read: {error}", name.1);
-            }
-            done = Some(group.evaluate(at, self.defaults.query_offset_ms, world));
+        let backup = taken.group.clone();
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.evaluate(surroundings, &mut taken)));
+        let mut done = outcome.unwrap_or_else(|_| {
+            log::error!("group {}: the evaluation failed inside", taken.key.2);
+            taken.group = backup;
+            Some(Done { mode: Mode::Current, at: surroundings.moment().now, ..Done::default() })
         });
-        if let Err(reason) = &outcome {
-            log::warn!("group {} was not evaluated: {reason}", name.1);
-        }
-        surroundings.evaluated(&group, at, self.interval_ms(&group));
+        let moment = surroundings.moment();
         let took = started.elapsed();
-        self.put_back(name, group, at, took, done, surroundings.clock().now());
+        let is_followed = done.as_ref().is_some_and(|done| done.mode == Mode::CatchUp);
+        if taken.restored && !is_followed {
+            let interval_ms = interval_ms(&taken.group, self.defaults);
+            surroundings.deliver(&taken.key.0, &taken.group, moment.now, interval_ms);
+        }
+        if let Some(done) = &mut done {
+            done.took = took;
+            let took_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
+            let terms = terms(&taken.key, &taken.group, self.defaults);
+            let (missed, unknown_ms) = taken.pace.done(took_ms, terms, moment);
+            taken.group.miss(unknown_ms);
+            done.missed = missed;
+            surroundings.remember(&taken.key.0, &taken.group);
+        }
+        self.put_back(taken, done);
         self.changed.notify_all();
     }
 
-    fn put_back(
-        &self,
-        name: Key,
-        mut group: Group,
-        at: Timestamp,
-        took: Duration,
-        done: Option<Evaluation>,
-        now: Timestamp,
-    ) {
+    /// `None` if it is not time yet or there is nothing to evaluate with.
+    fn evaluate(&self, surroundings: &dyn Surroundings, taken: &mut Taken) -> Option<Done> {
+        if !taken.restored {
+            taken.restored = self.restore(surroundings, taken);
+            if !taken.restored {
+                taken.pace.put_off(surroundings.moment());
+                return None;
+            }
+        }
+        let moment = surroundings.moment();
+        let (tenant, group) = (&taken.key.0, &mut taken.group);
+        let of_group = OfGroup { surroundings, tenant, offset: group.offset(self.defaults.query_offset_ms) };
+        let late_ms = taken.pace.overdue_ms(moment);
+        let turn = taken.pace.turn(terms(&taken.key, group, self.defaults), moment, &of_group);
+        if turn.moved_back_ms != 0 {
+            group.move_back(turn.moved_back_ms);
+        }
+        group.miss(turn.unknown_ms);
+        let (at, mode) = turn.evaluate?;
+        let mut evaluation = Evaluation::default();
+        let pass = Pass {
+            at,
+            default_offset: self.defaults.query_offset_ms,
+            limit: self.defaults.limit,
+            history: self.defaults.history,
+            mode,
+        };
+        let outcome =
+            surroundings.with_world(tenant, &mut |world, _| evaluation = group.evaluate(pass, world));
+        let failed = outcome.is_err();
+        if let Err(reason) = outcome {
+            log::warn!("group {} was not evaluated: {reason}", taken.key.2);
+        }
+        Some(Done { at, mode, evaluation, late_ms, failed, ..Done::default() })
+    }
+
+    /// Takes up what is known from before the start. `false` to try again, since what is there cannot all be read yet.
+    fn restore(&self, surroundings: &dyn Surroundings, taken: &mut Taken) -> bool {
+        let moment = surroundings.moment();
+        let group = &mut taken.group;
+        let (now, catch_up_ms) = (moment.now, self.defaults.catch_up_ms);
+        let mut restored = Ok(None);
+        let outcome = surroundings
+            .with_world(&taken.key.0, &mut |_, store| restored = restore(group, store, now, catch_up_ms));
+        let outcome = outcome.and_then(|()| restored.map_err(|error| error.to_string()));
+        surroundings.recall(&taken.key.0, &mut taken.group);
+        match outcome {
+            Ok(last) => {
+                let terms = terms(&taken.key, &taken.group, self.defaults);
+                let last = last.into_iter().chain(taken.group.last_evaluation()).max();
+                if let Some(last) = last {
+                    taken.pace.take_up(last, terms, moment);
+                }
+                true
+            }
+            Err(reason) => {
+                let gives_up = taken.pace.overdue_ms(moment) >= self.defaults.max_wait_ms;
+                if gives_up {
+                    log::warn!("group {}: not all alerts from before can be read: {reason}", taken.key.2);
+                }
+                gives_up
+            }
+        }
+    }
+
+    fn put_back(&self, taken: Taken, done: Option<Done>) {
         let mut state = self.state.lock();
         let state = &mut *state;
-        state.counts.iterations += 1;
+        let Taken { key, mut group, pace, restored } = taken;
         if let Some(done) = &done {
-            state.counts.evaluations += group.rules().len() as u64;
-            state.counts.failures += done.failed as u64;
-            state.counts.samples += done.samples as u64;
+            state.counts.add(done, group.rules().len());
         }
-        let Some(entry) = state.groups.get_mut(&name) else { return };
+        let Some(entry) = state.groups.get_mut(&key) else { return };
         match entry.replacement.take() {
             Some(Replacement::By(mut fresh)) => {
                 fresh.take_over(group);
                 group = fresh;
             }
             Some(Replacement::ByNothing) if group.rules().is_empty() => {
-                state.groups.remove(&name);
+                state.groups.remove(&key);
                 return;
             }
             Some(Replacement::ByNothing) => {
@@ -265,74 +330,106 @@ impl Schedule {
             }
             None => {}
         }
-        let interval_ms = self.interval_ms(&group);
-        let (next, wait, missed) = following(at, now, interval_ms, offset_of(&name, interval_ms));
-        state.counts.missed += missed;
-        (entry.next, entry.due) = (next, Instant::now() + wait);
-        entry.restored |= done.is_some();
-        let evaluated_at = if done.is_some() { Some(at) } else { entry.published.evaluated_at };
-        entry.published = Arc::new(Published { group: group.clone(), interval_ms, evaluated_at, took });
+        (entry.pace, entry.restored) = (pace, restored);
+        let mut published = (*entry.published).clone();
+        (published.group, published.interval_ms) = (group.clone(), interval_ms(&group, self.defaults));
+        if let Some(done) = done {
+            (published.evaluated_at, published.took, published.mode) = (Some(done.at), done.took, done.mode);
+        }
+        entry.published = Arc::new(published);
         entry.group = Some(group);
     }
 }
 
-fn key(group: &Group) -> Key {
-    (group.settings().file.clone(), group.settings().name.clone())
+impl State {
+    /// The first group that is due; otherwise how long to wait for one, if there is one.
+    fn take_due(&mut self, moment: Moment) -> Result<Taken, Option<Duration>> {
+        let waiting = self.groups.iter_mut().filter(|(_, entry)| entry.group.is_some());
+        let (key, entry) = waiting.min_by_key(|(_, entry)| entry.pace.look_ms()).ok_or(None)?;
+        let wait = entry.pace.look_ms().saturating_sub(moment.monotonic_ms);
+        if wait > 0 {
+            return Err(Some(Duration::from_millis(wait.unsigned_abs())));
+        }
+        let group = entry.group.take().ok_or(None)?;
+        Ok(Taken { key: key.clone(), group, pace: entry.pace, restored: entry.restored })
+    }
+}
+
+impl Entry {
+    fn new(key: &Key, group: Group, defaults: Defaults, moment: Moment) -> Self {
+        let terms = terms(key, &group, defaults);
+        let published = Arc::new(Published {
+            tenant: key.0.clone(),
+            group: group.clone(),
+            interval_ms: terms.interval_ms,
+            evaluated_at: None,
+            took: Duration::ZERO,
+            mode: Mode::Current,
+        });
+        let pace = Pace::begin(terms, moment);
+        Self { group: Some(group), published, pace, restored: false, replacement: None }
+    }
+
+    /// Becomes `fresh`, or goes if there is none.
+    fn become_group(&mut self, fresh: Option<Group>) {
+        // A group without rules gives its series stale markers at its last turn, and goes.
+        let (group, replacement) = match fresh {
+            Some(fresh) => (fresh.clone(), Replacement::By(fresh)),
+            None => {
+                let settings = self.published.group.settings().clone();
+                (Group::new(settings, Vec::new()), Replacement::ByNothing)
+            }
+        };
+        match self.group.take() {
+            Some(before) => {
+                let mut group = group;
+                group.take_over(before);
+                self.group = Some(group);
+                self.replacement = matches!(replacement, Replacement::ByNothing).then_some(replacement);
+            }
+            None => self.replacement = Some(replacement),
+        }
+    }
+}
+
+/// The data that the rules of a group ask about.
+struct OfGroup<'a> {
+    surroundings: &'a dyn Surroundings,
+    tenant: &'a TenantId,
+    offset: i64,
+}
+
+impl Data for OfGroup<'_> {
+    fn progress(&self, at: Timestamp, standard: Standard) -> Progress {
+        self.surroundings.progress(self.tenant, at.saturating_sub(self.offset), standard)
+    }
+
+    fn agrees(&self) -> bool {
+        self.surroundings.agrees(self.tenant)
+    }
+}
+
+fn key(tenant: &TenantId, group: &Group) -> Key {
+    (tenant.clone(), group.settings().file.clone(), group.settings().name.clone())
+}
+
+fn interval_ms(group: &Group, defaults: Defaults) -> i64 {
+    group.settings().interval.map_or(defaults.interval_ms, |interval| interval.as_signed_ms()).max(1)
+}
+
+fn terms(key: &Key, group: &Group, defaults: Defaults) -> Terms {
+    let interval_ms = interval_ms(group, defaults);
+    Terms {
+        interval_ms,
+        place_ms: place_of(key, interval_ms),
+        max_wait_ms: defaults.max_wait_ms,
+        catch_up_ms: defaults.catch_up_ms,
+    }
 }
 
 /// Where in its interval a group is evaluated, ms: the same after every restart.
-fn offset_of((file, name): &Key, interval_ms: i64) -> i64 {
+fn place_of((_, file, name): &Key, interval_ms: i64) -> i64 {
     let identity = Labels::from_pairs([(METRIC_NAME, name.as_str()), ("file", file.as_str())]);
     let hash = identity.map_or(0, |labels| labels.stable_hash());
     i64::try_from(hash % interval_ms.unsigned_abs()).unwrap_or(0)
-}
-
-/// The first slot behind `time`.
-fn slot_behind(time: Timestamp, interval_ms: i64, offset: i64) -> Timestamp {
-    let past = (time - offset).rem_euclid(interval_ms);
-    time - past + interval_ms
-}
-
-/// The time of the evaluation that follows the one for `at`, how long to wait for it, and how many were missed.
-fn following(at: Timestamp, now: Timestamp, interval_ms: i64, offset: i64) -> (Timestamp, Duration, u64) {
-    let next = slot_behind(at, interval_ms, offset);
-    if next > now {
-        // Not longer than the interval, even if the clock went back.
-        return (next, milliseconds((next - now).min(interval_ms)), 0);
-    }
-    let latest = slot_behind(now, interval_ms, offset) - interval_ms;
-    (latest, Duration::ZERO, u64::try_from((latest - next) / interval_ms).unwrap_or(0))
-}
-
-fn milliseconds(ms: i64) -> Duration {
-    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn evaluations_lie_an_interval_apart_at_a_place_of_the_group() {
-        let (interval, offset) = (15_000, 4_000);
-        assert_eq!(slot_behind(0, interval, offset), 4_000);
-        assert_eq!(slot_behind(4_000, interval, offset), 19_000);
-        assert_eq!(following(4_000, 4_500, interval, offset), (19_000, milliseconds(14_500), 0));
-    }
-
-    #[test]
-    fn what_cannot_be_made_in_time_is_left_out_and_counted() {
-        assert_eq!(
-            following(4_000, 19_001, 15_000, 4_000),
-            (19_000, Duration::ZERO, 0),
-            "late, but not too late"
-        );
-        assert_eq!(following(4_000, 70_000, 15_000, 4_000), (64_000, Duration::ZERO, 3));
-    }
-
-    #[test]
-    fn a_clock_that_goes_back_repeats_nothing() {
-        let (next, wait, missed) = following(1_000_000_000, 5_000, 15_000, 0);
-        assert!(next > 1_000_000_000 && wait == milliseconds(15_000) && missed == 0);
-    }
 }

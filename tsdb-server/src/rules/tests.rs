@@ -4,9 +4,10 @@ use super::restore::restore;
 use super::*;
 use crate::rules::group::GroupSettings;
 use std::cell::RefCell;
+use tsdb_core::read::{Queryable, SelectHints};
 use tsdb_core::testing::MemStore;
 use tsdb_core::write::Appendable;
-use tsdb_core::{Labels, Timestamp};
+use tsdb_core::{Labels, Matcher, TimeRange, Timestamp};
 use tsdb_promql::{Engine, EngineOptions, ParseOptions, VectorSample};
 
 /// A world over a store in memory.
@@ -14,15 +15,18 @@ struct Memory {
     store: MemStore,
     external: Labels,
     down: RefCell<Option<String>>,
+    newest: RefCell<Option<Timestamp>>,
 }
 
 impl Memory {
     fn new() -> Self {
         let external = Labels::from_pairs([("region", "eu")]).unwrap();
-        Self { store: MemStore::new(), external, down: RefCell::new(None) }
+        Self { store: MemStore::new(), external, down: RefCell::new(None), newest: RefCell::new(None) }
     }
 
     fn put(&self, series: &str, at: Timestamp, value: f64) {
+        let newest = self.newest.borrow().map_or(at, |newest| newest.max(at));
+        self.newest.replace(Some(newest));
         self.store.put(&labels(series), at, value);
     }
 
@@ -40,16 +44,28 @@ impl Memory {
 }
 
 impl World for Memory {
-    fn query(&self, expr: &tsdb_promql::ast::Expr, at: Timestamp) -> Result<Vec<VectorSample>, String> {
-        self.query_text(&expr.to_string(), at)
-    }
-
-    fn query_text(&self, query: &str, at: Timestamp) -> Result<Vec<VectorSample>, String> {
+    fn query(&self, expr: &tsdb_promql::ast::Expr, at: Timestamp) -> Result<Answer, String> {
         if let Some(reason) = &*self.down.borrow() {
             return Err(reason.clone());
         }
-        let result = Engine::new(EngineOptions::default()).instant(&self.store, query, at);
-        vector(result.map_err(|error| error.to_string())?.value)
+        let result = Engine::new(EngineOptions::default()).instant(&self.store, &expr.to_string(), at);
+        let result = result.map_err(|error| error.to_string())?;
+        Ok(Answer { samples_read: result.stats.samples_read, vector: vector(result.value)? })
+    }
+
+    fn query_text(&self, query: &str, at: Timestamp) -> Result<Vec<VectorSample>, String> {
+        let expr = tsdb_promql::parse(query, &ParseOptions::default()).map_err(|error| error.to_string())?;
+        self.query(&expr, at).map(|answer| answer.vector)
+    }
+
+    fn series(&self, matchers: &[Matcher], range: TimeRange, most: usize) -> Result<Vec<Labels>, String> {
+        let querier = self.store.querier(range).map_err(|error| error.to_string())?;
+        let set = querier.select(matchers, &SelectHints::over(range)).map_err(|error| error.to_string())?;
+        Ok((0..set.len().min(most)).map(|index| set.labels(index)).collect())
+    }
+
+    fn newest(&self) -> Option<Timestamp> {
+        *self.newest.borrow()
     }
 
     fn store(&self, samples: &[RuleSample]) -> Result<Vec<(usize, String)>, String> {
@@ -110,7 +126,7 @@ fn an_alert_is_pending_then_fires_then_is_over_and_forgotten() {
     let expected = ["", "pending", "pending", "firing", "firing", "inactive", "inactive"];
     for (step, expected) in expected.into_iter().enumerate() {
         let at = i64::try_from(step).unwrap() * 30 * SECOND;
-        group.evaluate(at, 0, &world);
+        group.evaluate(Pass::current(at), &world);
         let expected: Vec<_> =
             [expected].into_iter().filter(|s| !s.is_empty()).map(|s| format!("{alert} {s}")).collect();
         assert_eq!(states(&group), expected, "step {step}");
@@ -124,9 +140,9 @@ fn an_alert_is_pending_then_fires_then_is_over_and_forgotten() {
         [r#"ALERTS_FOR_STATE{alertname="Down", job="a", severity="page"} => 30"#]
     );
     assert_eq!(world.ask("ALERTS or ALERTS_FOR_STATE", 150 * SECOND), [""; 0], "stale at once");
-    group.evaluate(150 * SECOND + 15 * MINUTE, 0, &world);
+    group.evaluate(Pass::current(150 * SECOND + 15 * MINUTE), &world);
     assert_eq!(states(&group).len(), 1, "receivers are told of the end for a while");
-    group.evaluate(151 * SECOND + 15 * MINUTE, 0, &world);
+    group.evaluate(Pass::current(151 * SECOND + 15 * MINUTE), &world);
     assert_eq!(states(&group).len(), 0);
 }
 
@@ -135,7 +151,7 @@ fn annotations_follow_the_value() {
     let world = Memory::new();
     let mut group = group(DOWN);
     world.put("up{job=a}", 0, 0.0);
-    group.evaluate(0, 0, &world);
+    group.evaluate(Pass::current(0), &world);
     let alerts: Vec<_> = group.rules()[0].alerts().iter().cloned().collect();
     assert_eq!(alerts[0].annotations, [("summary".to_owned(), "a in eu: 0".to_owned())]);
     assert_eq!(alerts[0].active_at, 0);
@@ -149,7 +165,7 @@ fn an_alert_is_kept_firing_for_as_long_as_the_rule_says() {
     world.put("x", 30 * SECOND, 0.0);
     let expected = ["firing", "firing", "firing", "inactive"];
     for (step, state) in (0..).zip(expected) {
-        group.evaluate(step * 30 * SECOND, 0, &world);
+        group.evaluate(Pass::current(step * 30 * SECOND), &world);
         assert_eq!(states(&group), [format!("{{alertname=\"A\"}} {state}")], "step {step}");
     }
 }
@@ -160,7 +176,7 @@ fn a_pending_alert_whose_element_goes_starts_anew() {
     let mut group = group("  - {alert: A, expr: x > 0, for: 1m}\n");
     for (step, value) in (0..).zip([1.0, 0.0, 1.0, 1.0]) {
         world.put("x", step * 30 * SECOND, value);
-        group.evaluate(step * 30 * SECOND, 0, &world);
+        group.evaluate(Pass::current(step * 30 * SECOND), &world);
     }
     assert_eq!(states(&group), [r#"{alertname="A"} pending"#]);
 }
@@ -170,10 +186,10 @@ fn a_query_that_fails_leaves_everything_as_it_is() {
     let world = Memory::new();
     let mut group = group(DOWN);
     world.put("up{job=a}", 0, 0.0);
-    group.evaluate(0, 0, &world);
-    group.evaluate(MINUTE, 0, &world);
+    group.evaluate(Pass::current(0), &world);
+    group.evaluate(Pass::current(MINUTE), &world);
     *world.down.borrow_mut() = Some("the store is down".to_owned());
-    let done = group.evaluate(2 * MINUTE, 0, &world);
+    let done = group.evaluate(Pass::current(2 * MINUTE), &world);
     assert_eq!(done, Evaluation { samples: 0, failed: 1 });
     assert_eq!(states(&group), [r#"{alertname="Down", job="a", severity="page"} firing"#]);
     assert_eq!(group.rules()[0].health(), &Health::Bad("the store is down".to_owned()));
@@ -187,7 +203,7 @@ fn too_many_alerts_or_series_are_an_error_that_gives_the_numbers() {
     for job in ["a", "b", "c"] {
         world.put(&format!("x{{job={job}}}"), 0, 1.0);
     }
-    group.evaluate(0, 0, &world);
+    group.evaluate(Pass::current(0), &world);
     let health: Vec<_> = group.rules().iter().map(|rule| rule.health().clone()).collect();
     let bad = |what: &str| Health::Bad(format!("exceeded limit of 2 with 3 {what}"));
     assert_eq!(health, [bad("alerts"), bad("series")]);
@@ -201,7 +217,7 @@ fn elements_that_become_one_alert_are_an_error() {
     );
     world.put("x", 0, 1.0);
     world.put("y", 0, 1.0);
-    assert_eq!(group.evaluate(0, 0, &world).failed, 2);
+    assert_eq!(group.evaluate(Pass::current(0), &world).failed, 2);
 }
 
 #[test]
@@ -212,7 +228,7 @@ fn recorded_series_have_name_and_labels_of_the_rule_and_go_stale_with_their_elem
     );
     world.put("x{job=a,i=1}", 0, 1.0);
     world.put("x{job=a,i=2}", 0, 2.0);
-    group.evaluate(0, 0, &world);
+    group.evaluate(Pass::current(0), &world);
     assert_eq!(
         world.ask("twice", 0),
         [r#"twice{job="a", team="core"} => 6"#],
@@ -220,7 +236,7 @@ fn recorded_series_have_name_and_labels_of_the_rule_and_go_stale_with_their_elem
     );
     world.put("x{job=a,i=1}", MINUTE, tsdb_core::STALE_NAN);
     world.put("x{job=a,i=2}", MINUTE, tsdb_core::STALE_NAN);
-    group.evaluate(MINUTE, 0, &world);
+    group.evaluate(Pass::current(MINUTE), &world);
     assert_eq!(world.ask("{__name__=~\".*x.*|twice\"}", MINUTE), [""; 0]);
 }
 
@@ -230,7 +246,7 @@ fn an_offset_moves_question_and_samples_into_the_past() {
     let text = "groups: [{name: g, query_offset: 1m, rules: [{record: r, expr: x}]}]";
     let mut group = parse_file("f", text, &ParseOptions::default()).unwrap().remove(0);
     world.put("x", MINUTE, 7.0);
-    group.evaluate(2 * MINUTE, 0, &world);
+    group.evaluate(Pass::current(2 * MINUTE), &world);
     assert_eq!(world.ask("timestamp(r)", 2 * MINUTE), ["{} => 60"]);
 }
 
@@ -240,12 +256,12 @@ fn a_new_form_of_a_group_takes_over_the_state_of_its_rules() {
     let mut before =
         group(&format!("{DOWN}  - {{record: gone, expr: up}}\n  - {{record: kept, expr: up}}\n"));
     world.put("up{job=a}", 0, 0.0);
-    before.evaluate(0, 0, &world);
-    before.evaluate(MINUTE, 0, &world);
+    before.evaluate(Pass::current(0), &world);
+    before.evaluate(Pass::current(MINUTE), &world);
     let longer = DOWN.replace("for: 1m", "for: 5m").replace("summary", "text");
     let mut after = group(&format!("  - {{record: kept, expr: up}}\n{longer}"));
     after.take_over(before);
-    after.evaluate(2 * MINUTE, 0, &world);
+    after.evaluate(Pass::current(2 * MINUTE), &world);
     let alert = after.rules()[1].alerts().iter().next().unwrap();
     assert_eq!((alert.active_at, alert.state), (0, AlertState::Pending), "the clock of 'for' goes on");
     assert_eq!(alert.annotations[0].0, "text");
@@ -311,16 +327,187 @@ fn alerts_are_taken_up_again_after_a_restart() {
         world.put("x", minute * MINUTE, 1.0);
     }
     for minute in 0..=3 {
-        before.evaluate(minute * MINUTE, 0, &world);
+        before.evaluate(Pass::current(minute * MINUTE), &world);
     }
     let mut after = group(rules);
-    restore(&mut after, &world.store, 5 * MINUTE).unwrap();
-    after.evaluate(5 * MINUTE, 0, &world);
+    let last = restore(&mut after, &world.store, 5 * MINUTE, 60 * MINUTE).unwrap();
+    assert_eq!(last, Some(3 * MINUTE));
     assert_eq!(states(&after), [r#"{alertname="Waiting"} pending"#, r#"{alertname="Firing"} firing"#]);
-    let since: Vec<_> =
-        after.rules().iter().flat_map(|rule| rule.alerts().iter().map(|a| a.active_at)).collect();
-    assert_eq!(since, [2 * MINUTE, 0], "two minutes in which nobody looked do not count for 'for'");
+    for minute in 4..=5 {
+        after.evaluate(Pass { mode: Mode::CatchUp, ..Pass::current(minute * MINUTE) }, &world);
+    }
+    let since = |group: &Group| -> Vec<_> {
+        group.rules().iter().flat_map(|rule| rule.alerts().iter().map(|a| a.active_at)).collect()
+    };
+    assert_eq!(since(&after), [0, 0], "the data of the outage is there: the clock of 'for' went on");
     let mut forgotten = group(rules);
-    restore(&mut forgotten, &world.store, 90 * MINUTE).unwrap();
+    restore(&mut forgotten, &world.store, 90 * MINUTE, 60 * MINUTE).unwrap();
     assert_eq!(states(&forgotten), [""; 0], "what was an hour ago is not taken up");
+}
+
+#[test]
+fn time_of_which_there_is_no_data_does_not_count_for_an_alert() {
+    let world = Memory::new();
+    let rules = "  - {alert: Waiting, expr: 'rate(x[1m]) > 0', for: 10m}\n";
+    let mut before = group(rules);
+    let sent = |minutes: std::ops::Range<i64>| {
+        for step in minutes.start * 4..minutes.end * 4 {
+            world.put("x", step * 15 * SECOND, step as f64);
+        }
+    };
+    sent(0..5);
+    for minute in 1..=4 {
+        before.evaluate(Pass::current(minute * MINUTE), &world);
+    }
+    let mut after = group(rules);
+    restore(&mut after, &world.store, 12 * MINUTE, 60 * MINUTE).unwrap();
+    for minute in 5..=10 {
+        after.evaluate(Pass { mode: Mode::CatchUp, ..Pass::current(minute * MINUTE) }, &world);
+    }
+    sent(11..30);
+    after.evaluate(Pass::current(12 * MINUTE), &world);
+    let alert = after.rules()[0].alerts().iter().next().unwrap().clone();
+    assert_eq!(alert.state, AlertState::Pending, "eleven minutes, five of which nobody knows of");
+    assert_eq!(alert.active_at, 6 * MINUTE);
+}
+
+/// The state of the only rule, and why there is no data.
+fn standing(group: &Group) -> (&'static str, Option<&'static str>) {
+    let running = &group.rules()[0];
+    (running.state().name(), running.absence().map(|absence| absence.name()))
+}
+
+#[test]
+fn no_data_says_why() {
+    let world = Memory::new();
+    let rule = "  - {alert: A, expr: 'rate(requests[1m]) > 5'}\n";
+    let mut group_ = group(rule);
+    world.put("up{job=a,instance=b}", 0, 1.0);
+    group_.evaluate(Pass::current(0), &world);
+    assert_eq!(standing(&group_), ("NO_DATA", Some("never_existed")));
+    for step in 0..=20 {
+        world.put("requests{job=a,instance=b}", step * 15 * SECOND, 10.0);
+        world.put("up{job=a,instance=b}", step * 15 * SECOND, 1.0);
+    }
+    group_.evaluate(Pass::current(5 * MINUTE), &world);
+    assert_eq!(standing(&group_), ("OK", None), "there is data, and it is below the bound");
+    world.put("up{job=a,instance=b}", 8 * MINUTE, 0.0);
+    group_.evaluate(Pass::current(8 * MINUTE), &world);
+    assert_eq!(standing(&group_), ("NO_DATA", Some("target_down")));
+    let mut other = group(rule);
+    world.put("up{job=a,instance=b}", 9 * MINUTE, 1.0);
+    other.evaluate(Pass::current(9 * MINUTE), &world);
+    assert_eq!(standing(&other), ("NO_DATA", Some("ended")));
+    let mut other = group(rule);
+    other.evaluate(Pass::current(20 * MINUTE), &world);
+    assert_eq!(standing(&other), ("NO_DATA", Some("ingest_lag")));
+}
+
+#[test]
+fn a_share_of_nothing_is_zero_traffic_for_a_rule_that_asks() {
+    let world = Memory::new();
+    for step in 0..=4 {
+        world.put("errors", step * 15 * SECOND, 3.0);
+        world.put("requests", step * 15 * SECOND, 9.0);
+    }
+    let expr = "rate(errors[1m]) / rate(requests[1m]) > 0.05";
+    let rule = |policy: &str| {
+        group(&format!("  - {{alert: A, expr: '{expr}', annotations: {{tsdb_no_data: {policy}}}}}\n"))
+    };
+    let mut asks = rule("alert");
+    asks.evaluate(Pass::current(MINUTE), &world);
+    assert_eq!(standing(&asks), ("NO_DATA", Some("zero_traffic")));
+    assert_eq!(states(&asks), [r#"{alertname="A", no_data="true"} firing"#]);
+    let reason = asks.rules()[0].alerts().iter().next().unwrap().annotations.last().unwrap().clone();
+    assert_eq!(reason.0, "tsdb_reason");
+    let mut does_not = rule("ok");
+    does_not.evaluate(Pass::current(MINUTE), &world);
+    assert_eq!(standing(&does_not), ("OK", None));
+}
+
+#[test]
+fn a_policy_decides_what_no_data_does_to_an_alert() {
+    for (policy, expected) in [
+        ("ok", vec![r#"{alertname="A"} inactive"#]),
+        ("keep", vec![r#"{alertname="A"} firing"#]),
+        ("alert", vec![r#"{alertname="A"} firing"#, r#"{alertname="A", no_data="true"} firing"#]),
+    ] {
+        let world = Memory::new();
+        let mut group = group(&format!(
+            "  - {{alert: A, expr: 'sum(x) > 0', annotations: {{tsdb_no_data: {policy}}}}}\n"
+        ));
+        world.put("x", 0, 1.0);
+        group.evaluate(Pass::current(0), &world);
+        group.evaluate(Pass::current(10 * MINUTE), &world);
+        assert_eq!(states(&group), expected, "{policy}");
+        world.put("x", 11 * MINUTE, 0.0);
+        group.evaluate(Pass::current(11 * MINUTE), &world);
+        assert!(states(&group).iter().all(|state| state.ends_with("inactive")), "{policy}");
+    }
+}
+
+#[test]
+fn a_policy_decides_what_an_error_does_to_an_alert() {
+    for (policy, expected) in [
+        ("ok", vec![r#"{alertname="A"} inactive"#]),
+        ("keep", vec![r#"{alertname="A"} firing"#]),
+        ("alert", vec![r#"{alertname="A"} firing"#, r#"{alertname="A", evaluation_error="true"} firing"#]),
+    ] {
+        let world = Memory::new();
+        let mut group =
+            group(&format!("  - {{alert: A, expr: x > 0, annotations: {{tsdb_on_error: {policy}}}}}\n"));
+        world.put("x", 0, 1.0);
+        group.evaluate(Pass::current(0), &world);
+        *world.down.borrow_mut() = Some("the store is down".to_owned());
+        group.evaluate(Pass::current(MINUTE), &world);
+        assert_eq!(
+            (states(&group), standing(&group).0),
+            (expected.iter().map(ToString::to_string).collect(), "ERROR")
+        );
+    }
+}
+
+#[test]
+fn evaluations_that_failed_are_made_up_for_with_the_data_of_their_time() {
+    let world = Memory::new();
+    let mut group = group("  - {alert: A, expr: x > 0, for: 3m}\n  - {record: r, expr: x}\n");
+    for minute in 0..=4 {
+        world.put("x", minute * MINUTE, f64::from(u8::from(minute != 2)));
+    }
+    for minute in 0..=4 {
+        let down = (1..=2).contains(&minute).then(|| "the store is down".to_owned());
+        *world.down.borrow_mut() = down;
+        group.evaluate(Pass::current(minute * MINUTE), &world);
+    }
+    let alert = group.rules()[0].alerts().iter().next().unwrap().clone();
+    assert_eq!((alert.state, alert.active_at), (AlertState::Pending, 3 * MINUTE), "it was gone meanwhile");
+    assert_eq!(world.ask("count_over_time(r[5m])", 4 * MINUTE), ["{} => 5"]);
+}
+
+#[test]
+fn a_rule_that_makes_a_million_alerts_is_capped_before_it_makes_them() {
+    let world = Memory::new();
+    let mut group = group("  - {alert: A, expr: x}\n");
+    for instance in 0..1_000 {
+        world.put(&format!("x{{instance={instance}}}"), 0, 1.0);
+    }
+    group.evaluate(Pass { limit: 100, ..Pass::current(0) }, &world);
+    assert_eq!(group.rules()[0].health(), &Health::Bad("exceeded limit of 100 with 1000 alerts".to_owned()));
+    assert_eq!(states(&group).len(), 0);
+}
+
+#[test]
+fn a_trial_says_when_a_rule_would_have_fired_and_stores_nothing() {
+    let world = Memory::new();
+    for minute in 0..=20 {
+        world.put("x", minute * MINUTE, f64::from(u8::from((5..12).contains(&minute))));
+    }
+    let times = Times { start: 0, end: 20 * MINUTE, step_ms: MINUTE };
+    let group = group("  - {alert: A, expr: x > 0, for: 3m}\n");
+    let trial = try_out(group, times, 0, &world, &|| false);
+    let changes: Vec<_> =
+        trial.changes.iter().map(|change| (change.at / MINUTE, change.state.name())).collect();
+    assert_eq!(changes, [(5, "pending"), (8, "firing"), (12, "inactive")]);
+    assert_eq!((trial.evaluations, trial.cut_short), (21, false));
+    assert_eq!(world.ask("ALERTS", 9 * MINUTE), [""; 0]);
 }

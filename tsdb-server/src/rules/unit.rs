@@ -6,7 +6,7 @@
 //!
 //! Left out: `fuzzy_compare`, `start_timestamp` and histograms among the expected samples are refused by name.
 
-use super::group::Group;
+use super::group::{Group, Pass};
 use super::world::StoreWorld;
 use super::{AlertState, World, parse_file};
 use crate::Period;
@@ -245,7 +245,7 @@ fn run(test: &Test, mut groups: Vec<Group>, interval: i64, sandbox: &Sandbox) ->
     let mut at: Timestamp = 0;
     while at <= last {
         for group in &mut groups {
-            group.evaluate(at, 0, &world);
+            group.evaluate(Pass::current(at), &world);
         }
         let faults: Vec<_> = groups.iter().flat_map(|group| faults_of(group, at)).collect();
         if !faults.is_empty() {

@@ -1,12 +1,14 @@
 //! A world over a store: what rules ask is asked of the engine, what they give is appended.
 
-use super::group::{RuleSample, World};
+use super::group::{Answer, RuleSample, World};
 use crate::store::Store;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
+use tsdb_core::read::SelectHints;
 use tsdb_core::write::Origin;
-use tsdb_core::{Labels, Timestamp};
+use tsdb_core::{Labels, Matcher, TimeRange, Timestamp};
 use tsdb_promql::ast::Expr;
-use tsdb_promql::{Annotation, Engine, QueryParams, QueryResult, Value, VectorSample};
+use tsdb_promql::{Annotation, Engine, QueryError, QueryParams, QueryResult, Value, VectorSample};
 
 /// A store that rules read and write through an engine of their own.
 pub(crate) struct StoreWorld<'a> {
@@ -19,14 +21,12 @@ pub(crate) struct StoreWorld<'a> {
 }
 
 impl World for StoreWorld<'_> {
-    fn query(&self, expr: &Expr, at: Timestamp) -> Result<Vec<VectorSample>, String> {
-        let result = self.engine.evaluate(self.store, expr, &QueryParams::instant(at));
-        answered(result.map_err(|error| error.to_string())?)
+    fn query(&self, expr: &Expr, at: Timestamp) -> Result<Answer, String> {
+        guarded(|| self.engine.evaluate(self.store, expr, &QueryParams::instant(at)))
     }
 
     fn query_text(&self, query: &str, at: Timestamp) -> Result<Vec<VectorSample>, String> {
-        let result = self.engine.instant(self.store, query, at);
-        answered(result.map_err(|error| error.to_string())?)
+        guarded(|| self.engine.instant(self.store, query, at)).map(|answer| answer.vector)
     }
 
     fn store(&self, samples: &[RuleSample]) -> Result<Vec<(usize, String)>, String> {
@@ -63,6 +63,16 @@ impl World for StoreWorld<'_> {
         Ok(refused)
     }
 
+    fn series(&self, matchers: &[Matcher], range: TimeRange, most: usize) -> Result<Vec<Labels>, String> {
+        let querier = self.store.querier(range).map_err(|error| error.to_string())?;
+        let set = querier.select(matchers, &SelectHints::over(range)).map_err(|error| error.to_string())?;
+        Ok((0..set.len().min(most)).map(|index| set.labels(index)).collect())
+    }
+
+    fn newest(&self) -> Option<Timestamp> {
+        self.store.stats()?.range.map(|range| range.end())
+    }
+
     fn external_labels(&self) -> &Labels {
         self.external_labels
     }
@@ -76,14 +86,26 @@ impl World for StoreWorld<'_> {
     }
 }
 
-/// The vector of an answer from which nothing is missing: on a part of the data an alert would end or begin that does
+/// What `query` answers. One that fails inside costs the evaluation of its rule and nothing else.
+fn guarded(query: impl FnOnce() -> Result<QueryResult, QueryError>) -> Result<Answer, String> {
+    match catch_unwind(AssertUnwindSafe(query)) {
+        Ok(Ok(result)) => answered(result),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the evaluation failed inside".to_owned()),
+    }
+}
+
+/// The answer from which nothing is missing: on a part of the data an alert would end or begin that does
 /// not in truth, so an answer with a warning of the storage is none.
-fn answered(result: QueryResult) -> Result<Vec<VectorSample>, String> {
+fn answered(result: QueryResult) -> Result<Answer, String> {
     let missing = result.annotations.iter().find_map(|(annotation, _)| match annotation {
         Annotation::Storage { message } => Some(format!("the answer is not complete: {message}")),
         _ => None,
     });
-    missing.map_or_else(|| vector(result.value), Err)
+    match missing {
+        Some(missing) => Err(missing),
+        None => Ok(Answer { samples_read: result.stats.samples_read, vector: vector(result.value)? }),
+    }
 }
 
 /// An answer as a vector.

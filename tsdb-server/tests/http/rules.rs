@@ -204,3 +204,77 @@ async fn rules_that_cannot_be_loaded_make_no_server() {
     let error = tsdb_server::Server::new(wrong, stores(), clock()).err().unwrap().to_string();
     assert!(error.contains("none.yml cannot be read"), "{error}");
 }
+
+#[tokio::test]
+async fn rules_tell_what_became_of_their_last_evaluations() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path(), RULES).await;
+    let many = |answer: &Value| {
+        answer["groups"][0]["rules"][0]["history"].as_array().is_some_and(|history| history.len() > 3)
+    };
+    let path = "/v1/rules/history?rule_name[]=Down&rule_name[]=Broken";
+    let told = awaited(&server, path, many).await;
+    let [down, broken] = [&told["groups"][0]["rules"][0], &told["groups"][1]["rules"][0]];
+    assert_eq!((&down["state"], &down["alerts"][0]["state"]), (&json!("FIRING"), &json!("firing")));
+    assert_eq!(down["history"][0]["samples"], 2, "ALERTS and ALERTS_FOR_STATE");
+    assert_eq!(broken["state"], "ERROR");
+    assert!(broken["history"][0]["reason"].as_str().unwrap().contains("many-to-many"), "{broken}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rule_is_tried_over_the_past_before_it_is_a_rule() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path(), "groups: []").await;
+    let question = json!({
+        "rule": {"alert": "Down", "expr": "up == 0", "for": "1m", "labels": {"severity": "page"}},
+        "start": (NOW - 60_000) / 1_000,
+        "end": NOW / 1_000 + 60,
+        "step": "30s",
+    });
+    let (status, body) = send(server.post("/v1/rules/test").body(question.to_string())).await;
+    assert_eq!(status, 200, "{body}");
+    let told: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(told["data"]["evaluations"], 5, "{told}");
+    assert_eq!(told["data"]["wouldHaveFired"], json!(["2026-04-08T10:15:30Z"]), "{told}");
+    let now = json!({"rule": {"alert": "Down", "expr": "up == 0"}});
+    let (_, body) = send(server.post("/v1/rules/test").body(now.to_string())).await;
+    let told: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(told["data"]["rules"][0]["state"], "FIRING", "{told}");
+    for wrong in [
+        json!({"rule": {"alert": "A", "expr": "sum("}}),
+        json!({"rule": {"alert": "A", "expr": "up"}, "start": 5, "end": 4}),
+        json!({"rule": {"alert": "A", "expr": "up"}, "start": 0, "end": 1e9, "step": "1s"}),
+        json!({"rules": []}),
+    ] {
+        assert_eq!(send(server.post("/v1/rules/test").body(wrong.to_string())).await.0, 400, "{wrong}");
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn rules_of_a_tenant_see_its_data_and_are_told_to_it_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = with_rules(folder.path(), RULES);
+    config.rules.tenants.insert(
+        "team".to_owned(),
+        tsdb_server::TenantRulesConfig { files: std::mem::take(&mut config.rules.files) },
+    );
+    let server = start(config).await;
+    let labels = Labels::from_pairs([("__name__", "up"), ("job", "theirs"), ("instance", "x")]).unwrap();
+    for at in [NOW - 60_000, NOW, NOW + 60_000] {
+        server.stores.of("team").0.put(&labels, at, 0.0);
+    }
+    let ask = || server.get("/api/v1/alerts").header("X-Tenant-ID", "team");
+    let mut told = String::new();
+    for _ in 0..500 {
+        told = send(ask()).await.1;
+        if told.contains("theirs") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(told.contains("\"job\":\"theirs\""), "{told}");
+    assert_eq!(data(&server, "/api/v1/alerts").await, json!({"alerts": []}));
+    server.stop().await.unwrap();
+}

@@ -31,7 +31,7 @@ use tsdb_core::{TenantId, Timestamp};
 
 /// A metadata store in a database.
 ///
-/// Calls block their thread, which must not be one that runs async tasks.
+/// Calls block their thread.
 pub struct SqlMetadata {
     connections: Connections,
     timeout: Duration,
@@ -131,10 +131,13 @@ impl SqlMetadata {
             }
             outcome
         };
-        let in_time = async { tokio::time::timeout(self.timeout, attempt).await };
         let ended =
             || MetadataError::unavailable(action, std::io::Error::from(std::io::ErrorKind::NotConnected));
-        match self.runtime.as_ref().ok_or_else(ended)?.block_on(in_time) {
+        let _within = self.runtime.as_ref().ok_or_else(ended)?.enter();
+        // Not the runtime's own way to block, which refuses threads that run async tasks: a server is often opened on one.
+        // Unconstrained, for such a thread counts what its task may still do before the next pause.
+        let in_time = tokio::task::unconstrained(tokio::time::timeout(self.timeout, attempt));
+        match futures_executor::block_on(in_time) {
             Ok(outcome) => outcome.map_err(|failure| failure.into_error(action)),
             Err(elapsed) => Err(MetadataError::unavailable(action, elapsed)),
         }

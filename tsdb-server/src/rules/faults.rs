@@ -1,0 +1,308 @@
+//! Rules on a simulated clock while senders are late or silent, the server restarts, or somebody sets its clock: no alert
+//! fires that has no reason to, and none ends while its reason lasts.
+
+use super::schedule::{Defaults, Schedule, Surroundings};
+use super::watermark::{Moment, Progress, Sent, Standard, Watermarks};
+use super::{AlertState, Group, StoreWorld, World, parse_file};
+use crate::store::Store;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
+use tsdb_core::metadata::Metadata;
+use tsdb_core::read::{Querier, Queryable, ReadError};
+use tsdb_core::testing::MemStore;
+use tsdb_core::write::{Appendable, Appender};
+use tsdb_core::{Labels, TenantId, TimeRange, Timestamp};
+use tsdb_promql::{Engine, EngineOptions, ParseOptions};
+
+/// The true time at second 0, ms.
+const START: Timestamp = 1_775_643_330_000;
+
+/// A reason to fire that lasts (the counters rise), two that never come (samples missing, a sum too small), and one that
+/// comes at second 600 and must last five minutes.
+const RULES: &str = "groups:
+- name: g
+  rules:
+  - {alert: Busy, expr: 'rate(x[1m]) > 0.5'}
+  - {alert: Gaps, expr: 'count_over_time(x[1m]) < 3'}
+  - {alert: Slow, expr: 'sum(rate(x[2m])) < 1.5'}
+  - {alert: High, expr: 'max(level) > 0', for: 5m}
+  - {record: 'sum:x', expr: 'sum(rate(x[1m]))'}
+";
+
+/// The world around rules: a store, two senders, and clocks.
+struct Simulation {
+    store: Memory,
+    engine: Engine,
+    external_labels: Labels,
+    marks: Watermarks,
+    tenant: TenantId,
+    /// Seconds since the start.
+    second: AtomicI64,
+    /// How much the clock of the server is ahead, ms.
+    ahead_ms: AtomicI64,
+    /// Seconds since the process began.
+    process: AtomicI64,
+    /// What receivers heard, each change once: second, alert, state.
+    heard: Mutex<Vec<(i64, String, AlertState)>>,
+    known: Mutex<BTreeMap<Labels, AlertState>>,
+}
+
+#[derive(Debug, Default)]
+struct Memory(MemStore);
+
+impl Queryable for Memory {
+    fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, ReadError> {
+        self.0.querier(range)
+    }
+}
+
+impl Appendable for Memory {
+    fn appender(&self) -> Box<dyn Appender + '_> {
+        self.0.appender()
+    }
+}
+
+impl Store for Memory {
+    fn metadata(&self) -> Vec<(String, Metadata)> {
+        Vec::new()
+    }
+}
+
+impl Surroundings for Simulation {
+    fn with_world(
+        &self,
+        _tenant: &TenantId,
+        work: &mut dyn FnMut(&dyn World, &dyn Queryable),
+    ) -> Result<(), String> {
+        let world = StoreWorld {
+            store: &self.store,
+            engine: &self.engine,
+            external_labels: &self.external_labels,
+            external_url: "",
+            started: Instant::now(),
+        };
+        work(&world, &self.store);
+        Ok(())
+    }
+
+    fn progress(&self, tenant: &TenantId, until: Timestamp, standard: Standard) -> Progress {
+        self.marks.progress(tenant, until, standard, self.moment())
+    }
+
+    fn agrees(&self, tenant: &TenantId) -> bool {
+        self.marks.agree_with(tenant, self.moment())
+    }
+
+    fn recall(&self, _tenant: &TenantId, _group: &mut Group) {}
+
+    fn remember(&self, _tenant: &TenantId, _group: &Group) {}
+
+    fn deliver(&self, _tenant: &TenantId, group: &Group, _at: Timestamp, _interval_ms: i64) {
+        let mut known = self.known.lock();
+        for alert in group.rules().iter().flat_map(|rule| rule.alerts().iter()) {
+            let before = known.insert(alert.labels.clone(), alert.state);
+            if before != Some(alert.state) && alert.state != AlertState::Pending {
+                let name = alert.labels.get("alertname").unwrap_or_default().to_owned();
+                self.heard.lock().push((self.second.load(Ordering::Relaxed), name, alert.state));
+            }
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            now: self.now() + self.ahead_ms.load(Ordering::Relaxed),
+            monotonic_ms: (self.second.load(Ordering::Relaxed) - self.process.load(Ordering::Relaxed))
+                * 1_000,
+        }
+    }
+}
+
+impl Simulation {
+    fn new() -> Self {
+        Self {
+            store: Memory::default(),
+            engine: Engine::new(EngineOptions::default()),
+            external_labels: Labels::empty(),
+            marks: Watermarks::default(),
+            tenant: TenantId::new("a").unwrap(),
+            second: AtomicI64::new(0),
+            ahead_ms: AtomicI64::new(0),
+            process: AtomicI64::new(0),
+            heard: Mutex::default(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// The true time, ms.
+    fn now(&self) -> Timestamp {
+        START + self.second.load(Ordering::Relaxed) * 1_000
+    }
+
+    /// A schedule of the rules, as after a start of the process.
+    fn start(&self) -> Schedule {
+        self.process.store(self.second.load(Ordering::Relaxed), Ordering::Relaxed);
+        let schedule = Schedule::new(Defaults {
+            interval_ms: 15_000,
+            query_offset_ms: 0,
+            max_wait_ms: 180_000,
+            catch_up_ms: 3_600_000,
+            limit: 0,
+            history: 10,
+        });
+        let groups = parse_file("rules.yml", RULES, &ParseOptions::default()).unwrap();
+        let groups = groups.into_iter().map(|group| (self.tenant.clone(), group)).collect();
+        schedule.replace(groups, |_, _| true, self.moment());
+        schedule
+    }
+
+    /// `sender` sends what it measured at the second `at`.
+    fn send(&self, sender: u64, at: i64) {
+        let time = START + at * 1_000;
+        let instance = sender.to_string();
+        for (name, value) in [("x", at as f64), ("level", f64::from(u8::from(at >= 600)))] {
+            let labels = Labels::from_pairs([("__name__", name), ("instance", &instance)]).unwrap();
+            self.store.0.put(&labels, time, value);
+        }
+        self.marks.heard(&self.tenant, Some(sender), Sent { newest: time, samples: 2 }, self.moment());
+    }
+
+    /// Lets time pass. `lag` says how many seconds late a sender is at a second; what it did not send before it sends then.
+    /// Each samples every quarter of a minute.
+    fn run(
+        &self,
+        schedule: Option<&Schedule>,
+        (from, to): (i64, i64),
+        lag: impl Fn(u64, i64) -> i64,
+        set_clock: impl Fn(i64) -> i64,
+    ) {
+        for second in from..to {
+            self.second.store(second, Ordering::Relaxed);
+            self.ahead_ms.store(set_clock(second) * 1_000, Ordering::Relaxed);
+            for sender in 0..2 {
+                let (before, until) = (second - 1 - lag(sender, second - 1), second - lag(sender, second));
+                (before + 1..=until)
+                    .filter(|at| *at >= 0 && at % 15 == 0)
+                    .for_each(|at| self.send(sender, at));
+            }
+            if let Some(schedule) = schedule {
+                schedule.run_due(self);
+            }
+        }
+    }
+
+    fn heard(&self) -> Vec<(String, AlertState)> {
+        self.heard.lock().iter().map(|(_, name, state)| (name.clone(), *state)).collect()
+    }
+
+    /// When receivers heard for the first time that `name` fires, s.
+    fn fired(&self, name: &str) -> i64 {
+        let heard = self.heard.lock();
+        heard.iter().find(|(_, alert, state)| alert == name && *state == AlertState::Firing).unwrap().0
+    }
+
+    /// The true reasons and no others: two busy instances from the beginning, and a high level.
+    fn assert_nothing_false(&self) {
+        let busy = ("Busy".to_owned(), AlertState::Firing);
+        let high = ("High".to_owned(), AlertState::Firing);
+        assert_eq!(self.heard(), [busy.clone(), busy, high], "{:?}", self.heard.lock());
+    }
+}
+
+const ON_TIME: fn(u64, i64) -> i64 = |_, _| 1;
+const RIGHT: fn(i64) -> i64 = |_| 0;
+
+/// Fires and ends in the beginning, before there are samples for a full window, are of no interest here.
+fn begun(simulation: &Simulation) -> Schedule {
+    simulation.run(None, (0, 300), ON_TIME, RIGHT);
+    let schedule = simulation.start();
+    simulation.run(Some(&schedule), (300, 500), ON_TIME, RIGHT);
+    schedule
+}
+
+#[test]
+fn without_faults_alerts_fire_when_their_reason_has_lasted() {
+    let simulation = Simulation::new();
+    let schedule = begun(&simulation);
+    simulation.run(Some(&schedule), (500, 1_800), ON_TIME, RIGHT);
+    simulation.assert_nothing_false();
+    assert!((900..=931).contains(&simulation.fired("High")), "{}", simulation.fired("High"));
+    let counts = schedule.counts();
+    assert_eq!((counts.incomplete, counts.caught_up, counts.missed), (0, 0, 0));
+}
+
+#[test]
+fn samples_that_are_two_minutes_late_fire_and_end_nothing_falsely() {
+    let simulation = Simulation::new();
+    let schedule = begun(&simulation);
+    let lag = |_: u64, second: i64| if (500..2_000).contains(&second) { 120.min(second - 499) } else { 1 };
+    simulation.run(Some(&schedule), (500, 2_600), lag, RIGHT);
+    simulation.assert_nothing_false();
+    let fired = simulation.fired("High");
+    assert!((1_000..=1_060).contains(&fired), "late by as much as the samples are: {fired}");
+    assert_eq!(schedule.counts().incomplete, 0);
+}
+
+#[test]
+fn samples_that_do_not_come_for_ten_minutes_leave_alerts_as_they_are_until_they_come() {
+    let simulation = Simulation::new();
+    let schedule = begun(&simulation);
+    // Something comes all the time, so nobody takes the senders for gone; but it comes ever later.
+    let lag = |_: u64, second: i64| if (500..1_100).contains(&second) { (second - 499) * 9 / 10 } else { 1 };
+    simulation.run(Some(&schedule), (500, 1_500), lag, RIGHT);
+    simulation.assert_nothing_false();
+    let counts = schedule.counts();
+    assert!(counts.incomplete > 5 && counts.caught_up > 5, "{counts:?}");
+    assert!((1_095..=1_131).contains(&simulation.fired("High")), "{}", simulation.fired("High"));
+}
+
+#[test]
+fn one_of_two_senders_that_falls_silent_and_comes_back_fires_nothing() {
+    let simulation = Simulation::new();
+    let schedule = begun(&simulation);
+    let lag = |sender: u64, second: i64| match (sender, second) {
+        (1, 500..740) => second - 499,
+        _ => 1,
+    };
+    simulation.run(Some(&schedule), (500, 1_800), lag, RIGHT);
+    simulation.assert_nothing_false();
+    assert!((900..=1_000).contains(&simulation.fired("High")), "{}", simulation.fired("High"));
+}
+
+#[test]
+fn a_restart_in_the_middle_of_for_loses_nothing_of_its_clock() {
+    let simulation = Simulation::new();
+    let schedule = begun(&simulation);
+    simulation.run(Some(&schedule), (500, 750), ON_TIME, RIGHT);
+    drop(schedule);
+    // Two minutes in which nobody takes samples; the senders keep them.
+    let lag = |_: u64, second: i64| if (750..875).contains(&second) { second - 749 } else { 1 };
+    simulation.run(None, (750, 870), lag, RIGHT);
+    simulation.marks.found(&simulation.tenant, START + 749_000, Moment { now: 0, monotonic_ms: 0 });
+    let schedule = simulation.start();
+    simulation.run(Some(&schedule), (870, 1_500), lag, RIGHT);
+    simulation.assert_nothing_false();
+    let fired = simulation.fired("High");
+    assert!((900..=935).contains(&fired), "{fired}");
+    assert!(schedule.counts().caught_up >= 6, "{:?}", schedule.counts());
+    let recorded = parse_count(&simulation, "count_over_time(sum:x[10m])", 1_200);
+    assert_eq!(recorded, 40.0, "no evaluation is missing among the recorded samples");
+}
+
+#[test]
+fn a_clock_that_is_set_back_or_forward_fires_and_ends_nothing() {
+    for step in [-3_600, -90, 90, 3_600] {
+        let simulation = Simulation::new();
+        let schedule = begun(&simulation);
+        let wrong = |second: i64| if (650..1_250).contains(&second) { step } else { 0 };
+        simulation.run(Some(&schedule), (500, 2_600), ON_TIME, wrong);
+        simulation.assert_nothing_false();
+        assert!(simulation.fired("High") >= 900, "{step}: {}", simulation.fired("High"));
+    }
+}
+
+fn parse_count(simulation: &Simulation, query: &str, second: i64) -> f64 {
+    let result = simulation.engine.instant(&simulation.store, query, START + second * 1_000).unwrap();
+    super::vector(result.value).unwrap()[0].value
+}
