@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<usize>());
     let series = arguments.next().transpose()?.unwrap_or(500_000);
     let rounds = arguments.next().transpose()?.unwrap_or(7);
-    let dir = std::env::temp_dir().join(format!("admission_cost_{}", std::process::id()));
+    let dir = tempfile::tempdir()?;
     let limits = SeriesLimits { max_active: Some(series as u64), ..SeriesLimits::default() };
     let options = Options {
         future_skew_ms: None,
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         background: false,
         ..Options::default()
     };
-    let db = Db::open(&dir, options)?;
+    let db = Db::open(dir.path(), options)?;
     let known = wires(0..series);
     let refused = wires(series..2 * series);
     let start = cpu_ns();
@@ -81,8 +81,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{:45} {:8.3} ms", "top 10 of everything", clock.elapsed().as_secs_f64() * 1e3);
     println!("{top:#?}");
     db.close()?;
-    drop(db);
-    std::fs::remove_dir_all(&dir)?;
     Ok(())
 }
 

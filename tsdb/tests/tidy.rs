@@ -61,6 +61,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
             "object_store",
             "parking_lot",
             "prometheus-client",
+            "quick_cache",
             "reqwest",
             "rustls-webpki",
             "serde",
@@ -187,12 +188,13 @@ fn tests_that_the_list_of_faults_names_exist() {
         .flat_map(|file| {
             let source = read(file);
             let names = source.match_indices("fn ").map(|(at, _)| source.split_at(at + 3).1);
-            names.filter_map(|rest| Some(rest.split_once("()")?.0.to_owned())).collect::<Vec<_>>()
+            names.filter_map(|rest| Some(rest.split_once('(')?.0.to_owned())).collect::<Vec<_>>()
         })
         .collect();
     let quoted = text.split('`').skip(1).step_by(2);
-    let names: Vec<&str> =
-        quoted.filter(|word| word.matches('_').count() > 2 && !word.starts_with("tsdb_")).collect();
+    let names: Vec<&str> = quoted
+        .filter(|word| word.matches('_').count() > 2 && !word.starts_with("tsdb_") && !word.contains('.'))
+        .collect();
     assert!(names.len() > 50, "{}", names.len());
     let missing: Vec<&&str> = names.iter().filter(|name| !known.contains(**name)).collect();
     assert!(missing.is_empty(), "no such tests: {missing:?}");

@@ -31,7 +31,21 @@ pub(crate) struct Memory {
     groups: BTreeMap<(TenantId, String, String), Sent>,
 }
 
-type Sent = BTreeMap<(usize, Labels), Timestamp>;
+type Sent = BTreeMap<(usize, Labels), Told>;
+
+/// What was told of an alert last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Told {
+    at: Timestamp,
+    /// That it is over?
+    over: bool,
+}
+
+impl Told {
+    const fn of(alert: &Alert, at: Timestamp) -> Self {
+        Self { at, over: alert.resolved_at.is_some() }
+    }
+}
 
 impl Memory {
     /// The notices that are due after `group` of `tenant` was evaluated for the time `at`; they count as sent.
@@ -57,7 +71,7 @@ impl Memory {
                     now.extend(last.map(|last| (id, last)));
                     continue;
                 }
-                now.insert(id, at);
+                now.insert(id, Told::of(alert, at));
                 let url = generator_url.get_or_insert_with(|| {
                     format!("{}{}", origin.external_url, table_link(&running.rule().expr().to_string()))
                 });
@@ -71,12 +85,15 @@ impl Memory {
     }
 }
 
-fn is_due(alert: &Alert, last: Option<Timestamp>, at: Timestamp, resend_ms: i64) -> bool {
+/// Evaluations are for times that may lie behind the time at which the last one was told, so what changed decides, not
+/// when.
+fn is_due(alert: &Alert, last: Option<Told>, at: Timestamp, resend_ms: i64) -> bool {
     let Some(last) = last else { return alert.state != AlertState::Pending };
     match alert.state {
         AlertState::Pending => false,
-        _ if alert.resolved_at.is_some_and(|resolved| resolved > last) => true,
-        _ => last.saturating_add(resend_ms) < at,
+        _ if Told::of(alert, at).over != last.over => true,
+        // A clock that went back must not keep receivers waiting until it is where it was.
+        _ => last.at.saturating_add(resend_ms) < at || at < last.at,
     }
 }
 
@@ -130,6 +147,10 @@ mod tests {
         }
     }
 
+    fn told(at: Timestamp, over: bool) -> Option<Told> {
+        Some(Told { at, over })
+    }
+
     fn origin() -> Origin {
         Origin {
             resend_ms: 60_000,
@@ -142,31 +163,34 @@ mod tests {
     fn a_firing_alert_is_sent_at_once_and_after_the_resend_delay() {
         let firing = alert(AlertState::Firing, None);
         assert!(is_due(&firing, None, 5_000, 60_000));
-        assert!(!is_due(&firing, Some(5_000), 65_000, 60_000));
-        assert!(is_due(&firing, Some(5_000), 65_001, 60_000));
+        assert!(!is_due(&firing, told(5_000, false), 65_000, 60_000));
+        assert!(is_due(&firing, told(5_000, false), 65_001, 60_000));
+        assert!(is_due(&firing, told(5_000, false), 4_000, 60_000), "the clock went back");
+        assert!(is_due(&firing, told(5_000, true), 5_200, 60_000), "it was over, and fires again");
     }
 
     #[test]
     fn a_pending_alert_is_never_sent() {
         assert!(!is_due(&alert(AlertState::Pending, None), None, 5_000, 60_000));
-        assert!(!is_due(&alert(AlertState::Pending, None), Some(0), 5_000_000, 60_000));
+        assert!(!is_due(&alert(AlertState::Pending, None), told(0, false), 5_000_000, 60_000));
     }
 
     #[test]
     fn the_end_of_an_alert_is_sent_at_once_and_again() {
         let over = alert(AlertState::Inactive, Some(6_000));
-        assert!(is_due(&over, Some(5_000), 6_000, 60_000));
-        assert!(!is_due(&over, Some(6_000), 21_000, 60_000));
-        assert!(is_due(&over, Some(6_000), 66_001, 60_000));
+        assert!(is_due(&over, told(5_000, false), 6_000, 60_000));
+        assert!(is_due(&over, told(6_100, false), 6_200, 60_000), "it ended before it was last told to fire");
+        assert!(!is_due(&over, told(6_000, true), 21_000, 60_000));
+        assert!(is_due(&over, told(6_000, true), 66_001, 60_000));
     }
 
     #[test]
     fn a_firing_alert_is_believed_for_four_delays_or_four_intervals() {
         let firing = alert(AlertState::Firing, None);
-        let told = |interval| notice(&firing, 10_000, interval, &origin(), "u").unwrap();
-        assert_eq!(told(15_000).ends_at, 10_000 + 4 * 60_000);
-        assert_eq!(told(120_000).ends_at, 10_000 + 4 * 120_000);
-        assert_eq!((told(1).starts_at, told(1).resolved), (2_000, false));
+        let notice_of = |interval| notice(&firing, 10_000, interval, &origin(), "u").unwrap();
+        assert_eq!(notice_of(15_000).ends_at, 10_000 + 4 * 60_000);
+        assert_eq!(notice_of(120_000).ends_at, 10_000 + 4 * 120_000);
+        assert_eq!((notice_of(1).starts_at, notice_of(1).resolved), (2_000, false));
         let over = notice(&alert(AlertState::Inactive, Some(9_000)), 10_000, 1, &origin(), "u").unwrap();
         assert_eq!((over.ends_at, over.resolved), (9_000, true));
     }

@@ -243,7 +243,8 @@ impl fmt::Debug for DiskCache {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
     use crate::fs::SimFs;
@@ -255,7 +256,7 @@ mod tests {
     }
 
     fn part(key: u128) -> Vec<u8> {
-        (0..100_u8).map(|at| at.wrapping_mul(key as u8)).collect()
+        (0..100_u8).map(|at| at.wrapping_mul(key.to_le_bytes()[0])).collect()
     }
 
     #[test]

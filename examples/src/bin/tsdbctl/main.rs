@@ -225,13 +225,7 @@ fn run(command: &Command) -> Result<bool, Failure> {
             report::inspection(&found, *top, &mut out)?;
             Ok(found.warnings.is_empty())
         }
-        Command::Verify { directory } => {
-            let bar = Bar::new("bytes");
-            let verdict = tsdb::verify::verify(&fs, database(directory)?, &mut |now| bar.show(now))?;
-            drop(bar);
-            report::verdict(&verdict, &mut out)?;
-            Ok(verdict.findings.is_empty())
-        }
+        Command::Verify { directory } => verify(&fs, database(directory)?, &mut out),
         Command::Repair { directory } => repair(&fs, database(directory)?, &mut out),
         Command::Delete { directory, selectors, from, to, dry_run, clean } => {
             let range = dump::range(*from, *to)?;
@@ -276,6 +270,15 @@ fn run(command: &Command) -> Result<bool, Failure> {
             prometheus::export(database(directory)?, target, selector.as_deref(), range, &mut out)
         }
     }
+}
+
+/// Verifies, and says what is damaged; whether all is well.
+fn verify(fs: &Arc<dyn Fs>, directory: &Path, out: &mut impl Write) -> Result<bool, Failure> {
+    let bar = Bar::new("bytes");
+    let verdict = tsdb::verify::verify(fs, directory, &mut |now| bar.show(now))?;
+    drop(bar);
+    report::verdict(&verdict, out)?;
+    Ok(verdict.findings.is_empty())
 }
 
 /// Repairs, and says what was damaged and what was done; whether all is well now.

@@ -3,31 +3,34 @@
 //! A [`Server`] is a handle; clones share one state. It owns the stores of all tenants, the query engine, the limits
 //! and the server's own metrics, and hands work to blocking threads under limits on concurrency.
 
-use crate::access::{AccessError, CredentialsError, Gate, Scope};
+mod buffers;
+mod error;
+mod turns;
+
+pub(crate) use buffers::Buffers;
+pub use error::{OpenError, ReloadError};
+
+use crate::access::{Gate, Scope};
 use crate::adapter;
 use crate::admission::{LimitedStores, RateLimiter};
-use crate::api::{Outlet, Stop};
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::error::{ApiError, ErrorKind};
-use crate::fault::RESTART_RETRY;
-use crate::govern::{Delivered, Governor, engine_options};
+use crate::govern::{Governor, engine_options};
 use crate::limits::{Limit, LimitBook, Limits};
-use crate::metadata::{Limiting, MemoryMetadata, MetadataError, MetadataStore, Service};
-use crate::notify::{AlertingError, Notifier, ReceiverStatus};
+use crate::metadata::{Limiting, MemoryMetadata, MetadataStore, Service};
+use crate::notify::{Notifier, ReceiverStatus};
 use crate::ruler::{self, Ruler, RulesError};
 use crate::rules::{AlertSink, Group, NoSink, Published, Sent, SourceId, Times, Trial};
 use crate::store::{NoStore, Store, Stores};
 use crate::telemetry::{self, Family, Telemetry};
-use crate::tls::{Tls, TlsError};
+use crate::tls::Tls;
 use crate::view::{Across, View};
 use crate::{TenantPolicy, api, ingest};
 use axum::Router;
-use axum::response::Response;
-use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::{AcquireError, Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tsdb::{SystemClock, Tenants};
 use tsdb_core::time::Clock;
 use tsdb_core::{TenantId, Timestamp};
@@ -59,86 +62,8 @@ struct Inner {
     stopping: AtomicBool,
 }
 
-/// A server that could not be assembled.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The settings make no server.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The data directory could not be opened.
-    #[error(transparent)]
-    Store(#[from] tsdb::Error),
-    /// Object storage cannot be used as the settings say.
-    #[error("object_storage: {source}")]
-    ObjectStorage {
-        /// Why.
-        #[from]
-        source: tsdb::tier::StoreError,
-    },
-    /// There is nothing to work on.
-    #[error("object_storage.url is empty: there are no blocks to merge")]
-    NoObjectStorage,
-    /// The metadata store cannot be used as it is.
-    #[error("metadata: {source}")]
-    Metadata {
-        /// Why.
-        #[from]
-        source: MetadataError,
-    },
-    /// Who may do what cannot be found out.
-    #[error("access: {source}")]
-    Access {
-        /// Why.
-        #[from]
-        source: AccessError,
-    },
-    /// TLS cannot be spoken.
-    #[error("tls: {source}")]
-    Tls {
-        /// Why.
-        #[from]
-        source: TlsError,
-    },
-    /// The rules cannot be loaded.
-    #[error(transparent)]
-    Rules(#[from] RulesError),
-    /// Alerts cannot be delivered as the settings say.
-    #[error(transparent)]
-    Alerting(#[from] AlertingError),
-    /// The threads for queries or rules could not be started.
-    #[error("cannot start the threads for queries and rules: {source}")]
-    Threads {
-        /// Why.
-        source: std::io::Error,
-    },
-}
-
 /// The file in the data directory that keeps the last known limits of tenants.
 const LIMITS_COPY: &str = "tenant-limits.json";
-
-/// A file that could not be read anew.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReloadError {
-    /// The rules stay as they were.
-    #[error(transparent)]
-    Rules(#[from] RulesError),
-    /// The credentials stay as they were.
-    #[error("credentials_file: {source}")]
-    Credentials {
-        /// Why.
-        #[from]
-        source: CredentialsError,
-    },
-    /// The certificate stays as it was.
-    #[error("tls: {source}")]
-    Tls {
-        /// Why.
-        #[from]
-        source: TlsError,
-    },
-}
 
 impl Server {
     /// Opens the data directory that `config` names and assembles a server over it.
@@ -476,69 +401,6 @@ impl Server {
     pub(crate) fn rates(&self) -> &RateLimiter {
         &self.inner.rates
     }
-
-    /// Runs the work of a write request on a blocking thread.
-    pub(crate) async fn run_ingest<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let slot = Arc::clone(&self.inner.ingest_slots).acquire_owned().await.map_err(closed)?;
-        // The slot goes with the work, which runs on when the client leaves.
-        blocking(move || {
-            let outcome = work();
-            drop(slot);
-            outcome
-        })
-        .await
-    }
-
-    /// Runs the work of a query of `tenant` on a thread for queries when it is its turn.
-    pub(crate) async fn run_query<T: Send + 'static>(
-        &self,
-        tenant: &TenantId,
-        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        // If the client has left, nobody waits for the answer.
-        self.in_turn(tenant, move |answer| drop(answer.send(work()))).await
-    }
-
-    /// Runs work that reads the data of nobody, but needs the stack of a thread for queries.
-    pub(crate) async fn run_unasked<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let nobody = TenantId::new(NOBODY).map_err(|_| failed_inside())?;
-        self.run_query(&nobody, work).await
-    }
-
-    /// Runs the work of a query likewise; a large answer goes out while the work writes it, and the query's place is
-    /// taken until the client has it all: what waits to be written occupies memory.
-    pub(crate) async fn run_answer(
-        &self,
-        tenant: &TenantId,
-        work: impl FnOnce(&mut Outlet) -> Result<(), Stop> + Send + 'static,
-    ) -> Result<Response, ApiError> {
-        let write = move |answer| {
-            let mut outlet = Outlet::new(answer);
-            let outcome = work(&mut outlet);
-            outlet.finish(outcome);
-        };
-        self.in_turn(tenant, write).await.map(Delivered::into_response)
-    }
-
-    async fn in_turn<T: Send + 'static>(
-        &self,
-        tenant: &TenantId,
-        work: impl FnOnce(oneshot::Sender<Result<T, ApiError>>) + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let turn = self.inner.governor.turn(tenant, &self.limits(tenant).query).await?;
-        let (answer, answered) = oneshot::channel();
-        self.inner.governor.workers().run(move || {
-            work(answer);
-            drop(turn);
-        });
-        answered.await.unwrap_or_else(|_| Err(failed_inside()))
-    }
 }
 
 /// Where rules hand over their alerts.
@@ -549,31 +411,8 @@ fn sink(notifier: Option<&Arc<Notifier>>) -> Arc<dyn AlertSink> {
     }
 }
 
-/// Who waits in line for work that reads the data of nobody.
-const NOBODY: &str = "_";
-
 pub(crate) fn failed_inside() -> ApiError {
     ApiError::new(ErrorKind::Internal, "the request failed inside the server")
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        Err(error) => {
-            log::error!("a request failed inside: {error}");
-            Err(failed_inside())
-        }
-    }
-}
-
-fn closed(_: AcquireError) -> ApiError {
-    ApiError::new(ErrorKind::Unavailable, "the server is stopping").retry_after(RESTART_RETRY)
-}
-
-fn slots(limit: Limit) -> Semaphore {
-    Semaphore::new(limit.as_len().min(Semaphore::MAX_PERMITS))
 }
 
 /// A store that cannot be opened comes back when somebody repairs it: a sender keeps its samples until then.
@@ -589,27 +428,6 @@ fn not_open(tenant: &TenantId, error: &tsdb::Error) -> ApiError {
     }
 }
 
-/// Buffers for decompressed bodies, reused between requests.
-#[derive(Debug, Default)]
-pub(crate) struct Buffers {
-    idle: Mutex<Vec<Vec<u8>>>,
-}
-
-impl Buffers {
-    const MAX_IDLE: usize = 16;
-    /// A buffer that grew beyond this is let go, so that one huge body does not occupy memory for ever.
-    const MAX_IDLE_BYTES: usize = 4 << 20;
-
-    /// A buffer with any content.
-    pub(crate) fn take(&self) -> Vec<u8> {
-        self.idle.lock().pop().unwrap_or_default()
-    }
-
-    /// Keeps `buffer` for the next request.
-    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
-        let mut idle = self.idle.lock();
-        if buffer.capacity() <= Self::MAX_IDLE_BYTES && idle.len() < Self::MAX_IDLE {
-            idle.push(buffer);
-        }
-    }
+fn slots(limit: Limit) -> Semaphore {
+    Semaphore::new(limit.as_len().min(Semaphore::MAX_PERMITS))
 }
