@@ -254,6 +254,10 @@ impl OfServer {
     /// Who was there before the start, as far as the newest sample of `store` tells, is awaited.
     fn look_back(&self, tenant: &TenantId, store: &dyn Store) {
         let Some(range) = store.stats().and_then(|stats| stats.range) else { return };
+        if range.start() >= self.started_at {
+            // All of it came since.
+            return;
+        }
         let newest = range.end().min(self.started_at);
         if newest >= self.started_at.saturating_sub(self.catch_up_ms) {
             self.watermarks.found(tenant, newest, Moment { now: self.started_at, monotonic_ms: 0 });

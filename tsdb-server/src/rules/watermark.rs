@@ -80,6 +80,9 @@ struct Sources {
     sources: HashMap<SourceId, Source>,
     /// What was in the store at the start.
     before: Option<Before>,
+    /// When the first sample since the start came, by the clock that is never set; what was in the store before it may
+    /// become known only later.
+    first_heard_ms: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -102,8 +105,6 @@ struct Source {
 struct Before {
     newest: Timestamp,
     started_ms: i64,
-    /// When the first source came back.
-    first_heard_ms: Option<i64>,
 }
 
 /// What a source sent with one request.
@@ -129,7 +130,7 @@ impl Watermarks {
     /// Takes note that the store of `tenant` held samples up to `newest` when the server started.
     pub(crate) fn found(&self, tenant: &TenantId, newest: Timestamp, moment: Moment) {
         let mut tenants = self.tenants.lock();
-        let before = Before { newest, started_ms: moment.monotonic_ms, first_heard_ms: None };
+        let before = Before { newest, started_ms: moment.monotonic_ms };
         let known = tenants.entry(tenant.clone()).or_default().before.get_or_insert(before);
         known.newest = known.newest.max(newest);
     }
@@ -159,9 +160,7 @@ impl Watermarks {
 
 impl Sources {
     fn heard(&mut self, id: Option<SourceId>, sent: Sent, moment: Moment) {
-        if let Some(before) = &mut self.before {
-            before.first_heard_ms.get_or_insert(moment.monotonic_ms);
-        }
+        self.first_heard_ms.get_or_insert(moment.monotonic_ms);
         let Some(id) = id else { return };
         if !self.sources.contains_key(&id) && self.sources.len() >= MOST_SOURCES {
             let is_gone = |source: &Source| moment.monotonic_ms - source.heard_ms > SILENCE_MS;
@@ -202,7 +201,9 @@ impl Sources {
             }
         }
         let of_sources = newest.filter(|_| late * SHARE >= total);
-        let of_before = self.before.filter(|before| before.is_awaited(until, moment)).map(|b| b.newest);
+        let first_heard = self.first_heard_ms;
+        let of_before = self.before.filter(|before| before.is_awaited(until, first_heard, moment));
+        let of_before = of_before.map(|before| before.newest);
         match of_sources.into_iter().chain(of_before).min() {
             Some(newest) => Progress::Behind(newest),
             None => Progress::Reached,
@@ -234,10 +235,10 @@ impl Source {
 }
 
 impl Before {
-    /// Are sources still awaited that were there before the start?
-    fn is_awaited(&self, until: Timestamp, moment: Moment) -> bool {
+    /// Are sources still awaited that were there before the start, of which the first came back at `first_heard_ms`?
+    fn is_awaited(&self, until: Timestamp, first_heard_ms: Option<i64>, moment: Moment) -> bool {
         let since = |start: i64| moment.monotonic_ms.saturating_sub(start);
-        let all_back = self.first_heard_ms.is_some_and(|first| since(first) > RETURN_MS);
+        let all_back = first_heard_ms.is_some_and(|first| since(first) > RETURN_MS);
         self.newest < until && !all_back && since(self.started_ms) <= SILENCE_MS
     }
 }
@@ -348,5 +349,15 @@ mod tests {
         let silent = Fleet::new();
         silent.marks.found(&silent.tenant, DAY, moment(100));
         assert_eq!(silent.behind(401, Standard::Rhythm, 401), None, "nobody comes back");
+    }
+
+    #[test]
+    fn a_sample_that_comes_before_the_store_was_looked_at_counts_for_those_who_are_back() {
+        let fleet = Fleet::new();
+        let sent = Sent { newest: DAY + 101 * SECOND, samples: 1 };
+        fleet.marks.heard(&fleet.tenant, None, sent, moment(101));
+        fleet.marks.found(&fleet.tenant, DAY, moment(100));
+        assert_eq!(fleet.behind(131, Standard::Rhythm, 131), Some(131));
+        assert_eq!(fleet.behind(132, Standard::Rhythm, 132), None);
     }
 }
