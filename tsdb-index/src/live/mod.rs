@@ -74,8 +74,11 @@ impl LiveIndex {
         let mut pairs = std::mem::take(&mut self.scratch);
         pairs.clear();
         for (name, value) in labels {
-            while guesses.next_if(|guess| self.pairs.name(*guess) < name).is_some() {}
-            let guess = guesses.next_if(|guess| self.pairs.is(*guess, name, value));
+            let mut guess = guesses.next_if(|guess| self.pairs.is(*guess, name, value));
+            if guess.is_none() {
+                while guesses.next_if(|guess| self.pairs.name(*guess) < name).is_some() {}
+                guess = guesses.next_if(|guess| self.pairs.is(*guess, name, value));
+            }
             let pair = guess.unwrap_or_else(|| self.pairs.intern(name, value));
             self.pairs.add_series(pair, series.0, value.len());
             pairs.push(pair);

@@ -19,6 +19,7 @@
 use super::pages::Pages;
 use super::pins::Epoch;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use parking_lot::{RwLock, RwLockWriteGuard};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -153,12 +154,24 @@ impl Shard<'_> {
     /// Makes `series` known by its hash. Its page must exist.
     pub(crate) fn insert(&mut self, pages: &Pages, series: SeriesRef, hash: SeriesHash, epoch: Epoch) {
         if let Some(identity) = pages.identity(series) {
-            identity.successor.store(NO_SUCCESSOR, Ordering::Relaxed);
-            identity.touched.store(epoch, Ordering::SeqCst);
-            identity.high.store(hash.high, Ordering::SeqCst);
-            identity.low.store(hash.low, Ordering::SeqCst);
+            identity.set(hash, epoch);
         }
         self.table.insert_unique(hash.low, series.0, |other| low_of(pages, *other));
+    }
+
+    /// As [`insert`](Self::insert), unless the hash is known. Says whether it was not.
+    pub(crate) fn insert_if_new(&mut self, pages: &Pages, series: SeriesRef, hash: SeriesHash) -> bool {
+        let is_it = |number: &u32| pages.identity(SeriesRef(*number)).is_some_and(|found| found.is(hash));
+        match self.table.entry(hash.low, is_it, |other| low_of(pages, *other)) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(vacant) => {
+                vacant.insert(series.0);
+                if let Some(identity) = pages.identity(series) {
+                    identity.set(hash, 0);
+                }
+                true
+            }
+        }
     }
 
     /// Forgets `series` unless somebody took a reference in epoch `oldest` or later. Says whether it is gone.
@@ -187,6 +200,13 @@ impl Identity {
         let hash =
             SeriesHash { low: self.low.load(Ordering::SeqCst), high: self.high.load(Ordering::SeqCst) };
         (hash.low != 0 || hash.high != 0).then_some(hash)
+    }
+
+    fn set(&self, hash: SeriesHash, epoch: Epoch) {
+        self.successor.store(NO_SUCCESSOR, Ordering::Relaxed);
+        self.touched.store(epoch, Ordering::SeqCst);
+        self.high.store(hash.high, Ordering::SeqCst);
+        self.low.store(hash.low, Ordering::SeqCst);
     }
 
     /// Did somebody take a reference in epoch `since` or later?

@@ -5,11 +5,14 @@
 //! time and nothing else, and keeps none between batches, so it never waits for a query that waits for it.
 //!
 //! A small log is taken by the thread that reads it: the others are started when there is something to do for them.
+//!
+//! The labels of new series go into the index beside that: see [`indexer`](super::indexer).
 
 use super::held::Held;
+use super::indexer::Indexer;
 use super::late::{Generation, LateSample};
 use super::mixed::Value;
-use super::pages::{page_number, slot};
+use super::pages::{PAGE, page_number, slot};
 use super::sealed::Sealer;
 use super::{Duplicates, Head, Memory};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -19,21 +22,23 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{Builder, Scope, available_parallelism};
-use tsdb_core::{NO_START, SeriesRef, Timestamp};
+use tsdb_core::{Labels, NO_START, SeriesRef, Timestamp};
 
 /// Samples after which a batch is handed over.
 pub(super) const BATCH_SAMPLES: usize = 1 << 12;
 /// Samples after which the threads are started.
 const LANES_FROM: usize = BATCH_SAMPLES;
 /// Batches that may wait for a lane.
-const BATCHES_WAITING: usize = 16;
+pub(super) const BATCHES_WAITING: usize = 16;
 /// More threads would mostly look at samples of others.
 const MAX_LANES: usize = 8;
 
 /// Samples that are taken in the same way.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) numbers: Vec<Number>,
+    runs: Vec<Run>,
+    /// The values of all runs, one behind the other.
+    values: Vec<f64>,
     pub(super) others: Vec<Other>,
     /// The oldest time that is taken; `None` if no sample is.
     pub(super) from: Option<Timestamp>,
@@ -41,8 +46,16 @@ pub(super) struct Batch {
     pub(super) late: Option<Generation>,
 }
 
+/// Numbers without start timestamps, of one time and of neighbouring series.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    first: SeriesRef,
+    timestamp: Timestamp,
+    count: u32,
+}
+
 /// A number without a start timestamp.
-pub(super) type Number = (SeriesRef, Timestamp, f64);
+type Number = (SeriesRef, Timestamp, f64);
 /// A sample of any kind, and when its counting began.
 pub(super) type Other = (SeriesRef, Timestamp, Value, Timestamp);
 
@@ -60,6 +73,7 @@ pub(super) struct Lanes<'scope, 'env> {
     spent: Sender<Batch>,
     /// May samples be on their way?
     is_busy: bool,
+    indexer: Indexer<'env>,
 }
 
 enum Job {
@@ -91,7 +105,17 @@ impl<'scope, 'env> Lanes<'scope, 'env> {
             homeless: Arc::default(),
         };
         let (spent, spare) = bounded(BATCHES_WAITING);
-        Self { scope, own, threads: Vec::new(), taken: 0, is_started: false, spare, spent, is_busy: false }
+        Self {
+            scope,
+            own,
+            threads: Vec::new(),
+            taken: 0,
+            is_started: false,
+            spare,
+            spent,
+            is_busy: false,
+            indexer: Indexer::new(&head.memory),
+        }
     }
 
     /// A batch without samples.
@@ -101,7 +125,7 @@ impl<'scope, 'env> Lanes<'scope, 'env> {
 
     /// Takes the samples of `batch` behind those of earlier ones. They need not be in memory yet when this returns.
     pub(super) fn take(&mut self, batch: Batch) {
-        let samples = batch.numbers.len().saturating_add(batch.others.len());
+        let samples = batch.len();
         if samples == 0 {
             return batch.reuse(&self.spent);
         }
@@ -130,8 +154,19 @@ impl<'scope, 'env> Lanes<'scope, 'env> {
         self.own.take_named(sample, from, true)
     }
 
-    /// Returns when all samples are in memory.
+    /// Has a series, which is registered, put into the index. It need not be there yet when this returns.
+    pub(super) fn index(&mut self, series: SeriesRef, labels: Labels) {
+        self.indexer.take(series, labels, self.scope);
+    }
+
+    /// Returns when all series are in the index.
+    pub(super) fn settle_index(&mut self) {
+        self.indexer.settle();
+    }
+
+    /// Returns when all samples are in memory, and all series in the index.
     pub(super) fn settle(&mut self) {
+        self.settle_index();
         if !std::mem::take(&mut self.is_busy) {
             return;
         }
@@ -167,8 +202,27 @@ impl<'scope, 'env> Lanes<'scope, 'env> {
 }
 
 impl Batch {
+    /// Number of samples.
+    fn len(&self) -> usize {
+        self.values.len().saturating_add(self.others.len())
+    }
+
+    /// Adds numbers of one time, the first of series `first`, each of the others of the series behind the one before.
+    pub(super) fn push_run(&mut self, first: SeriesRef, timestamp: Timestamp, values: &[[u8; 8]]) {
+        let Ok(count) = u32::try_from(values.len()) else { return };
+        self.values.extend(values.iter().map(|value| f64::from_bits(u64::from_le_bytes(*value))));
+        self.runs.push(Run { first, timestamp, count });
+    }
+
+    /// Must it be handed over before it takes a sample of a kind of which `others` has some?
+    pub(super) fn is_full_for(&self, is_other: bool) -> bool {
+        let has_wrong_kind = if is_other { !self.values.is_empty() } else { !self.others.is_empty() };
+        has_wrong_kind || self.len() >= BATCH_SAMPLES
+    }
+
     fn reuse(mut self, spent: &Sender<Self>) {
-        self.numbers.clear();
+        self.runs.clear();
+        self.values.clear();
         self.others.clear();
         // With enough of them this one is dropped.
         drop(spent.try_send(self));
@@ -194,16 +248,13 @@ impl Lane<'_> {
         let (number, lanes) = (self.number, self.lanes);
         let is_mine = |series: SeriesRef| page_number(series) % lanes == number;
         let mut times = Times::NONE;
-        for (series, timestamp, value) in &batch.numbers {
-            if is_mine(*series) && *timestamp >= from {
-                match (page.of(*series), batch.late) {
-                    (Some(held), None) => self.take_number(held, (*series, *timestamp, *value), &mut times),
-                    (Some(held), Some(generation)) => {
-                        let sample = (*series, *timestamp, Value::Float(*value), NO_START);
-                        let how = (Some(generation), self.keeps_first);
-                        self.take_other(held, &sample, how, &mut times);
-                    }
-                    (None, _) => self.lose(),
+        let mut rest = batch.values.as_slice();
+        for run in &batch.runs {
+            let (values, later) = rest.split_at_checked(run.count as usize).unwrap_or((rest, &[]));
+            rest = later;
+            if run.timestamp >= from {
+                for (first, values) in run.by_page(values).filter(|(first, _)| is_mine(*first)) {
+                    self.take_run(page.of(first), (first, run.timestamp, values), batch.late, &mut times);
                 }
             }
         }
@@ -214,6 +265,30 @@ impl Lane<'_> {
             }
         }
         times.tell(self.memory);
+    }
+
+    /// Takes numbers of one time and of neighbouring series of one page.
+    fn take_run(
+        &mut self,
+        page: Option<&mut Held>,
+        (first, timestamp, values): (SeriesRef, Timestamp, &[f64]),
+        late: Option<Generation>,
+        times: &mut Times,
+    ) {
+        let samples = (first.0..).map(SeriesRef).zip(values);
+        match (page, late) {
+            (Some(held), None) => {
+                samples
+                    .for_each(|(series, value)| self.take_number(held, (series, timestamp, *value), times));
+            }
+            (Some(held), Some(_)) => {
+                for (series, value) in samples {
+                    let sample = (series, timestamp, Value::Float(*value), NO_START);
+                    self.take_other(held, &sample, (late, self.keeps_first), times);
+                }
+            }
+            (None, _) => values.iter().for_each(|_| self.lose()),
+        }
     }
 
     #[inline]
@@ -277,6 +352,21 @@ impl Lane<'_> {
     }
 }
 
+impl Run {
+    /// Its values, parted by the pages of their series, each part with its first series.
+    fn by_page<'v>(&self, values: &'v [f64]) -> impl Iterator<Item = (SeriesRef, &'v [f64])> {
+        let (mut first, mut rest) = (self.first, values);
+        std::iter::from_fn(move || {
+            let len = rest.len().min(PAGE - slot(first));
+            let (part, later) = rest.split_at_checked(len).filter(|(part, _)| !part.is_empty())?;
+            let of = first;
+            first = SeriesRef(first.0.wrapping_add(len as u32));
+            rest = later;
+            Some((of, part))
+        })
+    }
+}
+
 /// The page that was locked last.
 struct LockedPage<'env> {
     memory: &'env Memory,
@@ -320,6 +410,75 @@ impl Times {
     fn tell(&self, memory: &Memory) {
         if self.first <= self.last {
             memory.widen(self.first, self.last);
+        }
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+#[expect(clippy::unwrap_used, reason = "clippy exempts test functions, not what they call")]
+mod tests {
+    use super::*;
+    use crate::fs::SimFs;
+    use crate::head::{CatalogLimits, Durable, Place, Settings};
+    use crate::wal::WalOptions;
+    use proptest::prelude::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::AtomicBool;
+    use tsdb_core::testing::ManualClock;
+
+    fn head() -> Head {
+        let place =
+            Place { fs: Arc::new(SimFs::new()), wal_dir: "/wal".into(), wal_options: WalOptions::default() };
+        let settings = Settings {
+            durable: Durable::Later,
+            future_skew_ms: None,
+            late_window_ms: 0,
+            late_bytes: 1 << 20,
+            duplicates: Duplicates::KeepFirst,
+            max_active_series: 100,
+            metadata: CatalogLimits { metrics: 0, bytes: 0 },
+            max_exemplars: 0,
+            clock: Arc::new(ManualClock::at(0)),
+        };
+        Head::open(place, settings).unwrap().0
+    }
+
+    #[test]
+    fn nobody_believes_that_samples_are_in_memory_whose_lane_panicked() {
+        let (head, is_settled) = (head(), AtomicBool::new(false));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            std::thread::scope(|scope| {
+                let mut lanes = Lanes::new(scope, &head);
+                lanes.start();
+                let (sender, jobs) = bounded(1);
+                scope.spawn(move || {
+                    drop(jobs.recv());
+                    panic!("in a lane");
+                });
+                lanes.threads[0] = sender;
+                let mut batch = lanes.batch(None, Some(0));
+                batch.push_run(SeriesRef(0), 1, &[[0; 8]; 3]);
+                lanes.take(batch);
+                lanes.settle();
+                is_settled.store(true, Ordering::SeqCst);
+            });
+        }));
+        assert!(outcome.is_err() && !is_settled.into_inner());
+    }
+
+    proptest! {
+        #[test]
+        fn a_run_is_parted_by_pages_and_nothing_is_left_out(first in 0..700_u32, count in 0..900_u32) {
+            let run = Run { first: SeriesRef(first), timestamp: 0, count };
+            let values: Vec<f64> = (0..count).map(f64::from).collect();
+            let mut found = Vec::new();
+            for (start, part) in run.by_page(&values) {
+                let last = SeriesRef(start.0 + part.len() as u32 - 1);
+                prop_assert_eq!(page_number(start), page_number(last));
+                prop_assert_eq!(start.0, first + found.len() as u32);
+                found.extend_from_slice(part);
+            }
+            prop_assert_eq!(found, values);
         }
     }
 }

@@ -173,10 +173,45 @@ impl Memory {
     /// The hash of these labels, and the number of the series that has them. For replay, while nobody registers.
     /// `wire` is working memory.
     pub(crate) fn name(&self, labels: &Labels, wire: &mut Vec<u8>) -> Named {
+        self.find_named(self.hash(labels, wire))
+    }
+
+    /// The hash of these labels. `wire` is working memory.
+    pub(crate) fn hash(&self, labels: &Labels, wire: &mut Vec<u8>) -> SeriesHash {
         wire.clear();
         write_wire(labels, wire);
-        let hash = self.identities.hash(wire);
+        self.identities.hash(wire)
+    }
+
+    /// As [`name`](Self::name), for labels with this hash.
+    pub(crate) fn find_named(&self, hash: SeriesHash) -> Named {
         Named { hash, known: self.identities.find(&self.pages, hash, None, 0) }
+    }
+
+    /// Registers a series with this hash under its logged number, if neither is in use. Says whether it did;
+    /// [`index_replayed`](Self::index_replayed) must follow. For replay, while nobody else registers.
+    pub(crate) fn replay_new(&self, series: SeriesRef, hash: SeriesHash) -> bool {
+        let Some(page) = self.pages.page_or_new(series) else { return false };
+        let is_unused = page.identity(series).is_some_and(|identity| identity.hash().is_none());
+        if !is_unused || !self.identities.lock(hash).insert_if_new(&self.pages, series, hash) {
+            return false;
+        }
+        self.ids.lock().seen(series);
+        page.begin(series);
+        self.active.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Puts the labels of series that were registered into the index. One that it has no room for is forgotten.
+    pub(crate) fn index_replayed(&self, registered: &[(SeriesRef, Labels)]) {
+        let mut index = self.index.write();
+        let refused = registered.iter().filter(|(series, labels)| index.insert(*series, labels).is_err());
+        let refused: Vec<SeriesRef> = refused.map(|(series, _)| *series).collect();
+        drop(index);
+        for series in refused {
+            ::log::error!("replay: the label index has no room for series {}", series.0);
+            self.forget(series);
+        }
     }
 
     /// Would [`replay_series`](Self::replay_series) take a number or samples away from somebody?

@@ -16,7 +16,7 @@
 //! | `delete` | samples that are deleted |
 //! | `append`, `batch`, `log` | one batch; the order of what goes to the write-ahead log |
 //! | `checkpoint` | which part of the log is still needed |
-//! | `replay`, `lanes` | memory from the log: the records in order, and their samples on all cores |
+//! | `replay`, `lanes`, `indexer` | memory from the log: the records in order, their samples on all cores, their series into the index |
 //! | `recovery`, `spool` | when memory is built from the log, and batches that come in meanwhile |
 //! | `pins` | what readers and writers may still hold |
 //!
@@ -43,6 +43,7 @@ mod exemplars;
 mod held;
 mod identity;
 mod ids;
+mod indexer;
 mod lanes;
 mod late;
 mod late_totals;

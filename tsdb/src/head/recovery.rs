@@ -271,6 +271,10 @@ impl RecordSink for Newest {
         self.0 = self.0.max(timestamp);
     }
 
+    fn samples(&mut self, series: SeriesRef, timestamp: Timestamp, _values: &[[u8; 8]]) {
+        self.sample(series, timestamp, 0.0);
+    }
+
     fn started_sample(&mut self, series: SeriesRef, timestamp: Timestamp, _start: Timestamp, value: f64) {
         self.sample(series, timestamp, value);
     }

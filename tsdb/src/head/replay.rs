@@ -16,7 +16,7 @@
 //! duplicate policy decides: for the last to stay they are taken from the end.
 
 use super::exemplars::Kept;
-use super::lanes::{BATCH_SAMPLES, Batch, Lanes, Number, Other};
+use super::lanes::{Batch, Lanes, Other};
 use super::late::Generation;
 use super::log::Newest;
 use super::memory::Named;
@@ -28,6 +28,7 @@ use crate::record::{Border, Decoded, Delete, ExemplarSeries, RecordSink, decode}
 use std::collections::BTreeMap;
 use std::thread::Scope;
 use tsdb_core::histogram::FloatHistogram;
+use tsdb_core::labels::LabelsMaker;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::{Corruption, Exemplar, Labels, SeriesRef, Timestamp};
 use tsdb_index::RoaringBitmap;
@@ -56,6 +57,7 @@ pub(super) struct Replay<'scope, 'a> {
     since: Vec<(usize, Since)>,
     /// Working memory.
     wire: Vec<u8>,
+    maker: LabelsMaker,
     losses: Losses,
 }
 
@@ -72,10 +74,12 @@ impl<'scope, 'a> Replay<'scope, 'a> {
     /// Into `head`; threads that help are of `scope`.
     pub(super) fn new(head: &'a Head, scope: &'scope Scope<'scope, 'a>) -> Self {
         let border = head.replayed();
+        let lanes = Lanes::new(scope, head);
+        let batch = lanes.batch(None, Some(border.from));
         Self {
             head,
-            lanes: Lanes::new(scope, head),
-            batch: Batch { from: Some(border.from), ..Batch::default() },
+            lanes,
+            batch,
             border,
             late: None,
             segment: 0,
@@ -87,6 +91,7 @@ impl<'scope, 'a> Replay<'scope, 'a> {
             deferred: Vec::new(),
             since: Vec::new(),
             wire: Vec::new(),
+            maker: LabelsMaker::new(),
             losses: Losses::default(),
         }
     }
@@ -169,16 +174,12 @@ impl<'scope, 'a> Replay<'scope, 'a> {
         !self.retired.is_empty() && self.retired.contains(series.0)
     }
 
-    #[inline]
-    fn take_number(&mut self, sample: Number) {
-        self.note(sample.0, sample.1);
-        if self.is_retired(sample.0) {
-            return;
-        }
-        if self.batch.numbers.len() >= BATCH_SAMPLES || !self.batch.others.is_empty() {
+    /// Takes numbers of one time and of neighbouring series, all of which are registered.
+    fn take_run(&mut self, series: SeriesRef, timestamp: Timestamp, values: &[[u8; 8]]) {
+        if self.batch.is_full_for(false) {
             self.hand_over();
         }
-        self.batch.numbers.push(sample);
+        self.batch.push_run(series, timestamp, values);
     }
 
     fn take_other(&mut self, sample: Other) {
@@ -186,7 +187,7 @@ impl<'scope, 'a> Replay<'scope, 'a> {
         if self.is_retired(sample.0) {
             return;
         }
-        if self.batch.others.len() >= BATCH_SAMPLES || !self.batch.numbers.is_empty() {
+        if self.batch.is_full_for(true) {
             self.hand_over();
         }
         self.batch.others.push(sample);
@@ -246,7 +247,7 @@ impl<'scope, 'a> Replay<'scope, 'a> {
     }
 
     pub(super) fn labels(&mut self, series: SeriesRef, labels: &[(&str, &str)]) -> Option<Labels> {
-        let valid = Labels::from_sorted_pairs(labels.iter().copied()).filter(|labels| !labels.is_empty());
+        let valid = self.maker.make(labels.iter().copied()).filter(|labels| !labels.is_empty());
         if valid.is_none() {
             self.losses.count(Err(format!("labels of series {} are invalid", series.0)));
         }
@@ -259,7 +260,11 @@ impl RecordSink for Replay<'_, '_> {
         let Some(labels) = self.labels(series, labels) else { return };
         self.retired.remove(series.0);
         let memory = &self.head.memory;
-        let named = memory.name(&labels, &mut self.wire);
+        let hash = memory.hash(&labels, &mut self.wire);
+        if memory.replay_new(series, hash) {
+            return self.lanes.index(series, labels);
+        }
+        let named = memory.find_named(hash);
         if memory.is_in_conflict(series, &named) {
             // The samples so far are those of who had the number, or of another number that these labels had.
             self.pause();
@@ -267,8 +272,18 @@ impl RecordSink for Replay<'_, '_> {
         memory.replay_series(series, &labels, &named);
     }
 
-    fn sample(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64) {
-        self.take_number((series, timestamp, value));
+    fn samples(&mut self, series: SeriesRef, timestamp: Timestamp, values: &[[u8; 8]]) {
+        let Some(further) = values.len().checked_sub(1) else { return };
+        // The decoder saw to it that the last series has a number.
+        self.note(SeriesRef(series.0.saturating_add(further as u32)), timestamp);
+        if self.retired.is_empty() {
+            return self.take_run(series, timestamp, values);
+        }
+        for (series, value) in (series.0..).map(SeriesRef).zip(values.chunks(1)) {
+            if !self.is_retired(series) {
+                self.take_run(series, timestamp, value);
+            }
+        }
     }
 
     fn started_sample(&mut self, series: SeriesRef, timestamp: Timestamp, start: Timestamp, value: f64) {
@@ -312,6 +327,8 @@ impl RecordSink for Replay<'_, '_> {
     }
 
     fn exemplar(&mut self, number: u64, series: &ExemplarSeries, exemplar: Exemplar) {
+        // The ring asks for the labels of series.
+        self.lanes.settle_index();
         let mut ring = self.head.memory.exemplars.write();
         match series {
             ExemplarSeries::Labelled(labels) => {

@@ -58,8 +58,16 @@ pub trait RecordSink {
     /// A series was registered: its labels sorted by name, unique, neither names nor values empty.
     fn series(&mut self, _series: SeriesRef, _labels: &[(&str, &str)]) {}
 
-    /// A sample was appended.
+    /// A sample was appended. [`samples`](Self::samples) hands out those of one time and of neighbouring series, one by one.
     fn sample(&mut self, _series: SeriesRef, _timestamp: Timestamp, _value: f64) {}
+
+    /// Samples of one time were appended: the first of `series`, each of the others of the series behind the one before.
+    /// A value is the bit pattern of the number, little-endian.
+    fn samples(&mut self, series: SeriesRef, timestamp: Timestamp, values: &[[u8; 8]]) {
+        for (series, value) in (series.0..).zip(values) {
+            self.sample(SeriesRef(series), timestamp, f64::from_bits(u64::from_le_bytes(*value)));
+        }
+    }
 
     /// A sample was appended that is the result of counting since `start`, ms.
     fn started_sample(&mut self, _series: SeriesRef, _timestamp: Timestamp, _start: Timestamp, _value: f64) {}

@@ -83,6 +83,25 @@ impl<'a> RunReader<'a> {
         Ok(value)
     }
 
+    /// How many numbers of the run under way, or of the next one, are left: at least one.
+    #[inline]
+    pub(super) fn run_len(&mut self) -> Result<u64, Corruption> {
+        if self.left == 0 {
+            self.next = self.next.wrapping_add(self.column.zigzag("start of a run")?);
+            self.left = self.column.varint("length of a run")?.saturating_add(1);
+        }
+        Ok(self.left)
+    }
+
+    /// Takes `count` numbers, no more than [`run_len`](Self::run_len) says, and returns the first.
+    #[inline]
+    pub(super) fn take_run(&mut self, count: u64) -> i64 {
+        let first = self.next;
+        self.left = self.left.saturating_sub(count);
+        self.next = first.wrapping_add(self.stride.wrapping_mul(count.cast_signed()));
+        first
+    }
+
     fn take_first(&mut self) -> Result<i64, Corruption> {
         let value = self.next.wrapping_add(self.column.zigzag("start of a run")?);
         self.left = self.column.varint("length of a run")?;

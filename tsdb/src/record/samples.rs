@@ -102,9 +102,13 @@ pub(super) fn decode(payload: &[u8], sink: &mut impl RecordSink) -> Result<(), C
     let mut reader = Reader::new(SECTION, payload);
     let mut columns = Columns::read(&mut reader)?;
     let values = reader.bytes(columns.values_len(), "values")?;
-    for value in values.as_chunks::<VALUE_BYTES>().0 {
-        let (series, timestamp) = columns.take(&reader)?;
-        sink.sample(series, timestamp, f64::from_bits(u64::from_le_bytes(*value)));
+    let mut rest = values.as_chunks::<VALUE_BYTES>().0;
+    while !rest.is_empty() {
+        let count = columns.run_len(rest.len())?;
+        let (run, later) = rest.split_at(count);
+        let (series, timestamp) = columns.take_run(count, &reader)?;
+        sink.samples(series, timestamp, run);
+        rest = later;
     }
     columns.finish()?;
     reader.finish()
@@ -148,6 +152,22 @@ impl<'a> Columns<'a> {
     fn take(&mut self, reader: &Reader<'_>) -> Result<(SeriesRef, Timestamp), Corruption> {
         let timestamp = self.timestamps.take()?;
         Ok((series_ref(self.series.take()?, reader)?, timestamp))
+    }
+
+    /// How many samples come next, at most `most`, that are of one time and of neighbouring series: at least one.
+    #[inline]
+    fn run_len(&mut self, most: usize) -> Result<usize, Corruption> {
+        let len = self.timestamps.run_len()?.min(self.series.run_len()?);
+        Ok(usize::try_from(len).unwrap_or(usize::MAX).min(most))
+    }
+
+    /// Takes as many of them: the first series, and the time of all.
+    #[inline]
+    fn take_run(&mut self, count: usize, reader: &Reader<'_>) -> Result<(SeriesRef, Timestamp), Corruption> {
+        let count = count as u64;
+        let first = self.series.take_run(count);
+        series_ref(first.wrapping_add(count.cast_signed()).wrapping_sub(1), reader)?;
+        Ok((series_ref(first, reader)?, self.timestamps.take_run(count)))
     }
 
     fn finish(self) -> Result<(), Corruption> {
