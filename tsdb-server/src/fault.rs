@@ -5,6 +5,7 @@
 //! the samples are still with the sender. What the same request meets again however often it is sent is 4xx.
 
 use crate::error::{ApiError, ErrorKind};
+use crate::seldom::Seldom;
 use std::io;
 use std::time::Duration;
 use tsdb::Error;
@@ -61,7 +62,8 @@ impl From<&Error> for ApiError {
 
 impl From<CommitError> for ApiError {
     fn from(error: CommitError) -> Self {
-        log::error!("{error}");
+        static REFUSED: Seldom = Seldom::new();
+        REFUSED.error(&error);
         match error.source.downcast_ref::<Error>() {
             Some(source) => answer(source, error.to_string()),
             None if error.temporary => {

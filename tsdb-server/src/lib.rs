@@ -38,6 +38,7 @@ mod rfc3339;
 mod ruler;
 mod rules;
 mod secret;
+mod seldom;
 mod serve;
 mod stall;
 mod state;

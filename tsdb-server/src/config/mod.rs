@@ -248,6 +248,8 @@ impl Config {
             compaction: storage.compact,
             rollups: storage.rollups.iter().map(RollupConfig::level).collect(),
             series_limits: Arc::new(self.limits.cardinality.to_engine()),
+            idle_series_ms: storage.idle_series_after.as_signed_ms(),
+            min_idle_series: storage.min_idle_series,
             replay: tsdb::Replay::Background,
             ..tsdb::Options::default()
         }

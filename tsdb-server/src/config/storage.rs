@@ -26,6 +26,12 @@ pub struct StorageConfig {
     pub max_late_bytes: usize,
     /// Are blocks on disk merged? Not needed where they leave for object storage soon and others merge them there.
     pub compact: bool,
+    /// How long a series may be without a sample before it counts as one that stopped. Series that stopped leave the head,
+    /// and its memory, for blocks of their own; `0s` keeps them until the end of the block's range.
+    pub idle_series_after: Period,
+    /// How many series of a tenant must have stopped for that, because each time costs a block; a sixteenth of all if that
+    /// is more.
+    pub min_idle_series: usize,
     /// Windows that are made of samples, for long ranges and for times past retention: short ones first, each length a
     /// multiple of the one before. A file that names any replaces all; `rollups = []` makes none.
     pub rollups: Vec<RollupConfig>,
@@ -86,6 +92,8 @@ impl Default for StorageConfig {
             duplicate_policy: DuplicatePolicyConfig::First,
             max_late_bytes: 64 << 20,
             compact: true,
+            idle_series_after: Period::from_secs(300),
+            min_idle_series: 16_384,
             rollups: vec![
                 RollupConfig {
                     resolution: Period::from_secs(300),

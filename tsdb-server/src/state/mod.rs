@@ -21,6 +21,7 @@ use crate::metadata::{Limiting, MemoryMetadata, MetadataStore, Service};
 use crate::notify::{Notifier, ReceiverStatus};
 use crate::ruler::{self, Ruler, RulesError};
 use crate::rules::{AlertSink, Group, NoSink, Published, Sent, SourceId, Times, Trial};
+use crate::seldom::Seldom;
 use crate::store::{NoStore, Store, Stores};
 use crate::telemetry::{self, Family, Telemetry};
 use crate::tls::Tls;
@@ -422,7 +423,8 @@ fn not_open(tenant: &TenantId, error: &tsdb::Error) -> ApiError {
         other => {
             let answer =
                 ApiError::from(other).about(&format!("the store of tenant {tenant} cannot be opened"));
-            log::error!("{answer}");
+            static NOT_OPEN: Seldom = Seldom::new();
+            NOT_OPEN.error(&answer);
             answer
         }
     }
