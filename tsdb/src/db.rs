@@ -199,7 +199,7 @@ impl Db {
         self.dir().join(names::SNAPSHOTS_DIR)
     }
 
-    /// Drops the log as far as its samples are in blocks, with all damage in it.
+    /// Drops the log, with all damage in it, for a checkpoint of what is in memory and in no block.
     pub(crate) fn renew_log(&self) -> Result<(), Error> {
         self.inner.engine.renew_log()
     }

@@ -30,6 +30,10 @@ pub struct Options {
     /// length must be a multiple of the one before, and 288 of the shorter ones a multiple of the longer. Default: 5 minutes
     /// after 6 hours, kept for 90 days, and hours after a day, kept for two years.
     pub rollups: Vec<RollupLevel>,
+    /// Length of the log, in bytes, after which all that the head holds is written out so that the log before can go; a
+    /// restart replays about as much. Not before the log is longer than what was written out the last time, so that no more
+    /// is written so than for the log itself. Default: 256 MiB.
+    pub checkpoint_log_bytes: u64,
     /// How far ahead of the clock a sample may lie, in ms. `None` takes up to a year. Default: 10 min.
     pub future_skew_ms: Option<i64>,
     /// How far behind the newest sample a sample may come that is not newer than all of its series, in ms. Such samples
@@ -137,6 +141,7 @@ impl Default for Options {
             max_disk_bytes: None,
             max_expired_percent: 75,
             rollups: vec![RollupLevel::FIVE_MINUTES, RollupLevel::HOUR],
+            checkpoint_log_bytes: 256 << 20,
             future_skew_ms: Some(600_000),
             out_of_order_window_ms: 2 * 3_600_000,
             duplicates: DuplicatePolicy::KeepFirst,
@@ -170,6 +175,7 @@ impl fmt::Debug for Options {
             .field("max_disk_bytes", &self.max_disk_bytes)
             .field("max_expired_percent", &self.max_expired_percent)
             .field("rollups", &self.rollups)
+            .field("checkpoint_log_bytes", &self.checkpoint_log_bytes)
             .field("future_skew_ms", &self.future_skew_ms)
             .field("out_of_order_window_ms", &self.out_of_order_window_ms)
             .field("duplicates", &self.duplicates)

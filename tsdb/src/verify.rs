@@ -6,13 +6,14 @@
 use crate::block::{self, Block, Loss};
 use crate::fs::{DirLock, Fs, LockError};
 use crate::head::{CheckpointName, newest_checkpoint};
-use crate::record::{Border, Decoded, RecordSink, decode};
+use crate::record::{Border, Decoded, RecordSink, SeriesChunks, decode};
 use crate::wal::{self, DamageKind};
 use crate::{Error, engine, names, version};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tsdb_core::histogram::FloatHistogram;
+use tsdb_core::sample::SampleColumns;
 use tsdb_core::{SeriesRef, Timestamp};
 use tsdb_index::RoaringBitmap;
 
@@ -252,6 +253,14 @@ impl RecordSink for Records {
         _histogram: FloatHistogram,
     ) {
         self.sample_of(series, timestamp);
+    }
+
+    fn chunks(&mut self, chunks: SeriesChunks) {
+        let mut columns = SampleColumns::new();
+        if let Err(damage) = chunks.decode(&mut columns) {
+            self.damage(damage.to_string());
+        }
+        columns.timestamps.iter().for_each(|timestamp| self.sample_of(chunks.series, *timestamp));
     }
 
     fn late(&mut self, generation: Option<u64>) {

@@ -20,8 +20,6 @@ use tsdb_core::block::BlockId;
 use tsdb_core::{TimeRange, Timestamp};
 use tsdb_rollup::plan::{BlockWidth, CutPolicy, HeadSpan, Plan, Policy, plan};
 
-/// A segment of the log spans at most this part of a block, so that the log is dropped in time.
-const SEGMENTS_PER_BLOCK: i64 = 8;
 /// Blocks that one round cuts at most: samples from everywhere must not keep other work waiting for long.
 const CUTS_PER_ROUND: usize = 64;
 /// Series that never got a sample are looked for once in this many rounds.
@@ -65,11 +63,10 @@ impl Work {
 }
 
 impl Engine {
-    /// Drops the log as far as its samples are in blocks, every segment of it if need be.
+    /// Begins a new log, with a checkpoint of what is in memory and in no block.
     pub(crate) fn renew_log(&self) -> Result<(), Error> {
         let _work = self.begin_work()?;
-        let is_empty = self.first_time(false).is_none() && self.head.memory().late_range().is_none();
-        self.head.renew_log(self.border(), is_empty)
+        self.head.checkpoint(self.border())
     }
 
     /// Moves the samples of the head up to now into blocks.
@@ -111,7 +108,6 @@ impl Engine {
         }
         let mut work = self.begin_work()?;
         work.rounds = work.rounds.wrapping_add(1);
-        let rotated = self.head.rotate_if_longer(self.options.block_range_ms / SEGMENTS_PER_BLOCK);
         let dropped = self.drop_expired(&mut work);
         MutexGuard::unlock_fair(work);
         let cut = self.cut_due();
@@ -119,8 +115,7 @@ impl Engine {
         let flushed = self.flush_late_if_due(&mut work);
         let retired = self.retire(&mut work);
         let expired = self.expire(&mut work);
-        let spare = self.head.has_spare_segments(&self.border());
-        if let Ok(true) = spare {
+        if self.head.is_log_longer(self.options.checkpoint_log_bytes) {
             work.checkpoint.get_or_insert(self.border());
         }
         if work.rounds.is_multiple_of(ROUNDS_PER_SWEEP) {
@@ -128,8 +123,8 @@ impl Engine {
         }
         let cleaned = self.clean_up(&mut work);
         drop(work);
-        let outcome = rotated.and(dropped).and(cut).and(flushed).and(retired).and(expired);
-        outcome.and(spare.map(drop)).and(cleaned)
+        let outcome = dropped.and(cut).and(flushed).and(retired).and(expired);
+        outcome.and(cleaned)
     }
 
     /// Waits for the work of others. Between two steps others get their turn, so that closing waits for one at most.

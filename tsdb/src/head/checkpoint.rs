@@ -1,13 +1,15 @@
 //! Checkpoints: what the log needs so that its beginning can be dropped.
 //!
 //! A checkpoint is a folder beside the segments, in the form of a log of its own: a record of what is in blocks,
-//! records of all series, all metadata, and all exemplars. Its name says the first segment still needed and the
-//! time before which samples are in blocks (see [`names`]). It is written under a temporary name, synced and renamed, so
-//! it exists whole or not at all; the segments below it and older checkpoints are removed afterwards. Replay reads the
-//! newest checkpoint and the segments from the one it names on.
+//! records of all series, of their samples (see [`contents`](super::contents)), all metadata, and all exemplars. Its name
+//! says the first segment still needed and the time before which samples are in blocks (see [`names`]). It is written
+//! under a temporary name, synced and renamed, so it exists whole or not at all; the segments below it and older
+//! checkpoints are removed afterwards. Replay reads the newest checkpoint and the segments from the one it names on.
 //!
-//! Series may come and go while a checkpoint is written: those that come are in the segments that stay, those that
-//! go have no samples there that replay would take.
+//! One is written after a block was cut, and when the log behind the last one has grown longer than it: so a restart reads
+//! about twice what the head holds at most, and all checkpoints together are about as long as the log.
+//!
+//! Series and samples may come while a checkpoint is written: they are in the segments that stay. None goes meanwhile.
 
 use super::log::{RECORD_BYTES, is_full};
 use super::{Head, Place};
@@ -15,18 +17,17 @@ use crate::Error;
 use crate::fs::{Fs, publish_dir};
 use crate::names;
 use crate::record::{
-    Border, ExemplarSeries, ExemplarsEncoder, SeriesEncoder, encode_border, encode_metadata, encode_retired,
+    Border, ExemplarSeries, ExemplarsEncoder, SeriesEncoder, encode_border, encode_metadata,
 };
 use crate::wal::{Wal, WalOptions};
 use parking_lot::RwLockReadGuard;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use tsdb_core::{SeriesRef, Timestamp};
+use tsdb_index::RoaringBitmap;
 
 /// Series that are read before those get their turn who wait to add some.
 const SERIES_AT_ONCE: usize = 512;
-
-/// Numbers in one record of series that are gone.
-const RECORD_NUMBERS: usize = 1 << 16;
 
 /// What the name of a checkpoint says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,59 +89,36 @@ pub(super) fn log_options(place: &Place) -> WalOptions {
 }
 
 impl Head {
-    /// Closes the current segment if it spans more than `span_ms`: the log is dropped by whole segments.
-    pub(crate) fn rotate_if_longer(&self, span_ms: i64) -> Result<(), Error> {
-        if self.log.current_span_ms() > span_ms {
-            self.log.rotate()?;
-        }
-        Ok(())
-    }
-
     /// Closes the current segment. Everything acknowledged so far is durable in segments below the number returned.
     pub(crate) fn seal_log(&self) -> Result<u64, Error> {
         self.log.sync()?;
         Ok(self.log.rotate()?)
     }
 
-    /// Are there segments that hold no sample on this side of `border`? A log in which exemplars or metadata come and no
-    /// samples has such segments without any block being cut.
-    pub(crate) fn has_spare_segments(&self, border: &Border) -> Result<bool, Error> {
-        let segments = self.segments()?;
-        let ends = segments.first().zip(segments.last());
-        Ok(ends.is_some_and(|(first, newest)| self.log.first_needed(border).min(*newest) > *first))
+    /// Is the log behind the checkpoint longer than `bytes`, and than the checkpoint? Replay takes longer for it.
+    pub(crate) fn is_log_longer(&self, bytes: u64) -> bool {
+        let checkpoint = self.checkpoint_bytes.load(Ordering::Relaxed);
+        self.log.wal().stats().bytes > bytes.max(checkpoint)
     }
 
-    /// Drops the part of the log that holds nothing but samples on the other side of `border`, which must be in blocks,
-    /// after writing a checkpoint of everything else in it.
+    /// Writes a checkpoint of all that is in memory on this side of `border`, the other of which must be in blocks, and drops
+    /// the log before it.
     pub(crate) fn checkpoint(&self, border: Border) -> Result<(), Error> {
-        self.log.rotate()?;
-        let segments = self.segments()?;
         // Nothing was logged, so nothing could come back.
-        let Some(newest) = segments.last() else { return Ok(()) };
-        // One segment stays, because the numbering of later ones goes on from it.
-        self.checkpoint_at(self.log.first_needed(&border).min(*newest), border)
-    }
-
-    /// [`checkpoint`](Self::checkpoint) that may drop every segment, which it does if the head `is_empty`: the
-    /// numbering goes on in a new one.
-    pub(crate) fn renew_log(&self, border: Border, is_empty: bool) -> Result<(), Error> {
-        let next = self.log.rotate()?;
-        // The log may hold samples that nobody can read any more.
-        let first_segment = if is_empty { next } else { self.log.first_needed(&border) };
-        self.checkpoint_at(first_segment, border)
-    }
-
-    fn checkpoint_at(&self, first_segment: u64, border: Border) -> Result<(), Error> {
+        if self.segments()?.is_empty() {
+            return Ok(());
+        }
+        // ORDER: what is logged in this segment and behind it stays, what was logged before is in memory when it is written.
+        let first_segment = self.log.rotate()?;
+        // There is a segment at any time, because the numbering of later ones goes on from it.
+        self.log.add_newest(self.memory.newest().unwrap_or(Timestamp::MIN))?;
         let resting = self.memory.ids.lock().resting();
-        // Even if no segment can go, the time is kept: the blocks that tell it now may expire before the segment does.
         let checkpoint = Checkpoint { first_segment, min_time: border.from };
-        let is_new = self.publish_checkpoint(&checkpoint, border)?;
+        self.publish_checkpoint(&checkpoint, border)?;
         // ORDER: the checkpoint is durable; now, and not before, the old segments may go.
         self.log.drop_below(first_segment)?;
         checkpoint.remove_others(&self.place)?;
-        if is_new {
-            self.memory.ids.lock().checkpointed(resting, first_segment);
-        }
+        self.memory.ids.lock().checkpointed(resting, first_segment);
         Ok(())
     }
 
@@ -167,53 +145,52 @@ impl Head {
         Ok(numbers)
     }
 
-    /// Sees to it that the checkpoint is there for good. Says whether it was written now.
-    fn publish_checkpoint(&self, checkpoint: &Checkpoint, border: Border) -> Result<bool, Error> {
+    /// Sees to it that the checkpoint is there for good.
+    fn publish_checkpoint(&self, checkpoint: &Checkpoint, border: Border) -> Result<(), Error> {
         let fs: &dyn Fs = &*self.place.fs;
         let path = checkpoint.path(&self.place);
         let exists = |path: &PathBuf| fs.exists(path).map_err(|e| Error::io("inspect", path, e));
         if exists(&path)? {
-            // A checkpoint that has its name is whole, and the log before it may be gone already: it must stay. Series
-            // that came since then are in the segments behind it.
+            // A checkpoint that has its name is whole, and the log before it may be gone already: it must stay. What came
+            // since then is in the segments behind it.
             let wal_dir = &self.place.wal_dir;
             fs.sync_dir(wal_dir).map_err(|e| Error::io("sync", wal_dir, e))?;
-            return Ok(false);
+            return Ok(());
         }
         let unfinished = names::temporary(&path);
         if exists(&unfinished)? {
             fs.remove_dir_all(&unfinished).map_err(|e| Error::io("remove", &unfinished, e))?;
         }
-        let options = log_options(&self.place);
-        let (log, _) = Wal::open(self.place.fs.clone(), &unfinished, options, &mut |_, _| {})?;
-        let mut record = Vec::new();
-        encode_border(border, &mut record);
-        log.append(&[&record])?;
-        self.write_missing(&log, checkpoint.first_segment)?;
-        self.write_series(&log)?;
-        self.write_metadata(&log)?;
-        self.write_exemplars(&log)?;
-        log.sync()?;
-        drop(log);
+        let bytes = self.write_checkpoint(&unfinished, border).inspect_err(|_| {
+            // On a full disk it would be in the way. What cannot be removed now is removed by the next one.
+            drop(fs.remove_dir_all(&unfinished));
+        })?;
         publish_dir(fs, &unfinished, &path).map_err(|e| Error::io("publish", path, e))?;
-        Ok(true)
-    }
-
-    /// Series of which the segments that stay may have samples, and that are gone: their samples are in blocks.
-    fn write_missing(&self, log: &Wal, first_segment: u64) -> Result<(), Error> {
-        let missing = self.memory.ids.lock().missing(first_segment);
-        for part in missing.chunks(RECORD_NUMBERS) {
-            let mut record = Vec::new();
-            encode_retired(part, &mut record);
-            log.append(&[&record])?;
-        }
+        self.checkpoint_bytes.store(bytes, Ordering::Relaxed);
         Ok(())
     }
 
-    fn write_series(&self, log: &Wal) -> Result<(), Error> {
-        let all: Vec<u32> = self.memory.index.read().all().iter().collect();
+    /// Writes all that is in memory into the folder `path`, and returns how many bytes that took.
+    fn write_checkpoint(&self, path: &Path, border: Border) -> Result<u64, Error> {
+        let options = log_options(&self.place);
+        let (log, _) = Wal::open(self.place.fs.clone(), path, options, &mut |_, _| {})?;
+        let mut record = Vec::new();
+        encode_border(border, &mut record);
+        log.append(&[&record])?;
+        // A series that comes later, and all of its samples, are in the segments that stay.
+        let series = self.memory.index.read().all().clone();
+        self.write_series(&log, &series)?;
+        self.write_contents(&log, &series, border, path)?;
+        self.write_metadata(&log)?;
+        self.write_exemplars(&log)?;
+        log.sync()?;
+        Ok(log.stats().bytes)
+    }
+
+    fn write_series(&self, log: &Wal, series: &RoaringBitmap) -> Result<(), Error> {
         let mut encoder = SeriesEncoder::new();
         let mut record = Vec::new();
-        let mut rest = all.into_iter().map(SeriesRef).peekable();
+        let mut rest = series.iter().map(SeriesRef).peekable();
         while rest.peek().is_some() {
             let index = self.memory.index.read();
             let mut left = SERIES_AT_ONCE;

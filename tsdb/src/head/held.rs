@@ -47,6 +47,11 @@ impl Held {
         std::hint::black_box(bytes.fold(0, |all, byte| all ^ byte));
     }
 
+    /// The series at `slot` if all of its samples in order are numbers that it holds itself.
+    pub(crate) fn plain(&self, slot: usize) -> Option<&Series> {
+        self.plain.get(slot).filter(|series| series.is_plain())
+    }
+
     /// Is the number in use?
     pub(crate) fn is_live(&self, slot: usize) -> bool {
         self.plain.get(slot).is_some_and(Series::is_live)
@@ -92,6 +97,10 @@ impl Held {
     ) {
         if self.newest(slot).is_none_or(|newest| timestamp > newest) {
             return self.push(slot, timestamp, value, start, sealer);
+        }
+        // Mostly one that the checkpoint has as well.
+        if self.at(slot, timestamp).is_some_and(|stored| keeps_first || stored.is(value)) {
+            return;
         }
         let mut all = SampleColumns::new();
         // The chunks were written by this process: they decode.

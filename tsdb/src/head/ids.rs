@@ -61,15 +61,6 @@ impl Ids {
         }
     }
 
-    /// The numbers that rest and that a log from `first_segment` on may name, in ascending order: those of series that a
-    /// replay must not miss.
-    pub(crate) fn missing(&self, first_segment: u64) -> Vec<SeriesRef> {
-        let groups = self.resting.iter().filter(|group| group.clean > first_segment);
-        let mut missing: Vec<SeriesRef> = groups.flat_map(|group| group.numbers.iter().copied()).collect();
-        missing.sort_unstable();
-        missing
-    }
-
     /// A checkpoint begun after this call will not name the numbers that rest now. Returns how many groups those are.
     pub(crate) fn resting(&self) -> usize {
         self.resting.len()

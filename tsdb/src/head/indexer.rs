@@ -6,7 +6,7 @@
 
 use super::Memory;
 use super::lanes::BATCHES_WAITING;
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::panic::resume_unwind;
 use std::thread::{Builder, Scope};
 use tsdb_core::{Labels, SeriesRef};
@@ -22,14 +22,21 @@ pub(super) struct Indexer<'env> {
     waiting: Vec<(SeriesRef, Labels)>,
     /// Series so far.
     taken: usize,
-    thread: Option<Sender<Job>>,
+    thread: Option<Helper>,
     is_busy: bool,
 }
 
 enum Job {
     Insert(Vec<(SeriesRef, Labels)>),
     /// Is answered when all before it are in the index.
-    Answer(Sender<()>),
+    Answer,
+}
+
+/// The thread, as who gives it work sees it.
+struct Helper {
+    jobs: Sender<Job>,
+    /// Nobody but the thread can answer, so waiting ends if it panics, whatever is left in its queue.
+    answers: Receiver<()>,
 }
 
 impl<'env> Indexer<'env> {
@@ -63,7 +70,7 @@ impl<'env> Indexer<'env> {
             Some(thread) => {
                 self.is_busy = true;
                 // One that is gone has panicked: see `settle`.
-                drop(thread.send(Job::Insert(series)));
+                drop(thread.jobs.send(Job::Insert(series)));
             }
         }
     }
@@ -73,30 +80,30 @@ impl<'env> Indexer<'env> {
         if !self.waiting.is_empty() {
             self.hand_over();
         }
-        if !std::mem::take(&mut self.is_busy) {
+        let Some(thread) = self.thread.as_ref().filter(|_| std::mem::take(&mut self.is_busy)) else {
             return;
-        }
-        let (answer, answers) = bounded(1);
-        self.thread.iter().for_each(|thread| drop(thread.send(Job::Answer(answer.clone()))));
-        drop(answer);
-        if answers.recv().is_err() {
+        };
+        drop(thread.jobs.send(Job::Answer));
+        if thread.answers.recv().is_err() {
             // Series are missing in the index: nobody may believe that memory is whole.
             resume_unwind(Box::new("the thread that puts series of the log into the index panicked"));
         }
     }
 
-    fn start<'scope>(&self, scope: &'scope Scope<'scope, 'env>) -> std::io::Result<Sender<Job>> {
+    fn start<'scope>(&self, scope: &'scope Scope<'scope, 'env>) -> std::io::Result<Helper> {
         let (sender, jobs) = bounded(BATCHES_WAITING);
+        let (answer, answers) = bounded(1);
         let memory = self.memory;
         let run = move || {
             for job in jobs {
                 match job {
                     Job::Insert(series) => memory.index_replayed(&series),
-                    Job::Answer(answer) => drop(answer.send(())),
+                    Job::Answer => drop(answer.send(())),
                 }
             }
         };
-        Builder::new().name("tsdb-replay-index".into()).spawn_scoped(scope, run).map(|_| sender)
+        let started = Builder::new().name("tsdb-replay-index".into()).spawn_scoped(scope, run);
+        started.map(|_| Helper { jobs: sender, answers })
     }
 }
 
@@ -120,12 +127,18 @@ mod tests {
         let (memory, is_settled) = (memory(), AtomicBool::new(false));
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             std::thread::scope(|scope| {
-                let (sender, jobs) = bounded(1);
+                let (sender, jobs) = bounded(BATCHES_WAITING);
+                let (answer, answers) = bounded(1);
                 scope.spawn(move || {
-                    drop(jobs.recv());
+                    let _answer = answer;
+                    // Work is left in the queue.
+                    while jobs.len() < 2 {
+                        std::thread::yield_now();
+                    }
                     panic!("in the thread of the index");
                 });
-                let mut indexer = Indexer { thread: Some(sender), ..Indexer::new(&memory) };
+                let helper = Helper { jobs: sender, answers };
+                let mut indexer = Indexer { thread: Some(helper), ..Indexer::new(&memory) };
                 indexer.take(SeriesRef(0), labels(), scope);
                 indexer.settle();
                 is_settled.store(true, Ordering::SeqCst);

@@ -99,6 +99,14 @@ impl LateSample {
         self.timestamp
     }
 
+    pub(super) fn value(&self) -> &Value {
+        &self.value
+    }
+
+    pub(super) fn start(&self) -> Timestamp {
+        self.start
+    }
+
     /// The number, if that is all there is.
     fn number(&self) -> Option<f64> {
         match self.value {
@@ -269,14 +277,20 @@ impl Late {
 
     /// Takes all samples of the series at `slot` out, by generation, to be inserted elsewhere.
     pub(crate) fn take(&mut self, slot: usize) -> Vec<(Generation, LateSample)> {
-        let mut taken = Vec::new();
+        let taken = self.of(slot);
+        self.forget_series(slot);
+        taken
+    }
+
+    /// All samples of the series at `slot`, by generation, in order of writing where times are equal.
+    pub(super) fn of(&self, slot: usize) -> Vec<(Generation, LateSample)> {
+        let mut all = Vec::new();
         for part in &self.parts {
             let packed = part.packed_of(short(slot)).iter().flat_map(Packed::samples);
             let open = part.open_of(short(slot)).iter().cloned();
-            taken.extend(packed.chain(open).map(|sample| (part.generation, sample)));
+            all.extend(packed.chain(open).map(|sample| (part.generation, sample)));
         }
-        self.forget_series(slot);
-        taken
+        all
     }
 
     fn count(&mut self) {

@@ -19,11 +19,10 @@ use super::late::Generation;
 use super::mixed::Value;
 use crate::record::{
     Border, ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder,
-    encode_border, encode_late, encode_metadata, encode_retired,
+    encode_border, encode_late, encode_metadata, encode_newest, encode_retired,
 };
 use crate::wal::{Position, Wal, WalError};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::collections::BTreeMap;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::{Exemplar, Labels, SeriesRef, Timestamp};
 
@@ -51,13 +50,8 @@ pub(crate) struct Log {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Records that should be in the log and are not, and what is in them.
+    /// Records that should be in the log and are not.
     backlog: Vec<Vec<u8>>,
-    backlog_newest: Newest,
-    /// What is in each segment.
-    newest: BTreeMap<u64, Newest>,
-    /// The segment that is being written, and the newest timestamp when it was begun.
-    begun: Option<(u64, Timestamp)>,
     last: Option<Position>,
 }
 
@@ -66,43 +60,6 @@ struct State {
 struct Unlogged {
     series: SeriesEncoder,
     records: Vec<Vec<u8>>,
-}
-
-/// The newest samples of a part of the log.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Newest {
-    /// Of those in order.
-    in_order: Option<Timestamp>,
-    /// Of late ones, by generation.
-    late: BTreeMap<Generation, Timestamp>,
-}
-
-impl Newest {
-    /// Notes a sample in order.
-    #[inline]
-    pub(crate) fn add(&mut self, timestamp: Timestamp) {
-        self.in_order = self.in_order.max(Some(timestamp));
-    }
-
-    /// Notes a late sample.
-    pub(crate) fn add_late(&mut self, generation: Generation, timestamp: Timestamp) {
-        let known = self.late.entry(generation).or_insert(timestamp);
-        *known = timestamp.max(*known);
-    }
-
-    /// Notes what `other` has.
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.in_order = self.in_order.max(other.in_order);
-        other.late.iter().for_each(|(generation, newest)| self.add_late(*generation, *newest));
-    }
-
-    /// Is there a sample on this side of `border`?
-    fn is_needed(&self, border: &Border) -> bool {
-        let is_late = |(generation, newest): (&Generation, &Timestamp)| {
-            border.late_from(*generation).is_some_and(|from| *newest >= from)
-        };
-        self.in_order.is_some_and(|newest| newest >= border.from) || self.late.iter().any(is_late)
-    }
 }
 
 /// The samples of one batch on their way to the log. Kept and reused.
@@ -115,13 +72,17 @@ pub(crate) struct Records {
     late_histograms: HistogramsEncoder,
     generation: Generation,
     records: Vec<Vec<u8>>,
-    newest: Newest,
 }
 
 impl Records {
     /// Begins a batch whose late samples are of `generation`.
     pub(crate) fn begin(&mut self, generation: Generation) {
         self.generation = generation;
+    }
+
+    /// The generation of the late samples that are added.
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
     }
 
     /// Adds a late sample that was stored, and when its counting began.
@@ -136,7 +97,6 @@ impl Records {
             Value::Float(value) => self.late.push_started(series, timestamp, start, *value),
             Value::Histogram(histogram) => self.late_histograms.push(series, timestamp, start, histogram),
         }
-        self.newest.add_late(self.generation, timestamp);
         if self.late.len() >= RECORD_SAMPLES || self.late_histograms.byte_len() >= RECORD_BYTES {
             self.finish_late();
         }
@@ -163,7 +123,6 @@ impl Records {
     #[inline]
     pub(crate) fn push(&mut self, series: SeriesRef, timestamp: Timestamp, value: f64, start: Timestamp) {
         self.encoder.push_started(series, timestamp, start, value);
-        self.newest.add(timestamp);
         if self.encoder.len() >= RECORD_SAMPLES {
             self.finish();
         }
@@ -181,7 +140,6 @@ impl Records {
             Value::Float(value) => self.encoder.push_started(series, timestamp, start, *value),
             Value::Histogram(histogram) => self.histograms.push(series, timestamp, start, histogram),
         }
-        self.newest.add(timestamp);
         if self.encoder.len() >= RECORD_SAMPLES || self.histograms.byte_len() >= RECORD_BYTES {
             self.finish();
         }
@@ -195,17 +153,16 @@ impl Records {
         }
     }
 
-    /// Adds a finished record whose newest samples are `newest`.
-    pub(crate) fn push_record(&mut self, record: Vec<u8>, newest: &Newest) {
+    /// Adds a finished record.
+    pub(crate) fn push_record(&mut self, record: Vec<u8>) {
         self.finish();
-        self.newest.merge(newest);
         self.records.push(record);
     }
 
     /// Takes the records out, and forgets them.
-    pub(crate) fn take(&mut self) -> (Vec<Vec<u8>>, Newest) {
+    pub(crate) fn take(&mut self) -> Vec<Vec<u8>> {
         self.finish();
-        (std::mem::take(&mut self.records), std::mem::take(&mut self.newest))
+        std::mem::take(&mut self.records)
     }
 
     fn finish(&mut self) {
@@ -234,14 +191,6 @@ impl Log {
         Self { wal, state: Mutex::default(), unlogged: Mutex::default(), under_way: RwLock::new(()) }
     }
 
-    /// Learns what is in the segments that were replayed.
-    pub(crate) fn note_replayed(&self, newest: &BTreeMap<u64, Newest>) {
-        let mut state = self.state.lock();
-        for (segment, newest) in newest {
-            state.newest.entry(*segment).or_default().merge(newest);
-        }
-    }
-
     pub(crate) fn wal(&self) -> &Wal {
         &self.wal
     }
@@ -267,6 +216,15 @@ impl Log {
     pub(crate) fn add_border(&self, border: Border) -> Result<(), WalError> {
         let mut record = Vec::new();
         encode_border(border, &mut record);
+        let mut state = self.state.lock();
+        state.backlog.push(record);
+        self.write(&mut state)
+    }
+
+    /// Logs that no sample so far is newer than this.
+    pub(crate) fn add_newest(&self, newest: Timestamp) -> Result<(), WalError> {
+        let mut record = Vec::new();
+        encode_newest(newest, &mut record);
         let mut state = self.state.lock();
         state.backlog.push(record);
         self.write(&mut state)
@@ -316,7 +274,6 @@ impl Log {
         // ORDER: the series that the samples refer to stand before them.
         self.unlogged.lock().take(&mut state.backlog);
         state.backlog.append(&mut batch.records);
-        state.backlog_newest.merge(&std::mem::take(&mut batch.newest));
         self.write(&mut state)
     }
 
@@ -336,55 +293,19 @@ impl Log {
         self.wal.rotate()
     }
 
-    /// The first segment that must be kept when samples on the other side of `border` are not needed any more.
-    pub(crate) fn first_needed(&self, border: &Border) -> u64 {
-        let state = self.state.lock();
-        let needed =
-            state.newest.iter().find(|(_, newest)| newest.is_needed(border)).map(|(segment, _)| *segment);
-        let current = self.wal.current_segment();
-        needed.map_or(current, |segment| segment.min(current))
-    }
-
     /// Removes the segments below `first`.
     pub(crate) fn drop_below(&self, first: u64) -> Result<(), WalError> {
-        self.wal.drop_segments_below(first)?;
-        let mut state = self.state.lock();
-        state.newest = state.newest.split_off(&first);
-        Ok(())
-    }
-
-    /// How far time went on since the segment that is being written was begun, in ms.
-    pub(crate) fn current_span_ms(&self) -> i64 {
-        let state = self.state.lock();
-        let begun = state.begun.filter(|(segment, _)| *segment == self.wal.current_segment());
-        let span = begun
-            .and_then(|(segment, then)| Some(state.newest.get(&segment)?.in_order?.saturating_sub(then)));
-        span.unwrap_or(0)
+        self.wal.drop_segments_below(first)
     }
 
     fn write(&self, state: &mut State) -> Result<(), WalError> {
         if state.backlog.is_empty() {
             return Ok(());
         }
-        // The append may begin a new segment, so the one before and the one after it count as holding the samples.
-        state.count_newest(self.wal.current_segment());
         let records: Vec<&[u8]> = state.backlog.iter().map(Vec::as_slice).collect();
         state.last = Some(self.wal.append(&records)?);
-        state.count_newest(self.wal.current_segment());
         state.backlog.clear();
-        state.backlog_newest = Newest::default();
         Ok(())
-    }
-}
-
-impl State {
-    fn count_newest(&mut self, segment: u64) {
-        self.newest.entry(segment).or_default().merge(&self.backlog_newest);
-        if let Some(newest) = self.backlog_newest.in_order
-            && self.begun.is_none_or(|(begun, _)| begun != segment)
-        {
-            self.begun = Some((segment, newest));
-        }
     }
 }
 

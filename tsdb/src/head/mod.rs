@@ -15,7 +15,7 @@
 //! | `memory` | all series with their index; `view` reads it |
 //! | `delete` | samples that are deleted |
 //! | `append`, `batch`, `log` | one batch; the order of what goes to the write-ahead log |
-//! | `checkpoint` | which part of the log is still needed |
+//! | `checkpoint`, `contents` | all that the head holds, on disk, so that the log before it can go |
 //! | `replay`, `lanes`, `indexer` | memory from the log: the records in order, their samples on all cores, their series into the index |
 //! | `recovery`, `spool` | when memory is built from the log, and batches that come in meanwhile |
 //! | `pins` | what readers and writers may still hold |
@@ -29,14 +29,15 @@
 //!    bound) or the new one. **From here on a replay skips samples before `T`**, because the block is on disk.
 //! 3. When no querier with the old pair is left (see `pins`), chunks before `T` are dropped from memory and series
 //!    without samples are removed.
-//! 4. A checkpoint names all series that are left, and says `T`. Then the segments of the log with nothing newer
-//!    than `T` are removed. A crash between these steps leaves more log than needed, never less.
+//! 4. A checkpoint holds all series and samples that are left, and says `T`. Then the log before it is removed. A crash
+//!    between these steps leaves more log than needed, never less.
 
 mod admission;
 mod append;
 mod batch;
 mod catalog;
 mod checkpoint;
+mod contents;
 mod counters;
 mod delete;
 mod exemplars;
@@ -55,6 +56,7 @@ mod pages;
 mod pins;
 mod recovery;
 mod replay;
+mod replay_batch;
 mod sealed;
 mod series;
 mod spool;
@@ -83,7 +85,7 @@ use recovery::Wholeness;
 use spool::SpoolAppender;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tsdb_core::metadata::Metadata;
 use tsdb_core::read::SeriesExemplars;
@@ -169,6 +171,8 @@ pub(crate) struct Head {
     estimate: Mutex<Option<(Instant, u64)>>,
     /// What was in blocks when the log was replayed, as far as replay has come.
     replayed: Mutex<Border>,
+    /// Bytes of the newest checkpoint.
+    checkpoint_bytes: AtomicU64,
 }
 
 /// Blocks wait for their upload: how many bytes of them, and how many may.

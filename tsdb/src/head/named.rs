@@ -2,10 +2,10 @@
 //! were (see `replay`).
 
 use super::exemplars::Kept;
-use super::lanes::Other;
 use super::late::Generation;
 use super::mixed::Value;
 use super::replay::Replay;
+use super::replay_batch::Other;
 use crate::record::{Border, Delete, ExemplarSeries, RecordSink};
 use crate::tombstones::Intervals;
 use tsdb_core::histogram::FloatHistogram;
@@ -14,7 +14,6 @@ use tsdb_core::{Exemplar, Labels, NO_START, SeriesRef, TimeRange, Timestamp};
 
 /// A named batch of which some samples wait.
 pub(super) struct Deferred {
-    pub(super) segment: u64,
     /// Where the border was, and which generation its late samples belong to.
     pub(super) border: Border,
     pub(super) generation: Generation,

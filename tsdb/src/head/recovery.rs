@@ -84,6 +84,7 @@ impl Head {
             shrunk: Mutex::default(),
             estimate: Mutex::default(),
             replayed: Mutex::new(Border { from, ..Border::NOTHING }),
+            checkpoint_bytes: AtomicU64::new(0),
         };
         head.memory.see(newest.0);
         Ok((head, Recovery { checkpoint, segments }))
@@ -122,7 +123,7 @@ impl Recovery {
         run.read(&self.segments, |replay, segment, record| {
             // Segments below that exist only if a crash kept them from being removed.
             if segment >= first {
-                replay.take(segment, record);
+                replay.take(record);
             }
         });
         if (run.goes_on)() {
@@ -146,9 +147,10 @@ struct Run<'scope, 'a> {
 impl<'scope, 'a> Run<'scope, 'a> {
     fn read_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let place = &self.head.place;
-        let mut take = |_, record: &[u8]| self.replay.take(0, record);
-        let (_, report) =
+        let mut take = |_, record: &[u8]| self.replay.take(record);
+        let (log, report) =
             Wal::open(place.fs.clone(), &checkpoint.path(place), log_options(place), &mut take)?;
+        self.head.checkpoint_bytes.store(log.stats().bytes, Ordering::Relaxed);
         self.warn_of_damage("checkpoint", &report);
         Ok(())
     }
@@ -179,7 +181,7 @@ impl<'scope, 'a> Run<'scope, 'a> {
             }
             let segments = self.head.log.wal().closed_after(last)?;
             last = segments.last().unwrap_or(last);
-            self.read(&segments, |replay, segment, record| replay.take_settled(segment, record));
+            self.read(&segments, |replay, _, record| replay.take_settled(record));
             rounds += 1;
             if gate.is_some() && (self.goes_on)() {
                 return Ok(self.finish());
@@ -191,10 +193,8 @@ impl<'scope, 'a> Run<'scope, 'a> {
     /// Makes the head whole.
     fn finish(mut self) -> Vec<String> {
         let border = self.replay.border();
-        let (newest, losses) = self.replay.finish();
-        self.warnings.extend(losses);
+        self.warnings.extend(self.replay.finish());
         let head = self.head;
-        head.log.note_replayed(&newest);
         // ORDER: what is in blocks is forgotten before batches are applied again.
         head.memory.raise_min_time(border.from);
         head.memory.truncate(border.from);
@@ -287,6 +287,10 @@ impl RecordSink for Newest {
         histogram: FloatHistogram,
     ) {
         self.sample(series, timestamp, histogram.sum());
+    }
+
+    fn newest(&mut self, newest: Timestamp) {
+        self.0 = self.0.max(newest);
     }
 
     fn named_batch(&mut self, records: &[&[u8]]) {

@@ -11,21 +11,21 @@
 //! again at the end, when every number is known. Series still unknown then are new and get a number of their own.
 //! Samples of such a batch from before the border are late ones: all that is in blocks was written before it.
 //!
-//! What memory has of such a series at the end was written behind the batch, and so was what went into blocks when the
-//! border moved or the series was retired since: none of this is changed by samples that waited. Among those that waited the
-//! duplicate policy decides: for the last to stay they are taken from the end.
+//! What memory has of such a series at the end was written behind the batch: samples that waited are older than all of it, and
+//! those of a batch older than those of later batches. So they are taken from the end, and one at whose time there is
+//! another takes its place if the first stays, and goes if the last does. What went into blocks when the border moved or
+//! the series was retired since was written behind the batch too; that is not changed.
 
+use super::Head;
 use super::exemplars::Kept;
-use super::lanes::{Batch, Lanes, Other};
+use super::lanes::Lanes;
 use super::late::Generation;
-use super::log::Newest;
 use super::memory::Named;
 use super::mixed::Value;
 use super::named::{Deferred, NamedBatch, Since, WaitingBatch};
 use super::pages::MAX_SERIES;
-use super::{Duplicates, Head};
-use crate::record::{Border, Decoded, Delete, ExemplarSeries, RecordSink, decode};
-use std::collections::BTreeMap;
+use super::replay_batch::{Batch, Other};
+use crate::record::{Border, Decoded, Delete, ExemplarSeries, RecordSink, SeriesChunks, decode};
 use std::thread::Scope;
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::labels::LabelsMaker;
@@ -42,10 +42,6 @@ pub(super) struct Replay<'scope, 'a> {
     border: Border,
     /// The generation of the late samples that are being handed out.
     late: Option<Generation>,
-    segment: u64,
-    newest_here: Newest,
-    /// Of the segments before.
-    newest: BTreeMap<u64, Newest>,
     /// The highest number that a sample has: no number up to it may be given out, whether its series is known or lost.
     highest: Option<SeriesRef>,
     /// Numbers of series that are gone and whose samples are in blocks.
@@ -65,6 +61,7 @@ pub(super) struct Replay<'scope, 'a> {
 #[derive(Debug, Default)]
 struct Losses {
     homeless: u64,
+    chunks: u64,
     damaged: u64,
     first_damage: Option<String>,
     unknown_tags: u64,
@@ -82,9 +79,6 @@ impl<'scope, 'a> Replay<'scope, 'a> {
             batch,
             border,
             late: None,
-            segment: 0,
-            newest_here: Newest::default(),
-            newest: BTreeMap::new(),
             highest: None,
             retired: RoaringBitmap::new(),
             exemplars_from: 0,
@@ -96,12 +90,8 @@ impl<'scope, 'a> Replay<'scope, 'a> {
         }
     }
 
-    /// Takes a record of `segment`. Its samples may not be in memory before [`pause`](Self::pause).
-    pub(super) fn take(&mut self, segment: u64, record: &[u8]) {
-        if self.segment != segment {
-            self.end_segment();
-            self.segment = segment;
-        }
+    /// Takes a record. Its samples may not be in memory before [`pause`](Self::pause).
+    pub(super) fn take(&mut self, record: &[u8]) {
         let decoded = decode(record, self);
         self.losses.count(decoded.map_err(|damage| damage.to_string()));
     }
@@ -118,22 +108,12 @@ impl<'scope, 'a> Replay<'scope, 'a> {
         if let Some(highest) = self.highest.filter(|highest| highest.0 < MAX_SERIES) {
             self.head.memory.ids.lock().seen(highest);
         }
-        self.end_segment();
         let since = std::mem::take(&mut self.since);
         let mut deferred: Vec<_> = std::mem::take(&mut self.deferred).into_iter().enumerate().collect();
-        let keeps_first = self.head.settings.duplicates == Duplicates::KeepFirst;
-        if !keeps_first {
-            deferred.reverse();
-        }
-        for (place, deferred) in deferred {
-            self.segment = deferred.segment;
+        while let Some((place, deferred)) = deferred.pop() {
             let later = since.get(since.partition_point(|(behind, _)| *behind <= place)..);
-            let mut waiting = self.waiting(&deferred, later.unwrap_or_default());
-            if !keeps_first {
-                waiting.reverse();
-            }
-            waiting.iter().for_each(|sample| self.take_waiting(sample, &deferred));
-            self.end_segment();
+            let waiting = self.waiting(&deferred, later.unwrap_or_default());
+            waiting.iter().rev().for_each(|sample| self.take_waiting(sample, &deferred));
         }
     }
 
@@ -142,31 +122,17 @@ impl<'scope, 'a> Replay<'scope, 'a> {
         let is_late = sample.1 < of.border.from;
         let from = if is_late { self.border.late_from(of.generation) } else { Some(self.border.from) };
         if from.is_some_and(|from| sample.1 >= from) {
-            self.late = self.lanes.take_named_first(sample, of.border.from);
-            self.note(sample.0, sample.1);
-            self.late = None;
+            self.lanes.take_waiting(sample, of.border.from);
+            self.highest = self.highest.max(Some(sample.0));
         }
     }
 
     /// Takes the records of a named batch that was written after [`settle`](Self::settle).
-    pub(super) fn take_settled(&mut self, segment: u64, record: &[u8]) {
-        self.take(segment, record);
+    pub(super) fn take_settled(&mut self, record: &[u8]) {
+        self.take(record);
         if !self.deferred.is_empty() {
             self.settle();
         }
-    }
-
-    fn end_segment(&mut self) {
-        self.newest.entry(self.segment).or_default().merge(&std::mem::take(&mut self.newest_here));
-    }
-
-    #[inline]
-    fn note(&mut self, series: SeriesRef, timestamp: Timestamp) {
-        match self.late {
-            None => self.newest_here.add(timestamp),
-            Some(generation) => self.newest_here.add_late(generation, timestamp),
-        }
-        self.highest = self.highest.max(Some(series));
     }
 
     #[inline]
@@ -183,7 +149,7 @@ impl<'scope, 'a> Replay<'scope, 'a> {
     }
 
     fn take_other(&mut self, sample: Other) {
-        self.note(sample.0, sample.1);
+        self.highest = self.highest.max(Some(sample.0));
         if self.is_retired(sample.0) {
             return;
         }
@@ -206,19 +172,18 @@ impl<'scope, 'a> Replay<'scope, 'a> {
         self.border
     }
 
-    /// Names what went wrong and returns what is in each segment.
-    pub(super) fn finish(mut self) -> (BTreeMap<u64, Newest>, Vec<String>) {
+    /// Names what went wrong.
+    pub(super) fn finish(mut self) -> Vec<String> {
         self.pause();
-        self.end_segment();
         self.losses.homeless = self.lanes.homeless();
-        (self.newest, self.losses.sentences())
+        self.losses.chunks = self.lanes.damaged_chunks();
+        self.losses.sentences()
     }
 
     /// Takes a sample of a batch that names its series.
     pub(super) fn named_sample(&mut self, sample: &Other) {
-        self.late = self.lanes.take_named(sample, self.border.from);
-        self.note(sample.0, sample.1);
-        self.late = None;
+        self.lanes.take_named(sample, self.border.from);
+        self.highest = self.highest.max(Some(sample.0));
     }
 
     /// Takes a named batch, as far as its series are known. Says which were.
@@ -275,7 +240,7 @@ impl RecordSink for Replay<'_, '_> {
     fn samples(&mut self, series: SeriesRef, timestamp: Timestamp, values: &[[u8; 8]]) {
         let Some(further) = values.len().checked_sub(1) else { return };
         // The decoder saw to it that the last series has a number.
-        self.note(SeriesRef(series.0.saturating_add(further as u32)), timestamp);
+        self.highest = self.highest.max(Some(SeriesRef(series.0.saturating_add(further as u32))));
         if self.retired.is_empty() {
             return self.take_run(series, timestamp, values);
         }
@@ -283,6 +248,16 @@ impl RecordSink for Replay<'_, '_> {
             if !self.is_retired(series) {
                 self.take_run(series, timestamp, value);
             }
+        }
+    }
+
+    fn chunks(&mut self, chunks: SeriesChunks) {
+        self.highest = self.highest.max(Some(chunks.series));
+        if !self.is_retired(chunks.series) {
+            if !self.batch.is_empty() {
+                self.hand_over();
+            }
+            self.lanes.restore(chunks);
         }
     }
 
@@ -318,6 +293,11 @@ impl RecordSink for Replay<'_, '_> {
             self.since.extend(retired.map(|retired| (self.deferred.len(), retired)));
         }
         self.head.memory.forget_retired(series);
+    }
+
+    fn newest(&mut self, newest: Timestamp) {
+        // It may be that of a sample that was deleted since.
+        self.head.memory.see(newest);
     }
 
     fn border(&mut self, border: Border) {
@@ -366,7 +346,7 @@ impl RecordSink for Replay<'_, '_> {
         if taken.contains(&false) {
             let records = records.iter().map(|record| record.to_vec()).collect();
             let (border, generation) = (self.border, self.head.memory.late.generation());
-            self.deferred.push(Deferred { segment: self.segment, border, generation, records, taken });
+            self.deferred.push(Deferred { border, generation, records, taken });
         }
     }
 }
@@ -394,6 +374,9 @@ impl Losses {
         }
         if self.homeless > 0 {
             sentences.push(format!("log: {} samples are of series whose record is lost", self.homeless));
+        }
+        if self.chunks > 0 {
+            sentences.push(format!("checkpoint: {} open chunks are damaged", self.chunks));
         }
         if self.unknown_tags > 0 {
             sentences.push(format!("log: {} records of unknown kinds were skipped", self.unknown_tags));

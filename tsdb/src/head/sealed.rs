@@ -58,6 +58,16 @@ impl Sealer {
 }
 
 impl Sealed {
+    /// One of these timestamps, which ascend, and as many values, packed.
+    pub(crate) fn from_parts((times, values): (Arc<[Timestamp]>, Arc<[u8]>)) -> Self {
+        Self { times, values }
+    }
+
+    /// Its timestamps, and its values, packed.
+    pub(crate) fn parts(&self) -> (&[Timestamp], &[u8]) {
+        (&self.times, &self.values)
+    }
+
     /// Times of the first and the last sample.
     pub(crate) fn range(&self) -> Option<TimeRange> {
         TimeRange::new(*self.times.first()?, *self.times.last()?)

@@ -9,6 +9,7 @@
 
 use super::sealed::{Sealed, Sealer};
 use tsdb_core::chunk::xor::{self, XorChunk};
+use tsdb_core::error::CorruptionKind;
 use tsdb_core::sample::SampleColumns;
 use tsdb_core::{Corruption, TimeRange, Timestamp};
 
@@ -137,6 +138,38 @@ impl Series {
         let sealed = self.sealed.first().and_then(Sealed::range);
         let first = sealed.map(|range| range.start()).or(self.open.first_timestamp())?;
         TimeRange::new(first, self.last()?)
+    }
+
+    /// The sealed chunks, a copy of the open one, and its start timestamp.
+    pub(crate) fn chunks(&self) -> (&[Sealed], Vec<u8>, Timestamp) {
+        let open = if self.open.is_empty() { Vec::new() } else { self.open.to_bytes() };
+        (&self.sealed, open, self.mode.start())
+    }
+
+    /// Gives a series without samples what [`chunks`](Self::chunks) gave.
+    ///
+    /// # Errors
+    /// The open chunk is damaged, or not behind the others; the series has the sealed ones then.
+    pub(crate) fn restore(
+        &mut self,
+        sealed: Vec<Sealed>,
+        open: &[u8],
+        start: Timestamp,
+        sealer: &mut Sealer,
+    ) -> Result<(), Corruption> {
+        self.sealed = sealed;
+        let mut samples = SampleColumns::new();
+        if !open.is_empty() {
+            xor::decode(open, &mut samples)?;
+        }
+        let samples = samples.timestamps.iter().zip(&samples.values);
+        for (index, (timestamp, value)) in samples.enumerate() {
+            if !self.append(*timestamp, *value, start, sealer) {
+                let kind = CorruptionKind::Rule { rule: "samples follow each other in time" };
+                return Err(Corruption::new("open chunk", index, kind));
+            }
+        }
+        Ok(())
     }
 
     /// Takes the chunks that may have samples within `range`.

@@ -234,14 +234,14 @@ impl Batch {
         self.end_exemplars();
         let mut series = Vec::new();
         self.series.finish(&mut series);
-        let (samples, newest) = self.samples.take();
+        let samples = self.samples.take();
         let mut records = std::mem::take(&mut self.about);
         records.extend(Some(series).filter(|record| !record.is_empty()));
         records.extend(samples);
         if !records.is_empty() {
             let mut record = Vec::new();
             encode_named(&records, &mut record);
-            self.done.push_record(record, &newest);
+            self.done.push_record(record);
         }
         self.numbers.clear();
         (self.count, self.histogram_bytes) = (0, 0);

@@ -9,24 +9,28 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 mod border;
+mod chunks;
 mod delete;
 mod exemplars;
 mod histograms;
 mod late;
 mod metadata;
 mod named;
+mod newest;
 mod retired;
 mod runs;
 mod samples;
 mod series;
 
 pub use border::{Border, encode_border};
+pub use chunks::{ChunksEncoder, SealedChunk, SeriesChunks};
 pub use delete::{Delete, encode_delete};
 pub use exemplars::{ExemplarSeries, ExemplarsEncoder};
 pub use histograms::HistogramsEncoder;
 pub use late::encode_late;
 pub use metadata::encode_metadata;
 pub use named::encode_named;
+pub use newest::encode_newest;
 pub use retired::encode_retired;
 pub use samples::{MAX_SAMPLE_BYTES, SamplesEncoder};
 pub use series::SeriesEncoder;
@@ -51,6 +55,8 @@ const TAG_LATE: u8 = 7;
 const TAG_BORDER: u8 = 8;
 const TAG_DELETE: u8 = 9;
 const TAG_RETIRED: u8 = 10;
+const TAG_CHUNKS: u8 = 11;
+const TAG_NEWEST: u8 = 12;
 const TAG_NAMED: u8 = 16;
 
 /// What [`decode`] does with the contents of a record. Every method has an empty default.
@@ -83,11 +89,17 @@ pub trait RecordSink {
     ) {
     }
 
+    /// In a checkpoint: what the head held of a series of numbers.
+    fn chunks(&mut self, _chunks: SeriesChunks) {}
+
     /// An exemplar was appended that has this number.
     fn exemplar(&mut self, _number: u64, _series: &ExemplarSeries, _exemplar: Exemplar) {}
 
     /// The samples handed out from now on are late and of this generation; with `None`, in order again.
     fn late(&mut self, _generation: Option<u64>) {}
+
+    /// No sample that came in before is newer than this.
+    fn newest(&mut self, _newest: Timestamp) {}
 
     /// What lies on the other side of this border is in blocks.
     fn border(&mut self, _border: Border) {}
@@ -115,6 +127,10 @@ pub enum Decoded {
     Samples,
     /// Native histograms.
     Histograms,
+    /// Chunks of series.
+    Chunks,
+    /// The newest time.
+    Newest,
     /// Exemplars.
     Exemplars,
     /// Metadata.
@@ -155,6 +171,8 @@ fn decode_tagged(tag: u8, payload: &[u8], sink: &mut impl RecordSink) -> Result<
         TAG_NAMED => named::decode(payload, sink).map(|()| Decoded::NamedBatch),
         TAG_BORDER => border::decode(payload, sink).map(|()| Decoded::Border),
         TAG_DELETE => delete::decode(payload, sink).map(|()| Decoded::Delete),
+        TAG_NEWEST => newest::decode(payload, sink).map(|()| Decoded::Newest),
+        TAG_CHUNKS => chunks::decode(payload, sink).map(|()| Decoded::Chunks),
         TAG_RETIRED => retired::decode(payload, sink).map(|()| Decoded::Retired),
         unknown => Ok(Decoded::UnknownTag(unknown)),
     }

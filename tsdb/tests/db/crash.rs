@@ -11,7 +11,17 @@ use tsdb_core::metadata::{Metadata, MetricType};
 /// Late samples are taken, and series that stop leave the head early.
 fn open(fs: &SimFs) -> Result<Db, Error> {
     let (idle_series_ms, min_idle_series) = (400, 1);
-    open_with(fs, Options { out_of_order_window_ms: 100_000, idle_series_ms, min_idle_series, ..options() })
+    let (out_of_order_window_ms, checkpoint_log_bytes) = (100_000, 1000);
+    open_with(
+        fs,
+        Options {
+            out_of_order_window_ms,
+            checkpoint_log_bytes,
+            idle_series_ms,
+            min_idle_series,
+            ..options()
+        },
+    )
 }
 
 /// What a run knew when it ended.

@@ -40,6 +40,7 @@ fn live(fs: &SimFs, durability: Durability, known: &mut Known) -> Result<(), Box
             _ => {}
         }
     }
+    db.close()?;
     Ok(())
 }
 

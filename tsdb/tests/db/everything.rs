@@ -89,6 +89,7 @@ fn options(duplicates: DuplicatePolicy) -> Options {
         max_late_bytes: 1 << 20,
         idle_series_ms: 3 * PACE,
         min_idle_series: 1,
+        checkpoint_log_bytes: 500,
         duplicates,
         rollups: vec![RollupLevel::new(1000, 0, None), RollupLevel::new(4000, 0, None)],
         ..super::fixture::options()
@@ -302,6 +303,20 @@ fn a_value_that_waited_for_its_series_beats_no_later_one() {
         steps.extend(between);
         steps.extend([Step::Reopen, Step::Crash(0, Vec::new())]);
         run(steps, DuplicatePolicy::KeepLast);
+    }
+}
+
+#[test]
+fn a_first_value_that_waited_for_its_series_stays_before_one_that_did_not_wait() {
+    let waits = |value| Step::Crash(0, vec![(6, 4500, value)]);
+    // The number of the series stands between the two.
+    let names = Step::Append(vec![(6, 5000, 3.0)]);
+    let again = Step::Crash(0, vec![(6, -2500, 2.0)]);
+    for between in [Vec::new(), vec![Step::Pass(90_000), Step::Work(Work::Maintain), Step::Pass(-90_000)]] {
+        let mut steps = vec![Step::Pass(20_000), waits(1.0), names.clone(), again.clone()];
+        steps.extend(between);
+        steps.extend([Step::Work(Work::Snapshot), Step::Reopen, Step::Crash(0, Vec::new())]);
+        run(steps, DuplicatePolicy::KeepFirst);
     }
 }
 

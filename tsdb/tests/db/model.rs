@@ -128,7 +128,13 @@ fn run(steps: Vec<Step>, rules: Rules) {
     // So little memory for late samples that they move into blocks now and then.
     let max_late_bytes = 16_384;
     let open = |fs: &SimFs| {
-        let options = Options { out_of_order_window_ms, duplicates, max_late_bytes, ..options() };
+        let options = Options {
+            out_of_order_window_ms,
+            duplicates,
+            max_late_bytes,
+            checkpoint_log_bytes: 1000,
+            ..options()
+        };
         open_with(fs, options).unwrap()
     };
     let mut fs = SimFs::new();

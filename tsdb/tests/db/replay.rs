@@ -17,11 +17,11 @@ use tsdb_core::write::SampleError;
 
 /// A door that replay stops at.
 #[derive(Clone, Default)]
-struct Door(Arc<(Mutex<bool>, Condvar)>);
+pub(crate) struct Door(Arc<(Mutex<bool>, Condvar)>);
 
 impl Door {
     /// Holds up the threads that replay a log of `fs`.
-    fn shut(fs: &SimFs) -> Self {
+    pub(crate) fn shut(fs: &SimFs) -> Self {
         let door = Self::default();
         let held_up = door.clone();
         fs.before_read(move || {
@@ -33,14 +33,14 @@ impl Door {
         door
     }
 
-    fn open(&self) {
+    pub(crate) fn open(&self) {
         *self.0.0.lock().unwrap() = true;
         self.0.1.notify_all();
     }
 }
 
 fn in_background() -> Options {
-    Options { replay: Replay::Background, ..options() }
+    Options { replay: Replay::Background, checkpoint_log_bytes: 300, ..options() }
 }
 
 fn open_in_background(fs: &SimFs) -> Db {
