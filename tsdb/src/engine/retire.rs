@@ -61,7 +61,8 @@ impl Engine {
         {
             let retired = self.head.retire(series, *since);
             work.retirement = Retirement::Idle;
-            log::debug!("{} series that stopped left the head", retired?);
+            let retired = retired?;
+            log::debug!("{retired} series that stopped left the head");
         }
         Ok(())
     }
