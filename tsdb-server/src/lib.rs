@@ -69,7 +69,7 @@ pub use ingest::remote_write_format as remote_write;
 pub use ingest::{Encoding, EncodingError, decode_content};
 pub use limits::{
     BlockedQuery, CardinalityLimits, HighCardinality, IngestLimits, Limit, Limits, NewSeriesLimits,
-    PushRules, QueryLimits, RemoteWriteRules, SeriesRules,
+    PushRules, QueryLimits, RemoteWriteRules, RuleLimits, SeriesRules,
 };
 pub use network::{Network, NetworkError};
 pub use notify::AlertingError;

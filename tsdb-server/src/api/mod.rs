@@ -23,6 +23,7 @@ mod rules;
 mod series;
 mod stats;
 mod status;
+mod stored_rules;
 mod tenants;
 
 pub(crate) use number::write_value;
@@ -46,7 +47,7 @@ use std::time::Instant;
 
 /// All routes of the server, each with what it asks of its caller.
 pub(crate) fn router(server: &Server) -> Router {
-    let routes: [(&'static str, Right, MethodRouter<Server>); 38] = [
+    let routes: [(&'static str, Right, MethodRouter<Server>); 40] = [
         ("/api/v1/write", Right::Write, post(crate::ingest::remote_write)),
         ("/v1/metrics/push", Right::Write, post(crate::ingest::push)),
         ("/api/v1/query", Right::Read, get(query::instant).post(query::instant)),
@@ -87,6 +88,8 @@ pub(crate) fn router(server: &Server) -> Router {
         ("/api/v1/admin/tenants/{id}/limits", Right::Operate, tenants::routes()),
         ("/api/v1/admin/metrics", Right::Administer, get(catalogue::metrics)),
         ("/api/v1/admin/metrics/{name}", Right::Administer, get(catalogue::metric).put(catalogue::declare)),
+        ("/api/v1/admin/rules", Right::Administer, stored_rules::routes()),
+        ("/api/v1/admin/rules/{id}", Right::Administer, stored_rules::routes_of_one()),
         ("/api/v1/admin/audit", Right::Operate, get(catalogue::audit)),
         ("/internal/force_flush", Right::Administer, post(admin::force_flush)),
         ("/metrics", Right::Monitor, get(status::metrics)),

@@ -72,7 +72,7 @@ async fn put_limits(
         .map_err(|error| ApiError::bad_data(format!("the body is no JSON object of limits: {error}")))?;
     overrides.check(server.metadata().base_limits(&tenant)).map_err(|faults| refused(&faults))?;
     let of = tenant.clone();
-    let put = server.metadata().change_budgets(move |store| store.put_budget(&of, &overrides, expected, &by));
+    let put = server.metadata().change(move |store| store.put_budget(&of, &overrides, expected, &by));
     let budget = put.await?;
     told(&server, &tenant, Some(&budget))
 }
@@ -86,7 +86,7 @@ async fn delete_limits(
 ) -> Result<Response, ApiError> {
     let tenant = tenant_of(&tenant)?;
     let (by, expected) = (signature(&server, &caller), expected_version(request.headers())?);
-    server.metadata().change_budgets(move |store| store.delete_budget(&tenant, expected, &by)).await?;
+    server.metadata().change(move |store| store.delete_budget(&tenant, expected, &by)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -8,12 +8,14 @@ mod book;
 mod cardinality;
 mod ingest;
 mod query;
+mod rules;
 mod series;
 
 pub(crate) use book::LimitBook;
 pub use cardinality::{CardinalityLimits, HighCardinality, NewSeriesLimits};
 pub use ingest::IngestLimits;
 pub use query::{BlockedQuery, QueryLimits};
+pub use rules::RuleLimits;
 pub use series::{PushRules, RemoteWriteRules, SeriesRules};
 
 use serde::{Deserialize, Serialize};
@@ -64,6 +66,8 @@ pub struct Limits {
     pub cardinality: CardinalityLimits,
     /// What a query may cost.
     pub query: QueryLimits,
+    /// How many rules there may be.
+    pub rules: RuleLimits,
 }
 
 impl Limits {
@@ -75,6 +79,7 @@ impl Limits {
             remote_write: RemoteWriteRules(SeriesRules::lifted()),
             cardinality: CardinalityLimits::lifted(),
             query: QueryLimits::lifted(),
+            rules: RuleLimits::lifted(),
         }
     }
 }

@@ -1,15 +1,20 @@
-//! Budgets in force: what the store says reaches the limits of running requests within seconds.
+//! Budgets and rules in force: what the store says reaches the limits of running requests, and the threads that evaluate
+//! rules, within seconds.
 //!
-//! A thread asks the store for changes. While the store does not answer, the last known budgets stay in force; with a
-//! file to keep them in, also across a restart. Nothing on the way of samples and queries ever waits for the store.
+//! A thread asks the store for changes. While the store does not answer, the last known budgets and rules stay in force;
+//! with a file to keep them in, also across a restart. Nothing on the way of samples and queries ever waits for the store.
+//! The same thread writes the states of alerts.
 
 use super::service::Limiting;
-use super::{MetadataError, MetadataErrorKind, MetadataStore, Overrides, Revision};
+use super::{
+    AlertRule, AlertRuleSpec, Changes, MetadataError, MetadataErrorKind, MetadataStore, Overrides, Revision,
+    RuleBook, RuleId,
+};
 use crate::Limits;
 use crate::admission::LimitedStores;
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -29,10 +34,11 @@ pub(crate) struct Live {
 pub(crate) struct Shared {
     store: Arc<dyn MetadataStore>,
     stores: Arc<LimitedStores>,
+    rules: Arc<dyn RuleBook>,
     /// Limits of the settings: of tenants that the settings name, and of all others.
     defaults: Limits,
     named: HashMap<TenantId, Limits>,
-    /// Where the last known budgets are kept.
+    /// Where the last known budgets and rules are kept.
     copy: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     known: Mutex<Known>,
@@ -49,6 +55,8 @@ struct Known {
     rounds: u32,
     /// The budgets in force; `None` if none were read yet.
     budgets: Option<BTreeMap<TenantId, Overrides>>,
+    /// The rules in force, and how many of them cannot be evaluated.
+    rules: BTreeMap<TenantId, (Vec<RuleCopy>, usize)>,
 }
 
 /// How it goes, for the server's own metrics.
@@ -64,33 +72,57 @@ pub(crate) struct Health {
     pub(crate) budgets: AtomicU64,
     /// Limits in budgets that this server does not understand.
     pub(crate) unknown_limits: AtomicU64,
+    /// Rules, paused ones among them.
+    pub(crate) rules: AtomicU64,
+    /// Rules that are to be evaluated and cannot be.
+    pub(crate) unusable_rules: AtomicU64,
+    /// States of alerts that are not written yet.
+    pub(crate) unwritten_states: AtomicU64,
     /// Descriptions of metrics put into the catalogue.
     pub(crate) described: AtomicU64,
 }
 
-/// Budgets as the file holds them.
+/// Budgets and rules as the file holds them.
 #[derive(Debug, Serialize, Deserialize)]
 struct Copy {
     budgets: BTreeMap<String, Overrides>,
+    #[serde(default)]
+    rules: BTreeMap<String, Vec<RuleCopy>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct RuleCopy {
+    id: RuleId,
+    spec: AlertRuleSpec,
+}
+
+impl RuleCopy {
+    /// The rule as far as evaluations need it.
+    fn rule(self, tenant: &TenantId) -> AlertRule {
+        let Self { id, spec } = self;
+        AlertRule { id, tenant: tenant.clone(), spec, version: 0, created_at: 0, updated_at: 0 }
+    }
 }
 
 /// Everything is read anew after so many rounds without a change, in case a store does not tell one.
 const ROUNDS_UNTIL_ALL: u32 = 60;
 
 impl Live {
-    /// Takes the budgets of `store` into force; those in the file `copy` if the store does not answer.
+    /// Takes the budgets and rules of `store` into force; those in the file `copy` if the store does not answer.
     ///
     /// # Errors
     /// The store answers, and cannot be used.
     pub(crate) fn open(
         store: Arc<dyn MetadataStore>,
         Limiting { stores, defaults, named }: Limiting,
+        rules: Arc<dyn RuleBook>,
         copy: Option<PathBuf>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, MetadataError> {
         let shared = Arc::new(Shared {
             store,
             stores,
+            rules,
             defaults,
             named,
             copy,
@@ -119,6 +151,7 @@ impl Live {
         let run = move || {
             while shared.wait(interval) {
                 if shared.refresh().is_ok() {
+                    shared.write_states();
                     chores(&shared);
                 }
             }
@@ -130,7 +163,7 @@ impl Live {
         Ok(())
     }
 
-    /// Ends the thread after what it is doing.
+    /// Ends the thread after what it is doing, and writes the last states of alerts.
     pub(crate) fn stop(&self) {
         *self.shared.stopping.lock() = true;
         self.shared.wake.notify_all();
@@ -139,6 +172,7 @@ impl Live {
         {
             log::error!("the thread for metadata failed inside");
         }
+        self.shared.write_states();
     }
 
     /// The store.
@@ -146,7 +180,7 @@ impl Live {
         &self.shared.store
     }
 
-    /// Reads budgets now, for a change that was just made here; if that fails, the thread will.
+    /// Reads budgets and rules now, for a change that was just made here; if that fails, the thread will.
     pub(crate) fn refresh(&self) {
         drop(self.shared.refresh());
     }
@@ -186,7 +220,15 @@ impl Shared {
         !*stopping
     }
 
-    /// Takes the budgets of the store if any changed.
+    /// Writes the states of alerts that changed.
+    fn write_states(&self) {
+        if let Err(error) = self.rules.write(self.store.as_ref()) {
+            log::warn!("states of alerts are kept in memory: {error}");
+        }
+        self.health.unwritten_states.store(self.rules.unwritten() as u64, Ordering::Relaxed);
+    }
+
+    /// Takes the budgets and rules of the store if any changed.
     fn refresh(&self) -> Result<(), MetadataError> {
         let outcome = self.take_changes();
         self.note(outcome.as_ref().err());
@@ -196,22 +238,60 @@ impl Shared {
     fn take_changes(&self) -> Result<(), MetadataError> {
         // Held while the store answers, so that an older answer never comes after a newer one.
         let mut known = self.known.lock();
-        let changes = self.store.changes(known.revision)?;
         let again = known.rounds >= ROUNDS_UNTIL_ALL;
-        if changes.all || again || !changes.budgets.is_empty() {
+        let changes = self.store.changes(if again { Revision::START } else { known.revision })?;
+        let mut is_new = false;
+        if changes.all || !changes.budgets.is_empty() {
             let budgets = self.store.budgets()?;
             let budgets = budgets.into_iter().map(|budget| (budget.tenant, budget.overrides));
             let budgets: BTreeMap<TenantId, Overrides> = budgets.collect();
             if known.budgets.as_ref() != Some(&budgets) {
                 self.put_in_force(&budgets);
-                self.keep_copy(&budgets);
                 known.budgets = Some(budgets);
+                is_new = true;
             }
+        }
+        is_new |= self.take_rules(&mut known, &changes)?;
+        if is_new {
+            self.keep_copy(&known);
+        }
+        if changes.all {
             known.rounds = 0;
         }
         known.rounds = known.rounds.saturating_add(1);
         known.revision = changes.revision;
         Ok(())
+    }
+
+    /// Takes the rules that changed. Did any?
+    fn take_rules(&self, known: &mut Known, changes: &Changes) -> Result<bool, MetadataError> {
+        let mut changed: BTreeSet<TenantId> = changes.rules.iter().cloned().collect();
+        let mut is_new = false;
+        if changes.all {
+            changed.extend(self.rules.tenants());
+        }
+        for tenant in changed {
+            let rules = self.store.rules(&tenant, None)?;
+            let is_first = !known.rules.contains_key(&tenant);
+            let alerts = if is_first { self.store.alerts(&tenant)? } else { Vec::new() };
+            let copies: Vec<RuleCopy> =
+                rules.iter().map(|rule| RuleCopy { id: rule.id, spec: rule.spec.clone() }).collect();
+            let unusable = self.rules.take(&tenant, rules, alerts);
+            is_new |= known.rules.get(&tenant).map_or(!copies.is_empty(), |(before, _)| *before != copies);
+            if copies.is_empty() {
+                known.rules.remove(&tenant);
+            } else {
+                known.rules.insert(tenant, (copies, unusable));
+            }
+        }
+        let (mut rules, mut unusable) = (0u64, 0u64);
+        for (of_tenant, of_them) in known.rules.values() {
+            rules = rules.saturating_add(of_tenant.len() as u64);
+            unusable = unusable.saturating_add(*of_them as u64);
+        }
+        self.health.rules.store(rules, Ordering::Relaxed);
+        self.health.unusable_rules.store(unusable, Ordering::Relaxed);
+        Ok(is_new)
     }
 
     fn put_in_force(&self, budgets: &BTreeMap<TenantId, Overrides>) {
@@ -246,33 +326,41 @@ impl Shared {
             Some(error) => {
                 self.health.failures.fetch_add(1, Ordering::Relaxed);
                 if was_up {
-                    log::error!("{error}; the last known limits stay in force");
+                    log::error!("{error}; the last known limits and rules stay in force");
                 }
             }
         }
     }
 
-    fn keep_copy(&self, budgets: &BTreeMap<TenantId, Overrides>) {
+    fn keep_copy(&self, known: &Known) {
         let Some(path) = &self.copy else { return };
-        if budgets.is_empty() && !path.exists() {
+        let budgets = known.budgets.iter().flatten();
+        let budgets = budgets.map(|(tenant, own)| (tenant.as_str().to_owned(), own.clone()));
+        let rules =
+            known.rules.iter().map(|(tenant, (rules, _))| (tenant.as_str().to_owned(), rules.clone()));
+        let copy = Copy { budgets: budgets.collect(), rules: rules.collect() };
+        if copy.budgets.is_empty() && copy.rules.is_empty() && !path.exists() {
             return;
         }
-        let budgets = budgets.iter().map(|(tenant, own)| (tenant.as_str().to_owned(), own.clone()));
-        let written = serde_json::to_vec(&Copy { budgets: budgets.collect() })
+        let written = serde_json::to_vec(&copy)
             .map_err(std::io::Error::from)
             .and_then(|bytes| write_file(&OsFs, path, &bytes));
         if let Err(error) = written {
-            log::warn!("the limits of tenants cannot be kept in {}: {error}", path.display());
+            log::warn!("limits and rules of tenants cannot be kept in {}: {error}", path.display());
         }
     }
 
-    /// Puts the budgets in force that the file has.
+    /// Puts the budgets and rules in force that the file has.
     fn take_copy(&self) {
         let Some(path) = &self.copy else { return };
         match read_copy(path) {
-            Ok(budgets) => {
+            Ok((budgets, rules)) => {
                 log::warn!("{} budgets are those of {}", budgets.len(), path.display());
                 self.put_in_force(&budgets);
+                for (tenant, rules) in rules {
+                    let rules = rules.into_iter().map(|rule| rule.rule(&tenant)).collect();
+                    self.rules.take(&tenant, rules, Vec::new());
+                }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => log::error!("{} cannot be read: {error}", path.display()),
@@ -280,10 +368,15 @@ impl Shared {
     }
 }
 
-fn read_copy(path: &Path) -> std::io::Result<BTreeMap<TenantId, Overrides>> {
+/// What a copy holds, by tenant.
+type Copied = (BTreeMap<TenantId, Overrides>, BTreeMap<TenantId, Vec<RuleCopy>>);
+
+fn read_copy(path: &Path) -> std::io::Result<Copied> {
     let copy: Copy = serde_json::from_slice(&std::fs::read(path)?)?;
-    let budgets = copy.budgets.into_iter();
-    let budgets =
-        budgets.map(|(tenant, own)| Ok((TenantId::new(&tenant).map_err(std::io::Error::other)?, own)));
-    budgets.collect()
+    Ok((by_tenant(copy.budgets)?, by_tenant(copy.rules)?))
+}
+
+fn by_tenant<T>(by_name: BTreeMap<String, T>) -> std::io::Result<BTreeMap<TenantId, T>> {
+    let of = |(tenant, own): (String, T)| Ok((TenantId::new(&tenant).map_err(std::io::Error::other)?, own));
+    by_name.into_iter().map(of).collect()
 }

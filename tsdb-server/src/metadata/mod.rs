@@ -24,6 +24,7 @@ mod live;
 mod memory;
 mod metric;
 mod rule;
+mod rule_book;
 mod service;
 mod store;
 
@@ -36,6 +37,7 @@ pub use memory::MemoryMetadata;
 pub(crate) use metric::metric_type;
 pub use metric::{Declaration, MetricDefinition, MetricQuery, ObservedMetric};
 pub use rule::{AlertRule, AlertRuleSpec, ErrorPolicy, NoDataPolicy, RuleId, RuleStatus, Severity};
+pub(crate) use rule_book::RuleBook;
 pub(crate) use service::{Limiting, Service};
 pub use store::{Changes, MetadataStore, Revision, Signature};
 

@@ -2,7 +2,7 @@
 
 use super::catalogue::Catalogue;
 use super::live::{Health, Live};
-use super::{MetadataError, MetadataStore};
+use super::{MetadataError, MetadataStore, RuleBook};
 use crate::Limits;
 use crate::admission::LimitedStores;
 use crate::config::{Config, MetadataConfig};
@@ -38,7 +38,8 @@ const TURNS: usize = 16;
 const SHORTEST: Duration = Duration::from_millis(100);
 
 impl Service {
-    /// Takes the budgets of `store` into force; the last known ones, which the file `copy` keeps, if it is away.
+    /// Takes the budgets and the rules of `store` into force; the last known ones, which the file `copy` keeps, if it is
+    /// away.
     ///
     /// # Errors
     /// The store answers, and cannot be used.
@@ -46,6 +47,7 @@ impl Service {
         store: Arc<dyn MetadataStore>,
         config: &Config,
         limiting: Limiting,
+        rules: Arc<dyn RuleBook>,
         copy: Option<PathBuf>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, MetadataError> {
@@ -53,7 +55,7 @@ impl Service {
         let interval = config.catalogue_interval.as_duration();
         let stores = Arc::clone(&limiting.stores);
         Ok(Self {
-            live: Arc::new(Live::open(store, limiting, copy, clock)?),
+            live: Arc::new(Live::open(store, limiting, rules, copy, clock)?),
             catalogue: Arc::new(Catalogue::new(stores, interval)),
             config,
             turns: Arc::new(Semaphore::new(TURNS)),
@@ -101,11 +103,11 @@ impl Service {
         self.in_turn(|live| work(live.store().as_ref())).await
     }
 
-    /// The same for `work` that changes budgets: what it did is in force when this returns.
+    /// The same for `work` that changes budgets or rules: what it did is in force when this returns.
     ///
     /// # Errors
     /// As for [`ask`](Self::ask).
-    pub(crate) async fn change_budgets<T: Send + 'static>(
+    pub(crate) async fn change<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn MetadataStore) -> Result<T, MetadataError> + Send + 'static,
     ) -> Result<T, MetadataError> {

@@ -162,6 +162,7 @@ fn checked(
     let mut labels = of_group.clone();
     labels.extend(rule.labels);
     let text = RuleText {
+        number: None,
         record: rule.record.map(|record| record.value).unwrap_or_default(),
         alert: rule.alert.map(|alert| alert.value).unwrap_or_default(),
         expr: rule.expr.map(|expr| expr.value).unwrap_or_default(),

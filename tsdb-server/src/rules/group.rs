@@ -214,9 +214,9 @@ impl Group {
 }
 
 /// What a rule keeps its state by.
-fn owned(running: &Running) -> (bool, String, Vec<(String, String)>) {
-    let (recording, name, labels) = running.rule().identity();
-    (recording, name.to_owned(), labels.to_vec())
+fn owned(running: &Running) -> (Option<i64>, bool, String, Vec<(String, String)>) {
+    let (number, recording, name, labels) = running.rule().identity();
+    (number, recording, name.to_owned(), labels.to_vec())
 }
 
 /// Says that a series has ended.

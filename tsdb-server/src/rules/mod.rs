@@ -58,9 +58,10 @@ pub(crate) use file::{RuleFault, parse_file};
 use group::Pass;
 #[cfg(test)]
 use group::{Answer, Evaluation, RuleSample};
-pub(crate) use group::{Group, World};
-pub(crate) use history::Episode;
-pub(crate) use rule::RuleKind;
+pub(crate) use group::{Group, GroupSettings, World};
+pub(crate) use history::{Episode, RuleState};
+pub(crate) use policy::{NO_DATA as NO_DATA_POLICY, ON_ERROR as ON_ERROR_POLICY};
+pub(crate) use rule::{Rule, RuleError, RuleKind, RuleText};
 pub(crate) use running::{Health, Mode, Running};
 pub(crate) use schedule::{Defaults, Published, Schedule, Surroundings};
 #[cfg(feature = "alert-delivery")]

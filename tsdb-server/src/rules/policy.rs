@@ -15,9 +15,9 @@
 //! that fails changes no alert.
 
 /// Annotation that says what no data means.
-pub(super) const NO_DATA: &str = "tsdb_no_data";
+pub(crate) const NO_DATA: &str = "tsdb_no_data";
 /// Annotation that says what an error means.
-pub(super) const ON_ERROR: &str = "tsdb_on_error";
+pub(crate) const ON_ERROR: &str = "tsdb_on_error";
 
 /// What becomes of the alerts of a rule when it cannot be judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

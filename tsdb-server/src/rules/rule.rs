@@ -10,6 +10,8 @@ use tsdb_promql::ast::{BinaryOp, Expr, Visitor, walk};
 /// A rule as it is written, group labels included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RuleText {
+    /// Its number, if it comes from the metadata store; it keeps its state by it, whatever else changes.
+    pub(crate) number: Option<i64>,
     /// Name of the metric that is recorded; empty in an alerting rule.
     pub(crate) record: String,
     /// Name of the alert; empty in a recording rule.
@@ -144,9 +146,13 @@ impl Rule {
         &self.selectors
     }
 
-    /// What a rule keeps its state by when rules are loaded anew: its kind, its name and its labels.
-    pub(crate) fn identity(&self) -> (bool, &str, &[(String, String)]) {
-        (self.text.alert.is_empty(), self.name(), &self.text.labels)
+    /// What a rule keeps its state by when rules are loaded anew: its number if it has one, otherwise its kind, its name
+    /// and its labels.
+    pub(crate) fn identity(&self) -> (Option<i64>, bool, &str, &[(String, String)]) {
+        match self.text.number {
+            Some(number) => (Some(number), false, "", &[]),
+            None => (None, self.text.alert.is_empty(), self.name(), &self.text.labels),
+        }
     }
 }
 

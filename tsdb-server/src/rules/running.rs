@@ -168,7 +168,7 @@ impl Running {
     }
 
     /// The time of the last evaluation, ms.
-    pub(super) fn last_at(&self) -> Option<Timestamp> {
+    pub(crate) fn last_at(&self) -> Option<Timestamp> {
         self.last_at
     }
 

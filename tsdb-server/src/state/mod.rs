@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::error::{ApiError, ErrorKind};
 use crate::govern::{Governor, engine_options};
 use crate::limits::{Limit, LimitBook, Limits};
-use crate::metadata::{Limiting, MemoryMetadata, MetadataStore, Service};
+use crate::metadata::{Limiting, MemoryMetadata, MetadataStore, RuleBook, Service};
 use crate::notify::{Notifier, ReceiverStatus};
 use crate::ruler::{self, Ruler, RulesError};
 use crate::rules::{AlertSink, Group, NoSink, Published, Sent, SourceId, Times, Trial};
@@ -58,7 +58,7 @@ struct Inner {
     buffers: Buffers,
     ingest_slots: Arc<Semaphore>,
     governor: Governor,
-    ruler: Ruler,
+    ruler: Arc<Ruler>,
     notifier: Option<Arc<Notifier>>,
     stopping: AtomicBool,
 }
@@ -128,15 +128,17 @@ impl Server {
         let of_rules = ruler::Parts {
             tenant: of_rules,
             stores: Arc::clone(&stores) as Arc<dyn Stores>,
+            limits: Arc::clone(&limits),
             engine: engine_options(&config, config.queries.max_rule_memory_bytes),
             clock: Arc::clone(&clock),
             sink: sink(notifier.as_ref()),
         };
-        let ruler = Ruler::open(config.rules.clone(), of_rules)?;
+        let ruler = Arc::new(Ruler::open(config.rules.clone(), of_rules)?);
+        let rule_book = Arc::clone(&ruler) as Arc<dyn RuleBook>;
         let inner = Inner {
             gate: Gate::new(tenants, &config.access, config.admin_api)?,
             tls: Tls::open(&config.tls)?,
-            metadata: Service::open(metadata, &config, limiting, copy, Arc::clone(&clock))?,
+            metadata: Service::open(metadata, &config, limiting, rule_book, copy, Arc::clone(&clock))?,
             limits,
             ruler,
             notifier,

@@ -4,7 +4,7 @@ use super::{Family, counter, float, gauge, load};
 use crate::metadata::Health;
 use std::sync::atomic::Ordering;
 
-pub(crate) fn families(health: &Health) -> [Family; 6] {
+pub(crate) fn families(health: &Health) -> [Family; 9] {
     let up = health.up.load(Ordering::Relaxed);
     // Of the last answer to now nothing but this is left: seconds, as all times in metrics.
     #[expect(clippy::cast_precision_loss, reason = "metrics are doubles")]
@@ -26,6 +26,17 @@ pub(crate) fn families(health: &Health) -> [Family; 6] {
             "tsdb_metadata_unknown_limits",
             "Limits in budgets that this server does not understand.",
             float(load(&health.unknown_limits)),
+        ),
+        gauge("tsdb_metadata_rules", "Rules in the metadata store.", float(load(&health.rules))),
+        gauge(
+            "tsdb_metadata_unusable_rules",
+            "Rules in the metadata store that are to be evaluated and cannot be.",
+            float(load(&health.unusable_rules)),
+        ),
+        gauge(
+            "tsdb_metadata_unwritten_alert_states",
+            "States of alerts that the metadata store does not have yet.",
+            float(load(&health.unwritten_states)),
         ),
         counter(
             "tsdb_metadata_metrics_described_total",

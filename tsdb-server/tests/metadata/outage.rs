@@ -1,8 +1,13 @@
 //! A server whose PostgreSQL is killed, stays away, and comes back.
 
 use crate::postgres::{Postgres, eventually};
+use crate::rules::alerts;
 use crate::server::{Running, config, send};
 use serde_json::json;
+use std::time::Duration;
+use tsdb_core::TenantId;
+use tsdb_server::SqlMetadata;
+use tsdb_server::metadata::{AlertRecord, EvaluationState, MetadataStore};
 
 const LIMITS: &str = "/api/v1/admin/tenants/acme/limits";
 
@@ -68,4 +73,39 @@ fn holds_while_away(server: &Running) {
     }
     // A wrong request is wrong all the same.
     assert_eq!(send(server.put(LIMITS, r#"{"wrong":1}"#)).0, 400);
+}
+
+#[test]
+fn with_postgresql_killed_rules_go_on_and_the_states_of_their_alerts_are_written_later() {
+    let Some(mut postgres) = Postgres::start() else { return };
+    postgres.execute("postgres", "CREATE DATABASE tsdb");
+    let folder = tempfile::tempdir().unwrap();
+    let settings = config(folder.path(), &postgres.url("tsdb"));
+    let server = Running::start(settings.clone());
+    let rule = r#"{"name":"Above","expression":"m > 0","interval":"1s","for":"0s"}"#;
+    let made = send(server.post("/api/v1/admin/rules", rule).header("X-Tenant-ID", "acme"));
+    assert_eq!(made.0, 201, "{}", made.1);
+
+    postgres.kill();
+    eventually(|| server.metric("tsdb_metadata_up") == 0.0);
+    assert_eq!(server.push("acme", 2), 202);
+    eventually(|| alerts(&server).len() == 2);
+    let refused = send(server.post("/api/v1/admin/rules", rule).header("X-Tenant-ID", "acme"));
+    assert_eq!(refused.0, 503);
+
+    println!("a restart with the database away");
+    drop(server);
+    let server = Running::start(settings);
+    assert_eq!(server.metric("tsdb_metadata_up"), 0.0);
+    assert_eq!(server.push("acme", 3), 202);
+    eventually(|| alerts(&server).len() == 3);
+
+    println!("the database comes back");
+    postgres.resume();
+    let elsewhere = SqlMetadata::connect(&postgres.url("tsdb"), Duration::from_secs(30)).unwrap();
+    let acme = TenantId::new("acme").unwrap();
+    let fires =
+        |record: &AlertRecord| record.state == EvaluationState::Firing && !record.key.series.is_empty();
+    eventually(|| elsewhere.alerts(&acme).unwrap().into_iter().filter(fires).count() == 3);
+    eventually(|| server.metric("tsdb_metadata_unwritten_alert_states") == 0.0);
 }

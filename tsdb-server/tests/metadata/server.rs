@@ -57,6 +57,14 @@ impl Running {
         self.client.put(self.url(path)).body(body.to_owned())
     }
 
+    pub(crate) fn post(&self, path: &str, body: &str) -> RequestBuilder {
+        self.client.post(self.url(path)).body(body.to_owned())
+    }
+
+    pub(crate) fn patch(&self, path: &str, body: &str) -> RequestBuilder {
+        self.client.patch(self.url(path)).body(body.to_owned())
+    }
+
     pub(crate) fn delete(&self, path: &str) -> RequestBuilder {
         self.client.delete(self.url(path))
     }

@@ -3,14 +3,23 @@
 //! Each rule belongs to one tenant, reads that tenant's data and writes there. Rules are evaluated by an engine and on
 //! threads of their own, with a bound on memory of their own, so dashboards cannot keep them waiting. When files are read
 //! anew, a mistake in any of them leaves all rules as they were.
+//!
+//! Rules of the metadata store come here with each change there ([`RuleBook`]), and the [states] of their alerts go back.
+
+mod states;
+pub(crate) mod stored;
 
 use crate::config::RulesConfig;
+use crate::limits::{Limit, LimitBook};
+use crate::metadata::{AlertRecord, AlertRule, MetadataError, MetadataStore, RuleBook, RuleId, RuleStatus};
 use crate::rules::{
     self, AlertSink, Counts, Defaults, Group, Moment, Progress, Published, RuleFault, Schedule, Sent,
     SourceId, Standard, StoreWorld, Surroundings, Times, Trial, Watermarks, World,
 };
 use crate::store::{Store, Stores};
 use parking_lot::Mutex;
+use states::States;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -58,7 +67,17 @@ pub(crate) struct Ruler {
     tenant: Option<TenantId>,
     schedule: Arc<Schedule>,
     surroundings: Arc<OfServer>,
+    limits: Arc<LimitBook>,
+    /// Rules of the metadata store as they were taken last.
+    stored: Mutex<BTreeMap<TenantId, Stored>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The rules of a tenant in the metadata store.
+struct Stored {
+    rules: Vec<AlertRule>,
+    most: Limit,
+    unusable: usize,
 }
 
 /// What a ruler needs of its server.
@@ -66,6 +85,7 @@ pub(crate) struct Parts {
     /// The tenant of the rules that name none.
     pub(crate) tenant: Option<TenantId>,
     pub(crate) stores: Arc<dyn Stores>,
+    pub(crate) limits: Arc<LimitBook>,
     /// What queries of rules may do; the limits of `config` are put on top.
     pub(crate) engine: EngineOptions,
     pub(crate) clock: Arc<dyn Clock>,
@@ -80,6 +100,7 @@ struct OfServer {
     clock: Arc<dyn Clock>,
     sink: Arc<dyn AlertSink>,
     watermarks: Watermarks,
+    states: States,
     external_labels: Labels,
     external_url: String,
     catch_up_ms: i64,
@@ -91,14 +112,14 @@ struct OfServer {
 const STACK_BYTES: usize = 16 << 20;
 
 /// The rules about the server itself.
-const PLATFORM_RULES: &str = include_str!("../rules/platform.yml");
+const PLATFORM_RULES: &str = include_str!("../../rules/platform.yml");
 /// What their file is called.
 const PLATFORM_FILE: &str = "platform.yml";
 
 impl Ruler {
     /// Loads the rules that `config` names.
     pub(crate) fn open(config: RulesConfig, parts: Parts) -> Result<Self, RulesError> {
-        let Parts { tenant, stores, mut engine, clock, sink } = parts;
+        let Parts { tenant, stores, limits, mut engine, clock, sink } = parts;
         engine.executor = Arc::new(ScopedThreads::new(1));
         engine.max_samples = engine.max_samples.min(config.max_samples.get().unwrap_or(u64::MAX));
         let labels = config.external_labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -112,13 +133,15 @@ impl Ruler {
             clock,
             sink,
             watermarks: Watermarks::default(),
+            states: States::default(),
             external_labels,
             external_url: config.external_url.trim_end_matches('/').to_owned(),
             catch_up_ms: config.catch_up.as_signed_ms(),
             started: Instant::now(),
         });
         let schedule = Arc::new(Schedule::new(defaults(&config)));
-        let ruler = Self { config, tenant, schedule, surroundings, threads: Mutex::default() };
+        let (stored, threads) = (Mutex::default(), Mutex::default());
+        let ruler = Self { config, tenant, schedule, surroundings, limits, stored, threads };
         ruler.reload()?;
         Ok(ruler)
     }
@@ -126,7 +149,8 @@ impl Ruler {
     /// Reads the files anew. Rules that were there before keep their state.
     pub(crate) fn reload(&self) -> Result<(), RulesError> {
         let groups = self.load()?;
-        self.schedule.replace(groups, |_, _| true, self.surroundings.moment());
+        let of_files = |_: &TenantId, group: &Group| !stored::is_stored(group);
+        self.schedule.replace(groups, of_files, self.surroundings.moment());
         Ok(())
     }
 
@@ -199,6 +223,47 @@ impl Ruler {
     /// Takes note of what `source` of `tenant` sent: evaluations wait for senders that are late.
     pub(crate) fn heard(&self, tenant: &TenantId, source: Option<SourceId>, sent: Sent) {
         self.surroundings.watermarks.heard(tenant, source, sent, self.surroundings.moment());
+    }
+}
+
+impl RuleBook for Ruler {
+    fn tenants(&self) -> Vec<TenantId> {
+        self.stored.lock().keys().cloned().collect()
+    }
+
+    fn take(&self, tenant: &TenantId, rules: Vec<AlertRule>, alerts: Vec<AlertRecord>) -> usize {
+        let mut stored = self.stored.lock();
+        let limits = self.limits.of(tenant);
+        let most = limits.rules.max_rules;
+        if let Some(known) = stored.get(tenant)
+            && known.rules == rules
+            && known.most == most
+        {
+            return known.unusable;
+        }
+        let options = &self.surroundings.engine.options().parse;
+        let (groups, unusable) = stored::groups(&rules, &limits.rules, options);
+        self.surroundings.states.take_over(tenant, alerts);
+        let evaluated: BTreeSet<RuleId> =
+            rules.iter().filter(|rule| rule.spec.status == RuleStatus::Active).map(|rule| rule.id).collect();
+        self.surroundings.states.retain(tenant, &evaluated);
+        let groups = groups.into_iter().map(|group| (tenant.clone(), group)).collect();
+        let replaced = |of: &TenantId, group: &Group| of == tenant && stored::is_stored(group);
+        self.schedule.replace(groups, replaced, self.surroundings.moment());
+        if rules.is_empty() {
+            stored.remove(tenant);
+        } else {
+            stored.insert(tenant.clone(), Stored { rules, most, unusable });
+        }
+        unusable
+    }
+
+    fn write(&self, store: &dyn MetadataStore) -> Result<(), MetadataError> {
+        self.surroundings.states.write(store)
+    }
+
+    fn unwritten(&self) -> usize {
+        self.surroundings.states.unwritten()
     }
 }
 
@@ -284,13 +349,16 @@ impl Surroundings for OfServer {
         self.watermarks.agree_with(tenant, self.moment())
     }
 
-    fn recall(&self, tenant: &TenantId, _group: &mut Group) {
+    fn recall(&self, tenant: &TenantId, group: &mut Group) {
+        self.states.give_back(tenant, group, self.clock.now());
         if let Ok(store) = self.stores.open(tenant) {
             self.look_back(tenant, store.as_ref());
         }
     }
 
-    fn remember(&self, _tenant: &TenantId, _group: &Group) {}
+    fn remember(&self, tenant: &TenantId, group: &Group) {
+        self.states.note(tenant, group);
+    }
 
     fn deliver(&self, tenant: &TenantId, group: &Group, at: Timestamp, interval_ms: i64) {
         self.sink.evaluated(tenant, group, at, interval_ms);

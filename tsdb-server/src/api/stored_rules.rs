@@ -1,0 +1,158 @@
+//! `/api/v1/admin/rules`: alerting rules of a tenant in the metadata store, in force as soon as they are answered.
+
+use super::parameters;
+use super::tenants::{body_of, expected_version, signature, success, versioned};
+use crate::access::{Caller, Scope};
+use crate::error::{ApiError, ErrorKind};
+use crate::metadata::{AlertRule, AlertRuleSpec, MetadataError, RuleId, RuleStatus, Subject};
+use crate::rfc3339;
+use crate::ruler::stored;
+use crate::state::Server;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use serde_json::{Value, json as value};
+use tsdb_core::TenantId;
+
+/// The methods of `/api/v1/admin/rules`.
+pub(super) fn routes() -> MethodRouter<Server> {
+    get(list).post(create)
+}
+
+/// The methods of `/api/v1/admin/rules/{id}`.
+pub(super) fn routes_of_one() -> MethodRouter<Server> {
+    get(one).put(replace).patch(change).delete(delete)
+}
+
+/// `GET /api/v1/admin/rules`: the rules of the tenant, those of `status` if it is given.
+async fn list(State(server): State<Server>, scope: Scope, request: Request) -> Result<Response, ApiError> {
+    let tenant = scope.tenant()?.clone();
+    let status = parameters(&server, request).await?.get("status").map(status_of).transpose()?;
+    let rules = server.metadata().ask(move |store| store.rules(&tenant, status)).await?;
+    success(&rules.iter().map(told).collect::<Result<Vec<Value>, _>>()?)
+}
+
+/// `GET /api/v1/admin/rules/{id}`
+async fn one(
+    State(server): State<Server>,
+    Path(id): Path<String>,
+    scope: Scope,
+) -> Result<Response, ApiError> {
+    let (tenant, id) = (scope.tenant()?.clone(), id_of(&id)?);
+    let found = server.metadata().ask(move |store| of_tenant(store.rule(&tenant, id)?, &tenant, id));
+    answer(&found.await?)
+}
+
+/// `POST /api/v1/admin/rules`: a new rule.
+async fn create(
+    State(server): State<Server>,
+    (scope, caller): (Scope, Caller),
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (tenant, by) = (scope.tenant()?.clone(), signature(&server, &caller));
+    let spec = parsed(&body_of(&server, request).await?)?;
+    stored::check(&spec, &server.engine().options().parse)?;
+    let limits = server.limits(&tenant);
+    let create = server.metadata().change(move |store| {
+        stored::check_count(&tenant, store.rules(&tenant, None)?.len(), &limits.rules)?;
+        store.create_rule(&tenant, &spec, &by)
+    });
+    Ok((StatusCode::CREATED, answer(&create.await?)?).into_response())
+}
+
+/// `PUT /api/v1/admin/rules/{id}`: the rule says what the body says. Its alerts keep their state.
+async fn replace(
+    State(server): State<Server>,
+    Path(id): Path<String>,
+    (scope, caller): (Scope, Caller),
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (tenant, id) = (scope.tenant()?.clone(), id_of(&id)?);
+    let (by, expected) = (signature(&server, &caller), expected_version(request.headers())?);
+    let spec = parsed(&body_of(&server, request).await?)?;
+    stored::check(&spec, &server.engine().options().parse)?;
+    let update = server.metadata().change(move |store| store.update_rule(&tenant, id, &spec, expected, &by));
+    answer(&update.await?)
+}
+
+/// `PATCH /api/v1/admin/rules/{id}`: what the body names changes, as `{"status": "PAUSED"}`, and nothing else.
+async fn change(
+    State(server): State<Server>,
+    Path(id): Path<String>,
+    (scope, caller): (Scope, Caller),
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (tenant, id) = (scope.tenant()?.clone(), id_of(&id)?);
+    let (by, expected) = (signature(&server, &caller), expected_version(request.headers())?);
+    let changes: serde_json::Map<String, Value> =
+        serde_json::from_slice(&body_of(&server, request).await?).map_err(|error| unreadable(&error))?;
+    let options = server.engine().options().parse.clone();
+    let update = server.metadata().change(move |store| {
+        let before = of_tenant(store.rule(&tenant, id)?, &tenant, id)?;
+        let invalid = |error: serde_json::Error| MetadataError::invalid("rule", error.to_string());
+        let mut fields = serde_json::to_value(&before.spec).map_err(invalid)?;
+        if let Some(fields) = fields.as_object_mut() {
+            fields.extend(changes);
+        }
+        let spec: AlertRuleSpec = serde_json::from_value(fields).map_err(invalid)?;
+        stored::check(&spec, &options)?;
+        // What was not named must be as it was read.
+        store.update_rule(&tenant, id, &spec, expected.or(Some(before.version)), &by)
+    });
+    answer(&update.await?)
+}
+
+/// `DELETE /api/v1/admin/rules/{id}`: the rule is gone, and the state of its alerts.
+async fn delete(
+    State(server): State<Server>,
+    Path(id): Path<String>,
+    (scope, caller): (Scope, Caller),
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (tenant, id) = (scope.tenant()?.clone(), id_of(&id)?);
+    let (by, expected) = (signature(&server, &caller), expected_version(request.headers())?);
+    server.metadata().change(move |store| store.delete_rule(&tenant, id, expected, &by)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn of_tenant(found: Option<AlertRule>, tenant: &TenantId, id: RuleId) -> Result<AlertRule, MetadataError> {
+    found.ok_or_else(|| MetadataError::NotFound {
+        what: Subject::Rule { tenant: tenant.clone(), id: Some(id) },
+    })
+}
+
+fn id_of(text: &str) -> Result<RuleId, ApiError> {
+    text.parse().map(RuleId).map_err(|_| ApiError::bad_data(format!("id: {text:?} is no number of a rule")))
+}
+
+fn status_of(text: &str) -> Result<RuleStatus, ApiError> {
+    let unknown = || ApiError::bad_parameter("status", format!("{text:?} is neither ACTIVE nor PAUSED"));
+    RuleStatus::from_name(text).ok_or_else(unknown)
+}
+
+fn parsed(body: &[u8]) -> Result<AlertRuleSpec, ApiError> {
+    serde_json::from_slice(body).map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &serde_json::Error) -> ApiError {
+    ApiError::bad_data(format!("the body is no rule: {error}"))
+}
+
+fn answer(rule: &AlertRule) -> Result<Response, ApiError> {
+    Ok(versioned(success(&told(rule)?)?, rule.version))
+}
+
+fn told(rule: &AlertRule) -> Result<Value, ApiError> {
+    let unwritable =
+        |error| ApiError::new(ErrorKind::Internal, format!("rule {} cannot be written: {error}", rule.id));
+    let mut fields = serde_json::to_value(&rule.spec).map_err(unwritable)?;
+    if let Some(fields) = fields.as_object_mut() {
+        fields.insert("id".to_owned(), value!(rule.id));
+        fields.insert("tenant".to_owned(), value!(rule.tenant.as_str()));
+        fields.insert("version".to_owned(), value!(rule.version));
+        fields.insert("createdAt".to_owned(), value!(rfc3339::format(rule.created_at)));
+        fields.insert("updatedAt".to_owned(), value!(rfc3339::format(rule.updated_at)));
+    }
+    Ok(fields)
+}
