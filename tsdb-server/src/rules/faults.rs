@@ -7,7 +7,7 @@ use super::{AlertState, Group, StoreWorld, World, parse_file};
 use crate::store::Store;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::read::{Querier, Queryable, ReadError};
@@ -44,6 +44,8 @@ struct Simulation {
     ahead_ms: AtomicI64,
     /// Seconds since the process began.
     process: AtomicI64,
+    /// Does everything fail inside?
+    breaks: AtomicBool,
     /// What receivers heard, each change once: second, alert, state.
     heard: Mutex<Vec<(i64, String, AlertState)>>,
     known: Mutex<BTreeMap<Labels, AlertState>>,
@@ -76,6 +78,7 @@ impl Surroundings for Simulation {
         _tenant: &TenantId,
         work: &mut dyn FnMut(&dyn World, &dyn Queryable),
     ) -> Result<(), String> {
+        assert!(!self.breaks.load(Ordering::Relaxed), "the test says so");
         let world = StoreWorld {
             store: &self.store,
             engine: &self.engine,
@@ -128,6 +131,7 @@ impl Simulation {
             marks: Watermarks::default(),
             tenant: TenantId::new("a").unwrap(),
             second: AtomicI64::new(0),
+            breaks: AtomicBool::new(false),
             ahead_ms: AtomicI64::new(0),
             process: AtomicI64::new(0),
             heard: Mutex::default(),
@@ -288,6 +292,18 @@ fn a_restart_in_the_middle_of_for_loses_nothing_of_its_clock() {
     assert!(schedule.counts().caught_up >= 6, "{:?}", schedule.counts());
     let recorded = parse_count(&simulation, "count_over_time(sum:x[10m])", 1_200);
     assert_eq!(recorded, 40.0, "no evaluation is missing among the recorded samples");
+}
+
+#[test]
+fn evaluations_that_fail_inside_cost_themselves_and_the_group_goes_on_as_it_was() {
+    let simulation = Simulation::new();
+    let schedule = begun(&simulation);
+    simulation.breaks.store(true, Ordering::Relaxed);
+    simulation.run(Some(&schedule), (500, 560), ON_TIME, RIGHT);
+    simulation.breaks.store(false, Ordering::Relaxed);
+    simulation.run(Some(&schedule), (560, 1_800), ON_TIME, RIGHT);
+    simulation.assert_nothing_false();
+    assert!((900..=935).contains(&simulation.fired("High")), "{}", simulation.fired("High"));
 }
 
 #[test]
