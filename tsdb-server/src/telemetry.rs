@@ -4,7 +4,7 @@
 //! One snapshot serves both readers: `/metrics` writes it as text, the self-ingestion appends it to a store.
 
 pub(crate) mod access;
-mod admission;
+pub(crate) mod admission;
 mod exposition;
 pub(crate) mod metadata;
 pub(crate) mod notify;
@@ -324,6 +324,11 @@ pub(crate) fn all_names() -> Vec<String> {
     stats.tier = Some(tsdb::TierStats::default());
     let mut families = Telemetry::default().snapshot(&Nothing, &Counts::default());
     families.extend(tier::families(&[stats]));
+    families.extend(metadata::families(&crate::metadata::Health::default()));
+    families.push(admission::limit_family(
+        &Nothing,
+        &crate::limits::LimitBook::new(Default::default(), Default::default()),
+    ));
     let suffixes = |kind: MetricType| match kind {
         MetricType::Histogram => &["_bucket", "_sum", "_count"][..],
         _ => &[""],

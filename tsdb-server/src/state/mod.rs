@@ -356,6 +356,7 @@ impl Server {
     pub(crate) fn metrics(&self) -> Vec<Family> {
         let stores = self.inner.stores.as_ref();
         let mut families = self.inner.telemetry.snapshot(stores, &self.inner.ruler.counts());
+        families.push(telemetry::admission::limit_family(stores, &self.inner.limits));
         families.extend(telemetry::metadata::families(self.inner.metadata.health()));
         families.extend(telemetry::notify::families(&self.receivers()));
         families.extend(telemetry::access::families(self.gate(), self.tls()));

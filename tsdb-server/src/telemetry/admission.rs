@@ -4,6 +4,7 @@
 //! invents are counted together, under the empty name.
 
 use super::{Family, Point, float};
+use crate::limits::LimitBook;
 use crate::store::Stores;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -111,6 +112,20 @@ pub(super) fn store_families(stores: &dyn Stores) -> [Family; 4] {
             points: refused.collect(),
         },
     ]
+}
+
+/// How many series tenants may have.
+pub(crate) fn limit_family(stores: &dyn Stores, book: &LimitBook) -> Family {
+    let limited = stores.list().into_iter().filter_map(|(tenant, _)| {
+        let limit = book.of(&tenant).cardinality.max_active_series.get()?;
+        Some(point(vec![("tenant", tenant.to_string())], limit))
+    });
+    Family {
+        name: "tsdb_tenant_series_limit",
+        kind: MetricType::Gauge,
+        help: "Series that a tenant may have at a time; absent if there is no limit.",
+        points: limited.collect(),
+    }
 }
 
 fn series_by_reason(refused: SeriesRefusals) -> [(&'static str, u64); 6] {
