@@ -6,8 +6,10 @@
 
 mod limits;
 mod rate;
+mod sketch;
 mod top;
 
 pub use limits::{MetricRule, SeriesLimits};
 pub use rate::Rate;
+pub use sketch::Sketch;
 pub use top::{Cardinality, Counted, CountedPair};
