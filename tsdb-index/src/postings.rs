@@ -143,6 +143,15 @@ impl Postings {
         }
     }
 
+    /// Number of the series that are in both sets.
+    pub(crate) fn common(&self, other: &RoaringBitmap) -> u64 {
+        match self {
+            Self::One(only) => u64::from(other.contains(*only)),
+            Self::List(list) => list.iter().filter(|series| other.contains(**series)).count() as u64,
+            Self::Many(large) => large.series.intersection_len(other),
+        }
+    }
+
     /// The set as a bitmap.
     pub(crate) fn to_bitmap(&self) -> RoaringBitmap {
         match self {

@@ -21,12 +21,14 @@ mod access;
 mod adapter;
 mod admission;
 mod api;
+mod census;
 mod compact;
 mod config;
 mod connections;
 mod error;
 mod fault;
 mod feature;
+mod fleet;
 mod govern;
 mod ingest;
 mod limits;
@@ -58,13 +60,14 @@ pub use adapter::CloudStore;
 pub use adapter::{SqlMetadata, open_object_store};
 pub use compact::compact;
 pub use config::{
-    AccessConfig, AlertingConfig, AlertmanagerConfig, ClientCertificates, Config, ConfigError,
-    DuplicatePolicyConfig, DurabilityConfig, GroupingConfig, HttpConfig, InhibitConfig, MetadataConfig,
-    ObjectStorageConfig, PagerDutyConfig, QueriesConfig, ReceiverHttpConfig, RollupConfig, RulesConfig,
-    SlackConfig, StorageConfig, TenantRulesConfig, TlsConfig, TlsVersion, WebhookConfig,
+    AccessConfig, AlertingConfig, AlertmanagerConfig, CardinalityTrackerConfig, ClientCertificates, Config,
+    ConfigError, DuplicatePolicyConfig, DurabilityConfig, GroupingConfig, HttpConfig, InhibitConfig,
+    MetadataConfig, ObjectStorageConfig, PagerDutyConfig, QueriesConfig, ReceiverHttpConfig, RollupConfig,
+    RulesConfig, SlackConfig, StorageConfig, TenantRulesConfig, TlsConfig, TlsVersion, WebhookConfig,
 };
 pub use error::{ApiError, ErrorKind};
 pub use feature::{Feature, UnknownFeature};
+pub use fleet::TrackerError;
 pub use ingest::remote_write_format as remote_write;
 pub use ingest::{Encoding, EncodingError, decode_content};
 pub use limits::{

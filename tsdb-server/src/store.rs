@@ -3,7 +3,9 @@
 //! Handlers know these traits alone, so the same API stands on the engine and, in tests, on a store in memory.
 
 use std::sync::Arc;
-use tsdb::{ChangeMark, Changed, Db, Stats, Tenants};
+use tsdb::{
+    Cardinality, ChangeMark, Changed, Db, LabelNames, LabelValues, SeriesFilter, Sketch, Stats, Tenants,
+};
 use tsdb_core::metadata::Metadata;
 use tsdb_core::read::{
     ExemplarQueryable, Querier, Queryable, ReadError, SampleColumns, SelectHints, SeriesExemplars, SeriesSet,
@@ -59,6 +61,36 @@ pub trait Store: Queryable + Appendable {
     /// says otherwise. Cheap if they are in force already.
     fn set_series_limits(&self, limits: &Arc<tsdb::SeriesLimits>) {
         let _: &Arc<tsdb::SeriesLimits> = limits;
+    }
+
+    /// How many series are in memory, and what has the most of them; `None` if the store counts none.
+    fn cardinality(&self, top: usize) -> Option<Cardinality> {
+        let _: usize = top;
+        None
+    }
+
+    /// How many values the labels of `series` have, with at most `top` names.
+    fn label_name_counts(&self, series: &SeriesFilter, top: usize) -> LabelNames {
+        let _: (&SeriesFilter, usize) = (series, top);
+        LabelNames::default()
+    }
+
+    /// How many values each label in `names` has among `series`, and how many series these have.
+    fn label_value_counts(&self, series: &SeriesFilter, names: &[String], top: usize) -> Vec<LabelValues> {
+        let _: (&SeriesFilter, &[String], usize) = (series, names, top);
+        Vec::new()
+    }
+
+    /// How many series in memory `series` means, and the labels of at most `most` of them.
+    fn head_series(&self, series: &SeriesFilter, most: usize) -> (u64, Vec<Labels>) {
+        let _: (&SeriesFilter, usize) = (series, most);
+        (0, Vec::new())
+    }
+
+    /// A sketch of the distinct series in memory, begun `anew` or kept up; `None` if the store keeps none.
+    fn series_sketch(&self, anew: bool) -> Option<Sketch> {
+        let _: bool = anew;
+        None
     }
 
     /// Deletes the samples and exemplars within `range` of the series that satisfy all `matchers`.
@@ -148,6 +180,26 @@ impl Store for Db {
 
     fn set_series_limits(&self, limits: &Arc<tsdb::SeriesLimits>) {
         Self::set_series_limits(self, limits);
+    }
+
+    fn cardinality(&self, top: usize) -> Option<Cardinality> {
+        Some(Self::cardinality(self, top))
+    }
+
+    fn label_name_counts(&self, series: &SeriesFilter, top: usize) -> LabelNames {
+        Self::label_name_counts(self, series, top)
+    }
+
+    fn label_value_counts(&self, series: &SeriesFilter, names: &[String], top: usize) -> Vec<LabelValues> {
+        Self::label_value_counts(self, series, names, top)
+    }
+
+    fn head_series(&self, series: &SeriesFilter, most: usize) -> (u64, Vec<Labels>) {
+        Self::head_series(self, series, most)
+    }
+
+    fn series_sketch(&self, anew: bool) -> Option<Sketch> {
+        Some(Self::series_sketch(self, anew))
     }
 
     fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<(), tsdb::Error> {

@@ -5,7 +5,9 @@
 
 pub(crate) mod access;
 pub(crate) mod admission;
+pub(crate) mod census;
 mod exposition;
+pub(crate) mod fleet;
 pub(crate) mod metadata;
 pub(crate) mod notify;
 mod process;

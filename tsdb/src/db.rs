@@ -4,7 +4,7 @@ use crate::block::FrameCache;
 use crate::compact::Load;
 use crate::engine::Engine;
 use crate::fs::{Fs, OsFs};
-use crate::head::Recovery;
+use crate::head::{Among, Recovery};
 use crate::maintain::{Rhythm, Task, Tasks, Worker};
 use crate::retention::RetentionPlan;
 use crate::{ChangeMark, Changed, Durability, Error, Options, Replay, Stats, names};
@@ -16,8 +16,19 @@ use std::thread::JoinHandle;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::read::{ExemplarQueryable, Querier, Queryable, ReadError, SeriesExemplars};
 use tsdb_core::write::{Appendable, Appender};
-use tsdb_core::{Matcher, TimeRange};
+use tsdb_core::{Labels, Matcher, TimeRange};
+use tsdb_index::cardinality::{LabelNames, LabelValues, Sketch};
 use tsdb_index::{Cardinality, SeriesLimits};
+
+/// Some of the series in the head of a database. The default is all of them.
+#[derive(Debug, Clone, Default)]
+pub struct SeriesFilter {
+    /// What their labels satisfy.
+    pub matchers: Vec<Matcher>,
+    /// Those alone that had a sample within [`Options::idle_series_ms`] before the newest one: series that ended stay in the
+    /// head for a while.
+    pub only_active: bool,
+}
 
 /// A time series database in a directory. Clones share it; it closes when the last one is dropped.
 #[derive(Clone)]
@@ -245,6 +256,45 @@ impl Db {
     /// counts are kept up, so this takes milliseconds with millions of series.
     pub fn cardinality(&self, top: usize) -> Cardinality {
         self.inner.engine.head().cardinality(top)
+    }
+
+    /// How many values the labels of `series` have, with at most `top` names.
+    pub fn label_name_counts(&self, series: &SeriesFilter, top: usize) -> LabelNames {
+        self.inner.engine.head().label_name_counts(&self.among(series), top)
+    }
+
+    /// How many values each label in `names` has among `series`, and how many series these have, with at most `top` values
+    /// each.
+    pub fn label_value_counts(
+        &self,
+        series: &SeriesFilter,
+        names: &[String],
+        top: usize,
+    ) -> Vec<LabelValues> {
+        let among = self.among(series);
+        names.iter().map(|name| self.inner.engine.head().label_value_counts(name, &among, top)).collect()
+    }
+
+    /// How many series of the head `series` means, and the labels of at most `most` of them.
+    pub fn head_series(&self, series: &SeriesFilter, most: usize) -> (u64, Vec<Labels>) {
+        let (head, among) = (self.inner.engine.head(), self.among(series));
+        (head.series_count(&among), head.some_labels(&among, most))
+    }
+
+    /// A sketch of the distinct series that are in the head, or were since the sketch was begun. The first call begins it, and
+    /// so does one that wants it `anew`, which looks at all series; it is kept up from then on by the new series alone. Logs
+    /// that are still to be replayed add nothing to it.
+    ///
+    /// Its elements are the labels in their wire form, so sketches of several databases merge.
+    pub fn series_sketch(&self, anew: bool) -> Sketch {
+        self.inner.engine.head().sketch(anew)
+    }
+
+    fn among(&self, series: &SeriesFilter) -> Among {
+        let engine = &self.inner.engine;
+        let active_since =
+            Some(engine).filter(|_| series.only_active).and_then(|engine| engine.idle_before());
+        engine.head().among(&series.matchers, active_since)
     }
 
     /// What is known of each metric, sorted by name.

@@ -56,7 +56,7 @@ pub mod wal;
 pub use changes::{ChangeMark, Changed};
 pub use clock::SystemClock;
 pub use compactor::{Compactor, CompactorRound};
-pub use db::Db;
+pub use db::{Db, SeriesFilter};
 pub use error::{Error, ErrorKind};
 pub use options::{DuplicatePolicy, Durability, Options, Replay};
 pub use stats::{CompactionStats, Refusals, RunningCompaction, SeriesRefusals, Stats, TierStats};
@@ -64,5 +64,7 @@ pub use tenants::Tenants;
 pub use tsdb_core::read::{Querier, Queryable};
 pub use tsdb_core::write::{Appendable, Appender};
 pub use tsdb_core::{Labels, Matcher, SeriesRef, TenantId, TimeRange, Timestamp};
-pub use tsdb_index::cardinality::{Cardinality, Counted, CountedPair, MetricRule, SeriesLimits};
+pub use tsdb_index::cardinality::{
+    Cardinality, Counted, CountedPair, LabelNames, LabelValues, MetricRule, SeriesLimits, Sketch,
+};
 pub use tsdb_rollup::plan::RollupLevel;

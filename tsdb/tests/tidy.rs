@@ -62,6 +62,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
             "parking_lot",
             "prometheus-client",
             "quick_cache",
+            "redis",
             "reqwest",
             "rustls-webpki",
             "serde",

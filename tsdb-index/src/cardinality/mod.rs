@@ -4,11 +4,13 @@
 //! [`Rate`] the time. Counting costs by new and removed series; a sample of a known series
 //! costs nothing.
 
+mod among;
 mod limits;
 mod rate;
 mod sketch;
 mod top;
 
+pub use among::{LabelNames, LabelValues};
 pub use limits::{MetricRule, SeriesLimits};
 pub use rate::Rate;
 pub use sketch::Sketch;

@@ -1,6 +1,7 @@
 //! What there is most of, read from counts that the index keeps.
 
 use crate::LiveIndex;
+use crate::live::PairId;
 use tsdb_core::METRIC_NAME;
 
 /// How many series an index holds, and where most of them are. Lists are in descending order of the count, equal ones in
@@ -89,21 +90,29 @@ impl Cardinality {
 }
 
 fn top_pairs<'i>(index: &'i LiveIndex, name: Option<&str>, top: usize) -> Vec<(u64, (&'i str, &'i str))> {
-    let mut largest = index.pairs().largest(name, top);
+    largest(index, index.pairs().largest(name, top), top)
+}
+
+/// The first `top` of the pairs in `counted`.
+pub(super) fn largest(
+    index: &LiveIndex,
+    mut counted: Vec<(u64, PairId)>,
+    top: usize,
+) -> Vec<(u64, (&str, &str))> {
     if top == 0 {
         return Vec::new();
     }
-    if largest.len() > top {
+    if counted.len() > top {
         // Texts are compared only among those that count.
-        let (_, last, _) = largest.select_nth_unstable_by(top - 1, |one, other| other.0.cmp(&one.0));
+        let (_, last, _) = counted.select_nth_unstable_by(top - 1, |one, other| other.0.cmp(&one.0));
         let least = last.0;
-        largest.retain(|(series, _)| *series >= least);
+        counted.retain(|(series, _)| *series >= least);
     }
-    first(top, largest.into_iter().map(|(series, pair)| (series, index.pairs().text(pair))))
+    first(top, counted.into_iter().map(|(series, pair)| (series, index.pairs().text(pair))))
 }
 
 /// The first `top` in descending order of the count, then ascending by what is counted.
-fn first<T: Ord>(top: usize, counted: impl Iterator<Item = (u64, T)>) -> Vec<(u64, T)> {
+pub(super) fn first<T: Ord>(top: usize, counted: impl Iterator<Item = (u64, T)>) -> Vec<(u64, T)> {
     let mut sorted: Vec<_> = counted.collect();
     sorted.sort_unstable_by(|(one, a), (other, b)| other.cmp(one).then_with(|| a.cmp(b)));
     sorted.truncate(top);

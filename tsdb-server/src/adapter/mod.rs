@@ -3,12 +3,15 @@
 mod metadata;
 #[cfg(feature = "object-storage")]
 mod object_storage;
+#[cfg(feature = "redis")]
+mod redis;
 
 pub use metadata::SqlMetadata;
 #[cfg(feature = "object-storage")]
 pub use object_storage::CloudStore;
 
-use crate::config::{MetadataConfig, ObjectStorageConfig};
+use crate::config::{CardinalityTrackerConfig, MetadataConfig, ObjectStorageConfig};
+use crate::fleet::{Board, TrackerError};
 use crate::metadata::{MetadataError, MetadataStore};
 use std::io;
 use std::path::Path;
@@ -36,6 +39,28 @@ pub(crate) fn metadata(
         None => SqlMetadata::connect(&config.url, timeout),
     };
     Ok(Arc::new(store?))
+}
+
+/// Where `config` wants sketches to be shared; `None` if nowhere.
+pub(crate) fn board(config: &CardinalityTrackerConfig) -> Result<Option<Box<dyn Board>>, TrackerError> {
+    if config.url.is_empty() {
+        return Ok(None);
+    }
+    let (expiry, interval) = (config.expiry.as_duration(), config.interval.as_duration());
+    if expiry <= interval {
+        return Err(TrackerError::Expiry { expiry, interval });
+    }
+    redis_board(config).map(Some)
+}
+
+#[cfg(feature = "redis")]
+fn redis_board(config: &CardinalityTrackerConfig) -> Result<Box<dyn Board>, TrackerError> {
+    Ok(Box::new(redis::RedisBoard::new(config)?))
+}
+
+#[cfg(not(feature = "redis"))]
+fn redis_board(_config: &CardinalityTrackerConfig) -> Result<Box<dyn Board>, TrackerError> {
+    Err(TrackerError::NoRedis)
 }
 
 /// The store that `url` names, and what the keys in it begin with: `s3://bucket/prefix`, `gs://bucket/prefix`,

@@ -8,7 +8,9 @@ mod admin;
 mod alertmanagers;
 mod ast;
 mod bound;
+mod cardinality;
 mod catalogue;
+mod census;
 mod exemplars;
 mod explain;
 mod governed;
@@ -98,7 +100,7 @@ pub(crate) fn router(server: &Server) -> Router {
         ("/", Right::Open, get(status::index)),
     ];
     let mut router = Router::new();
-    for (path, right, handler) in routes {
+    for (path, right, handler) in routes.into_iter().chain(cardinality::routes()) {
         let observed = middleware::from_fn_with_state((server.clone(), path, right), observe);
         router = router.route(path, handler.layer(observed));
     }

@@ -5,6 +5,7 @@
 
 mod access;
 mod alerting;
+mod cardinality_tracker;
 mod http;
 mod metadata;
 mod object_storage;
@@ -18,6 +19,7 @@ pub use alerting::{
     AlertingConfig, AlertmanagerConfig, GroupingConfig, InhibitConfig, PagerDutyConfig, ReceiverHttpConfig,
     SlackConfig, WebhookConfig,
 };
+pub use cardinality_tracker::CardinalityTrackerConfig;
 pub use http::HttpConfig;
 pub use metadata::MetadataConfig;
 pub use object_storage::ObjectStorageConfig;
@@ -72,6 +74,8 @@ pub struct Config {
     pub rules: RulesConfig,
     /// Budgets, the catalogue of metrics, stored rules.
     pub metadata: MetadataConfig,
+    /// Series counted over a fleet.
+    pub cardinality_tracker: CardinalityTrackerConfig,
     /// Who is told of alerts.
     pub alerting: AlertingConfig,
     /// What may be written and asked.
@@ -100,6 +104,7 @@ impl Default for Config {
             queries: QueriesConfig::default(),
             rules: RulesConfig::default(),
             metadata: MetadataConfig::default(),
+            cardinality_tracker: CardinalityTrackerConfig::default(),
             alerting: AlertingConfig::default(),
             limits: Limits::default(),
             tenants: BTreeMap::new(),

@@ -2,6 +2,7 @@
 
 use crate::access::{AccessError, CredentialsError};
 use crate::config::ConfigError;
+use crate::fleet::TrackerError;
 use crate::metadata::MetadataError;
 use crate::notify::AlertingError;
 use crate::ruler::RulesError;
@@ -54,6 +55,13 @@ pub enum OpenError {
     /// Alerts cannot be delivered as the settings say.
     #[error(transparent)]
     Alerting(#[from] AlertingError),
+    /// Series cannot be counted over the fleet as the settings say.
+    #[error("cardinality_tracker: {source}")]
+    Tracker {
+        /// Why.
+        #[from]
+        source: TrackerError,
+    },
     /// The threads for queries or rules could not be started.
     #[error("cannot start the threads for queries and rules: {source}")]
     Threads {

@@ -13,8 +13,10 @@ pub use error::{OpenError, ReloadError};
 use crate::access::{Gate, Scope};
 use crate::adapter;
 use crate::admission::{LimitedStores, RateLimiter};
+use crate::census::Census;
 use crate::config::Config;
 use crate::error::{ApiError, ErrorKind};
+use crate::fleet::{FleetStatus, Tracker};
 use crate::govern::{Governor, engine_options};
 use crate::limits::{Limit, LimitBook, Limits};
 use crate::metadata::{Limiting, MemoryMetadata, MetadataStore, RuleBook, Service};
@@ -50,6 +52,8 @@ struct Inner {
     limits: Arc<LimitBook>,
     metadata: Service,
     stores: Arc<LimitedStores>,
+    census: Census,
+    tracker: Option<Tracker>,
     engine: Engine,
     clock: Arc<dyn Clock>,
     started: Timestamp,
@@ -142,6 +146,8 @@ impl Server {
             limits,
             ruler,
             notifier,
+            census: Census::new(Arc::clone(&stores) as Arc<dyn Stores>, Arc::clone(&clock)),
+            tracker: tracker(&config, &stores, &clock)?,
             stores,
             engine: Engine::new(engine_options(&config, config.queries.max_memory_bytes)),
             started: clock.now(),
@@ -218,11 +224,13 @@ impl Server {
         delivering.and_then(|()| self.inner.ruler.start()).map_err(|source| OpenError::Threads { source })
     }
 
-    /// Starts to watch the metadata store, on a thread of its own.
+    /// Starts to watch the metadata store, and to count series over the fleet, on threads of their own.
     ///
     /// # Errors
     /// The operating system has no more threads.
     pub fn start_metadata(&self) -> Result<(), OpenError> {
+        let tracker = self.inner.tracker.as_ref().map_or(Ok(()), Tracker::start);
+        tracker.map_err(|source| OpenError::Threads { source })?;
         self.inner.metadata.start().map_err(|source| OpenError::Threads { source })
     }
 
@@ -290,6 +298,7 @@ impl Server {
         self.stop();
         self.inner.ruler.stop();
         self.inner.metadata.stop();
+        self.inner.tracker.iter().for_each(Tracker::stop);
         if let Some(notifier) = &self.inner.notifier {
             notifier.stop();
         }
@@ -317,6 +326,16 @@ impl Server {
     /// The tenants that have a store.
     pub(crate) fn tenants_with_data(&self) -> Vec<TenantId> {
         self.inner.stores.list().into_iter().map(|(tenant, _)| tenant).collect()
+    }
+
+    /// Looks at the tenants.
+    pub(crate) fn census(&self) -> &Census {
+        &self.inner.census
+    }
+
+    /// What is known of series over the fleet; `None` if nothing is tracked.
+    pub(crate) fn fleet(&self) -> Option<FleetStatus> {
+        self.inner.tracker.as_ref().map(Tracker::status)
     }
 
     /// The limits of `tenant`.
@@ -358,6 +377,8 @@ impl Server {
         let mut families = self.inner.telemetry.snapshot(stores, &self.inner.ruler.counts());
         families.push(telemetry::admission::limit_family(stores, &self.inner.limits));
         families.extend(telemetry::metadata::families(self.inner.metadata.health()));
+        families.extend(telemetry::census::families(&self.census().look()));
+        families.extend(self.fleet().iter().flat_map(telemetry::fleet::families));
         families.extend(telemetry::notify::families(&self.receivers()));
         families.extend(telemetry::access::families(self.gate(), self.tls()));
         families.extend(self.inner.governor.families(self.engine().options().memory.as_deref()));
@@ -413,6 +434,17 @@ fn sink(notifier: Option<&Arc<Notifier>>) -> Arc<dyn AlertSink> {
         Some(notifier) => Arc::clone(notifier) as Arc<dyn AlertSink>,
         None => Arc::new(NoSink),
     }
+}
+
+/// What counts series over the fleet, if anything does.
+fn tracker(
+    config: &Config,
+    stores: &Arc<LimitedStores>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Tracker>, OpenError> {
+    let stores = Arc::clone(stores) as Arc<dyn Stores>;
+    let config = &config.cardinality_tracker;
+    Ok(adapter::board(config)?.map(|board| Tracker::new(board, stores, Arc::clone(clock), config)))
 }
 
 pub(crate) fn failed_inside() -> ApiError {

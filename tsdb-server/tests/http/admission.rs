@@ -13,12 +13,13 @@ use tsdb_core::testing::ManualClock;
 use tsdb_server::{Config, HighCardinality, Limit, Server};
 
 /// A server over the engine, and the folder that it writes.
-struct OnEngine {
-    running: Running,
+pub(crate) struct OnEngine {
+    pub(crate) running: Running,
+    pub(crate) clock: Arc<ManualClock>,
     _folder: tempfile::TempDir,
 }
 
-async fn on_engine(config: Config) -> OnEngine {
+pub(crate) async fn on_engine(config: Config) -> OnEngine {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::at(NOW));
     let options = tsdb::Options {
@@ -28,13 +29,13 @@ async fn on_engine(config: Config) -> OnEngine {
         ..config.engine_options()
     };
     let tenants = Tenants::open(folder.path(), options).unwrap();
-    let server = Server::new(config, Arc::new(tenants), clock).unwrap();
+    let server = Server::new(config, Arc::new(tenants), clock.clone()).unwrap();
     let running = run(server, Arc::default()).await;
-    OnEngine { running, _folder: folder }
+    OnEngine { running, clock, _folder: folder }
 }
 
 impl OnEngine {
-    async fn metrics(&self) -> String {
+    pub(crate) async fn metrics(&self) -> String {
         send(self.running.get("/metrics")).await.1
     }
 
@@ -46,7 +47,7 @@ impl OnEngine {
     }
 }
 
-fn of(tenant: &str, request: RequestBuilder) -> RequestBuilder {
+pub(crate) fn of(tenant: &str, request: RequestBuilder) -> RequestBuilder {
     request.header("X-Tenant-ID", tenant)
 }
 

@@ -11,6 +11,8 @@ mod admission;
 #[cfg(test)]
 mod api_contract;
 #[cfg(test)]
+mod cardinality;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod features;

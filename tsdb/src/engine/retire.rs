@@ -81,7 +81,7 @@ impl Engine {
     }
 
     /// The time from which on a series that goes on has samples.
-    fn idle_before(&self) -> Option<Timestamp> {
+    pub(crate) fn idle_before(&self) -> Option<Timestamp> {
         let idle_ms = Some(self.options.idle_series_ms).filter(|idle_ms| *idle_ms > 0)?;
         let newest = self.head.memory().newest()?.min(self.options.clock.now());
         Some(newest.saturating_sub(idle_ms))

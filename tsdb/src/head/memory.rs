@@ -10,6 +10,7 @@ use super::ids::Ids;
 use super::late_totals::LateTotals;
 use super::pages::{Page, Pages, page_number, slot};
 use super::pins::{Epoch, Pins};
+use super::sketching::Sketching;
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -44,6 +45,7 @@ pub(crate) struct Memory {
     pub(super) late: LateTotals,
     pub(super) deletes: Deletes,
     has_histograms: AtomicBool,
+    pub(super) sketching: Sketching,
 }
 
 /// What replay knows of labels.
@@ -71,6 +73,7 @@ impl Memory {
             late: LateTotals::new(),
             deletes: Deletes::default(),
             has_histograms: AtomicBool::new(false),
+            sketching: Sketching::default(),
         }
     }
 
@@ -141,6 +144,7 @@ impl Memory {
             return Ok(known);
         }
         let series = self.place(labels, gate)?;
+        self.sketching.note(labels);
         announce(series);
         shard.insert(&self.pages, series, hash, epoch);
         Ok(series)
@@ -304,6 +308,14 @@ impl Memory {
             page.filter(first, is_idle).into_iter().filter(is_unused)
         });
         found.map(|series| series.0).collect()
+    }
+
+    /// Has `series` a sample at `since` or later, or late ones that are in no block?
+    pub(super) fn is_active(&self, series: SeriesRef, since: Timestamp) -> bool {
+        self.pages.page(series).is_some_and(|page| {
+            let (held, slot) = (page.lock(), slot(series));
+            held.late.has(slot) || held.newest(slot).is_some_and(|newest| newest >= since)
+        })
     }
 
     /// Times of the first and the last sample in order of `series`.

@@ -38,6 +38,7 @@ mod batch;
 mod catalog;
 mod checkpoint;
 mod contents;
+mod count;
 mod counters;
 mod delete;
 mod exemplars;
@@ -59,12 +60,14 @@ mod replay;
 mod replay_batch;
 mod sealed;
 mod series;
+mod sketching;
 mod spool;
 mod view;
 
 pub(crate) use admission::Admission;
 pub(crate) use catalog::CatalogLimits;
 pub(crate) use checkpoint::{CheckpointName, newest_checkpoint};
+pub(crate) use count::Among;
 pub(crate) use late::Generation;
 pub(crate) use memory::Memory;
 pub(crate) use pins::{Epoch, Pin};
@@ -92,7 +95,7 @@ use tsdb_core::read::SeriesExemplars;
 use tsdb_core::time::Clock;
 use tsdb_core::write::{Appender, CommitError, Origin, SeriesError};
 use tsdb_core::{Exemplar, Labels, Matcher, SeriesRef, TimeRange, Timestamp};
-use tsdb_index::{Cardinality, RoaringBitmap, SeriesLimits};
+use tsdb_index::{RoaringBitmap, SeriesLimits};
 
 /// Buffers of finished batches that are kept for later ones.
 const KEPT_BUFFERS: usize = 4;
@@ -288,11 +291,6 @@ impl Head {
     /// Who may register a series.
     pub(crate) fn admission(&self) -> &Admission {
         &self.admission
-    }
-
-    /// How many series there are, and where most of them are.
-    pub(crate) fn cardinality(&self, top: usize) -> Cardinality {
-        Cardinality::of(&self.memory.index.read(), top)
     }
 
     /// Gives back memory that the index took while many series came in, once no more come.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod admission;
+mod cardinality;
 mod checkpoints;
 mod clock;
 mod compaction;

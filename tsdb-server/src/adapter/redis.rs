@@ -1,0 +1,176 @@
+//! Sketches of a fleet in Redis.
+//!
+//! Each server has a key per tenant, which it sets anew every time and which expires: `<prefix>:series:{<tenant>}:<server>`.
+//! The keys of a tenant share a hash slot, so `PFCOUNT` takes them all. Which servers there are stands in the sorted set
+//! `<prefix>:servers` with the time, by Redis' clock, at which each was heard last.
+
+use crate::config::CardinalityTrackerConfig;
+use crate::fleet::{Board, BoardError, FleetCount, TrackerError};
+use parking_lot::Mutex;
+use redis::{Client, Cmd, Connection, IntoConnectionInfo, Pipeline, RedisError, cmd, pipe};
+use std::time::Duration;
+use tsdb::Sketch;
+use tsdb_core::TenantId;
+
+/// Tenants of one round trip: 12 KiB each.
+const TENANTS_AT_ONCE: usize = 64;
+/// The least that is waited for an answer.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+/// Sketches in Redis.
+pub(crate) struct RedisBoard {
+    client: Client,
+    connection: Mutex<Option<Connection>>,
+    timeout: Duration,
+    prefix: String,
+    /// The name of this server, which no other has.
+    server: String,
+    expiry_secs: u64,
+}
+
+impl RedisBoard {
+    /// The Redis that `config` names, which need not be there yet.
+    ///
+    /// # Errors
+    /// The URL names none, or there is no randomness.
+    pub(crate) fn new(config: &CardinalityTrackerConfig) -> Result<Self, TrackerError> {
+        let wrong = |source: RedisError| TrackerError::Url { source: Box::new(source) };
+        let mut info = config.url.as_str().into_connection_info().map_err(wrong)?;
+        if info.redis_settings().password().is_none()
+            && let Ok(password) = std::env::var("REDIS_PASSWORD")
+        {
+            let settings = info.redis_settings().clone().set_password(password);
+            info = info.set_redis_settings(settings);
+        }
+        let mut name = [0; 8];
+        getrandom::fill(&mut name).map_err(|_| TrackerError::NoName)?;
+        Ok(Self {
+            client: Client::open(info).map_err(wrong)?,
+            connection: Mutex::default(),
+            timeout: config.timeout.as_duration().max(SHORTEST),
+            prefix: config.prefix.clone(),
+            server: format!("{:016x}", u64::from_le_bytes(name)),
+            expiry_secs: config.expiry.as_duration().as_secs().max(1),
+        })
+    }
+
+    fn connect(&self) -> Result<Connection, RedisError> {
+        let connection = self.client.get_connection_with_timeout(self.timeout)?;
+        connection.set_read_timeout(Some(self.timeout))?;
+        connection.set_write_timeout(Some(self.timeout))?;
+        Ok(connection)
+    }
+
+    fn key(&self, tenant: &TenantId, server: &str) -> String {
+        format!("{}:series:{{{tenant}}}:{server}", self.prefix)
+    }
+
+    fn exchange_over(
+        &self,
+        connection: &mut Connection,
+        own: &[(TenantId, Sketch)],
+    ) -> Result<Vec<Option<FleetCount>>, RedisError> {
+        let servers = self.servers(connection)?;
+        let mut counts = Vec::with_capacity(own.len());
+        for some in own.chunks(TENANTS_AT_ONCE) {
+            let mut put = pipe();
+            for (tenant, sketch) in some {
+                let key = self.key(tenant, &self.server);
+                put.cmd("SET").arg(key).arg(sketch.to_redis()).arg("EX").arg(self.expiry_secs).ignore();
+            }
+            put.query::<()>(connection)?;
+            self.count(connection, some, &servers, &mut counts)?;
+        }
+        Ok(counts)
+    }
+
+    /// The servers of the fleet, this one among them.
+    fn servers(&self, connection: &mut Connection) -> Result<Vec<String>, RedisError> {
+        let key = format!("{}:servers", self.prefix);
+        let (now, _): (u64, u64) = cmd("TIME").query(connection)?;
+        let (servers,): (Vec<String>,) = pipe()
+            .cmd("ZADD")
+            .arg(&key)
+            .arg(now)
+            .arg(&self.server)
+            .ignore()
+            .cmd("ZREMRANGEBYSCORE")
+            .arg(&key)
+            .arg("-inf")
+            .arg(now.saturating_sub(self.expiry_secs))
+            .ignore()
+            .cmd("EXPIRE")
+            .arg(&key)
+            .arg(self.expiry_secs)
+            .ignore()
+            .cmd("ZRANGE")
+            .arg(&key)
+            .arg(0)
+            .arg(-1)
+            .query(connection)?;
+        Ok(servers)
+    }
+
+    /// Counts the series of `tenants` over `servers`.
+    fn count(
+        &self,
+        connection: &mut Connection,
+        tenants: &[(TenantId, Sketch)],
+        servers: &[String],
+        counts: &mut Vec<Option<FleetCount>>,
+    ) -> Result<(), RedisError> {
+        let questions: Vec<[Cmd; 2]> =
+            tenants.iter().map(|(tenant, _)| self.questions(tenant, servers)).collect();
+        let mut all = Pipeline::new();
+        for question in questions.iter().flatten() {
+            all.add_command(question.clone());
+        }
+        match all.query::<Vec<u64>>(connection) {
+            Ok(numbers) => counts.extend(numbers.as_chunks().0.iter().map(|pair| Some(fleet_count(*pair)))),
+            Err(error) if error.is_unrecoverable_error() => return Err(error),
+            // A key of some tenant is no sketch: the others are counted all the same.
+            Err(_) => {
+                for [series, servers] in &questions {
+                    counts.push(match series.query(connection) {
+                        Ok(series) => Some(fleet_count([series, servers.query(connection)?])),
+                        Err(error) if error.is_unrecoverable_error() => return Err(error),
+                        Err(error) => {
+                            log::warn!("series of a tenant are not counted over the fleet: {error}");
+                            None
+                        }
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many series the tenant has, and how many servers have some.
+    fn questions(&self, tenant: &TenantId, servers: &[String]) -> [Cmd; 2] {
+        ["PFCOUNT", "EXISTS"].map(|name| {
+            let mut question = cmd(name);
+            for server in servers {
+                question.arg(self.key(tenant, server));
+            }
+            question
+        })
+    }
+}
+
+fn fleet_count([series, servers]: [u64; 2]) -> FleetCount {
+    FleetCount { series, servers }
+}
+
+impl Board for RedisBoard {
+    fn exchange(&self, own: &[(TenantId, Sketch)]) -> Result<Vec<Option<FleetCount>>, BoardError> {
+        let mut kept = self.connection.lock();
+        let mut connection = match kept.take() {
+            Some(connection) => connection,
+            None => self.connect().map_err(BoardError::new)?,
+        };
+        // A connection on which something failed may have answers left, and is not used again.
+        let counts = self.exchange_over(&mut connection, own).map_err(BoardError::new)?;
+        *kept = Some(connection);
+        Ok(counts)
+    }
+}

@@ -1,0 +1,37 @@
+//! Settings of the tracker that counts series over a fleet.
+
+use crate::Period;
+use serde::{Deserialize, Serialize};
+
+/// Series are counted over all servers of a fleet, about, by sketches that they share in Redis. No limit depends on it: what a
+/// server takes it decides by what it holds itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CardinalityTrackerConfig {
+    /// `redis://user:password@host:port/database`; empty for no tracker. A password may come from the environment, as
+    /// `REDIS_PASSWORD`.
+    pub url: String,
+    /// What the keys in Redis begin with. Servers that have it in common are a fleet.
+    pub prefix: String,
+    /// How often the sketches are shared and the others' are counted.
+    pub interval: Period,
+    /// How long Redis may take to answer. Nobody but the tracker waits for it.
+    pub timeout: Period,
+    /// Sketches are begun anew after this time: so long a series counts that ended.
+    pub window: Period,
+    /// How long the sketches of a server that went away count.
+    pub expiry: Period,
+}
+
+impl Default for CardinalityTrackerConfig {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            prefix: "tsdb".to_owned(),
+            interval: Period::from_secs(15),
+            timeout: Period::from_secs(2),
+            window: Period::from_secs(3_600),
+            expiry: Period::from_secs(300),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! How many series there are of what. Nothing is counted ahead here: the index keeps up what it can, and the rest is looked at
+//! when somebody asks.
+
+use super::Head;
+use tsdb_core::read::Projection;
+use tsdb_core::{Labels, Matcher, SeriesRef, Timestamp};
+use tsdb_index::cardinality::{LabelNames, LabelValues};
+use tsdb_index::{Cardinality, RoaringBitmap};
+
+/// Series whose labels are read under one lock: who registers a series waits meanwhile.
+const READ_AT_ONCE: usize = 1024;
+
+/// Some of the series of a head.
+#[derive(Debug)]
+pub(crate) enum Among {
+    All,
+    Some(RoaringBitmap),
+}
+
+impl Among {
+    fn series(&self) -> Option<&RoaringBitmap> {
+        match self {
+            Self::All => None,
+            Self::Some(series) => Some(series),
+        }
+    }
+}
+
+impl Head {
+    /// How many series there are, and where most of them are.
+    pub(crate) fn cardinality(&self, top: usize) -> Cardinality {
+        Cardinality::of(&self.memory.index.read(), top)
+    }
+
+    /// The series that satisfy `matchers`; those alone that go on at `active_since` or later, if there is such a time.
+    pub(crate) fn among(&self, matchers: &[Matcher], active_since: Option<Timestamp>) -> Among {
+        if matchers.is_empty() && active_since.is_none() {
+            return Among::All;
+        }
+        let mut series = self.memory.index.read().select(matchers);
+        if let Some(since) = active_since {
+            series =
+                series.iter().filter(|series| self.memory.is_active(SeriesRef(*series), since)).collect();
+        }
+        Among::Some(series)
+    }
+
+    /// Number of these series.
+    pub(crate) fn series_count(&self, among: &Among) -> u64 {
+        among.series().map_or_else(|| self.memory.active(), RoaringBitmap::len)
+    }
+
+    /// The label names of these series.
+    pub(crate) fn label_name_counts(&self, among: &Among, top: usize) -> LabelNames {
+        LabelNames::of(&self.memory.index.read(), among.series(), top)
+    }
+
+    /// The values of the label `name` among these series.
+    pub(crate) fn label_value_counts(&self, name: &str, among: &Among, top: usize) -> LabelValues {
+        LabelValues::of(&self.memory.index.read(), name, among.series(), top)
+    }
+
+    /// The labels of the first `most` of these series, in no order that means anything.
+    pub(crate) fn some_labels(&self, among: &Among, most: usize) -> Vec<Labels> {
+        let numbers: Vec<u32> = match among {
+            Among::All => self.memory.index.read().all().iter().take(most).collect(),
+            Among::Some(series) => series.iter().take(most).collect(),
+        };
+        let mut labels = Vec::with_capacity(numbers.len());
+        for some in numbers.chunks(READ_AT_ONCE) {
+            let index = self.memory.index.read();
+            let mut cursor = index.cursor(&Projection::All);
+            labels.extend(some.iter().filter_map(|series| cursor.labels(SeriesRef(*series))));
+        }
+        labels
+    }
+}
