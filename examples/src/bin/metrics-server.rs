@@ -76,8 +76,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Whoever asks the process to stop is heard from now on, however long it takes until there is something to stop.
+    let asked = runtime.spawn(stopping());
+    let stopping = async { drop(asked.await) };
     if arguments.role == Role::Compact {
-        return Ok(runtime.block_on(tsdb_server::compact(&config, stopping()))?);
+        return Ok(runtime.block_on(tsdb_server::compact(&config, stopping))?);
     }
     config.object_storage.compact &= arguments.role == Role::All;
     runtime.block_on(async {
@@ -87,7 +90,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         config.listen = listener.local_addr()?;
         let server = Server::open(config)?;
         print(&welcome(server.config()));
-        Ok(serve(listener, server, stopping()).await?)
+        Ok(serve(listener, server, stopping).await?)
     })
 }
 

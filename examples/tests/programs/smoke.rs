@@ -17,6 +17,23 @@ fn embedded_stores_and_answers() {
 }
 
 #[test]
+fn a_tenant_that_goes_wild_has_its_budget_and_no_more() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_multi-tenant"));
+    let output = command.args(["--seconds", "2"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text} {}", String::from_utf8_lossy(&output.stderr));
+    for expected in [
+        "tsdb_tenant_head_series{tenant=\"shop\"} 200",
+        "tsdb_tenant_head_series{tenant=\"wild\"} 300",
+        "tsdb_tenant_series_refused_total{tenant=\"wild\",reason=\"active_series\"}",
+        "{\"cardinality\":{\"max_active_series\":2000}}: 200",
+    ] {
+        assert!(text.contains(expected), "{expected} in {text}");
+    }
+    assert!(!text.contains("refused_total{tenant=\"shop\""), "{text}");
+}
+
+#[test]
 fn own_storage_answers_without_a_database() {
     let output = Command::new(env!("CARGO_BIN_EXE_own_storage")).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
