@@ -128,7 +128,8 @@ pub enum Replay {
     /// In the background, on a thread that [`Options::background`] allows or not. Batches are taken and are durable at
     /// once; queries see them when replay has come to them. Until then the warnings of an answer say that it may be
     /// incomplete, and [`Stats::unreplayed_bytes`](crate::Stats::unreplayed_bytes) how much is left. Of two different
-    /// samples of a series at one time the one written first stays, and nobody is told.
+    /// samples of a series at one time the one stays that [`Options::duplicates`] says; that the other was refused nobody is
+    /// told.
     Background,
 }
 
