@@ -327,6 +327,7 @@ pub(crate) fn all_names() -> Vec<String> {
     let mut families = Telemetry::default().snapshot(&Nothing, &Counts::default());
     families.extend(tier::families(&[stats]));
     families.extend(metadata::families(&crate::metadata::Health::default()));
+    families.extend(census::families(&[]));
     families.push(admission::limit_family(
         &Nothing,
         &crate::limits::LimitBook::new(Default::default(), Default::default()),
