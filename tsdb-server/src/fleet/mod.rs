@@ -39,6 +39,7 @@ pub(crate) struct BoardError {
 }
 
 impl BoardError {
+    #[cfg(feature = "redis")]
     pub(crate) fn new(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self { source: Box::new(source) }
     }
