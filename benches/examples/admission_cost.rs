@@ -9,9 +9,10 @@
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use benches::plain::labels_of;
+use benches::process::thread_cpu;
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tsdb::{Appendable, Db, Options, SeriesLimits};
 use tsdb_core::labels::write_wire;
 use tsdb_core::testing::CountingHeap;
@@ -38,26 +39,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     let db = Db::open(dir.path(), options)?;
     let known = wires(0..series);
     let refused = wires(series..2 * series);
-    let start = cpu_ns();
+    let start = thread_cpu();
     for number in 0..series {
         db.appender().series(&labels_of(number))?;
     }
     report("register a series", start, series);
     append(&db, &known, None, 0)?;
-    let (mut alone, mut flooded) = (u64::MAX, u64::MAX);
+    let (mut alone, mut flooded) = (Duration::MAX, Duration::MAX);
     let mut heap = 0;
     for round in 1..=rounds {
         let time = round as i64 * 30_000;
-        let start = cpu_ns();
+        let start = thread_cpu();
         append(&db, &known, None, time)?;
-        alone = alone.min(cpu_ns() - start);
+        alone = alone.min(thread_cpu() - start);
         let before = HEAP.live();
-        let start = cpu_ns();
+        let start = thread_cpu();
         append(&db, &known, Some(&refused), time + 15_000)?;
-        flooded = flooded.min(cpu_ns() - start);
+        flooded = flooded.min(thread_cpu() - start);
         heap = HEAP.live() as i64 - before as i64;
     }
-    let each = |ns: u64| ns as f64 / series as f64;
+    let each = |time: Duration| time.as_nanos() as f64 / series as f64;
     println!("{:45} {:8.1} ns CPU each", "sample of a known series", each(alone));
     println!("{:45} {:8.1} ns CPU each", "the same and a new series refused", each(flooded));
     println!("{:45} {:8.1} ns CPU each", "refusing a series", each(flooded.saturating_sub(alone)));
@@ -67,11 +68,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         heap as f64 / series as f64
     );
     let before = HEAP.live();
-    let start = cpu_ns();
+    let start = thread_cpu();
     flood(&db, &refused);
     report("refusing a series, nothing else", start, series);
     println!("{:45} {:8} bytes in all", "memory of that", HEAP.live() as i64 - before as i64);
-    let start = cpu_ns();
+    let start = thread_cpu();
     for number in series..2 * series {
         drop(db.appender().series(&labels_of(number)));
     }
@@ -128,12 +129,7 @@ fn refuse(appender: &mut dyn Appender, wire: &[u8]) -> Option<Exceeded> {
     }
 }
 
-fn report(what: &str, start: u64, count: usize) {
-    println!("{what:45} {:8.1} ns CPU each", (cpu_ns() - start) as f64 / count as f64);
-}
-
-/// Time this thread has run, in ns.
-fn cpu_ns() -> u64 {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    stat.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0)
+fn report(what: &str, start: Duration, count: usize) {
+    let took = thread_cpu() - start;
+    println!("{what:45} {:8.1} ns CPU each", took.as_nanos() as f64 / count as f64);
 }

@@ -8,6 +8,7 @@
 
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
+use benches::process::{self, thread_cpu};
 use std::error::Error;
 use tsdb::{Appendable, Db, Labels, Options};
 
@@ -29,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ..Options::default()
     };
     let db = Db::open(&dir, options)?;
-    let (mut cpu, mut resident_before) = (cpu_ns(), 0);
+    let (mut cpu, mut resident_before) = (thread_cpu(), 0);
     println!("generation  stopped  in the head  resident MiB  bytes a stopped series more  ns CPU a sample");
     for generation in 0..generations {
         for scrape in 0..SAMPLES {
@@ -38,14 +39,14 @@ fn main() -> Result<(), Box<dyn Error>> {
                 db.maintain()?;
             }
         }
-        let (now, resident) = (cpu_ns(), resident_bytes());
+        let (now, resident) = (thread_cpu(), process::own().rss_bytes);
         if generation == 0 {
             resident_before = resident;
         }
         let stopped = series * generation;
         let each = resident.saturating_sub(resident_before) / stopped.max(1) as u64;
         let (active, mib) = (db.stats().active_series, resident >> 20);
-        let cost = (now - cpu) / (series as u64 * SAMPLES as u64);
+        let cost = (now - cpu).as_nanos() / (series as u128 * SAMPLES as u128);
         println!("{generation:10} {stopped:8} {active:12} {mib:13} {each:28} {cost:16}");
         cpu = now;
     }
@@ -85,16 +86,4 @@ fn labels_of(number: usize, generation: usize) -> Labels {
 #[expect(clippy::disallowed_methods, reason = "the directory is this program's own")]
 fn remove(dir: &std::path::Path) {
     drop(std::fs::remove_dir_all(dir));
-}
-
-/// Time this thread has run, in ns.
-fn cpu_ns() -> u64 {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    stat.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0)
-}
-
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }

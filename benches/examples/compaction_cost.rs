@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use benches::fleet::{SERIES_PER_TARGET, Spec, Target};
+use benches::process;
 use std::error::Error;
 use std::path::Path;
 use std::process::Command;
@@ -125,9 +126,9 @@ fn options(width_ms: i64) -> Options {
 /// Compacts blocks of `width_ms` up to ranges of `range_ms` and tells what it cost.
 fn compact(dir: &Path, width_ms: i64, range_ms: i64) -> Outcome<()> {
     let db = Db::open(dir, Options { max_block_range_ms: Some(range_ms), ..options(width_ms) })?;
-    let before = cpu_seconds()?;
+    let before = process::own().cpu;
     db.compact()?;
-    let cpu = cpu_seconds()? - before;
+    let cpu = (process::own().cpu - before).as_secs_f64();
     let stats = db.stats();
     let samples = stats.block_samples as f64;
     if stats.compactions.done == 0 {
@@ -138,24 +139,9 @@ fn compact(dir: &Path, width_ms: i64, range_ms: i64) -> Outcome<()> {
         samples / 1e6,
         samples / 1e6 / cpu,
         stats.block_bytes as f64 / samples,
-        peak_mib()?,
+        process::own().peak_rss_bytes >> 20,
         stats.compactions.done,
         cpu,
     );
     Ok(())
-}
-
-/// Seconds of CPU that this process has taken.
-fn cpu_seconds() -> Outcome<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    Ok((fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / 100.0)
-}
-
-/// The most memory that was resident, in MiB.
-fn peak_mib() -> Outcome<f64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib: f64 = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmHWM")?.parse()?;
-    Ok(kib / 1024.0)
 }

@@ -9,9 +9,10 @@
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use benches::plain::{labels_of, value};
+use benches::process::{self, thread_cpu};
 use std::error::Error;
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tsdb::{Appendable, Db, Options, Queryable, TimeRange};
 use tsdb_core::labels::write_wire;
 use tsdb_core::read::{SampleColumns, SelectHints};
@@ -25,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let dir = std::env::temp_dir().join(format!("head_cost_{}", std::process::id()));
     let mut wires = Wires::new(series);
     let starts = arguments.next().transpose()?.unwrap_or(0) > 0;
-    let run = Run { series, scrapes, batch, starts, start_rss: status("VmRSS:") };
+    let run = Run { series, scrapes, batch, starts, start_rss: process::own().rss_bytes };
     let open = || Db::open(&dir, Options { future_skew_ms: None, ..Options::default() });
 
     let db = open()?;
@@ -119,8 +120,9 @@ impl Run {
     }
 
     fn memory(&self, what: &str) {
-        let per_series = |field| status(field).saturating_sub(self.start_rss) / self.series as u64;
-        let (now, peak) = (per_series("VmRSS:"), per_series("VmHWM:"));
+        let per_series = |bytes: u64| bytes.saturating_sub(self.start_rss) / self.series as u64;
+        let reading = process::own();
+        let (now, peak) = (per_series(reading.rss_bytes), per_series(reading.peak_rss_bytes));
         println!("{what:45} {now:6} resident bytes per series, {peak:6} at peak");
     }
 }
@@ -153,31 +155,18 @@ impl Wires {
 }
 
 struct Stopwatch {
-    cpu: u64,
+    cpu: Duration,
     wall: Instant,
 }
 
 impl Stopwatch {
     fn start() -> Self {
-        Self { cpu: cpu_ns(), wall: Instant::now() }
+        Self { cpu: thread_cpu(), wall: Instant::now() }
     }
 
     fn report(&self, what: &str, count: usize) {
-        let (cpu, wall) = (cpu_ns() - self.cpu, self.wall.elapsed().as_nanos() as u64);
-        let count = count.max(1) as u64;
+        let (cpu, wall) = ((thread_cpu() - self.cpu).as_nanos(), self.wall.elapsed().as_nanos());
+        let count = count.max(1) as u128;
         println!("{what:45} {:6} ns CPU each, {:6} ns wall", cpu / count, wall / count);
     }
-}
-
-/// Time this thread has run, in ns.
-fn cpu_ns() -> u64 {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    stat.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0)
-}
-
-/// A size of this process that the kernel knows, in bytes.
-fn status(field: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(field));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }

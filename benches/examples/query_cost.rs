@@ -11,6 +11,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use benches::fleet::{SERIES_PER_TARGET, Spec, Target};
+use benches::process::thread_cpu;
 use benches::queries::SET;
 use std::error::Error;
 use std::sync::Arc;
@@ -161,11 +162,6 @@ impl Stopwatch {
     fn elapsed(&self) -> Duration {
         self.cpu.map_or_else(|| self.wall.elapsed(), |before| thread_cpu().saturating_sub(before))
     }
-}
-
-fn thread_cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    Duration::from_nanos(stat.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0))
 }
 
 fn ms(time: Duration) -> f64 {

@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use benches::plain::{labels_of, value};
+use benches::process::{self, Reading};
 use std::error::Error;
 use std::path::Path;
 use std::process::Command;
@@ -95,7 +96,8 @@ fn write(dir: &Path, series: usize, scrapes: usize) -> Outcome<()> {
         db.maintain()?;
     }
     db.close()?;
-    println!("{} {}", status_mib("VmRSS:"), status_mib("VmHWM:"));
+    let reading = process::own();
+    println!("{} {}", reading.rss_bytes >> 20, reading.peak_rss_bytes >> 20);
     Ok(())
 }
 
@@ -110,7 +112,8 @@ fn open(dir: &Path) -> Outcome<()> {
     db.wait_for_replay();
     let whole = clock.elapsed();
     let (ready, whole) = (ready.as_secs_f64(), whole.as_secs_f64());
-    println!("{ready} {whole} {} {} {}", cpu_s(), status_mib("VmRSS:"), status_mib("VmHWM:"));
+    let Reading { cpu, rss_bytes, peak_rss_bytes } = process::own();
+    println!("{ready} {whole} {} {} {}", cpu.as_secs_f64(), rss_bytes >> 20, peak_rss_bytes >> 20);
     assert_eq!(db.stats().warnings, Vec::<String>::new());
     std::process::abort();
 }
@@ -128,20 +131,4 @@ fn size(dir: &Path) -> Outcome<u64> {
 #[expect(clippy::disallowed_methods, reason = "the directory is this program's own")]
 fn remove(dir: &Path) {
     drop(std::fs::remove_dir_all(dir));
-}
-
-/// Time that all threads of this process have run, those that ended included, in s.
-fn cpu_s() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Behind the name of the program, which may hold anything: state is the first field, user and system time the 12th
-    // and 13th, in hundredths of a second.
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
-}
-
-/// A size of this process that the kernel knows, in MiB.
-fn status_mib(field: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(field));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) >> 10
 }

@@ -6,4 +6,5 @@
 
 pub mod fleet;
 pub mod plain;
+pub mod process;
 pub mod queries;

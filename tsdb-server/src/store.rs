@@ -307,3 +307,18 @@ impl SeriesSet for NoStore {
         0
     }
 }
+
+#[cfg(test)]
+impl Store for tsdb_core::testing::MemStore {
+    fn metadata(&self) -> Vec<(String, Metadata)> {
+        self.all_metadata()
+    }
+
+    fn exemplars(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<SeriesExemplars>, ReadError> {
+        ExemplarQueryable::exemplars(self, selectors, range)
+    }
+}

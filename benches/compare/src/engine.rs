@@ -1,6 +1,6 @@
 //! The engines: how to start each, where it takes writes and queries, how to make it write everything to disk.
 
-use crate::process::{self, Reading};
+use benches::process::{self, Reading};
 use std::error::Error;
 use std::fs::File;
 use std::net::TcpListener;

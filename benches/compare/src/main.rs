@@ -7,7 +7,6 @@ mod floor;
 mod latency;
 mod load;
 mod plot;
-mod process;
 mod queries;
 mod report;
 

@@ -61,6 +61,11 @@ impl MemStore {
         self.lock().metadata.get(metric).cloned()
     }
 
+    /// What is known of each metric, sorted by name.
+    pub fn all_metadata(&self) -> Vec<(String, Metadata)> {
+        self.lock().metadata.clone().into_iter().collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

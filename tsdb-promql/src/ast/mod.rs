@@ -22,7 +22,7 @@ pub use duration::{DurationError, DurationExpr, DurationOp, DurationValue};
 pub(crate) use print::format_selector;
 pub use print::{format_duration, format_number};
 pub use text::Text;
-pub use visit::{Visitor, walk, walk_mut};
+pub use visit::{Visitor, selectors, walk, walk_mut};
 
 pub use crate::operator::{AggregateOp, BinaryOp, UnaryOp};
 pub use crate::quote::quote;

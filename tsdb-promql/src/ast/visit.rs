@@ -3,6 +3,7 @@
 //! Changing a tree recurses as deep as it is tall; seeing it needs no stack.
 
 use super::Expr;
+use tsdb_core::Matcher;
 
 /// Sees every expression of a tree, parents before children, children in the order they are written.
 pub trait Visitor {
@@ -50,4 +51,22 @@ pub fn walk_mut(root: &mut Expr, change: &mut impl FnMut(&mut Expr)) {
         walk_mut(child, change);
     }
     change(root);
+}
+
+/// The matchers of every selector under `root`, in the order they are written.
+pub fn selectors(root: &Expr) -> Vec<Vec<Matcher>> {
+    struct Selectors(Vec<Vec<Matcher>>);
+    impl Visitor for Selectors {
+        fn enter(&mut self, expr: &Expr, _path: &[&Expr]) -> bool {
+            match expr {
+                Expr::Vector(selector) => self.0.push(selector.matchers.clone()),
+                Expr::Matrix(matrix) => self.0.push(matrix.selector.matchers.clone()),
+                _ => {}
+            }
+            true
+        }
+    }
+    let mut found = Selectors(Vec::new());
+    walk(root, &mut found);
+    found.0
 }

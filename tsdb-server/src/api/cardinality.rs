@@ -10,10 +10,12 @@ use super::{Outlet, Stop, census, json, parameters};
 use crate::access::{Right, Scope};
 use crate::error::{ApiError, ErrorKind};
 use crate::state::Server;
+use crate::store::Store;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use serde::Serialize;
+use std::sync::Arc;
 use tsdb::{Cardinality, Counted, LabelNames, LabelValues, SeriesFilter, Stats};
 use tsdb_core::{Matcher, Timestamp};
 use tsdb_promql::ParseOptions;
@@ -42,14 +44,12 @@ pub(super) fn routes() -> [(&'static str, Right, MethodRouter<Server>); 6] {
 /// `GET /api/v1/status/tsdb`
 async fn status(State(server): State<Server>, scope: Scope, request: Request) -> Result<Response, ApiError> {
     let top = status_entries(&parameters(&server, request).await?)?;
-    let (asked, tenant) = (server.clone(), scope.tenant()?.clone());
-    let work = move || {
-        let store = asked.existing_store(&tenant)?;
+    let report = move |store: Option<Arc<dyn Store>>| {
         let counts = store.as_ref().and_then(|store| store.cardinality(top)).unwrap_or_default();
         let stats = store.and_then(|store| store.stats()).unwrap_or_default();
-        written(&Success { status: "success", data: TsdbStatus::new(counts, &stats) })
+        Success { status: "success", data: TsdbStatus::new(counts, &stats) }
     };
-    server.run_query(scope.first(), work).await.map(json)
+    reported(&server, &scope, report).await
 }
 
 /// `GET /api/v1/cardinality/label_names`
@@ -60,13 +60,11 @@ async fn label_names(
 ) -> Result<Response, ApiError> {
     let params = parameters(&server, request).await?;
     let (series, top) = (filter(&params)?, entries(&params, LABEL_ENTRIES)?);
-    let (asked, tenant) = (server.clone(), scope.tenant()?.clone());
-    let work = move || {
-        let store = asked.existing_store(&tenant)?;
+    let report = move |store: Option<Arc<dyn Store>>| {
         let counts = store.map(|store| store.label_name_counts(&series, top)).unwrap_or_default();
-        written(&NamesAnswer::from(counts))
+        NamesAnswer::from(counts)
     };
-    server.run_query(scope.first(), work).await.map(json)
+    reported(&server, &scope, report).await
 }
 
 /// `GET /api/v1/cardinality/label_values`
@@ -78,14 +76,13 @@ async fn label_values(
     let params = parameters(&server, request).await?;
     let (series, top) = (filter(&params)?, entries(&params, LABEL_ENTRIES)?);
     let names = label_names_of(&params)?;
-    let (asked, tenant) = (server.clone(), scope.tenant()?.clone());
-    let work = move || {
-        let Some(store) = asked.existing_store(&tenant)? else { return written(&ValuesAnswer::default()) };
+    let report = move |store: Option<Arc<dyn Store>>| {
+        let Some(store) = store else { return ValuesAnswer::default() };
         let all = SeriesFilter { matchers: Vec::new(), only_active: series.only_active };
         let total = store.head_series(&all, 0).0;
-        written(&ValuesAnswer::new(total, store.label_value_counts(&series, &names, top)))
+        ValuesAnswer::new(total, store.label_value_counts(&series, &names, top))
     };
-    server.run_query(scope.first(), work).await.map(json)
+    reported(&server, &scope, report).await
 }
 
 /// `GET /api/v1/cardinality/active_series`: the labels of the active series that satisfy `selector`.
@@ -170,9 +167,20 @@ fn label_names_of(params: &Params) -> Result<Vec<String>, ApiError> {
     }
 }
 
-fn written<T: Serialize>(answer: &T) -> Result<Vec<u8>, ApiError> {
-    let failed = |error| ApiError::new(ErrorKind::Internal, format!("the answer cannot be written: {error}"));
-    serde_json::to_vec(answer).map_err(failed)
+/// What `report` makes of the tenant's store, if there is one.
+async fn reported<T: Serialize>(
+    server: &Server,
+    scope: &Scope,
+    report: impl FnOnce(Option<Arc<dyn Store>>) -> T + Send + 'static,
+) -> Result<Response, ApiError> {
+    let (asked, tenant) = (server.clone(), scope.tenant()?.clone());
+    let work = move || {
+        let report = report(asked.existing_store(&tenant)?);
+        let failed =
+            |error| ApiError::new(ErrorKind::Internal, format!("the answer cannot be written: {error}"));
+        serde_json::to_vec(&report).map_err(failed)
+    };
+    server.run_query(scope.first(), work).await.map(json)
 }
 
 #[derive(Serialize)]

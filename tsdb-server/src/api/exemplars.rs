@@ -11,8 +11,8 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tsdb_core::read::{ExemplarQueryable, SeriesExemplars};
-use tsdb_core::{Matcher, TimeRange, Timestamp};
-use tsdb_promql::ast::{Expr, Visitor, walk};
+use tsdb_core::{TimeRange, Timestamp};
+use tsdb_promql::ast::selectors;
 
 /// The exemplars within a time of all series that the selectors of a query name, whatever the query does with them.
 pub(super) async fn exemplars(
@@ -43,24 +43,6 @@ fn time_range(params: &Params) -> Result<TimeRange, ApiError> {
     let end = params.time("end")?.unwrap_or(Timestamp::MAX);
     TimeRange::new(start, end)
         .ok_or_else(|| ApiError::bad_data("end timestamp must not be before start timestamp"))
-}
-
-/// The matchers of every selector under `expr`, in order of the text.
-fn selectors(expr: &Expr) -> Vec<Vec<Matcher>> {
-    struct Selectors(Vec<Vec<Matcher>>);
-    impl Visitor for Selectors {
-        fn enter(&mut self, expr: &Expr, _path: &[&Expr]) -> bool {
-            match expr {
-                Expr::Vector(selector) => self.0.push(selector.matchers.clone()),
-                Expr::Matrix(matrix) => self.0.push(matrix.selector.matchers.clone()),
-                _ => {}
-            }
-            true
-        }
-    }
-    let mut found = Selectors(Vec::new());
-    walk(expr, &mut found);
-    found.0
 }
 
 fn write_series(series: &SeriesExemplars, out: &mut Vec<u8>) {

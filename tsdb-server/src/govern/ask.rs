@@ -10,12 +10,11 @@ use crate::access::Scope;
 use crate::api::{Detail, Outlet, Stop, query_result, stats_text};
 use crate::error::{ApiError, ErrorKind};
 use crate::limits::Limits;
-use crate::state::{Server, failed_inside};
+use crate::state::Server;
 use axum::response::{IntoResponse, Response};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
 use tsdb_core::{TenantId, Timestamp};
 use tsdb_promql::{QueryParams, QueryResult};
 
@@ -80,9 +79,7 @@ impl Server {
         let is_plain = asking.detail == Detail::None && !asking.no_store;
         if !is_plain {
             let alone = CancelOnDrop::default();
-            let uses_cache = !asking.no_store && asking.detail == Detail::None;
-            let delivered =
-                self.evaluate(asking, tenant, limits, Arc::clone(&alone.flag), 0, uses_cache).await;
+            let delivered = self.evaluate(asking, tenant, limits, Arc::clone(&alone.flag), false).await;
             return delivered.map(Delivered::into_response);
         }
         let question = asking.question();
@@ -105,7 +102,7 @@ impl Server {
                 // The answer is too large to be shared, and somebody else has it.
                 let alone = CancelOnDrop::default();
                 let flag = Arc::clone(&alone.flag);
-                self.evaluate(asking, tenant, limits, flag, 0, keeps).await.map(Delivered::into_response)
+                self.evaluate(asking, tenant, limits, flag, keeps).await.map(Delivered::into_response)
             }
         }
     }
@@ -143,18 +140,18 @@ impl Server {
         Ok(delivered)
     }
 
+    /// Evaluates the query for one who asks alone.
     async fn evaluate(
         &self,
         asking: Asking,
         tenant: TenantId,
         limits: Arc<Limits>,
         cancel: Arc<AtomicBool>,
-        kept: usize,
         uses_cache: bool,
     ) -> Result<Delivered, ApiError> {
         let (asked_at, waited, validity) = (Instant::now(), Duration::ZERO, Arc::default());
         let evaluation = Evaluation { asking, tenant, limits, asked_at, waited, uses_cache, validity };
-        self.run_evaluation(evaluation, cancel, kept).await
+        self.run_evaluation(evaluation, cancel, 0).await
     }
 
     /// Has a thread for queries evaluate the query when it is its turn. An answer of up to `kept` bytes is held whole.
@@ -167,10 +164,9 @@ impl Server {
         let governor = self.governor();
         let listed = governor.active.list(evaluation.description(self.now()), Arc::clone(&cancel));
         evaluation.asking.params.cancel = Some(cancel);
-        let turn = governor.turn(&evaluation.tenant, &evaluation.limits.query).await?;
-        let (answer, answered) = oneshot::channel();
+        let (tenant, limits) = (evaluation.tenant.clone(), Arc::clone(&evaluation.limits));
         let server = self.clone();
-        governor.workers.run(move || {
+        let work = move |answer| {
             listed.runs();
             evaluation.waited = evaluation.asked_at.elapsed();
             let mut outlet = Outlet::keeping(answer, kept);
@@ -182,11 +178,9 @@ impl Server {
                 }
                 other => other,
             };
-            // Until the answer is taken it occupies memory, and so its place.
             outlet.finish(outcome);
-            drop((listed, turn));
-        });
-        answered.await.unwrap_or_else(|_| Err(failed_inside()))
+        };
+        self.in_turn(&tenant, &limits.query, work).await
     }
 }
 

@@ -4,16 +4,13 @@
 use super::schedule::{Defaults, Schedule, Surroundings};
 use super::watermark::{Moment, Progress, Sent, Standard, Watermarks};
 use super::{AlertState, Group, StoreWorld, World, parse_file};
-use crate::store::Store;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
-use tsdb_core::metadata::Metadata;
-use tsdb_core::read::{Querier, Queryable, ReadError};
+use tsdb_core::read::Queryable;
 use tsdb_core::testing::MemStore;
-use tsdb_core::write::{Appendable, Appender};
-use tsdb_core::{Labels, TenantId, TimeRange, Timestamp};
+use tsdb_core::{Labels, TenantId, Timestamp};
 use tsdb_promql::{Engine, EngineOptions, ParseOptions};
 
 /// The true time at second 0, ms.
@@ -33,7 +30,7 @@ const RULES: &str = "groups:
 
 /// The world around rules: a store, two senders, and clocks.
 struct Simulation {
-    store: Memory,
+    store: MemStore,
     engine: Engine,
     external_labels: Labels,
     marks: Watermarks,
@@ -49,27 +46,6 @@ struct Simulation {
     /// What receivers heard, each change once: second, alert, state.
     heard: Mutex<Vec<(i64, String, AlertState)>>,
     known: Mutex<BTreeMap<Labels, AlertState>>,
-}
-
-#[derive(Debug, Default)]
-struct Memory(MemStore);
-
-impl Queryable for Memory {
-    fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, ReadError> {
-        self.0.querier(range)
-    }
-}
-
-impl Appendable for Memory {
-    fn appender(&self) -> Box<dyn Appender + '_> {
-        self.0.appender()
-    }
-}
-
-impl Store for Memory {
-    fn metadata(&self) -> Vec<(String, Metadata)> {
-        Vec::new()
-    }
 }
 
 impl Surroundings for Simulation {
@@ -125,7 +101,7 @@ impl Surroundings for Simulation {
 impl Simulation {
     fn new() -> Self {
         Self {
-            store: Memory::default(),
+            store: MemStore::new(),
             engine: Engine::new(EngineOptions::default()),
             external_labels: Labels::empty(),
             marks: Watermarks::default(),
@@ -167,7 +143,7 @@ impl Simulation {
         let instance = sender.to_string();
         for (name, value) in [("x", at as f64), ("level", f64::from(u8::from(at >= 600)))] {
             let labels = Labels::from_pairs([("__name__", name), ("instance", &instance)]).unwrap();
-            self.store.0.put(&labels, time, value);
+            self.store.put(&labels, time, value);
         }
         self.marks.heard(&self.tenant, Some(sender), Sent { newest: time, samples: 2 }, self.moment());
     }

@@ -5,7 +5,7 @@ use super::template::Template;
 use crate::Period;
 use tsdb_core::{METRIC_NAME, Matcher};
 use tsdb_promql::ParseOptions;
-use tsdb_promql::ast::{BinaryOp, Expr, Visitor, walk};
+use tsdb_promql::ast::{BinaryOp, Expr, selectors};
 
 /// A rule as it is written, group labels included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -192,23 +192,6 @@ fn subject(expr: &Expr) -> &Expr {
         Expr::Binary(binary) if matches!(binary.op, BinaryOp::And | BinaryOp::Unless) => subject(&binary.lhs),
         other => other,
     }
-}
-
-fn selectors(expr: &Expr) -> Vec<Vec<Matcher>> {
-    struct Selectors(Vec<Vec<Matcher>>);
-    impl Visitor for Selectors {
-        fn enter(&mut self, expr: &Expr, _path: &[&Expr]) -> bool {
-            match expr {
-                Expr::Vector(selector) => self.0.push(selector.matchers.clone()),
-                Expr::Matrix(matrix) => self.0.push(matrix.selector.matchers.clone()),
-                _ => {}
-            }
-            true
-        }
-    }
-    let mut found = Selectors(Vec::new());
-    walk(expr, &mut found);
-    found.0
 }
 
 fn faults_of_record(text: &RuleText) -> Vec<RuleError> {

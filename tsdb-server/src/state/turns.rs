@@ -5,6 +5,7 @@ use crate::api::{Outlet, Stop};
 use crate::error::{ApiError, ErrorKind};
 use crate::fault::RESTART_RETRY;
 use crate::govern::Delivered;
+use crate::limits::QueryLimits;
 use axum::response::Response;
 use std::sync::Arc;
 use tokio::sync::{AcquireError, oneshot};
@@ -36,7 +37,7 @@ impl Server {
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         // If the client has left, nobody waits for the answer.
-        self.in_turn(tenant, move |answer| drop(answer.send(work()))).await
+        self.in_turn(tenant, &self.limits(tenant).query, move |answer| drop(answer.send(work()))).await
     }
 
     /// Runs work that reads the data of nobody, but needs the stack of a thread for queries.
@@ -60,15 +61,18 @@ impl Server {
             let outcome = work(&mut outlet);
             outlet.finish(outcome);
         };
-        self.in_turn(tenant, write).await.map(Delivered::into_response)
+        self.in_turn(tenant, &self.limits(tenant).query, write).await.map(Delivered::into_response)
     }
 
-    async fn in_turn<T: Send + 'static>(
+    /// Has a thread for queries do `work` when it is the tenant's turn, and gives what the work sends. The place is taken
+    /// until the work ends.
+    pub(crate) async fn in_turn<T: Send + 'static>(
         &self,
         tenant: &TenantId,
+        limits: &QueryLimits,
         work: impl FnOnce(oneshot::Sender<Result<T, ApiError>>) + Send + 'static,
     ) -> Result<T, ApiError> {
-        let turn = self.inner.governor.turn(tenant, &self.limits(tenant).query).await?;
+        let turn = self.inner.governor.turn(tenant, limits).await?;
         let (answer, answered) = oneshot::channel();
         self.inner.governor.workers().run(move || {
             work(answer);

@@ -114,33 +114,11 @@ impl Memory {
 #[expect(clippy::unwrap_used, reason = "clippy exempts test functions, not what they call")]
 mod tests {
     use super::*;
-    use crate::fs::SimFs;
-    use crate::head::{CatalogLimits, Duplicates, Durable, HeadView, Place, Settings};
+    use crate::head::{HeadView, testing};
     use crate::record::Border;
-    use crate::wal::WalOptions;
     use tsdb_core::Labels;
     use tsdb_core::sample::SampleColumns;
-    use tsdb_core::testing::ManualClock;
     use tsdb_core::write::Appender;
-
-    fn head() -> Head {
-        let place =
-            Place { fs: Arc::new(SimFs::new()), wal_dir: "/wal".into(), wal_options: WalOptions::default() };
-        let settings = Settings {
-            durable: Durable::Later,
-            future_skew_ms: None,
-            late_window_ms: 1_000_000,
-            late_bytes: 1 << 20,
-            duplicates: Duplicates::KeepFirst,
-            series_limits: Arc::default(),
-            metadata: CatalogLimits { metrics: 0, bytes: 0 },
-            max_exemplars: 0,
-            clock: Arc::new(ManualClock::at(1_000_000)),
-        };
-        let (head, recovery) = Head::open(place, settings).unwrap();
-        recovery.run(&head, &|| true).unwrap();
-        head
-    }
 
     fn append(head: &Head, timestamp: i64) -> SeriesRef {
         let mut batch: Box<dyn Appender + '_> = head.appender();
@@ -152,7 +130,8 @@ mod tests {
 
     #[test]
     fn what_comes_in_before_the_delete_has_come_to_its_page_stays() {
-        let head = head();
+        let (head, recovery) = testing::open(1_000_000, 1_000_000);
+        recovery.run(&head, &|| true).unwrap();
         for timestamp in [100, 200, 150] {
             append(&head, timestamp);
         }

@@ -421,36 +421,15 @@ impl Times {
 }
 
 #[cfg(all(test, feature = "testing"))]
-#[expect(clippy::unwrap_used, reason = "clippy exempts test functions, not what they call")]
 mod tests {
     use super::*;
-    use crate::fs::SimFs;
-    use crate::head::{CatalogLimits, Durable, Place, Settings};
-    use crate::wal::WalOptions;
+    use crate::head::testing;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::AtomicBool;
-    use tsdb_core::testing::ManualClock;
-
-    fn head() -> Head {
-        let place =
-            Place { fs: Arc::new(SimFs::new()), wal_dir: "/wal".into(), wal_options: WalOptions::default() };
-        let settings = Settings {
-            durable: Durable::Later,
-            future_skew_ms: None,
-            late_window_ms: 0,
-            late_bytes: 1 << 20,
-            duplicates: Duplicates::KeepFirst,
-            series_limits: Arc::default(),
-            metadata: CatalogLimits { metrics: 0, bytes: 0 },
-            max_exemplars: 0,
-            clock: Arc::new(ManualClock::at(0)),
-        };
-        Head::open(place, settings).unwrap().0
-    }
 
     #[test]
     fn nobody_believes_that_samples_are_in_memory_whose_lane_panicked() {
-        let (head, is_settled) = (head(), AtomicBool::new(false));
+        let (head, is_settled) = (testing::open(0, 0).0, AtomicBool::new(false));
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             std::thread::scope(|scope| {
                 let mut lanes = Lanes::new(scope, &head);

@@ -62,6 +62,8 @@ mod sealed;
 mod series;
 mod sketching;
 mod spool;
+#[cfg(all(test, feature = "testing"))]
+mod testing;
 mod view;
 
 pub(crate) use admission::Admission;

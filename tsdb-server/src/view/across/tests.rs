@@ -4,37 +4,8 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tsdb_core::testing::MemStore;
-use tsdb_core::write::{Appendable, Appender};
+use tsdb_core::write::Appendable;
 use tsdb_core::{Exemplar, MatchOp};
-
-#[derive(Default)]
-struct Memory(MemStore);
-
-impl Queryable for Memory {
-    fn querier(&self, range: TimeRange) -> Result<Box<dyn Querier>, ReadError> {
-        self.0.querier(range)
-    }
-}
-
-impl Appendable for Memory {
-    fn appender(&self) -> Box<dyn Appender + '_> {
-        self.0.appender()
-    }
-}
-
-impl Store for Memory {
-    fn metadata(&self) -> Vec<(String, Metadata)> {
-        self.0.metadata("m").map(|metadata| ("m".to_owned(), metadata)).into_iter().collect()
-    }
-
-    fn exemplars(
-        &self,
-        selectors: &[Vec<Matcher>],
-        range: TimeRange,
-    ) -> Result<Vec<SeriesExemplars>, ReadError> {
-        ExemplarQueryable::exemplars(&self.0, selectors, range)
-    }
-}
 
 const TENANTS: [&str; 3] = ["a", "b", "c"];
 const NAMES: [&str; 5] =
@@ -79,17 +50,17 @@ proptest! {
         series in proptest::collection::vec((0..TENANTS.len(), pairs(), -5i32..5), 0..24),
         matchers in matchers(),
     ) {
-        let stores: Vec<Arc<Memory>> = TENANTS.iter().map(|_| Arc::default()).collect();
+        let stores: Vec<Arc<MemStore>> = TENANTS.iter().map(|_| Arc::default()).collect();
         let mut union: BTreeMap<Labels, f64> = BTreeMap::new();
         for (number, pairs, value) in &series {
             let labels = Labels::from_pairs(pairs.iter().map(|(name, value)| (*name, *value))).unwrap();
-            stores[*number].0.put(&labels, 7, f64::from(*value));
+            stores[*number].put(&labels, 7, f64::from(*value));
             union.insert(naive_labels(TENANTS[*number], pairs), f64::from(*value));
         }
         union.retain(|labels, _| satisfies(labels, &matchers));
         let members = TENANTS.iter().zip(&stores);
         let across = Across::new(
-            members.map(|(name, s)| (TenantId::new(name).unwrap(), Arc::<Memory>::clone(s) as Arc<dyn Store>)).collect(),
+            members.map(|(name, s)| (TenantId::new(name).unwrap(), Arc::<MemStore>::clone(s) as Arc<dyn Store>)).collect(),
         );
         let querier = across.querier(TimeRange::ALL).unwrap();
         let set = querier.select(&matchers, &SelectHints::over(TimeRange::ALL)).unwrap();
@@ -114,7 +85,7 @@ proptest! {
 
 #[test]
 fn exemplars_and_metadata_are_those_of_all_tenants() {
-    let stores: Vec<Arc<Memory>> = TENANTS.iter().map(|_| Arc::default()).collect();
+    let stores: Vec<Arc<MemStore>> = TENANTS.iter().map(|_| Arc::default()).collect();
     let labels = Labels::from_pairs([("__name__", "m")]).unwrap();
     for (number, store) in stores.iter().enumerate() {
         let mut appender = store.appender();
@@ -129,7 +100,7 @@ fn exemplars_and_metadata_are_those_of_all_tenants() {
     let members = TENANTS.iter().zip(&stores);
     let across = Across::new(
         members
-            .map(|(name, s)| (TenantId::new(name).unwrap(), Arc::<Memory>::clone(s) as Arc<dyn Store>))
+            .map(|(name, s)| (TenantId::new(name).unwrap(), Arc::<MemStore>::clone(s) as Arc<dyn Store>))
             .collect(),
     );
     let not_b = Matcher::new(MatchOp::NotEqual, TENANT_LABEL, "b").unwrap();

@@ -4,18 +4,32 @@ use std::io;
 use std::time::Duration;
 
 /// A reading of one process.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Reading {
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reading {
     /// User and system time of all its threads so far.
-    pub(crate) cpu: Duration,
+    pub cpu: Duration,
     /// Resident memory now, bytes.
-    pub(crate) rss_bytes: u64,
+    pub rss_bytes: u64,
     /// The most resident memory it has had, bytes.
-    pub(crate) peak_rss_bytes: u64,
+    pub peak_rss_bytes: u64,
+}
+
+/// Reads this process; where there is no `/proc`, zeros.
+pub fn own() -> Reading {
+    read(std::process::id()).unwrap_or_default()
+}
+
+/// Time that this thread has run.
+pub fn thread_cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(stat.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0))
 }
 
 /// Reads process `pid`.
-pub(crate) fn read(pid: u32) -> io::Result<Reading> {
+///
+/// # Errors
+/// There is no such process, or no `/proc`.
+pub fn read(pid: u32) -> io::Result<Reading> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     Ok(Reading {
@@ -26,7 +40,10 @@ pub(crate) fn read(pid: u32) -> io::Result<Reading> {
 }
 
 /// Makes the peak of process `pid`'s resident memory what it is now.
-pub(crate) fn reset_peak(pid: u32) -> io::Result<()> {
+///
+/// # Errors
+/// There is no such process, or it is somebody else's.
+pub fn reset_peak(pid: u32) -> io::Result<()> {
     std::fs::write(format!("/proc/{pid}/clear_refs"), "5")
 }
 
