@@ -53,6 +53,17 @@ impl Grouped {
         let identities = identities.collect();
         Self { identities, members }
     }
+
+    /// Puts the rows of each group in the order of their labels. Who chooses the first of equals then chooses the same,
+    /// wherever their samples are kept.
+    fn order(&mut self, rows: &[Identity]) {
+        let labels = |row: &usize| rows.get(*row).map(|identity| &identity.labels);
+        for members in &mut self.members {
+            if !members.is_sorted_by_key(labels) {
+                members.sort_by(|a, b| labels(a).cmp(&labels(b)));
+            }
+        }
+    }
 }
 
 /// What the aggregations share.
@@ -96,7 +107,10 @@ pub(super) fn aggregate<'c>(
     if node.op == AggregateOp::CountValues {
         return count_values::count_values(context, &*operator, node, steps);
     }
-    let groups = Grouped::new(context, operator.rows(), &node.grouping);
+    let mut groups = Grouped::new(context, operator.rows(), &node.grouping);
+    if matches!(node.op, AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK) {
+        groups.order(operator.rows());
+    }
     let input = Input { context, operator: &*operator, groups, steps, node };
     let slots = match node.op {
         AggregateOp::Sum => fold::<Summed>(&input)?,

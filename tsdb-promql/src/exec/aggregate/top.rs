@@ -101,7 +101,7 @@ impl<'a> Best<'a> {
             if is_absent(*slot) {
                 continue;
             }
-            // Of equal points, the one that came first is kept.
+            // Of equal points, the one that came first is kept: rows come in the order of their labels.
             let place = best.partition_point(|(_, value)| (self.order)(value, slot) != Ordering::Greater);
             if place < *count {
                 best.truncate(count.saturating_sub(1));

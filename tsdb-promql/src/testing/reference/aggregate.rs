@@ -29,7 +29,9 @@ impl Moment<'_> {
             groups.entry(group_of(&element.labels, aggregate, &label)).or_default().push(element);
         }
         let mut result = Vec::new();
-        for (labels, members) in groups {
+        for (labels, mut members) in groups {
+            // Of equals the first is chosen.
+            members.sort_by(|a, b| a.labels.cmp(&b.labels));
             match aggregate.op {
                 AggregateOp::TopK => result.extend(best(members, count, true)),
                 AggregateOp::BottomK => result.extend(best(members, count, false)),
