@@ -1,13 +1,21 @@
 //! A process that merges blocks on object storage, makes windows of them and drops what is past retention: the role that
 //! other systems call compactor. It listens to nobody, and nothing is lost with its directory.
+//!
+//! What is kept of a tenant is said by the settings and by its budget. Budgets are in the metadata store; where the settings
+//! name none, each server has its own, which nobody else can read: then nothing is dropped here, and servers drop what they
+//! know to be past retention.
 
 use crate::adapter;
 use crate::config::Config;
+use crate::limits::{LimitBook, Limits};
+use crate::metadata::{MetadataError, MetadataStore, limits_of};
 use crate::state::OpenError;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 use tsdb::Compactor;
+use tsdb_core::TenantId;
 
 /// Works on the blocks of all tenants on the object storage that `config` names, in its data directory, until `shutdown`
 /// completes.
@@ -18,10 +26,12 @@ use tsdb::Compactor;
 pub async fn compact(config: &Config, shutdown: impl Future<Output = ()>) -> Result<(), OpenError> {
     let tier = adapter::tier(&config.object_storage, &config.data_dir)?.ok_or(OpenError::NoObjectStorage)?;
     let interval = config.object_storage.interval.as_duration();
-    let compactor = Arc::new(Compactor::open(&config.data_dir, tier, config.engine_options())?);
+    let options = tsdb::Options { awaits_retention: true, ..config.engine_options() };
+    let compactor = Arc::new(Compactor::open(&config.data_dir, tier, options)?);
+    let keeping = Keeping::open(config)?;
     let (stop, stopped) = channel::<()>();
     let at_work = Arc::clone(&compactor);
-    let rounds = tokio::task::spawn_blocking(move || take_rounds(&at_work, interval, &stopped));
+    let rounds = tokio::task::spawn_blocking(move || take_rounds(&at_work, &keeping, interval, &stopped));
     shutdown.await;
     drop(stop);
     let closing = tokio::task::spawn_blocking(move || compactor.close());
@@ -31,10 +41,20 @@ pub async fn compact(config: &Config, shutdown: impl Future<Output = ()>) -> Res
 }
 
 /// Takes rounds until the other end of `stopped` is gone.
-fn take_rounds(compactor: &Compactor, interval: Duration, stopped: &Receiver<()>) {
+fn take_rounds(compactor: &Compactor, keeping: &Keeping, interval: Duration, stopped: &Receiver<()>) {
     let mut merges = 0;
+    // The last known limits hold while the metadata store is away; nothing is dropped before any are known.
+    let mut book = None;
     loop {
-        match compactor.round() {
+        match keeping.book() {
+            Ok(known) => book = Some(known),
+            Err(error) => log::error!("what tenants keep is not known anew: {error}"),
+        }
+        let retention = |tenant: &TenantId| book.as_ref()?.retention(tenant);
+        let prepare = |tenant: &TenantId, db: &tsdb::Db| {
+            retention(tenant).map_or(Ok(()), |retention| db.set_retention(&retention))
+        };
+        match compactor.round(prepare) {
             Ok(round) => {
                 if round.merges != merges {
                     let (tenants, blocks) = (round.tenants, round.blocks);
@@ -49,5 +69,37 @@ fn take_rounds(compactor: &Compactor, interval: Duration, stopped: &Receiver<()>
         if stopped.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
             return;
         }
+    }
+}
+
+/// Who says what is kept.
+struct Keeping {
+    defaults: Limits,
+    named: HashMap<TenantId, Limits>,
+    metadata: Option<Arc<dyn MetadataStore>>,
+}
+
+impl Keeping {
+    fn open(config: &Config) -> Result<Self, OpenError> {
+        let (mut defaults, mut named) = (config.limits.clone(), config.tenant_limits()?);
+        if !config.metadata.url.is_empty() {
+            let metadata = Some(adapter::metadata(&config.metadata, &config.data_dir)?);
+            return Ok(Self { defaults, named, metadata });
+        }
+        log::info!("metadata.url names no store that servers share: nothing expires by this process");
+        for limits in named.values_mut().chain([&mut defaults]) {
+            limits.retention = limits.retention.clone().keeping_everything();
+        }
+        Ok(Self { defaults, named, metadata: None })
+    }
+
+    /// What is kept of each tenant now.
+    fn book(&self) -> Result<LimitBook, MetadataError> {
+        let budgets = self.metadata.as_ref().map_or_else(|| Ok(Vec::new()), |metadata| metadata.budgets())?;
+        let budgets = budgets.into_iter().map(|budget| (budget.tenant, budget.overrides));
+        let budgets: BTreeMap<_, _> = budgets.collect();
+        let book = LimitBook::new(self.defaults.clone(), HashMap::new());
+        book.replace(limits_of(&budgets, &self.defaults, &self.named).0);
+        Ok(book)
     }
 }

@@ -62,8 +62,8 @@ pub use compact::compact;
 pub use config::{
     AccessConfig, AlertingConfig, AlertmanagerConfig, CardinalityTrackerConfig, ClientCertificates, Config,
     ConfigError, DuplicatePolicyConfig, DurabilityConfig, GroupingConfig, HttpConfig, InhibitConfig,
-    MetadataConfig, ObjectStorageConfig, PagerDutyConfig, QueriesConfig, ReceiverHttpConfig, RollupConfig,
-    RulesConfig, SlackConfig, StorageConfig, TenantRulesConfig, TlsConfig, TlsVersion, WebhookConfig,
+    MetadataConfig, ObjectStorageConfig, PagerDutyConfig, QueriesConfig, ReceiverHttpConfig, RulesConfig,
+    SlackConfig, StorageConfig, TenantRulesConfig, TlsConfig, TlsVersion, WebhookConfig,
 };
 pub use error::{ApiError, ErrorKind};
 pub use feature::{Feature, UnknownFeature};
@@ -72,7 +72,7 @@ pub use ingest::remote_write_format as remote_write;
 pub use ingest::{Encoding, EncodingError, decode_content};
 pub use limits::{
     BlockedQuery, CardinalityLimits, HighCardinality, IngestLimits, Limit, Limits, NewSeriesLimits,
-    PushRules, QueryLimits, RemoteWriteRules, RuleLimits, SeriesRules,
+    PushRules, QueryLimits, RemoteWriteRules, RetentionLimits, RollupConfig, RuleLimits, SeriesRules,
 };
 pub use network::{Network, NetworkError};
 pub use notify::AlertingError;

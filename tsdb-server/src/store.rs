@@ -3,6 +3,7 @@
 //! Handlers know these traits alone, so the same API stands on the engine and, in tests, on a store in memory.
 
 use std::sync::Arc;
+use tsdb::retention::{Retention, RetentionPlan};
 use tsdb::{
     Cardinality, ChangeMark, Changed, Db, LabelNames, LabelValues, SeriesFilter, Sketch, Stats, Tenants,
 };
@@ -61,6 +62,25 @@ pub trait Store: Queryable + Appendable {
     /// says otherwise. Cheap if they are in force already.
     fn set_series_limits(&self, limits: &Arc<tsdb::SeriesLimits>) {
         let _: &Arc<tsdb::SeriesLimits> = limits;
+    }
+
+    /// Puts another retention in force; a store that keeps everything ignores it, which is what this does unless a store
+    /// says otherwise. Cheap if it is in force already.
+    ///
+    /// # Errors
+    /// It makes no sense; what was in force stays. The same value is told once.
+    fn set_retention(&self, retention: &Arc<Retention>) -> Result<(), tsdb::Error> {
+        let _: &Arc<Retention> = retention;
+        Ok(())
+    }
+
+    /// What `retention`, or the one in force, would delete now.
+    ///
+    /// # Errors
+    /// The store is closed.
+    fn retention_plan(&self, retention: Option<&Retention>) -> Result<RetentionPlan, tsdb::Error> {
+        let _: Option<&Retention> = retention;
+        Ok(RetentionPlan::default())
     }
 
     /// How many series are in memory, and what has the most of them; `None` if the store counts none.
@@ -180,6 +200,14 @@ impl Store for Db {
 
     fn set_series_limits(&self, limits: &Arc<tsdb::SeriesLimits>) {
         Self::set_series_limits(self, limits);
+    }
+
+    fn set_retention(&self, retention: &Arc<Retention>) -> Result<(), tsdb::Error> {
+        Self::set_retention(self, retention)
+    }
+
+    fn retention_plan(&self, retention: Option<&Retention>) -> Result<RetentionPlan, tsdb::Error> {
+        retention.map_or_else(|| Self::retention_plan(self), |other| self.retention_plan_of(other))
     }
 
     fn cardinality(&self, top: usize) -> Option<Cardinality> {

@@ -48,16 +48,21 @@ impl Compactor {
         Ok(Self { tenants: Tenants::open(dir, options)?.with_limit(usize::MAX), tier })
     }
 
-    /// Does all that is due now, tenant by tenant.
+    /// Does all that is due now, tenant by tenant. `prepare` comes first, with each of them: it may set what is kept of it
+    /// ([`Db::set_retention`]).
     ///
     /// # Errors
     /// The store does not say which tenants there are, or the compactor is closed. What fails with one tenant is in the
     /// result and keeps nobody else waiting.
-    pub fn round(&self) -> Result<CompactorRound, Error> {
+    pub fn round(
+        &self,
+        prepare: impl Fn(&TenantId, &Db) -> Result<(), Error>,
+    ) -> Result<CompactorRound, Error> {
         let mut round = CompactorRound::default();
         for tenant in self.tenants_with_blocks()? {
             round.tenants += 1;
-            match self.tenants.tenant(&tenant).and_then(|db| work(&db).map(|()| db)) {
+            let db = self.tenants.tenant(&tenant);
+            match db.and_then(|db| prepare(&tenant, &db).and_then(|()| work(&db)).map(|()| db)) {
                 Ok(db) => {
                     let stats = db.stats();
                     round.blocks += stats.tier.map_or(0, |tier| tier.blocks);
@@ -106,8 +111,10 @@ impl Compactor {
 /// All that is due in one database.
 fn work(db: &Db) -> Result<(), Error> {
     db.ship()?;
-    db.maintain()?;
+    // A retention that is refused keeps nothing else from being done.
+    let maintained = db.maintain();
     // Windows that were made go there, too.
     db.ship()?;
-    db.compact_far()
+    db.compact_far()?;
+    maintained
 }

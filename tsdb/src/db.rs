@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::fs::{Fs, OsFs};
 use crate::head::{Among, Recovery};
 use crate::maintain::{Rhythm, Task, Tasks, Worker};
-use crate::retention::RetentionPlan;
+use crate::retention::{Retention, RetentionPlan};
 use crate::{ChangeMark, Changed, Durability, Error, Options, Replay, Stats, names};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -165,7 +165,24 @@ impl Db {
     /// # Errors
     /// The database is closed.
     pub fn retention_plan(&self) -> Result<RetentionPlan, Error> {
-        self.inner.engine.retention_plan()
+        self.inner.engine.retention_plan(None)
+    }
+
+    /// What `retention` would delete now if it were in force. Deletes nothing.
+    ///
+    /// # Errors
+    /// The database is closed.
+    pub fn retention_plan_of(&self, retention: &Retention) -> Result<RetentionPlan, Error> {
+        self.inner.engine.retention_plan(Some(retention))
+    }
+
+    /// Puts another retention in force, and other windows; the background acts on it in its next rounds. Cheap if it is in
+    /// force already.
+    ///
+    /// # Errors
+    /// It makes no sense; then what was in force stays.
+    pub fn set_retention(&self, retention: &Arc<Retention>) -> Result<(), Error> {
+        self.inner.engine.set_retention(retention)
     }
 
     /// Makes a snapshot: the directory `dir`, which must not exist and must be on the same file system, opens as a
@@ -380,13 +397,10 @@ fn rhythm(options: &Options) -> Option<Rhythm> {
         Durability::EveryCommit | Durability::Lazy => None,
     };
     let ship = options.tier.as_ref().map(|tier| tier.interval);
-    let merges = options.compaction
-        || !options.rollups.is_empty()
-        || options.tier.as_ref().is_some_and(|tier| tier.compaction);
     options.background.then_some(Rhythm {
         sync,
         maintain: options.maintenance_interval,
         ship,
-        compact: merges.then_some(options.maintenance_interval),
+        compact: Some(options.maintenance_interval),
     })
 }

@@ -59,6 +59,7 @@ pub use compactor::{Compactor, CompactorRound};
 pub use db::{Db, SeriesFilter};
 pub use error::{Error, ErrorKind};
 pub use options::{DuplicatePolicy, Durability, Options, Replay};
+pub use retention::Retention;
 pub use stats::{CompactionStats, Refusals, RunningCompaction, SeriesRefusals, Stats, TierStats};
 pub use tenants::Tenants;
 pub use tsdb_core::read::{Querier, Queryable};

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::clock::SystemClock;
+use crate::retention::Retention;
 use crate::tier::Tier;
 use std::fmt;
 use std::sync::Arc;
@@ -20,8 +21,9 @@ pub struct Options {
     pub block_range_ms: i64,
     /// Blocks that end earlier than this before now are deleted, in ms. `None` keeps everything. Default: 14 d.
     pub retention_ms: Option<i64>,
-    /// How many bytes all blocks together may have; beyond that the oldest are deleted. `None` is no limit. Default: `None`.
-    pub max_disk_bytes: Option<u64>,
+    /// How many bytes all blocks together may have, on disk and on object storage; beyond that the oldest are deleted. `None`
+    /// is no limit. Default: `None`.
+    pub max_total_bytes: Option<u64>,
     /// How much retention may delete at once, in percent of the bytes of all blocks. A plan that would delete more, of a
     /// dozen blocks or more, is refused and told in the warnings: a mistyped retention must not be the end of the data.
     /// 100 allows everything. Default: 75.
@@ -30,6 +32,9 @@ pub struct Options {
     /// length must be a multiple of the one before, and 288 of the shorter ones a multiple of the longer. Default: 5 minutes
     /// after 6 hours, kept for 90 days, and hours after a day, kept for two years.
     pub rollups: Vec<RollupLevel>,
+    /// Is that about retention and windows not known yet? Then nothing is deleted for its age or size, and no windows are
+    /// made, before [`Db::set_retention`](crate::Db::set_retention) says. Default: no.
+    pub awaits_retention: bool,
     /// Length of the log, in bytes, after which all that the head holds is written out so that the log before can go; a
     /// restart replays about as much. Not before the log is longer than what was written out the last time, so that no more
     /// is written so than for the log itself. Default: 256 MiB.
@@ -139,9 +144,10 @@ impl Default for Options {
             durability: Durability::Interval(Duration::from_millis(200)),
             block_range_ms: 2 * 3_600_000,
             retention_ms: Some(14 * 86_400_000),
-            max_disk_bytes: None,
+            max_total_bytes: None,
             max_expired_percent: 75,
             rollups: vec![RollupLevel::FIVE_MINUTES, RollupLevel::HOUR],
+            awaits_retention: false,
             checkpoint_log_bytes: 256 << 20,
             future_skew_ms: Some(600_000),
             out_of_order_window_ms: 2 * 3_600_000,
@@ -173,9 +179,10 @@ impl fmt::Debug for Options {
             .field("durability", &self.durability)
             .field("block_range_ms", &self.block_range_ms)
             .field("retention_ms", &self.retention_ms)
-            .field("max_disk_bytes", &self.max_disk_bytes)
+            .field("max_total_bytes", &self.max_total_bytes)
             .field("max_expired_percent", &self.max_expired_percent)
             .field("rollups", &self.rollups)
+            .field("awaits_retention", &self.awaits_retention)
             .field("checkpoint_log_bytes", &self.checkpoint_log_bytes)
             .field("future_skew_ms", &self.future_skew_ms)
             .field("out_of_order_window_ms", &self.out_of_order_window_ms)
@@ -200,19 +207,16 @@ impl fmt::Debug for Options {
 }
 
 /// The shortest window of a block, in ms.
-const MIN_BLOCK_RANGE_MS: u32 = 1000;
+pub(crate) const MIN_BLOCK_RANGE_MS: u32 = 1000;
 
 impl Options {
     /// Checks that every option makes sense.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.block_width()?;
-        if let Some(retention) = self.retention_ms.filter(|retention| *retention < self.block_range_ms) {
-            return Err(invalid("retention_ms", retention, "at least block_range_ms"));
-        }
+        self.retention().check(self.block_range_ms)?;
         if let Some(tier) = &self.tier {
             check_period("tier.interval", tier.interval)?;
         }
-        check_rollups(&self.rollups)?;
         check_period("maintenance_interval", self.maintenance_interval)?;
         if let Durability::Interval(every) = self.durability {
             check_period("durability", every)?;
@@ -232,40 +236,22 @@ impl Options {
         }
     }
 
+    /// What is kept, and how long.
+    pub fn retention(&self) -> Retention {
+        Retention {
+            samples_ms: self.retention_ms,
+            max_bytes: self.max_total_bytes,
+            max_expired_percent: self.max_expired_percent,
+            rollups: self.rollups.clone(),
+        }
+    }
+
     /// The windows in which the head is cut.
     pub(crate) fn block_width(&self) -> Result<BlockWidth, Error> {
         let ms = u32::try_from(self.block_range_ms).ok().filter(|ms| *ms >= MIN_BLOCK_RANGE_MS);
         let rule = "from a second to 49 days, in ms";
         ms.and_then(BlockWidth::new).ok_or_else(|| invalid("block_range_ms", self.block_range_ms, rule))
     }
-}
-
-/// Longer windows are made of whole shorter ones.
-fn check_rollups(levels: &[RollupLevel]) -> Result<(), Error> {
-    let shortest = i64::from(MIN_BLOCK_RANGE_MS);
-    let longest = 365 * 86_400_000;
-    for level in levels {
-        let resolution_ms = level.resolution_ms;
-        if !(shortest..=longest).contains(&resolution_ms) || level.after_ms < 0 {
-            return Err(invalid(
-                "rollups",
-                resolution_ms,
-                "windows of a second to a year, in ms, after 0 ms or more",
-            ));
-        }
-    }
-    for [short, long] in levels.array_windows() {
-        let fits = long.resolution_ms > short.resolution_ms
-            && long.resolution_ms % short.resolution_ms == 0
-            && short.span_ms() % long.resolution_ms == 0
-            && long.after_ms >= short.after_ms;
-        if !fits {
-            let rule =
-                "a multiple of the shorter windows, of which 288 are a multiple of it, made no earlier";
-            return Err(invalid("rollups", long.resolution_ms, rule));
-        }
-    }
-    Ok(())
 }
 
 /// A thread that never waits burns a core, and one that waits for ever does nothing.
@@ -276,6 +262,6 @@ fn check_period(option: &'static str, every: Duration) -> Result<(), Error> {
     Err(invalid(option, i64::try_from(every.as_millis()).unwrap_or(i64::MAX), "from 1 ms to a day, in ms"))
 }
 
-fn invalid(option: &'static str, value: i64, rule: &'static str) -> Error {
+pub(crate) fn invalid(option: &'static str, value: i64, rule: &'static str) -> Error {
     Error::InvalidOption { option, value, rule }
 }

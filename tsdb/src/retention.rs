@@ -7,15 +7,77 @@
 use crate::block::Block;
 use crate::blocks::size;
 use crate::fs::Fs;
+use crate::options::{MIN_BLOCK_RANGE_MS, invalid};
 use crate::{Error, Options, verify, version};
 use std::collections::BTreeSet;
 use std::path::Path;
 use tsdb_core::block::{BlockId, BlockMeta};
 use tsdb_core::{TimeRange, Timestamp};
-use tsdb_rollup::plan::{expired, over_size};
+use tsdb_rollup::plan::{RollupLevel, expired, over_size};
 
 /// With fewer blocks than this a plan may delete them all.
 const FEW_BLOCKS: usize = 12;
+
+/// What is kept of a database, and how long: the part of [`Options`] that [`Db::set_retention`](crate::Db::set_retention)
+/// changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// As [`Options::retention_ms`].
+    pub samples_ms: Option<i64>,
+    /// As [`Options::max_total_bytes`].
+    pub max_bytes: Option<u64>,
+    /// As [`Options::max_expired_percent`].
+    pub max_expired_percent: u8,
+    /// As [`Options::rollups`].
+    pub rollups: Vec<RollupLevel>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Options::default().retention()
+    }
+}
+
+impl Retention {
+    /// Could a database whose blocks have windows of `block_range_ms` keep this?
+    ///
+    /// # Errors
+    /// Samples that are gone before a block is made of them, or windows that cannot be made of each other.
+    pub fn check(&self, block_range_ms: i64) -> Result<(), Error> {
+        if let Some(retention) = self.samples_ms.filter(|retention| *retention < block_range_ms) {
+            return Err(invalid("retention_ms", retention, "at least block_range_ms"));
+        }
+        check_rollups(&self.rollups)
+    }
+}
+
+/// Longer windows are made of whole shorter ones.
+fn check_rollups(levels: &[RollupLevel]) -> Result<(), Error> {
+    let shortest = i64::from(MIN_BLOCK_RANGE_MS);
+    let longest = 365 * 86_400_000;
+    for level in levels {
+        let resolution_ms = level.resolution_ms;
+        if !(shortest..=longest).contains(&resolution_ms) || level.after_ms < 0 {
+            return Err(invalid(
+                "rollups",
+                resolution_ms,
+                "windows of a second to a year, in ms, after 0 ms or more",
+            ));
+        }
+    }
+    for [short, long] in levels.array_windows() {
+        let fits = long.resolution_ms > short.resolution_ms
+            && long.resolution_ms % short.resolution_ms == 0
+            && short.span_ms() % long.resolution_ms == 0
+            && long.after_ms >= short.after_ms;
+        if !fits {
+            let rule =
+                "a multiple of the shorter windows, of which 288 are a multiple of it, made no earlier";
+            return Err(invalid("rollups", long.resolution_ms, rule));
+        }
+    }
+    Ok(())
+}
 
 /// What is to be deleted, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,7 +103,7 @@ pub struct RetentionStep {
     pub range: TimeRange,
     /// Length of its windows, ms; `None` for samples.
     pub resolution_ms: Option<i64>,
-    /// Its bytes on disk.
+    /// Its bytes.
     pub bytes: u64,
     /// Is it past retention? Else it goes because there are too many bytes.
     pub is_past: bool,
@@ -49,11 +111,11 @@ pub struct RetentionStep {
 
 impl RetentionPlan {
     /// What is due at `now` of `blocks`, each with its bytes.
-    pub(crate) fn of(blocks: &[(BlockMeta, u64)], options: &Options, now: Timestamp) -> Self {
+    pub(crate) fn of(blocks: &[(BlockMeta, u64)], retention: &Retention, now: Timestamp) -> Self {
         let metas: Vec<BlockMeta> = blocks.iter().map(|(meta, _)| meta.clone()).collect();
         let past: BTreeSet<BlockId> =
-            expired(&metas, options.retention_ms, &options.rollups, now).into_iter().collect();
-        let large = options.max_disk_bytes.map(|most| over_size(blocks, &past, most)).unwrap_or_default();
+            expired(&metas, retention.samples_ms, &retention.rollups, now).into_iter().collect();
+        let large = retention.max_bytes.map(|most| over_size(blocks, &past, most)).unwrap_or_default();
         let mut steps: Vec<RetentionStep> = blocks
             .iter()
             .filter(|(meta, _)| past.contains(&meta.id) || large.contains(&meta.id))
@@ -70,7 +132,7 @@ impl RetentionPlan {
         let all_bytes = blocks.iter().map(|(_, bytes)| *bytes).fold(0, u64::saturating_add);
         let mut plan = Self { steps, all_bytes, is_refused: false };
         let share = u128::from(plan.bytes()) * 100;
-        let most = u128::from(all_bytes) * u128::from(options.max_expired_percent);
+        let most = u128::from(all_bytes) * u128::from(retention.max_expired_percent);
         plan.is_refused = plan.steps.len() >= FEW_BLOCKS && share > most;
         plan
     }
@@ -111,5 +173,5 @@ pub fn plan(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<RetentionPlan,
     }
     let newest = blocks.iter().map(|(meta, _)| meta.range.end()).max();
     let now = newest.map_or(options.clock.now(), |newest| newest.min(options.clock.now()));
-    Ok(RetentionPlan::of(&blocks, options, now))
+    Ok(RetentionPlan::of(&blocks, &options.retention(), now))
 }

@@ -367,7 +367,7 @@ fn opened_anyway(fs: &Arc<SimFs>, options: Options) -> Db {
 fn beyond_a_size_the_oldest_blocks_go() {
     let all = database(&steady());
     let bytes = all.stats().block_bytes;
-    let db = aged(&steady(), Options { max_disk_bytes: Some(bytes / 2), ..options(None, &clock()) });
+    let db = aged(&steady(), Options { max_total_bytes: Some(bytes / 2), ..options(None, &clock()) });
     let left = db.stats().block_bytes;
     assert!(left <= bytes * 6 / 10 && left > bytes / 4, "{left} of {bytes}");
 }

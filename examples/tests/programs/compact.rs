@@ -12,7 +12,7 @@ fn settings(folder: &Path) -> String {
     let file = folder.join("settings.toml");
     let store = folder.join("store");
     let text = format!(
-        "[storage]\nblock_range = \"10s\"\ncompact = false\nrollups = []\n[object_storage]\nurl = \"file://{}\"\nkeep_local = \"1s\"\n\
+        "[limits.retention]\nrollups = []\n[storage]\nblock_range = \"10s\"\ncompact = false\n[object_storage]\nurl = \"file://{}\"\nkeep_local = \"1s\"\n\
          interval = \"100ms\"\nlease = \"1s\"\n",
         store.display()
     );

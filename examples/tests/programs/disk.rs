@@ -117,7 +117,10 @@ async fn a_full_ext4_refuses_writes_with_503_and_takes_them_again_by_itself() {
 #[tokio::test]
 async fn retention_goes_on_while_the_disk_is_full_and_makes_room_for_writes() {
     let Some(volume) = Volume::mount(Medium::Memory, 24) else { return };
-    let server = start(&volume, &format!("{SETTINGS}retention = \"1200s\"\nblock_range = \"60s\"\n"));
+    let server = start(
+        &volume,
+        &format!("{SETTINGS}block_range = \"60s\"\n[limits.retention]\nsamples = \"1200s\"\n"),
+    );
     // 50 minutes old: within retention as long as nothing newer has come.
     let mut sender = Sender::new("old");
     for _ in 0..200 {

@@ -73,6 +73,22 @@ fn a_dump_that_is_imported_dumps_the_same() {
     assert!(said.contains("line 1: expected a timestamp"), "{said}");
 }
 
+#[test]
+fn what_a_retention_would_delete_is_that_of_the_tenant() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("settings.toml");
+    std::fs::write(&settings, "[tenants.acme.retention]\nmax_bytes = 1\n").unwrap();
+    for (tenant, gone) in [("acme", "would delete 1 blocks"), ("other", "would delete 0 blocks")] {
+        let data = folder.path().join(tenant);
+        directory(&data);
+        let (data, settings) = (data.to_str().unwrap(), settings.to_str().unwrap());
+        let said = run(0, &["retention", data, "--config", settings]);
+        assert!(said.contains(gone), "{said}");
+        assert_eq!(said.contains("too many bytes"), tenant == "acme", "{said}");
+        run(2, &["retention", data, "--config", settings, "--samples", "3"]);
+    }
+}
+
 /// All that there is: descriptions, exemplars, native histograms, start timestamps, odd values, names and times.
 const EVERYTHING: &str = r##"# TYPE http_requests counter
 # UNIT http_requests requests

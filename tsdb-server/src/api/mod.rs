@@ -20,6 +20,7 @@ mod outlet;
 mod params;
 mod query;
 mod response;
+mod retention;
 mod rule_trials;
 mod rules;
 mod series;
@@ -49,7 +50,7 @@ use std::time::Instant;
 
 /// All routes of the server, each with what it asks of its caller.
 pub(crate) fn router(server: &Server) -> Router {
-    let routes: [(&'static str, Right, MethodRouter<Server>); 40] = [
+    let routes: [(&'static str, Right, MethodRouter<Server>); 41] = [
         ("/api/v1/write", Right::Write, post(crate::ingest::remote_write)),
         ("/v1/metrics/push", Right::Write, post(crate::ingest::push)),
         ("/api/v1/query", Right::Read, get(query::instant).post(query::instant)),
@@ -86,6 +87,7 @@ pub(crate) fn router(server: &Server) -> Router {
             post(admin::clean_tombstones).put(admin::clean_tombstones),
         ),
         ("/api/v1/admin/tsdb/snapshot", Right::Administer, post(admin::snapshot).put(admin::snapshot)),
+        ("/api/v1/admin/tsdb/retention", Right::Administer, retention::routes()),
         ("/api/v1/admin/tenants", Right::Operate, get(tenants::list)),
         ("/api/v1/admin/tenants/{id}/limits", Right::Operate, tenants::routes()),
         ("/api/v1/admin/metrics", Right::Administer, get(catalogue::metrics)),

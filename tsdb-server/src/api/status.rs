@@ -33,7 +33,7 @@ pub(super) async fn runtime_info(State(server): State<Server>) -> Result<Respons
     object(&[
         ("startTime", rfc3339::format(server.started())),
         ("serverTime", rfc3339::format(server.now())),
-        ("storageRetention", server.config().storage.retention.to_string()),
+        ("storageRetention", server.default_limits().retention.samples.to_string()),
     ])
 }
 

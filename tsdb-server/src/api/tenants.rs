@@ -1,6 +1,6 @@
 //! `/api/v1/admin/tenants`: the limits of tenants that differ from the server's, changed while it runs.
 
-use super::json;
+use super::{json, retention};
 use crate::access::Caller;
 use crate::error::{ApiError, ErrorKind};
 use crate::ingest::read_body;
@@ -71,6 +71,8 @@ async fn put_limits(
     let overrides = Overrides::parse(&body_of(&server, request).await?)
         .map_err(|error| ApiError::bad_data(format!("the body is no JSON object of limits: {error}")))?;
     overrides.check(server.metadata().base_limits(&tenant)).map_err(|faults| refused(&faults))?;
+    let (limits, _) = overrides.apply(server.metadata().base_limits(&tenant));
+    retention::check(&server, &tenant, &limits).await?;
     let of = tenant.clone();
     let put = server.metadata().change(move |store| store.put_budget(&of, &overrides, expected, &by));
     let budget = put.await?;
@@ -86,6 +88,7 @@ async fn delete_limits(
 ) -> Result<Response, ApiError> {
     let tenant = tenant_of(&tenant)?;
     let (by, expected) = (signature(&server, &caller), expected_version(request.headers())?);
+    retention::check(&server, &tenant, server.metadata().base_limits(&tenant)).await?;
     server.metadata().change(move |store| store.delete_budget(&tenant, expected, &by)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -103,7 +106,7 @@ fn told(server: &Server, tenant: &TenantId, budget: Option<&TenantBudget>) -> Re
     Ok(versioned(success(&data)?, budget.map_or(0, |budget| budget.version)))
 }
 
-fn refused(faults: &[OverrideFault]) -> ApiError {
+pub(super) fn refused(faults: &[OverrideFault]) -> ApiError {
     let told: Vec<String> = faults.iter().take(20).map(|fault| format!("limits.{fault}")).collect();
     ApiError::bad_data(told.join("; "))
 }

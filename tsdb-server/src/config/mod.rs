@@ -25,7 +25,7 @@ pub use metadata::MetadataConfig;
 pub use object_storage::ObjectStorageConfig;
 pub use queries::QueriesConfig;
 pub use rules::{RulesConfig, TenantRulesConfig};
-pub use storage::{DuplicatePolicyConfig, DurabilityConfig, RollupConfig, StorageConfig};
+pub use storage::{DuplicatePolicyConfig, DurabilityConfig, StorageConfig};
 pub use tls::{ClientCertificates, TlsConfig, TlsVersion};
 
 use crate::limits::Limits;
@@ -78,7 +78,7 @@ pub struct Config {
     pub cardinality_tracker: CardinalityTrackerConfig,
     /// Who is told of alerts.
     pub alerting: AlertingConfig,
-    /// What may be written and asked.
+    /// What may be written and asked, and what is kept.
     pub limits: Limits,
     /// What differs from `limits` for single tenants, by their names, in tables of the same form:
     /// `[tenants.acme.ingest]`.
@@ -153,6 +153,14 @@ pub enum ConfigError {
         /// Which rule it breaks.
         source: TenantIdError,
     },
+    /// What is to be kept of a tenant makes no sense.
+    #[error("tenants.{tenant}.retention: {source}")]
+    TenantRetention {
+        /// The tenant.
+        tenant: TenantId,
+        /// What is wrong.
+        source: tsdb::Error,
+    },
     /// The limits of a tenant have a name or value that no limit has.
     #[error("tenants.{tenant}: {source}")]
     TenantLimits {
@@ -191,11 +199,12 @@ impl Config {
         Ok(toml::to_string(self)?)
     }
 
-    /// Lifts every limit on admission and queries and opens the admin API: for benchmarks and trusted use.
+    /// Lifts every limit on admission and queries and opens the admin API: for benchmarks and trusted use. What is kept, and
+    /// how long, stays as it is.
     #[must_use]
     pub fn without_limits(mut self) -> Self {
-        self.limits = Limits::lifted();
-        self.tenants.clear();
+        self.limits = Limits { retention: self.limits.retention, ..Limits::lifted() };
+        self.tenants.values_mut().for_each(|own| own.retain(|section, _| section == "retention"));
         self.admin_api = true;
         self
     }
@@ -222,9 +231,13 @@ impl Config {
             let tenant = tenant.map_err(|source| ConfigError::TenantName { name: name.clone(), source })?;
             let mut limits = defaults.clone();
             overlay(&mut limits, own.clone());
-            match limits.try_into() {
-                Ok(limits) => Ok((tenant, limits)),
-                Err(source) => Err(ConfigError::TenantLimits { tenant, source }),
+            let limits: Limits = match limits.try_into() {
+                Ok(limits) => limits,
+                Err(source) => return Err(ConfigError::TenantLimits { tenant, source }),
+            };
+            match limits.retention.to_engine().check(self.storage.block_range.as_signed_ms()) {
+                Ok(()) => Ok((tenant, limits)),
+                Err(source) => Err(ConfigError::TenantRetention { tenant, source }),
             }
         };
         self.tenants.iter().map(of_tenant).collect()
@@ -233,7 +246,7 @@ impl Config {
     /// The options of the engine that these settings mean.
     pub fn engine_options(&self) -> tsdb::Options {
         let storage = &self.storage;
-        let positive = |period: Period| Some(period.as_signed_ms()).filter(|ms| *ms > 0);
+        let retention = self.limits.retention.to_engine();
         tsdb::Options {
             durability: match storage.durability {
                 DurabilityConfig::Commit => tsdb::Durability::EveryCommit,
@@ -241,7 +254,9 @@ impl Config {
                 DurabilityConfig::Lazy => tsdb::Durability::Lazy,
             },
             block_range_ms: storage.block_range.as_signed_ms(),
-            retention_ms: positive(storage.retention),
+            retention_ms: retention.samples_ms,
+            max_total_bytes: retention.max_bytes,
+            max_expired_percent: retention.max_expired_percent,
             // Each batch is judged by the limits of its tenant, which change.
             future_skew_ms: None,
             out_of_order_window_ms: storage.out_of_order_window.as_signed_ms(),
@@ -251,7 +266,7 @@ impl Config {
             },
             max_late_bytes: storage.max_late_bytes,
             compaction: storage.compact,
-            rollups: storage.rollups.iter().map(RollupConfig::level).collect(),
+            rollups: retention.rollups,
             series_limits: Arc::new(self.limits.cardinality.to_engine()),
             idle_series_ms: storage.idle_series_after.as_signed_ms(),
             min_idle_series: storage.min_idle_series,
@@ -284,11 +299,11 @@ mod tests {
 
     #[test]
     fn a_file_changes_what_it_names_and_nothing_else() {
-        let text = "listen = \"0.0.0.0:80\"\n[storage]\nretention = \"1d\"\ndurability = \"commit\"\n\
-                    [limits.push]\nmax_labels = 3\n[limits.ingest]\nmax_future = \"0s\"\n";
+        let text = "listen = \"0.0.0.0:80\"\n[storage]\ndurability = \"commit\"\n\
+                    [limits.retention]\nsamples = \"1d\"\n[limits.push]\nmax_labels = 3\n[limits.ingest]\nmax_future = \"0s\"\n";
         let config = Config::parse(text).unwrap();
         let mut expected = Config { listen: "0.0.0.0:80".parse().unwrap(), ..Config::default() };
-        expected.storage.retention = Period::from_secs(86_400);
+        expected.limits.retention.samples = Period::from_secs(86_400);
         expected.storage.durability = DurabilityConfig::Commit;
         expected.limits.push.0.max_labels = crate::Limit::at(3);
         expected.limits.ingest.max_future = Period::from_ms(0);
@@ -300,7 +315,7 @@ mod tests {
     fn a_misspelt_name_or_a_wrong_value_is_an_error() {
         for text in [
             "lisen = \"0.0.0.0:80\"",
-            "[storage]\nretention = 5",
+            "[limits.retention]\nsamples = 5",
             "[limits.query]\nmax_point = 1",
             "[limits.query]\nmax_points = -1",
             "[storage]\ndurability = \"maybe\"",
@@ -324,6 +339,14 @@ mod tests {
         assert_eq!(Config::parse(&config.to_toml().unwrap()).unwrap(), config);
         for (text, wrong) in [
             ("[tenants.acme.ingest]\nburst = 9", "tenants.acme: unknown field `burst`"),
+            (
+                "[tenants.acme.retention]\nsamples = \"1h\"",
+                "tenants.acme.retention: option retention_ms has the value 3600000",
+            ),
+            (
+                "[[tenants.acme.retention.rollups]]\nresolution = \"0s\"\nafter = \"0s\"\nretention = \"0s\"",
+                "tenants.acme.retention: option rollups has the value 0",
+            ),
             ("[tenants.\"../x\".ingest]\nburst_samples = 9", "tenants.../x: "),
         ] {
             let error = Config::parse(text).unwrap().tenant_limits().unwrap_err().to_string();
@@ -337,5 +360,17 @@ mod tests {
         for config in [Config::default(), Config::default().without_limits(), experimental] {
             assert_eq!(Config::parse(&config.to_toml().unwrap()).unwrap(), config);
         }
+    }
+
+    #[test]
+    fn tenants_keep_what_they_keep_where_limits_are_lifted() {
+        let text = "[limits.retention]\nsamples = \"30d\"\n[tenants.acme.ingest]\nburst_samples = 9\n\
+                    [tenants.acme.retention]\nsamples = \"1y\"\nrollups = []\n";
+        let config = Config::parse(text).unwrap().without_limits();
+        assert_eq!(config.engine_options().retention_ms, Some(30 * 86_400_000));
+        let acme = &config.tenant_limits().unwrap()[&TenantId::new("acme").unwrap()];
+        assert_eq!(acme.ingest, Limits::lifted().ingest);
+        let kept = acme.retention.to_engine();
+        assert_eq!((kept.samples_ms, kept.rollups), (Some(365 * 86_400_000), vec![]));
     }
 }

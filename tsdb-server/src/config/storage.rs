@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StorageConfig {
-    /// Samples older than this are deleted; `0s` keeps everything.
-    pub retention: Period,
     /// When an acknowledged batch is safe from a power cut: `commit` (each waits for the disk), `interval` or
     /// `lazy`. A killed process loses nothing in any of them.
     pub durability: DurabilityConfig,
@@ -32,29 +30,6 @@ pub struct StorageConfig {
     /// How many series of a tenant must have stopped for that, because each time costs a block; a sixteenth of all if that
     /// is more.
     pub min_idle_series: usize,
-    /// Windows that are made of samples, for long ranges and for times past retention: short ones first, each length a
-    /// multiple of the one before. A file that names any replaces all; `rollups = []` makes none.
-    pub rollups: Vec<RollupConfig>,
-}
-
-/// Windows of one length.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RollupConfig {
-    /// Their length.
-    pub resolution: Period,
-    /// How old samples are when windows are made of them.
-    pub after: Period,
-    /// Windows older than this are deleted; `0s` keeps all.
-    pub retention: Period,
-}
-
-impl RollupConfig {
-    /// As the engine has it.
-    pub(super) fn level(&self) -> tsdb::RollupLevel {
-        let retention = Some(self.retention.as_signed_ms()).filter(|ms| *ms > 0);
-        tsdb::RollupLevel::new(self.resolution.as_signed_ms(), self.after.as_signed_ms(), retention)
-    }
 }
 
 /// Which of several values of a series at a time is kept.
@@ -84,7 +59,6 @@ pub enum DurabilityConfig {
 impl Default for StorageConfig {
     fn default() -> Self {
         Self {
-            retention: Period::from_secs(14 * 86_400),
             durability: DurabilityConfig::Interval,
             sync_interval: Period::from_ms(200),
             block_range: Period::from_secs(7_200),
@@ -94,18 +68,6 @@ impl Default for StorageConfig {
             compact: true,
             idle_series_after: Period::from_secs(300),
             min_idle_series: 16_384,
-            rollups: vec![
-                RollupConfig {
-                    resolution: Period::from_secs(300),
-                    after: Period::from_secs(6 * 3_600),
-                    retention: Period::from_secs(90 * 86_400),
-                },
-                RollupConfig {
-                    resolution: Period::from_secs(3_600),
-                    after: Period::from_secs(86_400),
-                    retention: Period::from_secs(730 * 86_400),
-                },
-            ],
         }
     }
 }

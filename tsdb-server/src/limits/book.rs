@@ -4,12 +4,15 @@ use super::Limits;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tsdb_core::TenantId;
 
 /// The limits of every tenant: the defaults, and those of tenants with limits of their own. The latter change while the
 /// server runs; a request keeps the limits that it began with.
 #[derive(Debug)]
 pub(crate) struct LimitBook {
+    /// Are the limits of tenants known that have some of their own?
+    is_complete: AtomicBool,
     defaults: Entry,
     own: RwLock<HashMap<TenantId, Entry>>,
 }
@@ -19,17 +22,24 @@ pub(crate) struct LimitBook {
 struct Entry {
     limits: Arc<Limits>,
     series: Arc<tsdb::SeriesLimits>,
+    retention: Arc<tsdb::Retention>,
 }
 
 impl Entry {
     fn new(limits: Limits) -> Self {
-        Self { series: Arc::new(limits.cardinality.to_engine()), limits: Arc::new(limits) }
+        Self {
+            series: Arc::new(limits.cardinality.to_engine()),
+            retention: Arc::new(limits.retention.to_engine()),
+            limits: Arc::new(limits),
+        }
     }
 }
 
 impl LimitBook {
+    /// What is known before [`replace`](Self::replace) says the rest.
     pub(crate) fn new(defaults: Limits, own: HashMap<TenantId, Limits>) -> Self {
-        Self { defaults: Entry::new(defaults), own: RwLock::new(entries(own)) }
+        let own = RwLock::new(entries(own));
+        Self { is_complete: AtomicBool::new(false), defaults: Entry::new(defaults), own }
     }
 
     /// What holds for `tenant`.
@@ -42,6 +52,13 @@ impl LimitBook {
         Arc::clone(&self.own.read().get(tenant).unwrap_or(&self.defaults).series)
     }
 
+    /// How long the engine is to keep what `tenant` has; `None` if that is not known yet: what is deleted too early does
+    /// not come back.
+    pub(crate) fn retention(&self, tenant: &TenantId) -> Option<Arc<tsdb::Retention>> {
+        let is_complete = self.is_complete.load(Ordering::Acquire);
+        is_complete.then(|| Arc::clone(&self.own.read().get(tenant).unwrap_or(&self.defaults).retention))
+    }
+
     /// What holds for tenants without limits of their own.
     pub(crate) fn defaults(&self) -> &Limits {
         &self.defaults.limits
@@ -51,6 +68,8 @@ impl LimitBook {
     pub(crate) fn replace(&self, own: HashMap<TenantId, Limits>) {
         let own = entries(own);
         *self.own.write() = own;
+        // ORDER: the limits are there before they count as known.
+        self.is_complete.store(true, Ordering::Release);
     }
 }
 

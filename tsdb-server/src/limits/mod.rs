@@ -8,6 +8,7 @@ mod book;
 mod cardinality;
 mod ingest;
 mod query;
+mod retention;
 mod rules;
 mod series;
 
@@ -15,6 +16,7 @@ pub(crate) use book::LimitBook;
 pub use cardinality::{CardinalityLimits, HighCardinality, NewSeriesLimits};
 pub use ingest::IngestLimits;
 pub use query::{BlockedQuery, QueryLimits};
+pub use retention::{RetentionLimits, RollupConfig};
 pub use rules::RuleLimits;
 pub use series::{PushRules, RemoteWriteRules, SeriesRules};
 
@@ -68,10 +70,12 @@ pub struct Limits {
     pub query: QueryLimits,
     /// How many rules there may be.
     pub rules: RuleLimits,
+    /// What is kept, and how long.
+    pub retention: RetentionLimits,
 }
 
 impl Limits {
-    /// Nothing is limited: for benchmarks and trusted use.
+    /// Nothing of what may be written and asked is limited: for benchmarks and trusted use.
     pub fn lifted() -> Self {
         Self {
             ingest: IngestLimits::lifted(),
@@ -80,6 +84,7 @@ impl Limits {
             cardinality: CardinalityLimits::lifted(),
             query: QueryLimits::lifted(),
             rules: RuleLimits::lifted(),
+            retention: RetentionLimits::default(),
         }
     }
 }

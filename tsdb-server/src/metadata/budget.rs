@@ -7,6 +7,7 @@
 use crate::Limits;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use tsdb_core::{TenantId, Timestamp};
 
@@ -81,7 +82,7 @@ impl Overrides {
     }
 
     /// The limits of a tenant with these overrides of a server whose limits are `base`, and what of the overrides this
-    /// server does not understand: the limit of the server holds there.
+    /// server does not understand: the limit of the server holds there, but for retention, by which nothing is deleted then.
     pub fn apply(&self, base: &Limits) -> (Limits, Vec<OverrideFault>) {
         let mut limits = base.clone();
         let mut faults = Vec::new();
@@ -90,6 +91,10 @@ impl Overrides {
                 Ok(changed) => limits = changed,
                 Err(reason) => faults.push(OverrideFault { field: path.join("."), reason }),
             }
+        }
+        // What says how long data are kept, and is not understood, deletes none.
+        if faults.iter().any(|fault| fault.field.split('.').next() == Some("retention")) {
+            limits.retention = limits.retention.keeping_everything();
         }
         (limits, faults)
     }
@@ -203,6 +208,26 @@ impl fmt::Display for Overrides {
     }
 }
 
+/// The limits of tenants with `budgets`, and of those that are `named` already; all others have `defaults`. Says also how
+/// many of the overrides were passed over.
+pub(crate) fn limits_of(
+    budgets: &BTreeMap<TenantId, Overrides>,
+    defaults: &Limits,
+    named: &HashMap<TenantId, Limits>,
+) -> (HashMap<TenantId, Limits>, u64) {
+    let mut own = named.clone();
+    let mut unknown = 0u64;
+    for (tenant, overrides) in budgets {
+        let (limits, faults) = overrides.apply(named.get(tenant).unwrap_or(defaults));
+        for fault in &faults {
+            log::warn!("the budget of tenant {tenant} has a limit that this server passes over: {fault}");
+        }
+        unknown = unknown.saturating_add(faults.len() as u64);
+        own.insert(tenant.clone(), limits);
+    }
+    (own, unknown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,6 +258,22 @@ mod tests {
         let fields: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
         assert_eq!(fields, ["ingest.from_the_future", "novel.x.y"]);
         assert_eq!(given.check(&Limits::default()), Err(faults));
+    }
+
+    #[test]
+    fn a_retention_that_is_not_understood_deletes_nothing() {
+        let given = overrides(json!({"retention": {"future": 1, "samples": "1d"}}));
+        let (limits, faults) = given.apply(&Limits::default());
+        assert_eq!(faults.len(), 1);
+        let kept = limits.retention.to_engine();
+        assert_eq!((kept.samples_ms, kept.max_bytes), (None, None));
+        assert!(kept.rollups.len() == 2 && kept.rollups.iter().all(|level| level.retention_ms.is_none()));
+        let given = overrides(json!({"retention": {"samples": "1d", "rollups": [
+            {"resolution": "1m", "after": "1h", "retention": "30d"}]}}));
+        let (limits, faults) = given.apply(&Limits::default());
+        let kept = limits.retention.to_engine();
+        assert_eq!((faults, kept.samples_ms, kept.rollups.len()), (vec![], Some(86_400_000), 1));
+        assert_eq!(kept.max_expired_percent, 75);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! with a file to keep them in, also across a restart. Nothing on the way of samples and queries ever waits for the store.
 //! The same thread writes the states of alerts.
 
+use super::budget::limits_of;
 use super::service::Limiting;
 use super::{
     AlertRule, AlertRuleSpec, Changes, MetadataError, MetadataErrorKind, MetadataStore, Overrides, Revision,
@@ -295,16 +296,7 @@ impl Shared {
     }
 
     fn put_in_force(&self, budgets: &BTreeMap<TenantId, Overrides>) {
-        let mut own = self.named.clone();
-        let mut unknown = 0u64;
-        for (tenant, overrides) in budgets {
-            let (limits, faults) = overrides.apply(self.base(tenant));
-            for fault in &faults {
-                log::warn!("the budget of tenant {tenant} has a limit that this server passes over: {fault}");
-            }
-            unknown = unknown.saturating_add(faults.len() as u64);
-            own.insert(tenant.clone(), limits);
-        }
+        let (own, unknown) = limits_of(budgets, &self.defaults, &self.named);
         self.stores.replace_limits(own);
         self.health.budgets.store(budgets.len() as u64, Ordering::Relaxed);
         self.health.unknown_limits.store(unknown, Ordering::Relaxed);
@@ -362,8 +354,12 @@ impl Shared {
                     self.rules.take(&tenant, rules, Vec::new());
                 }
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => log::error!("{} cannot be read: {error}", path.display()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                log::warn!("nothing expires before the metadata store says what tenants keep");
+            }
+            Err(error) => {
+                log::error!("{} cannot be read: {error}; nothing expires before", path.display());
+            }
         }
     }
 }

@@ -30,6 +30,7 @@ mod store;
 
 pub use alert::{AlertKey, AlertRecord, EvaluationState};
 pub use audit::{AuditAction, AuditEntry, AuditKind, AuditQuery};
+pub(crate) use budget::limits_of;
 pub use budget::{OverrideFault, Overrides, TenantBudget};
 pub use error::{MetadataError, MetadataErrorKind, Subject};
 pub(crate) use live::Health;

@@ -78,6 +78,8 @@ impl Server {
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let mut options = config.engine_options();
         options.tier = adapter::tier(&config.object_storage, &config.data_dir)?;
+        // Each tenant's own, which the metadata store may say.
+        options.awaits_retention = true;
         let tenants = Tenants::open(&config.data_dir, options)?.with_limit(config.max_tenants);
         let metadata = adapter::metadata(&config.metadata, &config.data_dir)?;
         // Also of a file on this disk: it cannot be opened where the disk is full.

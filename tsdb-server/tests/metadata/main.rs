@@ -7,6 +7,7 @@ mod contract;
 mod outage;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod retention;
 mod rules;
 mod server;
 mod sqlite;

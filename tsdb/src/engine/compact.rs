@@ -128,7 +128,8 @@ impl Engine {
     }
 
     pub(super) fn compaction_policy(&self) -> Result<CompactionPolicy, Error> {
-        let tenth = self.options.retention_ms.map(|retention| retention / 10);
+        let retention_ms = self.retention().map_or(self.options.retention_ms, |in_force| in_force.samples_ms);
+        let tenth = retention_ms.map(|retention| retention / 10);
         let longest = self.options.max_block_range_ms.or(tenth).unwrap_or(LONGEST_RANGE_MS);
         Ok(CompactionPolicy {
             width: self.block_width()?,

@@ -5,6 +5,7 @@ mod cut;
 mod delete;
 mod far;
 mod horizon;
+mod keeping;
 mod late;
 mod retire;
 mod rollup;
@@ -37,6 +38,7 @@ use work::Work;
 pub(crate) struct Engine {
     place: BlockPlace,
     options: Options,
+    keeping: keeping::Keeping,
     head: Arc<Head>,
     published: RwLock<Published>,
     /// Held by whoever cuts, expires or cleans up.
@@ -106,6 +108,7 @@ impl Engine {
         let throttle = Throttle::new(options.compaction_bytes_per_second);
         let engine = Self {
             place,
+            keeping: keeping::Keeping::new(&options),
             options,
             head: Arc::new(head),
             published: RwLock::new(Published { blocks, border }),

@@ -46,6 +46,7 @@ enum Outcome {
 impl Engine {
     /// Makes the blocks of windows that are due, out of consideration for `load`.
     pub(super) fn roll_up_due(&self, load: Option<&Arc<dyn Load>>) -> Result<(), Error> {
+        let Some(retention) = self.retention() else { return Ok(()) };
         let mut vain = self.vain_rollups.lock();
         for _ in 0..BLOCKS_PER_ROUND {
             let blocks = self.published.read().blocks.clone();
@@ -54,7 +55,7 @@ impl Engine {
             vain.retain(|step: &RollupStep| step.inputs.iter().all(|id| ids.contains(id)));
             let is_vain = |step: &RollupStep| vain.contains(step);
             let metas: Vec<_> = blocks.everywhere().map(|block| block.meta().clone()).collect();
-            let step = next_rollup(&metas, &self.options.rollups, settled, now, is_vain);
+            let step = next_rollup(&metas, &retention.rollups, settled, now, is_vain);
             let Some(step) = step else { break };
             self.rolling.lock().extend(&step.inputs);
             let outcome = self.roll_up(blocks, &step, load);

@@ -1,16 +1,15 @@
 //! Object storage: sealed blocks go there, old ones are then read from there, and what is dropped here is dropped there.
 
 use super::Engine;
+use crate::Error;
 use crate::block::Block;
 use crate::blocks::{Blocks, FarBlock, SetAside};
 use crate::tier::upload::holds_all_of;
 use crate::tier::{Change, LedgerError, Manifest, Pace, Shipper, StoredBlock, TierRole, deleted};
 use crate::tombstones::Tombstones;
-use crate::{Error, Options};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tsdb_core::block::{BlockId, BlockMeta};
-use tsdb_rollup::plan::expired;
 
 /// Rounds over which a block must be past retention before it is named no longer: a horizon that is wrong once drops
 /// nothing.
@@ -169,20 +168,19 @@ impl Engine {
         waiting
     }
 
-    /// Names no longer what was dropped or replaced here, and what is past retention.
+    /// Names no longer what was dropped or replaced here, and what retention drops.
     fn drop_far(&self, shipper: &Shipper, pace: &mut Pace) -> Result<(), Error> {
         let now = self.believed_now(&mut *self.begin_work()?);
         let blocks = self.published.read().blocks.clone();
         let local: BTreeSet<BlockId> = blocks.iter().map(|block| block.meta().id).collect();
         let far: BTreeSet<BlockId> = blocks.far().map(|far| far.block.meta().id).collect();
-        let metas: Vec<BlockMeta> = blocks.everywhere().map(|block| block.meta().clone()).collect();
-        // Windows have a retention of their own.
-        let Options { retention_ms, rollups, .. } = &self.options;
-        let past = now.map(|now| expired(&metas, *retention_ms, rollups, now)).unwrap_or_default();
+        let plan = now.map(|now| self.retention_at(now)).unwrap_or_default();
+        // That it is refused is told by whoever deletes on disk.
+        let past = plan.steps.iter().filter(|_| !plan.is_refused).map(|step| step.id);
         // Of what windows are being made goes when they are made.
         let rolling = self.rolling.lock().clone();
         let goes = |id: &BlockId| far.contains(id) && !rolling.contains(id);
-        let expiring: Twice = past.into_iter().filter(goes).collect();
+        let expiring: Twice = past.filter(goes).collect();
         let before = std::mem::replace(&mut pace.expiring, expiring);
         let mut gone: BTreeSet<BlockId> = pace.expiring.intersection(&before).copied().collect();
         gone.extend(pace.seen.iter().filter(|id| !local.contains(id) && !far.contains(id)));

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::block::Block;
 use crate::head::{Epoch, HeadView};
 use crate::record::Border;
-use crate::retention::RetentionPlan;
+use crate::retention::{Retention, RetentionPlan};
 use parking_lot::MutexGuard;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -175,7 +175,7 @@ impl Engine {
 
     /// The time before which samples are past retention; `None` if there is no such time.
     pub(super) fn horizon(&self, work: &mut Work) -> Option<Timestamp> {
-        Some(self.believed_now(work)?.saturating_sub(self.options.retention_ms?))
+        Some(self.believed_now(work)?.saturating_sub(self.retention()?.samples_ms?))
     }
 
     /// What time it is at least, as far as retention is concerned; `None` if nothing is known.
@@ -275,17 +275,26 @@ impl Engine {
         outcome.and(self.remove_doomed(work))
     }
 
-    /// What retention would delete now.
-    pub(crate) fn retention_plan(&self) -> Result<RetentionPlan, Error> {
+    /// What `retention`, or the one in force, would delete now.
+    pub(crate) fn retention_plan(&self, retention: Option<&Retention>) -> Result<RetentionPlan, Error> {
         let mut work = self.begin_work()?;
         let now = self.believed_now(&mut work);
-        Ok(now.map(|now| self.retention_at(now)).unwrap_or_default())
+        let in_force = self.retention();
+        let plan = retention.or(in_force.as_deref()).zip(now);
+        Ok(plan.map(|(retention, now)| self.plan_of(retention, now)).unwrap_or_default())
     }
 
-    fn retention_at(&self, now: Timestamp) -> RetentionPlan {
+    /// What retention would delete at `now`, on disk and on object storage.
+    pub(super) fn retention_at(&self, now: Timestamp) -> RetentionPlan {
+        self.retention().map(|retention| self.plan_of(&retention, now)).unwrap_or_default()
+    }
+
+    fn plan_of(&self, retention: &Retention, now: Timestamp) -> RetentionPlan {
         let blocks = self.published.read().blocks.clone();
-        let sizes: Vec<_> = blocks.iter_open().map(|open| (open.block.meta().clone(), open.bytes)).collect();
-        RetentionPlan::of(&sizes, &self.options, now)
+        let here = blocks.iter_open().map(|open| (open.block.meta().clone(), open.bytes));
+        let far = blocks.far().map(|far| (far.block.meta().clone(), far.bytes));
+        let sizes: Vec<_> = here.chain(far).collect();
+        RetentionPlan::of(&sizes, retention, now)
     }
 
     /// Removes the blocks that nobody reads any more.
@@ -311,8 +320,7 @@ impl Engine {
     fn policy(&self) -> Result<Policy, Error> {
         let width = self.block_width()?;
         let cut = CutPolicy { width, slack_ms: width.ms() / 2, idle_ms: Some(width.ms()) };
-        let rollups = self.options.rollups.clone();
-        Ok(Policy { cut, retention_ms: self.options.retention_ms, rollups })
+        Ok(Policy { cut, ..Policy::default() })
     }
 
     pub(super) fn block_width(&self) -> Result<BlockWidth, Error> {

@@ -26,6 +26,7 @@ mod opening;
 mod recovery;
 mod repair;
 mod replay;
+mod retention;
 mod retirement;
 mod snapshots;
 mod tenants;

@@ -93,6 +93,9 @@ enum Command {
         /// How many bytes blocks may have [default: any number]
         #[arg(long, value_name = "BYTES")]
         max_bytes: Option<u64>,
+        /// What the settings of a server say of the tenant that the directory is named by, instead of all that
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["samples", "five_minutes", "hours", "max_bytes"])]
+        config: Option<PathBuf>,
     },
     /// Write samples, descriptions and exemplars as text that can be imported
     Dump {
@@ -237,8 +240,11 @@ fn run(command: &Command) -> Result<bool, Failure> {
             db.close()?;
             Ok(true)
         }
-        Command::Retention { directory, samples, five_minutes, hours, max_bytes } => {
-            let options = retention::options((*samples, *five_minutes, *hours), *max_bytes);
+        Command::Retention { directory, samples, five_minutes, hours, max_bytes, config } => {
+            let options = match config {
+                Some(file) => retention::of_tenant(file, directory)?,
+                None => retention::options((*samples, *five_minutes, *hours), *max_bytes),
+            };
             let plan = tsdb::retention::plan(&*fs, database(directory)?, &options)?;
             retention::report(&plan, &mut out)?;
             Ok(!plan.is_refused)

@@ -1,0 +1,52 @@
+//! What is kept and how long, which may change while the database is open.
+//!
+//! Whoever sets it may not know it yet when the database is opened. Until then nothing is taken for too old: what is deleted
+//! by the wrong rule does not come back.
+
+use super::Engine;
+use crate::retention::Retention;
+use crate::{Error, Options};
+use parking_lot::RwLock;
+use std::sync::Arc;
+
+/// The retention in force.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    state: RwLock<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// What was set last, whether or not it could be put in force: whoever sets it again need not be told again.
+    set: Option<Arc<Retention>>,
+    in_force: Option<Arc<Retention>>,
+}
+
+impl Keeping {
+    pub(super) fn new(options: &Options) -> Self {
+        let in_force = (!options.awaits_retention).then(|| Arc::new(options.retention()));
+        Self { state: RwLock::new(State { set: None, in_force }) }
+    }
+}
+
+impl Engine {
+    /// What is kept; `None` if that is not known yet.
+    pub(super) fn retention(&self) -> Option<Arc<Retention>> {
+        self.keeping.state.read().in_force.clone()
+    }
+
+    /// Puts `retention` in force. Cheap if it is in force already.
+    pub(crate) fn set_retention(&self, retention: &Arc<Retention>) -> Result<(), Error> {
+        let is_set = |state: &State| state.set.as_ref().is_some_and(|set| Arc::ptr_eq(set, retention));
+        if is_set(&self.keeping.state.read()) {
+            return Ok(());
+        }
+        let mut state = self.keeping.state.write();
+        state.set = Some(Arc::clone(retention));
+        retention.check(self.options.block_range_ms)?;
+        if state.in_force.as_deref() != Some(retention) {
+            state.in_force = Some(Arc::clone(retention));
+        }
+        Ok(())
+    }
+}
