@@ -21,18 +21,18 @@ const RULES: &str = "groups:
 ";
 
 /// A folder with the settings of a server, its data and its rules.
-struct Place {
-    folder: tempfile::TempDir,
+pub(crate) struct Place {
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("rules.yml"), RULES).unwrap();
         Self { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -40,7 +40,7 @@ impl Place {
     fn configure(&self, alerting: &str) -> PathBuf {
         let rules = self.path("rules.yml");
         let text = format!(
-            "self_ingest_interval = \"0s\"\n\
+            "self_ingest_interval = \"0s\"\nadmin_api = true\n\
              [rules]\nfiles = [{rules:?}]\nexternal_labels = {{ cluster = \"test\" }}\n\
              [alerting]\n{alerting}"
         );
@@ -49,14 +49,14 @@ impl Place {
         path
     }
 
-    fn start(&self, alerting: &str) -> MetricsServer {
+    pub(crate) fn start(&self, alerting: &str) -> MetricsServer {
         let settings = self.configure(alerting);
         MetricsServer::start(&self.path("data"), &["--config", settings.to_str().unwrap()])
     }
 }
 
 /// Settings for one Alertmanager on this machine.
-fn alertmanager(url: &str, more: &str) -> String {
+pub(crate) fn alertmanager(url: &str, more: &str) -> String {
     format!(
         "allowed_networks = [\"127.0.0.0/8\"]\n{more}\n\
          [[alerting.alertmanagers]]\nname = \"am\"\nurls = [{url:?}]\nhttp.timeout = \"1s\"\n"
@@ -64,7 +64,7 @@ fn alertmanager(url: &str, more: &str) -> String {
 }
 
 /// Says of each of `parts` whether it is broken.
-async fn push(server: &MetricsServer, parts: impl IntoIterator<Item = usize>, broken: bool) {
+pub(crate) async fn push(server: &MetricsServer, parts: impl IntoIterator<Item = usize>, broken: bool) {
     let now = tsdb::SystemClock.now();
     let sample = |part| json!({"metric": "broken", "labels": {"part": format!("p{part}")}, "timestampMs": now, "value": u8::from(broken)});
     let samples: Vec<_> = parts.into_iter().map(sample).collect();
@@ -113,7 +113,7 @@ fn now_text() -> String {
 }
 
 /// Starts a real Alertmanager at `address` with more arguments.
-fn start_alertmanager(peers: &Path, folder: &Path, address: &str, more: &[String]) -> Process {
+pub(crate) fn start_alertmanager(peers: &Path, folder: &Path, address: &str, more: &[String]) -> Process {
     let file = folder.join("alertmanager.yml");
     let routes = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n";
     std::fs::write(&file, routes).unwrap();
@@ -125,7 +125,7 @@ fn start_alertmanager(peers: &Path, folder: &Path, address: &str, more: &[String
 }
 
 /// The active alerts of a real Alertmanager, once there are so many.
-async fn active(client: &reqwest::Client, url: &str, count: usize) -> Vec<Value> {
+pub(crate) async fn active(client: &reqwest::Client, url: &str, count: usize) -> Vec<Value> {
     eventually(&format!("{count} alerts at {url}"), async || {
         let answer = client.get(format!("{url}/api/v2/alerts?active=true")).send().await.ok()?;
         let alerts: Vec<Value> = serde_json::from_str(&answer.text().await.ok()?).ok()?;

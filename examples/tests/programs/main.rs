@@ -1,6 +1,10 @@
 //! The programs as their users meet them: started as processes, spoken to over HTTP, stopped and killed.
 
 #[cfg(test)]
+mod alert_clocks;
+#[cfg(test)]
+mod alert_ends;
+#[cfg(test)]
 mod alerts;
 #[cfg(test)]
 mod compact;

@@ -4,11 +4,14 @@
 //! believed for four delays (or four intervals of its group, if those are longer), so that receivers forget it when
 //! this server is gone for long. One that is over is sent at once and again until the rule forgets it.
 //!
+//! An alert whose rule is deleted or paused is over, other than with Prometheus, where receivers believe in it until its
+//! time is out. If the rule goes while the server is down it is so here too.
+//!
 //! Other than with Prometheus, a rule whose query fails goes on telling of its alerts: they are as they were, and
 //! silence would end them.
 
 use super::notice::Notice;
-use crate::rules::{Alert, AlertState, Group, RuleKind};
+use crate::rules::{Alert, AlertState, Departed, Group, RuleKind};
 use std::collections::BTreeMap;
 use tsdb_core::labels::LabelsBuilder;
 use tsdb_core::{Labels, TenantId, Timestamp};
@@ -22,6 +25,13 @@ pub(crate) struct Origin {
     pub(crate) external_labels: Labels,
     /// Where people reach this server, without a slash at the end.
     pub(crate) external_url: String,
+}
+
+impl Origin {
+    /// Where `expr` can be looked at.
+    fn url(&self, expr: &str) -> String {
+        format!("{}{}", self.external_url, table_link(expr))
+    }
 }
 
 /// When which alert was sent last. After a restart nothing is known, and all alerts that fire are sent once more.
@@ -72,9 +82,7 @@ impl Memory {
                     continue;
                 }
                 now.insert(id, Told::of(alert, at));
-                let url = generator_url.get_or_insert_with(|| {
-                    format!("{}{}", origin.external_url, table_link(&running.rule().expr().to_string()))
-                });
+                let url = generator_url.get_or_insert_with(|| origin.url(&running.rule().expr().to_string()));
                 due.extend(notice(alert, at, interval_ms, origin, url));
             }
         }
@@ -82,6 +90,21 @@ impl Memory {
             self.groups.insert(key, now);
         }
         due
+    }
+
+    /// The notices that are due when `rule` of `tenant` is no more, since `at`. If it comes back its alerts are news.
+    pub(crate) fn departed(
+        &mut self,
+        tenant: &TenantId,
+        rule: &Departed,
+        at: Timestamp,
+        origin: &Origin,
+    ) -> Vec<Notice> {
+        let over = |labels: &Labels| rule.alerts.iter().any(|alert| alert.labels == *labels);
+        let of_tenant = self.groups.iter_mut().filter(|((of, _, _), _)| of == tenant);
+        of_tenant.for_each(|(_, sent)| sent.retain(|(_, labels), _| !over(labels)));
+        let url = origin.url(&rule.expr);
+        rule.alerts.iter().filter_map(|alert| notice(alert, at, 0, origin, &url)).collect()
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::due::{Memory, Origin};
 use super::sender::{self, Post};
-use super::{AlertingError, ReceiverStatus, assemble};
+use super::{AlertingError, Notice, ReceiverStatus, assemble};
 use crate::Config;
-use crate::rules::{AlertSink, Group};
+use crate::rules::{AlertSink, Departed, Group};
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
@@ -69,6 +69,12 @@ impl Notifier {
         }
     }
 
+    fn put(&self, notices: &[Notice], now: Timestamp) {
+        if !notices.is_empty() {
+            self.posts.iter().for_each(|post| post.mailbox.put(notices, now));
+        }
+    }
+
     /// Every receiver as it is now.
     pub(crate) fn receivers(&self) -> Vec<ReceiverStatus> {
         self.posts.iter().map(|post| post.status()).collect()
@@ -82,9 +88,15 @@ impl AlertSink for Notifier {
         let now = self.clock.now();
         // An evaluation of the past that says that an alert fired then says nothing of now.
         due.retain(|notice| notice.resolved || notice.ends_at > now);
-        if !due.is_empty() {
-            self.posts.iter().for_each(|post| post.mailbox.put(&due, now));
-        }
+        self.put(&due, now);
+    }
+
+    fn departed(&self, tenant: &TenantId, rules: &[Departed], at: Timestamp) {
+        let mut memory = self.memory.lock();
+        let due = |rule: &Departed| memory.departed(tenant, rule, at, &self.origin);
+        let notices: Vec<_> = rules.iter().filter(|rule| !rule.alerts.is_empty()).flat_map(due).collect();
+        drop(memory);
+        self.put(&notices, self.clock.now());
     }
 }
 

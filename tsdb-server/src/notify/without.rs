@@ -3,7 +3,7 @@
 use super::{AlertingError, ReceiverStatus};
 use crate::Config;
 use crate::config::AlertingConfig;
-use crate::rules::{AlertSink, Group};
+use crate::rules::{AlertSink, Departed, Group};
 use std::sync::Arc;
 use tsdb_core::time::Clock;
 use tsdb_core::{TenantId, Timestamp};
@@ -38,6 +38,10 @@ impl Notifier {
 
 impl AlertSink for Notifier {
     fn evaluated(&self, _tenant: &TenantId, _group: &Group, _at: Timestamp, _interval_ms: i64) {
+        match *self {}
+    }
+
+    fn departed(&self, _tenant: &TenantId, _rules: &[Departed], _at: Timestamp) {
         match *self {}
     }
 }

@@ -13,8 +13,8 @@ use crate::config::RulesConfig;
 use crate::limits::{Limit, LimitBook};
 use crate::metadata::{AlertRecord, AlertRule, MetadataError, MetadataStore, RuleBook, RuleId, RuleStatus};
 use crate::rules::{
-    self, AlertSink, Counts, Defaults, Group, Moment, Progress, Published, RuleFault, Schedule, Sent,
-    SourceId, Standard, StoreWorld, Surroundings, Times, Trial, Watermarks, World,
+    self, AlertSink, Counts, Defaults, Departed, Group, Moment, Progress, Published, RuleFault, Schedule,
+    Sent, SourceId, Standard, StoreWorld, Surroundings, Times, Trial, Watermarks, World,
 };
 use crate::store::{Store, Stores};
 use parking_lot::Mutex;
@@ -70,6 +70,8 @@ pub(crate) struct Ruler {
     limits: Arc<LimitBook>,
     /// Rules of the metadata store as they were taken last.
     stored: Mutex<BTreeMap<TenantId, Stored>>,
+    /// Held while files are read, so that what was read first is never put in force last.
+    reloading: Mutex<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -140,17 +142,18 @@ impl Ruler {
             started: Instant::now(),
         });
         let schedule = Arc::new(Schedule::new(defaults(&config)));
-        let (stored, threads) = (Mutex::default(), Mutex::default());
-        let ruler = Self { config, tenant, schedule, surroundings, limits, stored, threads };
+        let (stored, reloading, threads) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let ruler = Self { config, tenant, schedule, surroundings, limits, stored, reloading, threads };
         ruler.reload()?;
         Ok(ruler)
     }
 
     /// Reads the files anew. Rules that were there before keep their state.
     pub(crate) fn reload(&self) -> Result<(), RulesError> {
+        let _reading = self.reloading.lock();
         let groups = self.load()?;
         let of_files = |_: &TenantId, group: &Group| !stored::is_stored(group);
-        self.schedule.replace(groups, of_files, self.surroundings.moment());
+        self.schedule.replace(groups, of_files, self.surroundings.as_ref());
         Ok(())
     }
 
@@ -249,7 +252,7 @@ impl RuleBook for Ruler {
         self.surroundings.states.retain(tenant, &evaluated);
         let groups = groups.into_iter().map(|group| (tenant.clone(), group)).collect();
         let replaced = |of: &TenantId, group: &Group| of == tenant && stored::is_stored(group);
-        self.schedule.replace(groups, replaced, self.surroundings.moment());
+        self.schedule.replace(groups, replaced, self.surroundings.as_ref());
         if rules.is_empty() {
             stored.remove(tenant);
         } else {
@@ -362,6 +365,12 @@ impl Surroundings for OfServer {
 
     fn deliver(&self, tenant: &TenantId, group: &Group, at: Timestamp, interval_ms: i64) {
         self.sink.evaluated(tenant, group, at, interval_ms);
+    }
+
+    fn departed(&self, tenant: &TenantId, rules: &[Departed], at: Timestamp) {
+        let numbers = rules.iter().filter_map(|rule| rule.number).map(RuleId);
+        self.states.forget(tenant, &numbers.collect());
+        self.sink.departed(tenant, rules, at);
     }
 
     fn moment(&self) -> Moment {

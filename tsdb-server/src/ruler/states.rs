@@ -57,10 +57,19 @@ impl States {
 
     /// Forgets the alerts of all rules of `tenant` but those that are `evaluated`.
     pub(super) fn retain(&self, tenant: &TenantId, evaluated: &BTreeSet<RuleId>) {
+        self.retain_rules(tenant, |rule| evaluated.contains(&rule));
+    }
+
+    /// Forgets the alerts of `rules`.
+    pub(super) fn forget(&self, tenant: &TenantId, rules: &BTreeSet<RuleId>) {
+        self.retain_rules(tenant, |rule| !rules.contains(&rule));
+    }
+
+    fn retain_rules(&self, tenant: &TenantId, is_kept: impl Fn(RuleId) -> bool) {
         let mut tenants = self.tenants.lock();
         let Some(OfTenant { known, unwritten }) = tenants.get_mut(tenant) else { return };
         known.retain(|rule, alerts| {
-            let stays = evaluated.contains(rule);
+            let stays = is_kept(*rule);
             if !stays {
                 let keys = alerts.keys().map(|series| AlertKey { rule: *rule, series: series.clone() });
                 unwritten.extend(keys);

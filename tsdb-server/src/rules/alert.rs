@@ -120,6 +120,11 @@ impl Alerts {
         self.alerts.values()
     }
 
+    /// The alert with these labels.
+    pub(super) fn of(&self, labels: &Labels) -> Option<&Alert> {
+        self.alerts.get(labels)
+    }
+
     /// Takes over an alert known from before.
     pub(crate) fn insert(&mut self, alert: Alert) {
         self.alerts.insert(alert.labels.clone(), alert);

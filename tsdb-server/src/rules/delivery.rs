@@ -1,6 +1,7 @@
 //! Where evaluations hand over alerts.
 
 use super::group::Group;
+use super::moves::Departed;
 use tsdb_core::{TenantId, Timestamp};
 
 /// Takes alerts to their receivers.
@@ -12,6 +13,9 @@ pub(crate) trait AlertSink: Send + Sync {
     /// The alerts of `group`, which belongs to `tenant` and is evaluated every `interval_ms`, are what they are at the time
     /// `at`. Called on the threads that evaluate rules: it must not wait for a receiver, a disk or a queue that is full.
     fn evaluated(&self, tenant: &TenantId, group: &Group, at: Timestamp, interval_ms: i64);
+
+    /// Rules of `tenant` are no more since `at`, as they were deleted or paused: their alerts are over. Must not wait either.
+    fn departed(&self, tenant: &TenantId, rules: &[Departed], at: Timestamp);
 }
 
 /// A sink for servers without receivers.
@@ -20,4 +24,6 @@ pub(crate) struct NoSink;
 
 impl AlertSink for NoSink {
     fn evaluated(&self, _tenant: &TenantId, _group: &Group, _at: Timestamp, _interval_ms: i64) {}
+
+    fn departed(&self, _tenant: &TenantId, _rules: &[Departed], _at: Timestamp) {}
 }

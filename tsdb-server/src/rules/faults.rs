@@ -3,7 +3,7 @@
 
 use super::schedule::{Defaults, Schedule, Surroundings};
 use super::watermark::{Moment, Progress, Sent, Standard, Watermarks};
-use super::{AlertState, Group, StoreWorld, World, parse_file};
+use super::{AlertState, Departed, Group, StoreWorld, World, parse_file};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -89,6 +89,14 @@ impl Surroundings for Simulation {
         }
     }
 
+    fn departed(&self, _tenant: &TenantId, rules: &[Departed], _at: Timestamp) {
+        for alert in rules.iter().flat_map(|rule| &rule.alerts) {
+            let name = alert.labels.get("alertname").unwrap_or_default().to_owned();
+            self.known.lock().remove(&alert.labels);
+            self.heard.lock().push((self.second.load(Ordering::Relaxed), name, alert.state));
+        }
+    }
+
     fn moment(&self) -> Moment {
         Moment {
             now: self.now() + self.ahead_ms.load(Ordering::Relaxed),
@@ -131,10 +139,15 @@ impl Simulation {
             limit: 0,
             history: 10,
         });
-        let groups = parse_file("rules.yml", RULES, &ParseOptions::default()).unwrap();
-        let groups = groups.into_iter().map(|group| (self.tenant.clone(), group)).collect();
-        schedule.replace(groups, |_, _| true, self.moment());
+        self.load(&schedule, RULES);
         schedule
+    }
+
+    /// Gives `schedule` the groups of `rules` and no others.
+    fn load(&self, schedule: &Schedule, rules: &str) {
+        let groups = parse_file("rules.yml", rules, &ParseOptions::default()).unwrap();
+        let groups = groups.into_iter().map(|group| (self.tenant.clone(), group)).collect();
+        schedule.replace(groups, |_, _| true, self);
     }
 
     /// `sender` sends what it measured at the second `at`.
@@ -292,6 +305,49 @@ fn a_clock_that_is_set_back_or_forward_fires_and_ends_nothing() {
         simulation.assert_nothing_false();
         assert!(simulation.fired("High") >= 900, "{step}: {}", simulation.fired("High"));
     }
+}
+
+#[test]
+fn a_rule_that_goes_to_another_group_takes_its_state_along_and_its_alerts_go_on() {
+    let simulation = Simulation::new();
+    let schedule = begun(&simulation);
+    simulation.run(Some(&schedule), (500, 700), ON_TIME, RIGHT);
+    let (first, second) = RULES.split_at(RULES.find("  - {alert: High").unwrap());
+    let busy = "  - {alert: Busy, expr: 'rate(x[1m]) > 0.5'}\n";
+    let other = "- name: other\n  rules:\n  - {record: 'count:x', expr: count(x)}\n";
+    // To a group that is new, and from there to one that has been there.
+    simulation.load(&schedule, &format!("{}{other}{busy}{second}", first.replace(busy, "")));
+    simulation.run(Some(&schedule), (700, 800), ON_TIME, RIGHT);
+    simulation.load(&schedule, &format!("{RULES}{other}"));
+    simulation.run(Some(&schedule), (800, 1_800), ON_TIME, RIGHT);
+    simulation.assert_nothing_false();
+    assert!((900..=931).contains(&simulation.fired("High")), "{}", simulation.fired("High"));
+    let kept = parse_count(&simulation, "count_over_time(sum:x[10m])", 1_200);
+    assert!(kept >= 39.0, "its series has no end and no beginning: {kept}");
+}
+
+#[test]
+fn alerts_of_a_rule_that_is_no_more_are_over_at_once_unless_another_rule_makes_them_too() {
+    let simulation = Simulation::new();
+    let schedule = begun(&simulation);
+    let busy = "  - {alert: Busy, expr: 'rate(x[1m]) > 0.5'}\n";
+    let twin = "- name: twin\n  rules:\n  - {alert: Busy, expr: 'rate(x[1m]) > 0.5 and x{instance=\"1\"}'}\n";
+    simulation.load(&schedule, &format!("{RULES}{twin}"));
+    simulation.run(Some(&schedule), (500, 600), ON_TIME, RIGHT);
+    let before = simulation.heard().len();
+    simulation.load(&schedule, &format!("{}{twin}", RULES.replace(busy, "")));
+    assert_eq!(
+        simulation.heard()[before..],
+        [("Busy".to_owned(), AlertState::Inactive)],
+        "that of instance 0"
+    );
+    simulation.load(&schedule, "groups: []");
+    let over = simulation.heard()[before + 1..].to_vec();
+    assert_eq!(over, [("Busy".to_owned(), AlertState::Inactive)], "that of instance 1");
+    simulation.run(Some(&schedule), (600, 700), ON_TIME, RIGHT);
+    assert!(schedule.published().is_empty());
+    let left = parse_count(&simulation, "count(ALERTS) or vector(0)", 700);
+    assert_eq!(left, 0.0, "and their series have ended");
 }
 
 fn parse_count(simulation: &Simulation, query: &str, second: i64) -> f64 {

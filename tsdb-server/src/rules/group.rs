@@ -1,5 +1,6 @@
 //! Groups: rules that are evaluated one after the other at the same time, so that each sees what those before it gave.
 
+use super::moves::Identity;
 use super::rule::Rule;
 use super::running::{Context, Mode, Running};
 use crate::Period;
@@ -181,20 +182,32 @@ impl Group {
         self.rules.iter_mut().for_each(|running| running.move_back(by_ms));
     }
 
-    /// Takes over the state of the rules of `before` that are rules of this group too.
-    pub(crate) fn take_over(&mut self, mut before: Self) {
+    /// Takes over the state of the rules of `before` that are rules of this group too. Answers those that are not.
+    pub(crate) fn take_over(&mut self, mut before: Self) -> Vec<Running> {
         self.orphans.append(&mut before.orphans);
         let mut known: BTreeMap<_, VecDeque<Running>> = BTreeMap::new();
         for old in before.rules {
-            known.entry(owned(&old)).or_default().push_back(old);
+            known.entry(Identity::of(&old)).or_default().push_back(old);
         }
         for running in &mut self.rules {
             // Of several rules with one identity the first follows the first.
-            if let Some(old) = known.get_mut(&owned(running)).and_then(VecDeque::pop_front) {
+            if let Some(old) = known.get_mut(&Identity::of(running)).and_then(VecDeque::pop_front) {
                 running.take_over(old);
             }
         }
-        self.orphans.extend(known.values().flatten().flat_map(Running::series).cloned());
+        let departed: Vec<Running> = known.into_values().flatten().collect();
+        self.orphans.extend(departed.iter().flat_map(Running::series).cloned());
+        departed
+    }
+
+    /// Rules that are `went` have gone to other groups, with their series.
+    pub(super) fn give_away(&mut self, went: &[Identity]) {
+        for identity in went {
+            // Of several rules with one identity the first ones stayed.
+            if let Some(position) = self.rules.iter().rposition(|rule| Identity::of(rule) == *identity) {
+                self.rules.remove(position);
+            }
+        }
     }
 
     fn mark_orphans(&mut self, at: Timestamp, world: &dyn World) {
@@ -211,12 +224,6 @@ impl Group {
             }
         }
     }
-}
-
-/// What a rule keeps its state by.
-fn owned(running: &Running) -> (Option<i64>, bool, String, Vec<(String, String)>) {
-    let (number, recording, name, labels) = running.rule().identity();
-    (number, recording, name.to_owned(), labels.to_vec())
 }
 
 /// Says that a series has ended.

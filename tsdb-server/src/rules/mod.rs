@@ -10,6 +10,7 @@
 //! alert     result + time + alerts  -> samples + alerts
 //! running   rule + time + world     -> samples, alerts, why there is no data (absence), what was before (history)
 //! group     time + world            -> samples of all rules in order, stale markers for series that went away
+//! moves     groups + others         -> rules that stay, that go to another group, that are no more
 //! delivery                             where alerts go: an [`AlertSink`] takes them to their receivers
 //! template                             the texts of labels and annotations
 //! restore   the series of rules     -> alerts that were active before a restart, and when that was
@@ -34,6 +35,7 @@ mod faults;
 mod file;
 mod group;
 mod history;
+mod moves;
 mod pace;
 mod policy;
 mod restore;
@@ -60,6 +62,7 @@ use group::Pass;
 use group::{Answer, Evaluation, RuleSample};
 pub(crate) use group::{Group, GroupSettings, World};
 pub(crate) use history::{Episode, RuleState};
+pub(crate) use moves::Departed;
 pub(crate) use policy::{NO_DATA as NO_DATA_POLICY, ON_ERROR as ON_ERROR_POLICY};
 pub(crate) use rule::{Rule, RuleError, RuleKind, RuleText};
 pub(crate) use running::{Health, Mode, Running};

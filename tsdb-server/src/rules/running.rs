@@ -71,6 +71,8 @@ pub(crate) struct Running {
     last_at: Option<Timestamp>,
     /// Time since the last conclusive evaluation that nobody knows of, ms.
     unknown_ms: i64,
+    /// Did its state come with it from another group? Then nothing from before a restart is newer.
+    arrived: bool,
     /// Evaluations that failed and are to be made up for, with the time since the one before each, ms.
     owed: Vec<(Timestamp, i64)>,
     history: History,
@@ -107,6 +109,7 @@ impl Running {
             series: BTreeSet::new(),
             last_at: None,
             unknown_ms: 0,
+            arrived: false,
             owed: Vec::new(),
             history: History::default(),
         }
@@ -165,6 +168,17 @@ impl Running {
     pub(super) fn take_over(&mut self, old: Self) {
         let rule = Arc::clone(&self.rule);
         *self = Self { rule, ..old };
+    }
+
+    /// Takes over the state that it had as a rule of another group.
+    pub(super) fn arrive(&mut self, old: Self) {
+        self.take_over(old);
+        self.arrived = true;
+    }
+
+    /// Did its state come with it from another group?
+    pub(super) fn has_arrived(&self) -> bool {
+        self.arrived
     }
 
     /// The time of the last evaluation, ms.

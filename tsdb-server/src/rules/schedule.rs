@@ -7,9 +7,10 @@
 
 use super::counts::{Counts, Done};
 use super::group::{Evaluation, Group, Pass, World};
+use super::moves::{Departed, Identity, Moves};
 use super::pace::{Data, Pace, Terms};
 use super::restore::restore;
-use super::running::Mode;
+use super::running::{Mode, Running};
 use super::watermark::{Moment, Progress, Standard};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use tsdb_core::read::Queryable;
 use tsdb_core::{Labels, METRIC_NAME, TenantId, Timestamp};
 
-/// A group as it was after its last evaluation.
+/// A group as it was after its last evaluation, or after its rules were changed since.
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
     /// Whose rules they are.
@@ -62,6 +63,9 @@ pub(crate) trait Surroundings: Send + Sync {
     /// Takes the alerts of `group` to their receivers; never waits. See [`AlertSink`](super::AlertSink).
     fn deliver(&self, tenant: &TenantId, group: &Group, at: Timestamp, interval_ms: i64);
 
+    /// Rules of `tenant` are no more: takes the end of their alerts to their receivers; never waits.
+    fn departed(&self, tenant: &TenantId, rules: &[Departed], at: Timestamp);
+
     /// What time it is.
     fn moment(&self) -> Moment;
 }
@@ -98,7 +102,7 @@ struct State {
 }
 
 /// Tenant, file and name.
-type Key = (TenantId, String, String);
+pub(super) type Key = (TenantId, String, String);
 
 /// A group in its turn.
 struct Entry {
@@ -111,9 +115,23 @@ struct Entry {
     replacement: Option<Replacement>,
 }
 
-enum Replacement {
-    By(Group),
-    ByNothing,
+struct Replacement {
+    /// `None` to go.
+    by: Option<Group>,
+    /// Rules that went to other groups.
+    went: Vec<Identity>,
+}
+
+impl Replacement {
+    /// What becomes of `before`, and its rules that are no more.
+    fn replace(&self, mut before: Group) -> (Group, Vec<Running>) {
+        before.give_away(&self.went);
+        // A group without rules gives its series stale markers at its last turn, and goes.
+        let nothing = || Group::new(before.settings().clone(), Vec::new());
+        let mut group = self.by.clone().unwrap_or_else(nothing);
+        let departed = group.take_over(before);
+        (group, departed)
+    }
 }
 
 /// A group that is looked at.
@@ -129,9 +147,12 @@ impl Schedule {
         Self { defaults, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Every group as it was after its last evaluation, by tenant, file and name.
+    /// Every group as it was after its last evaluation, by tenant, file and name; all of what [`replace`](Self::replace) did
+    /// last or nothing of it.
     pub(crate) fn published(&self) -> Vec<Arc<Published>> {
-        self.state.lock().groups.values().map(|entry| Arc::clone(&entry.published)).collect()
+        let state = self.state.lock();
+        let staying = state.groups.values().filter(|entry| !entry.goes());
+        staying.map(|entry| Arc::clone(&entry.published)).collect()
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -145,13 +166,14 @@ impl Schedule {
     }
 
     /// From now on `groups` are the groups of those for which `replaces` holds; those that were there before keep their
-    /// state and their place in time.
+    /// state and their place in time, and rules that go from one to another their state.
     pub(crate) fn replace(
         &self,
         groups: Vec<(TenantId, Group)>,
         replaces: impl Fn(&TenantId, &Group) -> bool,
-        moment: Moment,
+        surroundings: &dyn Surroundings,
     ) {
+        let moment = surroundings.moment();
         let mut state = self.state.lock();
         let groups = groups.into_iter().map(|(tenant, group)| (key(&tenant, &group), group));
         let mut groups: BTreeMap<Key, Group> = groups.collect();
@@ -160,18 +182,37 @@ impl Schedule {
             replaces(&published.tenant, &published.group)
         });
         let names: Vec<_> = old.map(|(name, _)| name.clone()).collect();
+        let mut moves = Moves::default();
+        let old = names.iter().filter_map(|name| state.groups.get_key_value(name));
+        // What is not restored has no state to take along, and is restored where it goes.
+        for (name, entry) in old.filter(|(_, entry)| entry.restored) {
+            moves.leave(name, entry.known(), groups.get(name));
+        }
+        for (name, group) in &mut groups {
+            moves.arrive(name, state.groups.get(name).map(Entry::known), group);
+        }
+        let mut departed: BTreeMap<TenantId, Vec<Running>> = BTreeMap::new();
         for name in names {
             let fresh = groups.remove(&name);
             if let Some(entry) = state.groups.get_mut(&name) {
-                entry.become_group(fresh);
+                let replacement = Replacement { by: fresh, went: moves.went_from(&name) };
+                let gone = entry.become_group(replacement, self.defaults);
+                departed.entry(name.0).or_default().extend(gone);
             }
         }
         for (name, group) in groups {
             let entry = Entry::new(&name, group, self.defaults, moment);
             state.groups.insert(name, entry);
         }
+        departed.retain(|_, rules| !rules.is_empty());
+        let told = |(tenant, rules): (TenantId, Vec<Running>)| {
+            let rules = state.departed(&tenant, &rules, moment.now);
+            (tenant, rules)
+        };
+        let told: Vec<_> = departed.into_iter().map(told).collect();
         drop(state);
         self.changed.notify_all();
+        told.iter().for_each(|(tenant, rules)| surroundings.departed(tenant, rules, moment.now));
     }
 
     /// Evaluates groups as they are due until [`stop`](Self::stop). Several threads may do so.
@@ -236,8 +277,12 @@ impl Schedule {
             done.missed = missed;
             surroundings.remember(&taken.key.0, &taken.group);
         }
-        self.put_back(taken, done);
+        let tenant = taken.key.0.clone();
+        let departed = self.put_back(taken, done, moment.now);
         self.changed.notify_all();
+        if !departed.is_empty() {
+            surroundings.departed(&tenant, &departed, moment.now);
+        }
     }
 
     /// `None` if it is not time yet or there is nothing to evaluate with.
@@ -305,39 +350,36 @@ impl Schedule {
         }
     }
 
-    fn put_back(&self, taken: Taken, done: Option<Done>) {
+    /// Answers the rules that went while it was evaluated.
+    fn put_back(&self, taken: Taken, done: Option<Done>, now: Timestamp) -> Vec<Departed> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let Taken { key, mut group, pace, restored } = taken;
         if let Some(done) = &done {
             state.counts.add(done, group.rules().len());
         }
-        let Some(entry) = state.groups.get_mut(&key) else { return };
+        let Some(entry) = state.groups.get_mut(&key) else { return Vec::new() };
+        let mut departed = Vec::new();
         match entry.replacement.take() {
-            Some(Replacement::By(mut fresh)) => {
-                fresh.take_over(group);
-                group = fresh;
-            }
-            Some(Replacement::ByNothing) if group.rules().is_empty() => {
+            Some(Replacement { by: None, .. }) if group.rules().is_empty() => {
                 state.groups.remove(&key);
-                return;
+                return Vec::new();
             }
-            Some(Replacement::ByNothing) => {
-                let mut fresh = Group::new(group.settings().clone(), Vec::new());
-                fresh.take_over(group);
-                group = fresh;
-                entry.replacement = Some(Replacement::ByNothing);
+            Some(replacement) => {
+                entry.group = Some(group);
+                departed = entry.become_group(replacement, self.defaults);
+                group = entry.group.take().unwrap_or_else(|| entry.published.group.clone());
             }
             None => {}
         }
         (entry.pace, entry.restored) = (pace, restored);
-        let mut published = (*entry.published).clone();
-        (published.group, published.interval_ms) = (group.clone(), interval_ms(&group, self.defaults));
+        entry.publish(&group, self.defaults);
         if let Some(done) = done {
+            let published = Arc::make_mut(&mut entry.published);
             (published.evaluated_at, published.took, published.mode) = (Some(done.at), done.took, done.mode);
         }
-        entry.published = Arc::new(published);
         entry.group = Some(group);
+        if departed.is_empty() { Vec::new() } else { state.departed(&key.0, &departed, now) }
     }
 }
 
@@ -352,6 +394,13 @@ impl State {
         }
         let group = entry.group.take().ok_or(None)?;
         Ok(Taken { key: key.clone(), group, pace: entry.pace, restored: entry.restored })
+    }
+
+    /// What is told of `rules` of `tenant`, which are no more.
+    fn departed(&self, tenant: &TenantId, rules: &[Running], now: Timestamp) -> Vec<Departed> {
+        let of_tenant = self.groups.iter().filter(|((of, _, _), _)| of == tenant);
+        let groups = of_tenant.map(|(_, entry)| entry.known());
+        rules.iter().map(|running| Departed::of(running, now, groups.clone())).collect()
     }
 }
 
@@ -370,25 +419,37 @@ impl Entry {
         Self { group: Some(group), published, pace, restored: false, replacement: None }
     }
 
-    /// Becomes `fresh`, or goes if there is none.
-    fn become_group(&mut self, fresh: Option<Group>) {
-        // A group without rules gives its series stale markers at its last turn, and goes.
-        let (group, replacement) = match fresh {
-            Some(fresh) => (fresh.clone(), Replacement::By(fresh)),
-            None => {
-                let settings = self.published.group.settings().clone();
-                (Group::new(settings, Vec::new()), Replacement::ByNothing)
-            }
+    /// As it is known best.
+    fn known(&self) -> &Group {
+        self.group.as_ref().unwrap_or(&self.published.group)
+    }
+
+    /// Does it go after its last turn?
+    fn goes(&self) -> bool {
+        self.replacement.as_ref().is_some_and(|replacement| replacement.by.is_none())
+    }
+
+    /// Becomes another group, or goes. Answers the rules that are no more; those of a group that is evaluated are known after
+    /// that.
+    fn become_group(&mut self, replacement: Replacement, defaults: Defaults) -> Vec<Running> {
+        let Some(before) = self.group.take() else {
+            let (shown, _) = replacement.replace(self.published.group.clone());
+            self.publish(&shown, defaults);
+            let went = self.replacement.take().map(|earlier| earlier.went).unwrap_or_default();
+            self.replacement = Some(Replacement { went: [went, replacement.went].concat(), ..replacement });
+            return Vec::new();
         };
-        match self.group.take() {
-            Some(before) => {
-                let mut group = group;
-                group.take_over(before);
-                self.group = Some(group);
-                self.replacement = matches!(replacement, Replacement::ByNothing).then_some(replacement);
-            }
-            None => self.replacement = Some(replacement),
-        }
+        let (group, departed) = replacement.replace(before);
+        self.publish(&group, defaults);
+        self.group = Some(group);
+        self.replacement = replacement.by.is_none().then_some(Replacement { by: None, went: Vec::new() });
+        departed
+    }
+
+    /// Readers are told of `group` from now on.
+    fn publish(&mut self, group: &Group, defaults: Defaults) {
+        let published = Arc::make_mut(&mut self.published);
+        (published.group, published.interval_ms) = (group.clone(), interval_ms(group, defaults));
     }
 }
 

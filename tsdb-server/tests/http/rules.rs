@@ -189,6 +189,70 @@ async fn rules_are_read_anew_and_a_mistake_leaves_them_as_they_were() {
     server.stop().await.unwrap();
 }
 
+/// Writes two files with a group each, whose names end in `version`; the second is none if `broken`.
+fn write_files(folder: &Path, version: usize, broken: bool) {
+    for part in ["a", "b"] {
+        let expr = if broken && part == "b" { "sum(" } else { "up == 0" };
+        let rules =
+            format!("[{{alert: Down{part}, expr: '{expr}', for: 1h}}, {{record: 'r:{part}', expr: up}}]");
+        let text = format!("groups: [{{name: {part}{version}, rules: {rules}}}]");
+        std::fs::write(folder.join(format!("{part}.yml")), text).unwrap();
+    }
+}
+
+fn group_names(answer: &Value) -> Vec<&str> {
+    let groups = answer["groups"].as_array().unwrap();
+    groups.iter().map(|group| group["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn files_and_limits_change_in_the_middle_of_traffic_as_a_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path(), "groups: []").await;
+    write_files(folder.path(), 0, false);
+    assert_eq!(send(server.post("/-/reload")).await.0, 200);
+    let limits = "/api/v1/admin/tenants/default/limits";
+    let change = async {
+        for round in 1..40_usize {
+            let broken = round % 3 == 0;
+            write_files(folder.path(), round, broken);
+            let (status, said) = send(server.post("/-/reload")).await;
+            assert_eq!((status == 200, said.contains("b.yml")), (!broken, broken), "{said}");
+            let of_rules = if broken { json!(-1) } else { json!(100 + round) };
+            let put = server
+                .client
+                .put(server.url(limits))
+                .body(json!({"rules": {"max_rules": of_rules}}).to_string());
+            assert_eq!(send(put).await.0, if broken { 400 } else { 200 });
+            let told = data(&server, "/api/v1/rules").await;
+            let expected = if broken { round - 1 } else { round };
+            assert_eq!(group_names(&told), [format!("a{expected}"), format!("b{expected}")]);
+        }
+    };
+    let mut requests = 0;
+    let traffic = async {
+        loop {
+            let sample =
+                json!({"metric": "m", "labels": {"a": "b"}, "timestampMs": NOW + requests, "value": 1});
+            let (written, queried, told) = tokio::join!(
+                send(server.push(json!({"samples": [sample]}).to_string())),
+                send(server.get("/api/v1/query?query=up")),
+                data(&server, "/api/v1/rules"),
+            );
+            assert_eq!((written.0, queried.0), (202, 200), "{} {}", written.1, queried.1);
+            let names = group_names(&told);
+            assert_eq!(names.len(), 2, "{names:?}");
+            assert_eq!(names[0][1..], names[1][1..], "both files are of one time");
+            requests += 1;
+        }
+    };
+    tokio::select! { () = change => {}, never = traffic => never }
+    assert!(requests > 0);
+    let since = data(&server, "/api/v1/alerts").await;
+    assert_eq!(alerts_of(&since, "Downa").len(), 1, "in the end it is as if nothing had been");
+    server.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn rules_that_cannot_be_loaded_make_no_server() {
     let folder = tempfile::tempdir().unwrap();
