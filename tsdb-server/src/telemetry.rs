@@ -6,6 +6,7 @@
 pub(crate) mod access;
 pub(crate) mod admission;
 pub(crate) mod census;
+pub(crate) mod disk;
 mod exposition;
 pub(crate) mod fleet;
 pub(crate) mod metadata;

@@ -380,6 +380,7 @@ impl Server {
         families.push(telemetry::admission::limit_family(stores, &self.inner.limits));
         families.extend(telemetry::metadata::families(self.inner.metadata.health()));
         families.extend(telemetry::census::families(&self.census().look()));
+        families.extend(telemetry::disk::families(&self.config().data_dir));
         families.extend(self.fleet().iter().flat_map(telemetry::fleet::families));
         families.extend(telemetry::notify::families(&self.receivers()));
         families.extend(telemetry::access::families(self.gate(), self.tls()));
