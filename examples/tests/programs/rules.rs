@@ -127,6 +127,7 @@ fn the_rules_about_the_server_itself_and_the_policies_of_rules_are_taken_by_prom
     let Some(peers) = peers() else { return };
     let platform = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tsdb-server/rules/platform.yml");
     assert!(agreed(&peers, "check", &platform));
+    assert!(agreed(&peers, "test", &platform.with_file_name("platform_test.yml")));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rules.yml");
     let rule = "{alert: A, expr: up, annotations: {tsdb_no_data: alert, tsdb_on_error: keep}}";
@@ -159,5 +160,18 @@ fn tests_of_rules_pass_and_fail_as_with_promtool() {
     for (text, expected) in cases {
         std::fs::write(&file, &text).unwrap();
         assert_eq!(agreed(&peers, "test", &file), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_the_documentation_of_prometheus_names_is_taken_and_gives_what_it_gives_there() {
+    let Some(peers) = peers() else { return };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let is_test = file.to_string_lossy().ends_with("_test.yml");
+        assert!(agreed(&peers, if is_test { "test" } else { "check" }, &file), "{}", file.display());
     }
 }

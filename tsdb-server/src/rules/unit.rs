@@ -4,7 +4,7 @@
 //! Each test has a store in memory of its own. Rules are evaluated from the beginning of time at the interval of the
 //! file; alerts are looked at after the last evaluation not behind the time that is asked about.
 //!
-//! Left out: `fuzzy_compare`, `start_timestamp` and histograms among the expected samples are refused by name.
+//! Left out: `start_timestamp` and histograms among the expected samples are refused by name.
 
 use super::group::{Group, Pass};
 use super::world::StoreWorld;
@@ -52,6 +52,9 @@ struct File {
     #[serde(default)]
     rule_files: Vec<String>,
     evaluation_interval: Option<Period>,
+    /// Numbers that differ by the last bit of the mantissa are the same.
+    #[serde(default)]
+    fuzzy_compare: bool,
     #[serde(default)]
     group_eval_order: Vec<String>,
     #[serde(default)]
@@ -134,7 +137,8 @@ pub fn test_rules(path: &Path) -> Result<Vec<String>, RuleTestError> {
     for test in &file.tests {
         let groups = load_groups(folder, &file)?;
         let sandbox = Sandbox::filled(test, interval).map_err(wrong)?;
-        failures.extend(run(test, groups, interval, &sandbox).map_err(wrong)?);
+        let same: Same = if file.fuzzy_compare { nearly_same } else { same };
+        failures.extend(run(test, groups, interval, &sandbox, same).map_err(wrong)?);
     }
     Ok(failures)
 }
@@ -236,7 +240,25 @@ impl Store for Sandbox {
     }
 }
 
-fn run(test: &Test, mut groups: Vec<Group>, interval: i64, sandbox: &Sandbox) -> Result<Vec<String>, String> {
+/// Are two numbers the same?
+type Same = fn(f64, f64) -> bool;
+
+fn same(a: f64, b: f64) -> bool {
+    a == b || (a.is_nan() && b.is_nan())
+}
+
+/// Those next to each other are the same too.
+fn nearly_same(a: f64, b: f64) -> bool {
+    same(a, b) || a.next_up() == b || b.next_up() == a
+}
+
+fn run(
+    test: &Test,
+    mut groups: Vec<Group>,
+    interval: i64,
+    sandbox: &Sandbox,
+    same: Same,
+) -> Result<Vec<String>, String> {
     let world = sandbox.world();
     let alert_times = test.alert_rule_test.iter().map(|test| test.eval_time);
     let times = alert_times.chain(test.promql_expr_test.iter().map(|test| test.eval_time));
@@ -259,7 +281,7 @@ fn run(test: &Test, mut groups: Vec<Group>, interval: i64, sandbox: &Sandbox) ->
         at += interval;
     }
     for wanted in &test.promql_expr_test {
-        failures.extend(compare_samples(test, wanted, &world)?);
+        failures.extend(compare_samples(test, wanted, &world, same)?);
     }
     Ok(failures)
 }
@@ -305,7 +327,12 @@ fn compare_alerts(test: &Test, wanted: &AlertTest, groups: &[Group]) -> Result<O
     Ok(Some(difference(&test.name, &head, &lines(&expected, told), &lines(&got, told))))
 }
 
-fn compare_samples(test: &Test, wanted: &ExprTest, world: &dyn World) -> Result<Option<String>, String> {
+fn compare_samples(
+    test: &Test,
+    wanted: &ExprTest,
+    world: &dyn World,
+    same: Same,
+) -> Result<Option<String>, String> {
     let head = format!("expr: {:?}, time: {}", wanted.expr, wanted.eval_time);
     let got = match world.query_text(&wanted.expr, wanted.eval_time.as_signed_ms()) {
         Ok(got) => got,
@@ -320,9 +347,7 @@ fn compare_samples(test: &Test, wanted: &ExprTest, world: &dyn World) -> Result<
     }
     got.sort_by(|a, b| a.0.cmp(&b.0));
     expected.sort_by(|a, b| a.0.cmp(&b.0));
-    let same = |(a, b): (&(Labels, f64), &(Labels, f64))| {
-        a.0 == b.0 && (a.1 == b.1 || (a.1.is_nan() && b.1.is_nan()))
-    };
+    let same = |(a, b): (&(Labels, f64), &(Labels, f64))| a.0 == b.0 && same(a.1, b.1);
     if got.len() == expected.len() && got.iter().zip(&expected).all(same) {
         return Ok(None);
     }
