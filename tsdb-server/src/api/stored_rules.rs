@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use serde_json::{Value, json as value};
 use tsdb_core::TenantId;
+use tsdb_promql::QueryParams;
 
 /// The methods of `/api/v1/admin/rules`.
 pub(super) fn routes() -> MethodRouter<Server> {
@@ -53,6 +54,7 @@ async fn create(
     let (tenant, by) = (scope.tenant()?.clone(), signature(&server, &caller));
     let spec = parsed(&body_of(&server, request).await?)?;
     stored::check(&spec, &server.engine().options().parse)?;
+    check_cost(&server, &tenant, &spec.expression).await?;
     let limits = server.limits(&tenant);
     let create = server.metadata().change(move |store| {
         stored::check_count(&tenant, store.rules(&tenant, None)?.len(), &limits.rules)?;
@@ -72,6 +74,7 @@ async fn replace(
     let (by, expected) = (signature(&server, &caller), expected_version(request.headers())?);
     let spec = parsed(&body_of(&server, request).await?)?;
     stored::check(&spec, &server.engine().options().parse)?;
+    check_cost(&server, &tenant, &spec.expression).await?;
     let update = server.metadata().change(move |store| store.update_rule(&tenant, id, &spec, expected, &by));
     answer(&update.await?)
 }
@@ -88,6 +91,12 @@ async fn change(
     let changes: serde_json::Map<String, Value> =
         serde_json::from_slice(&body_of(&server, request).await?).map_err(|error| unreadable(&error))?;
     let options = server.engine().options().parse.clone();
+    // One that cannot be parsed is told with the other mistakes.
+    if let Some(expression) = changes.get("expression").and_then(Value::as_str)
+        && tsdb_promql::parse(expression, &options).is_ok()
+    {
+        check_cost(&server, &tenant, expression).await?;
+    }
     let update = server.metadata().change(move |store| {
         let before = of_tenant(store.rule(&tenant, id)?, &tenant, id)?;
         let invalid = |error: serde_json::Error| MetadataError::invalid("rule", error.to_string());
@@ -114,6 +123,17 @@ async fn delete(
     let (by, expected) = (signature(&server, &caller), expected_version(request.headers())?);
     server.metadata().change(move |store| store.delete_rule(&tenant, id, expected, &by)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Would each evaluation of `expression`, which can be parsed, read more of the data of `tenant` than it may?
+async fn check_cost(server: &Server, tenant: &TenantId, expression: &str) -> Result<(), ApiError> {
+    let (asked, of, expression) = (server.clone(), tenant.clone(), expression.to_owned());
+    let estimate = server.run_query(tenant, move || {
+        let Some(store) = asked.existing_store(&of)? else { return Ok(0) };
+        let now = QueryParams::instant(asked.now());
+        Ok(asked.engine().explain(store.as_ref(), &expression, &now)?.total(|selector| selector.samples))
+    });
+    Ok(stored::check_cost(estimate.await?, &server.limits(tenant).rules)?)
 }
 
 fn of_tenant(found: Option<AlertRule>, tenant: &TenantId, id: RuleId) -> Result<AlertRule, MetadataError> {

@@ -9,6 +9,8 @@ use crate::rules::{Group, GroupSettings, NO_DATA_POLICY, ON_ERROR_POLICY, Rule, 
 use std::collections::BTreeMap;
 use tsdb_core::TenantId;
 use tsdb_promql::ParseOptions;
+use tsdb_promql::ast::ValueType;
+use tsdb_promql::check::value_type;
 
 /// What the names of their files begin with.
 const FILE: &str = "metadata:";
@@ -27,7 +29,7 @@ pub(super) fn is_stored(group: &Group) -> bool {
 pub(crate) fn check(spec: &AlertRuleSpec, options: &ParseOptions) -> Result<(), MetadataError> {
     spec.check()?;
     let faults = match Rule::new(text(0, spec), options) {
-        Ok(_) => return Ok(()),
+        Ok(rule) => return check_type(&rule),
         Err(faults) => faults,
     };
     let field = match faults.first() {
@@ -37,6 +39,33 @@ pub(crate) fn check(spec: &AlertRuleSpec, options: &ParseOptions) -> Result<(), 
     };
     let reasons: Vec<String> = faults.iter().map(ToString::to_string).collect();
     Err(MetadataError::invalid(field, reasons.join("; ")))
+}
+
+/// An alert is made of each element of a vector.
+fn check_type(rule: &Rule) -> Result<(), MetadataError> {
+    match value_type(rule.expr()) {
+        ValueType::Vector | ValueType::Scalar => Ok(()),
+        other => Err(MetadataError::invalid(
+            "expression",
+            format!("it gives a {}, not an instant vector or scalar", other.documented()),
+        )),
+    }
+}
+
+/// May `tenant` have a rule whose evaluations read so many `samples`, about?
+///
+/// # Errors
+/// The limit.
+pub(crate) fn check_cost(samples: u64, limits: &RuleLimits) -> Result<(), MetadataError> {
+    match limits.max_estimated_samples.get() {
+        Some(limit) if samples > limit => {
+            let reason = format!(
+                "each evaluation would read about {samples} samples, and limits.rules.max_estimated_samples is {limit}"
+            );
+            Err(MetadataError::invalid("expression", reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// May `tenant`, which has `count` rules, have one more?

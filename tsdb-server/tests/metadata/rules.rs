@@ -100,6 +100,7 @@ fn a_rule_that_cannot_be_evaluated_is_refused_with_its_mistake() {
         (with("expression", json!("m >")), "expression: could not parse expression"),
         (with("annotations", json!({"a": "{{ .x"})), "annotations: annotation \"a\""),
         (with("labels", json!({"a": "{{ nothing }}"})), "labels: label \"a\""),
+        (with("expression", json!("m[5m]")), "expression: it gives a range vector"),
         (with("interval", json!("0s")), "interval: it is 0s"),
         (with("severity", json!("SEVERE")), "SEVERE"),
         (with("wrong", json!(1)), "unknown field `wrong`"),
@@ -141,6 +142,25 @@ fn a_tenant_has_as_many_rules_as_its_limit_says() {
     let message = create(&server, &rule("One", 0, "0s")).1["error"].to_string();
     assert!(message.contains("limits.rules.max_rules is 2"), "{message}");
     assert_eq!(send(server.post(RULES, &rule("One", 0, "0s")).header("X-Tenant-ID", "other")).0, 201);
+}
+
+#[test]
+fn a_rule_that_reads_more_than_its_tenant_may_is_refused_with_the_figures() {
+    let OnDisk { folder: _folder, server } = start();
+    assert_eq!(server.push("acme", 20), 202);
+    let limits = "/api/v1/admin/tenants/acme/limits";
+    assert_eq!(send(server.put(limits, r#"{"rules":{"max_estimated_samples":10}}"#)).0, 200);
+    let (status, answer) = create(&server, &rule("Above", 0, "0s"));
+    let message = answer["error"].to_string();
+    assert_eq!(status, 400, "{message}");
+    assert!(message.contains("samples, and limits.rules.max_estimated_samples is 10"), "{message}");
+    let few = rule("Above", 0, "0s").replace("m > 0", "m{n=\\\"1\\\"} > 0");
+    let (status, made) = create(&server, &few);
+    assert_eq!(status, 201, "{made}");
+    let path = format!("{RULES}/{}", made["data"]["id"]);
+    assert_eq!(of_acme(server.patch(&path, r#"{"expression":"m > 1"}"#)).0, 400);
+    assert_eq!(of_acme(server.put(&path, &rule("Above", 2, "0s"))).0, 400);
+    assert_eq!(of_acme(server.patch(&path, r#"{"for":"1m"}"#)).0, 200);
 }
 
 #[test]
