@@ -8,3 +8,4 @@ pub mod fleet;
 pub mod plain;
 pub mod process;
 pub mod queries;
+pub mod rules;

@@ -25,6 +25,24 @@ pub fn thread_cpu() -> Duration {
     Duration::from_nanos(stat.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0))
 }
 
+/// Time that those threads of this process have run whose names begin with `prefix`, of those that there are now.
+///
+/// # Errors
+/// There is no `/proc`.
+pub fn threads_cpu(prefix: &str) -> io::Result<Duration> {
+    let mut cpu = Duration::ZERO;
+    for task in std::fs::read_dir("/proc/self/task")? {
+        let path = task?.path();
+        // Threads come and go.
+        let Ok(name) = std::fs::read_to_string(path.join("comm")) else { continue };
+        let Ok(stat) = std::fs::read_to_string(path.join("stat")) else { continue };
+        if name.starts_with(prefix) {
+            cpu += cpu_time(&stat).unwrap_or_default();
+        }
+    }
+    Ok(cpu)
+}
+
 /// Reads process `pid`.
 ///
 /// # Errors
