@@ -163,6 +163,8 @@ pub struct SelectHints {
     /// its result of: minima for `min_over_time`, sums for `sum_over_time` and `avg_over_time`, else samples, and for all
     /// of them the weights to count with.
     pub ends: Option<WindowEnds>,
+    /// Is what lies far away, as on object storage, of no interest? For readers that rather know less than wait.
+    pub near: bool,
 }
 
 /// Times at which the windows of a reader end; for an instant selector, the times of the steps.
@@ -184,7 +186,15 @@ impl WindowEnds {
 impl SelectHints {
     /// Hints that say nothing but the range.
     pub const fn over(range: TimeRange) -> Self {
-        Self { range, step_ms: 0, window_ms: 0, function: None, projection: Projection::All, ends: None }
+        Self {
+            range,
+            step_ms: 0,
+            window_ms: 0,
+            function: None,
+            projection: Projection::All,
+            ends: None,
+            near: false,
+        }
     }
 }
 

@@ -161,7 +161,7 @@ impl Visit<'_, '_> {
 
 /// What makes two selections the same: everything but the function that reads them, unless that decides what is read.
 fn key(selector: &Selector, hints: &SelectHints, by_use: bool) -> String {
-    let SelectHints { range, step_ms, window_ms, function, projection, ends } = hints;
+    let SelectHints { range, step_ms, window_ms, function, projection, ends, near } = hints;
     let function = if by_use { *function } else { None };
-    format!("{} {range:?} {step_ms} {window_ms} {projection:?} {function:?} {ends:?}", selector.text())
+    format!("{} {range:?} {step_ms} {window_ms} {projection:?} {function:?} {ends:?} {near}", selector.text())
 }

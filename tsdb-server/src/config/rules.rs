@@ -22,7 +22,7 @@ pub struct RulesConfig {
     /// How far back evaluations are made up for that could not be made in time: after a restart, or when samples came
     /// late.
     pub catch_up: Period,
-    /// Threads that evaluate rules and do nothing else.
+    /// Threads that evaluate rules and do nothing else. Up to eight others step in while these hang in slow groups.
     pub threads: usize,
     /// Samples that the evaluation of one rule may hold in memory; each thread evaluates one rule at a time.
     pub max_samples: Limit,

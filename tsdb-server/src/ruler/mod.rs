@@ -6,6 +6,7 @@
 //!
 //! Rules of the metadata store come here with each change there ([`RuleBook`]), and the [states] of their alerts go back.
 
+mod crew;
 mod states;
 pub(crate) mod stored;
 
@@ -17,12 +18,12 @@ use crate::rules::{
     Sent, SourceId, Standard, StoreWorld, Surroundings, Times, Trial, Watermarks, World,
 };
 use crate::store::{Store, Stores};
+use crew::Crew;
 use parking_lot::Mutex;
 use states::States;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Instant;
 use tsdb_core::read::Queryable;
 use tsdb_core::time::Clock;
@@ -72,7 +73,7 @@ pub(crate) struct Ruler {
     stored: Mutex<BTreeMap<TenantId, Stored>>,
     /// Held while files are read, so that what was read first is never put in force last.
     reloading: Mutex<()>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    crew: Crew,
 }
 
 /// The rules of a tenant in the metadata store.
@@ -110,9 +111,6 @@ struct OfServer {
     started_at: Timestamp,
 }
 
-/// Queries nest; an unoptimised build spends kilobytes on each level.
-const STACK_BYTES: usize = 16 << 20;
-
 /// The rules about the server itself.
 const PLATFORM_RULES: &str = include_str!("../../rules/platform.yml");
 /// What their file is called.
@@ -142,8 +140,8 @@ impl Ruler {
             started: Instant::now(),
         });
         let schedule = Arc::new(Schedule::new(defaults(&config)));
-        let (stored, reloading, threads) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let ruler = Self { config, tenant, schedule, surroundings, limits, stored, reloading, threads };
+        let (stored, reloading, crew) = (Mutex::default(), Mutex::default(), Crew::default());
+        let ruler = Self { config, tenant, schedule, surroundings, limits, stored, reloading, crew };
         ruler.reload()?;
         Ok(ruler)
     }
@@ -183,23 +181,13 @@ impl Ruler {
 
     /// Starts the threads.
     pub(crate) fn start(&self) -> std::io::Result<()> {
-        let mut threads = self.threads.lock();
-        for number in 0..self.config.threads.max(1) {
-            let (schedule, surroundings) = (Arc::clone(&self.schedule), Arc::clone(&self.surroundings));
-            let builder = thread::Builder::new().name(format!("rules-{number}")).stack_size(STACK_BYTES);
-            threads.push(builder.spawn(move || schedule.run(surroundings.as_ref()))?);
-        }
-        Ok(())
+        self.crew.start(self.config.threads, &self.schedule, &self.surroundings)
     }
 
     /// Ends the threads after the evaluations under way.
     pub(crate) fn stop(&self) {
         self.schedule.stop();
-        for thread in self.threads.lock().drain(..) {
-            if thread.join().is_err() {
-                log::error!("a thread for rules failed inside");
-            }
-        }
+        self.crew.join();
     }
 
     /// Every group as it was after its last evaluation, by tenant, file and name.

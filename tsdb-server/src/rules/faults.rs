@@ -1,7 +1,8 @@
 //! Rules on a simulated clock while senders are late or silent, the server restarts, or somebody sets its clock: no alert
 //! fires that has no reason to, and none ends while its reason lasts.
 
-use super::schedule::{Defaults, Schedule, Surroundings};
+use super::entry::Defaults;
+use super::schedule::{Schedule, Surroundings};
 use super::watermark::{Moment, Progress, Sent, Standard, Watermarks};
 use super::{AlertState, Departed, Group, StoreWorld, World, parse_file};
 use parking_lot::Mutex;

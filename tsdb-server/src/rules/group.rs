@@ -24,7 +24,8 @@ pub(crate) trait World {
     /// why.
     fn store(&self, samples: &[RuleSample]) -> Result<Vec<(usize, String)>, String>;
 
-    /// Labels of at most `most` series that satisfy all `matchers` and may have samples within `range`.
+    /// Labels of at most `most` series that satisfy all `matchers` and may have samples within `range`; those of which all
+    /// lies far away, as on object storage, are left out.
     fn series(&self, matchers: &[Matcher], range: TimeRange, most: usize) -> Result<Vec<Labels>, String>;
 
     /// The time of the newest sample of all, if it is known.

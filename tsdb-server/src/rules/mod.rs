@@ -17,6 +17,7 @@
 //! watermark                            how far the data of a tenant has come
 //! pace      time + watermark        -> which evaluation is next, and whether it waits
 //! trial                                what rules would do, now or over the past
+//! entry                                a group in its turn: its state, what is told of it, its pace
 //! schedule                             threads, and what is told of the groups; counts: numbers of it
 //! ```
 //!
@@ -30,6 +31,7 @@ mod alert;
 mod check;
 mod counts;
 mod delivery;
+mod entry;
 #[cfg(test)]
 mod faults;
 mod file;
@@ -55,6 +57,7 @@ pub(crate) use alert::{Alert, AlertState};
 pub use check::{RuleCheckError, check_rules};
 pub(crate) use counts::{Counts, LATENESS_BOUNDS};
 pub(crate) use delivery::{AlertSink, NoSink};
+pub(crate) use entry::{Defaults, Published};
 pub(crate) use file::{RuleFault, parse_file};
 #[cfg(test)]
 use group::Pass;
@@ -66,7 +69,7 @@ pub(crate) use moves::Departed;
 pub(crate) use policy::{NO_DATA as NO_DATA_POLICY, ON_ERROR as ON_ERROR_POLICY};
 pub(crate) use rule::{Rule, RuleError, RuleKind, RuleText};
 pub(crate) use running::{Health, Mode, Running};
-pub(crate) use schedule::{Defaults, Published, Schedule, Surroundings};
+pub(crate) use schedule::{Schedule, Surroundings};
 #[cfg(feature = "alert-delivery")]
 pub(crate) use template::{
     Sample as TemplateSample, Scope as TemplateScope, Template, TemplateError, Value as TemplateValue,

@@ -5,9 +5,9 @@
 //! what nobody looks at any more. An alert that another rule makes too goes on.
 
 use super::alert::{Alert, AlertState};
+use super::entry::Key;
 use super::group::Group;
 use super::running::Running;
-use super::schedule::Key;
 use std::collections::{BTreeMap, VecDeque};
 use tsdb_core::{TenantId, Timestamp};
 

@@ -6,9 +6,10 @@
 //! its group that evaluation: the group goes on as it was published last.
 
 use super::counts::{Counts, Done};
+use super::entry::{Defaults, Entry, Key, Published, Replacement, interval_ms, key, terms};
 use super::group::{Evaluation, Group, Pass, World};
-use super::moves::{Departed, Identity, Moves};
-use super::pace::{Data, Pace, Terms};
+use super::moves::{Departed, Moves};
+use super::pace::{Data, Pace};
 use super::restore::restore;
 use super::running::{Mode, Running};
 use super::watermark::{Moment, Progress, Standard};
@@ -18,23 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tsdb_core::read::Queryable;
-use tsdb_core::{Labels, METRIC_NAME, TenantId, Timestamp};
-
-/// A group as it was after its last evaluation, or after its rules were changed since.
-#[derive(Debug, Clone)]
-pub(crate) struct Published {
-    /// Whose rules they are.
-    pub(crate) tenant: TenantId,
-    pub(crate) group: Group,
-    /// Time between two evaluations, ms.
-    pub(crate) interval_ms: i64,
-    /// What time the last evaluation was made for, ms; `None` before the first.
-    pub(crate) evaluated_at: Option<Timestamp>,
-    /// How long it took.
-    pub(crate) took: Duration,
-    /// How the last evaluation stood to the data.
-    pub(crate) mode: Mode,
-}
+use tsdb_core::{TenantId, Timestamp};
 
 /// What the groups share.
 pub(crate) trait Surroundings: Send + Sync {
@@ -70,23 +55,6 @@ pub(crate) trait Surroundings: Send + Sync {
     fn moment(&self) -> Moment;
 }
 
-/// What holds for all groups, unless they say otherwise.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Defaults {
-    /// Time between two evaluations, ms.
-    pub(crate) interval_ms: i64,
-    /// Expressions are asked about so much earlier, ms.
-    pub(crate) query_offset_ms: i64,
-    /// How long an evaluation waits for samples, ms.
-    pub(crate) max_wait_ms: i64,
-    /// How far back evaluations are made up for, ms.
-    pub(crate) catch_up_ms: i64,
-    /// The most series or alerts of a rule; 0 for any number.
-    pub(crate) limit: usize,
-    /// Evaluations of each rule that are remembered.
-    pub(crate) history: usize,
-}
-
 /// The groups and when they are due.
 pub(crate) struct Schedule {
     defaults: Defaults,
@@ -101,38 +69,10 @@ struct State {
     stopping: bool,
 }
 
-/// Tenant, file and name.
-pub(super) type Key = (TenantId, String, String);
-
-/// A group in its turn.
-struct Entry {
-    /// Away while it is evaluated.
-    group: Option<Group>,
-    published: Arc<Published>,
-    pace: Pace,
-    restored: bool,
-    /// What to become when the evaluation under way is over.
-    replacement: Option<Replacement>,
-}
-
-struct Replacement {
-    /// `None` to go.
-    by: Option<Group>,
-    /// Rules that went to other groups.
-    went: Vec<Identity>,
-}
-
-impl Replacement {
-    /// What becomes of `before`, and its rules that are no more.
-    fn replace(&self, mut before: Group) -> (Group, Vec<Running>) {
-        before.give_away(&self.went);
-        // A group without rules gives its series stale markers at its last turn, and goes.
-        let nothing = || Group::new(before.settings().clone(), Vec::new());
-        let mut group = self.by.clone().unwrap_or_else(nothing);
-        let departed = group.take_over(before);
-        (group, departed)
-    }
-}
+/// A turn that takes so long hangs, ms.
+const HANGS_MS: i64 = 500;
+/// A group that has been due for so long is late for want of threads, ms.
+const LATE_MS: i64 = 200;
 
 /// A group that is looked at.
 struct Taken {
@@ -157,6 +97,11 @@ impl Schedule {
 
     pub(crate) fn counts(&self) -> Counts {
         self.state.lock().counts.clone()
+    }
+
+    /// Is it to end?
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.state.lock().stopping
     }
 
     /// Ends all [`run`](Self::run)s.
@@ -222,11 +167,27 @@ impl Schedule {
         }
     }
 
+    /// Must another thread help? So it is if a group has been due for a while and of `threads` threads not all are at work,
+    /// apart from those that hang in a group.
+    pub(crate) fn needs_help(&self, threads: usize, moment: Moment) -> bool {
+        let state = self.state.lock();
+        let since = |ms: i64| moment.monotonic_ms.saturating_sub(ms);
+        let (waiting, under_way): (Vec<_>, Vec<_>) =
+            state.groups.values().partition(|entry| entry.group.is_some());
+        let at_work = under_way.iter().filter(|entry| since(entry.began_ms) < HANGS_MS).count();
+        let is_late = waiting.iter().any(|entry| since(entry.pace.look_ms()) >= LATE_MS);
+        is_late && at_work < threads && !state.stopping
+    }
+
     /// Evaluates what is due at this moment and waits for nothing.
-    #[cfg(test)]
-    pub(super) fn run_due(&self, surroundings: &dyn Surroundings) {
+    pub(crate) fn run_due(&self, surroundings: &dyn Surroundings) {
         loop {
-            let taken = self.state.lock().take_due(surroundings.moment());
+            let mut state = self.state.lock();
+            if state.stopping {
+                return;
+            }
+            let taken = state.take_due(surroundings.moment());
+            drop(state);
             match taken {
                 Ok(taken) => self.turn(surroundings, taken),
                 Err(_) => return,
@@ -392,6 +353,7 @@ impl State {
         if wait > 0 {
             return Err(Some(Duration::from_millis(wait.unsigned_abs())));
         }
+        entry.began_ms = moment.monotonic_ms;
         let group = entry.group.take().ok_or(None)?;
         Ok(Taken { key: key.clone(), group, pace: entry.pace, restored: entry.restored })
     }
@@ -401,55 +363,6 @@ impl State {
         let of_tenant = self.groups.iter().filter(|((of, _, _), _)| of == tenant);
         let groups = of_tenant.map(|(_, entry)| entry.known());
         rules.iter().map(|running| Departed::of(running, now, groups.clone())).collect()
-    }
-}
-
-impl Entry {
-    fn new(key: &Key, group: Group, defaults: Defaults, moment: Moment) -> Self {
-        let terms = terms(key, &group, defaults);
-        let published = Arc::new(Published {
-            tenant: key.0.clone(),
-            group: group.clone(),
-            interval_ms: terms.interval_ms,
-            evaluated_at: None,
-            took: Duration::ZERO,
-            mode: Mode::Current,
-        });
-        let pace = Pace::begin(terms, moment);
-        Self { group: Some(group), published, pace, restored: false, replacement: None }
-    }
-
-    /// As it is known best.
-    fn known(&self) -> &Group {
-        self.group.as_ref().unwrap_or(&self.published.group)
-    }
-
-    /// Does it go after its last turn?
-    fn goes(&self) -> bool {
-        self.replacement.as_ref().is_some_and(|replacement| replacement.by.is_none())
-    }
-
-    /// Becomes another group, or goes. Answers the rules that are no more; those of a group that is evaluated are known after
-    /// that.
-    fn become_group(&mut self, replacement: Replacement, defaults: Defaults) -> Vec<Running> {
-        let Some(before) = self.group.take() else {
-            let (shown, _) = replacement.replace(self.published.group.clone());
-            self.publish(&shown, defaults);
-            let went = self.replacement.take().map(|earlier| earlier.went).unwrap_or_default();
-            self.replacement = Some(Replacement { went: [went, replacement.went].concat(), ..replacement });
-            return Vec::new();
-        };
-        let (group, departed) = replacement.replace(before);
-        self.publish(&group, defaults);
-        self.group = Some(group);
-        self.replacement = replacement.by.is_none().then_some(Replacement { by: None, went: Vec::new() });
-        departed
-    }
-
-    /// Readers are told of `group` from now on.
-    fn publish(&mut self, group: &Group, defaults: Defaults) {
-        let published = Arc::make_mut(&mut self.published);
-        (published.group, published.interval_ms) = (group.clone(), interval_ms(group, defaults));
     }
 }
 
@@ -468,29 +381,4 @@ impl Data for OfGroup<'_> {
     fn agrees(&self) -> bool {
         self.surroundings.agrees(self.tenant)
     }
-}
-
-fn key(tenant: &TenantId, group: &Group) -> Key {
-    (tenant.clone(), group.settings().file.clone(), group.settings().name.clone())
-}
-
-fn interval_ms(group: &Group, defaults: Defaults) -> i64 {
-    group.settings().interval.map_or(defaults.interval_ms, |interval| interval.as_signed_ms()).max(1)
-}
-
-fn terms(key: &Key, group: &Group, defaults: Defaults) -> Terms {
-    let interval_ms = interval_ms(group, defaults);
-    Terms {
-        interval_ms,
-        place_ms: place_of(key, interval_ms),
-        max_wait_ms: defaults.max_wait_ms,
-        catch_up_ms: defaults.catch_up_ms,
-    }
-}
-
-/// Where in its interval a group is evaluated, ms: the same after every restart.
-fn place_of((_, file, name): &Key, interval_ms: i64) -> i64 {
-    let identity = Labels::from_pairs([(METRIC_NAME, name.as_str()), ("file", file.as_str())]);
-    let hash = identity.map_or(0, |labels| labels.stable_hash());
-    i64::try_from(hash % interval_ms.unsigned_abs()).unwrap_or(0)
 }

@@ -65,7 +65,8 @@ impl World for StoreWorld<'_> {
 
     fn series(&self, matchers: &[Matcher], range: TimeRange, most: usize) -> Result<Vec<Labels>, String> {
         let querier = self.store.querier(range).map_err(|error| error.to_string())?;
-        let set = querier.select(matchers, &SelectHints::over(range)).map_err(|error| error.to_string())?;
+        let hints = SelectHints { near: true, ..SelectHints::over(range) };
+        let set = querier.select(matchers, &hints).map_err(|error| error.to_string())?;
         Ok((0..set.len().min(most)).map(|index| set.labels(index)).collect())
     }
 

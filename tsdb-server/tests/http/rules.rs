@@ -1,6 +1,6 @@
 //! Rules over HTTP: evaluated on their threads, told by `/api/v1/rules` and `/api/v1/alerts`, read anew on demand.
 
-use crate::harness::{NOW, Running, config, send, start};
+use crate::harness::{NOW, Running, SLOW_PREFIX, config, send, start};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -239,7 +239,7 @@ async fn files_and_limits_change_in_the_middle_of_traffic_as_a_whole_or_not_at_a
                 send(server.get("/api/v1/query?query=up")),
                 data(&server, "/api/v1/rules"),
             );
-            assert_eq!((written.0, queried.0), (202, 200), "{} {}", written.1, queried.1);
+            assert_eq!((written.0.as_u16(), queried.0.as_u16()), (202, 200), "{} {}", written.1, queried.1);
             let names = group_names(&told);
             assert_eq!(names.len(), 2, "{names:?}");
             assert_eq!(names[0][1..], names[1][1..], "both files are of one time");
@@ -248,8 +248,36 @@ async fn files_and_limits_change_in_the_middle_of_traffic_as_a_whole_or_not_at_a
     };
     tokio::select! { () = change => {}, never = traffic => never }
     assert!(requests > 0);
-    let since = data(&server, "/api/v1/alerts").await;
-    assert_eq!(alerts_of(&since, "Downa").len(), 1, "in the end it is as if nothing had been");
+    // In the end it is as if nothing had been.
+    awaited(&server, "/api/v1/alerts", |answer| alerts_of(answer, "Downa").len() == 1).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_group_that_hangs_keeps_no_other_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "groups: [{{name: slow, rules: [{{record: a, expr: 'count({{__name__=~\"{SLOW_PREFIX}.*\"}})'}}]}}, \
+         {{name: quick, rules: [{{record: b, expr: up}}]}}]"
+    );
+    let server = server(folder.path(), "groups: []").await;
+    for number in 0..200 {
+        let name = format!("{SLOW_PREFIX}{number}");
+        let labels = Labels::from_pairs([("__name__", name.as_str())]).unwrap();
+        server.stores.of("default").0.put(&labels, NOW, 1.0);
+    }
+    std::fs::write(folder.path().join("rules.yml"), text).unwrap();
+    assert_eq!(send(server.post("/-/reload")).await.0, 200);
+    awaited(&server, "/api/v1/rules", |answer| {
+        let groups = answer["groups"].as_array().unwrap();
+        let evaluated = |name: &str| {
+            let group = groups.iter().find(|group| group["name"] == name).unwrap();
+            group["lastEvaluation"] != "0001-01-01T00:00:00Z"
+        };
+        assert!(!evaluated("slow"), "it takes ten seconds");
+        evaluated("quick")
+    })
+    .await;
     server.stop().await.unwrap();
 }
 

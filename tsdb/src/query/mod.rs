@@ -200,7 +200,7 @@ impl Querier for DbQuerier {
         if let Some(range) = hints.range.intersect(&self.range) {
             missing.extend(self.blocks.missing(range));
             let projection = if view.is_none() { self.projection(range, hints) } else { &Projection::All };
-            for block in self.blocks(range) {
+            for block in self.blocks(range).filter(|block| !(hints.near && block.is_far())) {
                 match block.select(matchers, range, projection, &mut damage) {
                     Ok(series) if series.is_empty() => {}
                     Ok(series) => sources.push(Box::new(BlockSet::new(Arc::clone(block), range, series))),

@@ -51,5 +51,6 @@ fn hints(
         function,
         projection: selector.projection.clone(),
         ends: selector.windows.then_some(ends),
+        near: false,
     }
 }

@@ -39,6 +39,7 @@ impl Moment<'_> {
             function: None,
             projection: Projection::All,
             ends: None,
+            near: false,
         };
         let set = self.querier.select(matchers, &hints)?;
         let mut all = Vec::new();

@@ -1,0 +1,153 @@
+//! A group in its turn: with its state as it is evaluated next, as readers are told of it, and its place in time.
+
+use super::group::Group;
+use super::moves::Identity;
+use super::pace::{Pace, Terms};
+use super::running::{Mode, Running};
+use super::watermark::Moment;
+use std::sync::Arc;
+use std::time::Duration;
+use tsdb_core::{Labels, METRIC_NAME, TenantId, Timestamp};
+
+/// A group as it was after its last evaluation, or after its rules were changed since.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    /// Whose rules they are.
+    pub(crate) tenant: TenantId,
+    pub(crate) group: Group,
+    /// Time between two evaluations, ms.
+    pub(crate) interval_ms: i64,
+    /// What time the last evaluation was made for, ms; `None` before the first.
+    pub(crate) evaluated_at: Option<Timestamp>,
+    /// How long it took.
+    pub(crate) took: Duration,
+    /// How the last evaluation stood to the data.
+    pub(crate) mode: Mode,
+}
+
+/// What holds for all groups, unless they say otherwise.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Defaults {
+    /// Time between two evaluations, ms.
+    pub(crate) interval_ms: i64,
+    /// Expressions are asked about so much earlier, ms.
+    pub(crate) query_offset_ms: i64,
+    /// How long an evaluation waits for samples, ms.
+    pub(crate) max_wait_ms: i64,
+    /// How far back evaluations are made up for, ms.
+    pub(crate) catch_up_ms: i64,
+    /// The most series or alerts of a rule; 0 for any number.
+    pub(crate) limit: usize,
+    /// Evaluations of each rule that are remembered.
+    pub(crate) history: usize,
+}
+
+/// Tenant, file and name.
+pub(super) type Key = (TenantId, String, String);
+
+/// A group in its turn.
+pub(super) struct Entry {
+    /// Away while it is evaluated.
+    pub(super) group: Option<Group>,
+    pub(super) published: Arc<Published>,
+    pub(super) pace: Pace,
+    pub(super) restored: bool,
+    /// When its turn under way began, by the clock that is never set, ms.
+    pub(super) began_ms: i64,
+    /// What to become when the evaluation under way is over.
+    pub(super) replacement: Option<Replacement>,
+}
+
+/// What a group becomes.
+pub(super) struct Replacement {
+    /// `None` to go.
+    pub(super) by: Option<Group>,
+    /// Rules that went to other groups.
+    pub(super) went: Vec<Identity>,
+}
+
+impl Replacement {
+    /// What becomes of `before`, and its rules that are no more.
+    fn replace(&self, mut before: Group) -> (Group, Vec<Running>) {
+        before.give_away(&self.went);
+        // A group without rules gives its series stale markers at its last turn, and goes.
+        let nothing = || Group::new(before.settings().clone(), Vec::new());
+        let mut group = self.by.clone().unwrap_or_else(nothing);
+        let departed = group.take_over(before);
+        (group, departed)
+    }
+}
+
+impl Entry {
+    pub(super) fn new(key: &Key, group: Group, defaults: Defaults, moment: Moment) -> Self {
+        let terms = terms(key, &group, defaults);
+        let published = Arc::new(Published {
+            tenant: key.0.clone(),
+            group: group.clone(),
+            interval_ms: terms.interval_ms,
+            evaluated_at: None,
+            took: Duration::ZERO,
+            mode: Mode::Current,
+        });
+        let pace = Pace::begin(terms, moment);
+        Self { group: Some(group), published, pace, restored: false, began_ms: 0, replacement: None }
+    }
+
+    /// As it is known best.
+    pub(super) fn known(&self) -> &Group {
+        self.group.as_ref().unwrap_or(&self.published.group)
+    }
+
+    /// Does it go after its last turn?
+    pub(super) fn goes(&self) -> bool {
+        self.replacement.as_ref().is_some_and(|replacement| replacement.by.is_none())
+    }
+
+    /// Becomes another group, or goes. Answers the rules that are no more; those of a group that is evaluated are known after
+    /// that.
+    pub(super) fn become_group(&mut self, replacement: Replacement, defaults: Defaults) -> Vec<Running> {
+        let Some(before) = self.group.take() else {
+            let (shown, _) = replacement.replace(self.published.group.clone());
+            self.publish(&shown, defaults);
+            let went = self.replacement.take().map(|earlier| earlier.went).unwrap_or_default();
+            self.replacement = Some(Replacement { went: [went, replacement.went].concat(), ..replacement });
+            return Vec::new();
+        };
+        let (group, departed) = replacement.replace(before);
+        self.publish(&group, defaults);
+        self.group = Some(group);
+        self.replacement = replacement.by.is_none().then_some(Replacement { by: None, went: Vec::new() });
+        departed
+    }
+
+    /// Readers are told of `group` from now on.
+    pub(super) fn publish(&mut self, group: &Group, defaults: Defaults) {
+        let published = Arc::make_mut(&mut self.published);
+        (published.group, published.interval_ms) = (group.clone(), interval_ms(group, defaults));
+    }
+}
+
+pub(super) fn key(tenant: &TenantId, group: &Group) -> Key {
+    (tenant.clone(), group.settings().file.clone(), group.settings().name.clone())
+}
+
+pub(super) fn interval_ms(group: &Group, defaults: Defaults) -> i64 {
+    group.settings().interval.map_or(defaults.interval_ms, |interval| interval.as_signed_ms()).max(1)
+}
+
+pub(super) fn terms(key: &Key, group: &Group, defaults: Defaults) -> Terms {
+    let interval_ms = interval_ms(group, defaults);
+    Terms {
+        interval_ms,
+        place_ms: place_of(key, interval_ms),
+        max_wait_ms: defaults.max_wait_ms,
+        catch_up_ms: defaults.catch_up_ms,
+    }
+}
+
+/// Where in its interval a group is evaluated, ms: the same after every restart.
+fn place_of((_, file, name): &Key, interval_ms: i64) -> i64 {
+    let identity = Labels::from_pairs([(METRIC_NAME, name.as_str()), ("file", file.as_str())]);
+    let hash = identity.map_or(0, |labels| labels.stable_hash());
+    i64::try_from(hash % interval_ms.unsigned_abs()).unwrap_or(0)
+}
