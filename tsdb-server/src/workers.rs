@@ -1,7 +1,8 @@
 //! The threads that queries run on.
 //!
 //! Apart from the runtime's own threads, so that no query delays a write; few, so that queries cannot take all
-//! memory; and with large stacks, since queries nest and an unoptimised build spends kilobytes on each level.
+//! memory; and with large stacks, since queries nest and an unoptimised build spends kilobytes on each level. On Linux they
+//! give way to writes and rules where the processor is short: however many dashboards there are, alerts come in time.
 
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,7 +44,21 @@ impl Workers {
     }
 }
 
+/// How much the threads give way: beside one of them, another thread has three times its share.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 5;
+
+/// Lets this thread give way to others.
+fn give_way() {
+    // Elsewhere the call is about the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        log::warn!("queries do not give way to rules and writes: {error}");
+    }
+}
+
 fn work(queue: &Mutex<Receiver<Job>>) {
+    give_way();
     loop {
         // The lock is held while waiting: the others wait for it instead of for the queue.
         let Ok(job) = queue.lock().recv() else { return };
