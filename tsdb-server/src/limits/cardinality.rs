@@ -34,7 +34,8 @@ pub struct NewSeriesLimits {
     pub remote_write: Limit,
     /// By scraping, the server's own metrics among them.
     pub scrape: Limit,
-    /// By recording and alerting rules.
+    /// By recording and alerting rules. An incident makes very many alerts at once, of two series each: with those that are
+    /// refused it is lost since when the alert is pending, if the server is killed before they are taken.
     pub rule: Limit,
 }
 
@@ -64,7 +65,7 @@ impl Default for CardinalityLimits {
                 push: Limit::at(1_000),
                 remote_write: Limit::at(100_000),
                 scrape: Limit::at(100_000),
-                rule: Limit::at(10_000),
+                rule: Limit::at(100_000),
             },
             high_cardinality: BTreeMap::new(),
         }
