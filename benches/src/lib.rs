@@ -5,7 +5,9 @@
 //! [`queries`].
 
 pub mod fleet;
+pub mod latency;
 pub mod plain;
 pub mod process;
 pub mod queries;
+pub mod remote_write;
 pub mod rules;

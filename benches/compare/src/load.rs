@@ -1,8 +1,9 @@
 //! Sends the fleet over remote write 1.0 and measures what the server spends on it.
 
 use crate::engine::Running;
-use crate::latency::Latencies;
 use benches::fleet::{SERIES_PER_TARGET, Spec, Target};
+use benches::latency::Latencies;
+use benches::remote_write::Body;
 use std::error::Error;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tsdb_core::labels::write_wire;
@@ -140,8 +141,7 @@ struct Sender<'a> {
     plan: &'a Plan,
     targets: Vec<Encoded>,
     scraped: u32,
-    body: Vec<u8>,
-    compressed: Vec<u8>,
+    body: Body,
     latencies: Latencies,
 }
 
@@ -166,14 +166,7 @@ impl Encoded {
 impl<'a> Sender<'a> {
     fn new(plan: &'a Plan, numbers: impl Iterator<Item = u32>) -> Self {
         let targets = numbers.map(|number| Encoded::new(number, plan.target(number))).collect();
-        Self {
-            plan,
-            targets,
-            scraped: 0,
-            body: Vec::new(),
-            compressed: Vec::new(),
-            latencies: Latencies::default(),
-        }
+        Self { plan, targets, scraped: 0, body: Body::default(), latencies: Latencies::default() }
     }
 
     /// Scrapes all targets `scrapes` times and sends what they say, at the offered rate if there is one.
@@ -208,16 +201,16 @@ impl<'a> Sender<'a> {
         for encoded in &mut self.targets {
             let at = encoded.target.scrape(&mut values);
             for (wire, value) in encoded.wires.iter().zip(&values) {
-                push_series(&mut self.body, wire, at, *value);
+                self.body.push(wire, at, *value);
                 pending += 1;
                 if pending == self.plan.batch {
-                    take(compress(&mut self.body, &mut self.compressed)?)?;
+                    take(self.body.take()?)?;
                     pending = 0;
                 }
             }
         }
         if pending > 0 {
-            take(compress(&mut self.body, &mut self.compressed)?)?;
+            take(self.body.take()?)?;
         }
         self.scraped += 1;
         Ok(())
@@ -238,43 +231,4 @@ impl<'a> Sender<'a> {
             *encoded = Encoded::new(encoded.number, target);
         }
     }
-}
-
-/// Appends a `TimeSeries` message with one sample to a `WriteRequest`.
-fn push_series(body: &mut Vec<u8>, wire: &[u8], at: i64, value: f64) {
-    let mut sample = [0u8; 24];
-    sample[0] = 0x09;
-    sample[1..9].copy_from_slice(&value.to_le_bytes());
-    sample[9] = 0x10;
-    let sample_len = 10 + put_varint(&mut sample[10..], at as u64);
-    body.push(0x0a);
-    push_varint(body, (wire.len() + 2 + sample_len) as u64);
-    body.extend_from_slice(wire);
-    body.extend_from_slice(&[0x12, sample_len as u8]);
-    body.extend_from_slice(&sample[..sample_len]);
-}
-
-fn push_varint(out: &mut Vec<u8>, value: u64) {
-    let mut buffer = [0u8; 10];
-    let len = put_varint(&mut buffer, value);
-    out.extend_from_slice(&buffer[..len]);
-}
-
-fn put_varint(out: &mut [u8], mut value: u64) -> usize {
-    let mut len = 0;
-    while value >= 0x80 {
-        out[len] = value as u8 | 0x80;
-        value >>= 7;
-        len += 1;
-    }
-    out[len] = value as u8;
-    len + 1
-}
-
-/// Moves `body` into `compressed`.
-fn compress<'a>(body: &mut Vec<u8>, compressed: &'a mut Vec<u8>) -> Result<&'a [u8], Box<dyn Error>> {
-    compressed.resize(snap::raw::max_compress_len(body.len()), 0);
-    let len = snap::raw::Encoder::new().compress(body, compressed)?;
-    body.clear();
-    Ok(&compressed[..len])
 }

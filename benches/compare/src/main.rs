@@ -4,7 +4,6 @@
 
 mod engine;
 mod floor;
-mod latency;
 mod load;
 mod plot;
 mod queries;

@@ -4,22 +4,29 @@ use std::time::Duration;
 
 /// The durations of all requests of a phase.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Latencies {
+pub struct Latencies {
     /// Microseconds, in no order.
     micros: Vec<u32>,
 }
 
 impl Latencies {
-    pub(crate) fn push(&mut self, duration: Duration) {
+    /// Adds a request.
+    pub fn push(&mut self, duration: Duration) {
         self.micros.push(u32::try_from(duration.as_micros()).unwrap_or(u32::MAX));
     }
 
-    pub(crate) fn append(&mut self, other: &mut Self) {
+    /// Takes all requests of `other`.
+    pub fn append(&mut self, other: &mut Self) {
         self.micros.append(&mut other.micros);
     }
 
+    /// How many requests there are.
+    pub fn count(&self) -> usize {
+        self.micros.len()
+    }
+
     /// The duration in ms that the share `quantile` of the requests did not exceed (nearest rank); 0 of no requests.
-    pub(crate) fn quantile_ms(&self, quantile: f64) -> f64 {
+    pub fn quantile_ms(&self, quantile: f64) -> f64 {
         let mut sorted = self.micros.clone();
         sorted.sort_unstable();
         let rank = (quantile * sorted.len() as f64).ceil() as usize;
