@@ -86,9 +86,9 @@ pub enum QueryError {
         /// Its share.
         of_selector: u64,
     },
-    /// More memory than all queries together may hold.
+    /// More memory than the queries that share some may hold together.
     #[error(
-        "the query needs {needed} bytes more, and all queries together hold {held} of the {limit} that they may"
+        "the query needs {needed} bytes more, and the queries that share memory with it hold {held} of the {limit} that they may"
     )]
     OutOfMemory {
         /// Bytes asked for.

@@ -47,7 +47,7 @@ pub use error::{ParseError, ParseErrorKind};
 pub use explanation::{Explanation, SelectorEstimate};
 pub use failure::{CostLimit, QueryError, QueryErrorKind};
 pub use memory::{MemoryHold, MemoryPool};
-pub use options::{EngineOptions, Executor, QueryParams, ScopedThreads};
+pub use options::{EngineOptions, Executor, Pacer, QueryParams, ScopedThreads};
 pub use parse::ParseOptions;
 pub use plan::{Pass, Passes};
 pub use reach::Reach;

@@ -13,6 +13,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct MemoryPool {
     limit: u64,
     held: AtomicU64,
+    /// What is taken is taken of this as well.
+    whole: Option<Arc<Self>>,
+}
+
+/// Why a pool gave nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exhausted {
+    /// Bytes that are taken.
+    pub(crate) held: u64,
+    /// Bytes of all.
+    pub(crate) limit: u64,
 }
 
 /// The largest part of a pool that is taken on an estimate.
@@ -21,7 +32,12 @@ const LARGEST_ESTIMATE: u64 = 8;
 impl MemoryPool {
     /// A pool of `limit` bytes.
     pub const fn new(limit: u64) -> Self {
-        Self { limit, held: AtomicU64::new(0) }
+        Self { limit, held: AtomicU64::new(0), whole: None }
+    }
+
+    /// A pool of `limit` bytes that are those of `whole`: for some of its queries, so that others are left something.
+    pub const fn part_of(whole: Arc<Self>, limit: u64) -> Self {
+        Self { limit, held: AtomicU64::new(0), whole: Some(whole) }
     }
 
     /// Bytes of all.
@@ -43,14 +59,22 @@ impl MemoryPool {
     /// Takes `bytes`.
     ///
     /// # Errors
-    /// How many others hold, if there are not so many left.
-    pub(crate) fn take(&self, bytes: u64) -> Result<(), u64> {
+    /// There are not so many left, of this or of the whole.
+    pub(crate) fn take(&self, bytes: u64) -> Result<(), Exhausted> {
         let take = |held: u64| held.checked_add(bytes).filter(|held| *held <= self.limit);
-        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).map(drop)
+        let taken = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.map_err(|held| Exhausted { held, limit: self.limit })?;
+        let of_whole = self.whole.as_ref().map_or(Ok(()), |whole| whole.take(bytes));
+        of_whole.inspect_err(|_| {
+            self.held.fetch_sub(bytes, Ordering::Relaxed);
+        })
     }
 
     pub(crate) fn give_back(&self, bytes: u64) {
         self.held.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.give_back(bytes);
+        }
     }
 
     /// How much of an estimate is taken before the query runs.
@@ -82,11 +106,26 @@ mod tests {
         let pool = Arc::new(MemoryPool::new(100));
         let first = pool.hold(60).unwrap();
         assert!(pool.hold(41).is_none());
-        assert_eq!(pool.take(u64::MAX), Err(60));
+        assert_eq!(pool.take(u64::MAX), Err(Exhausted { held: 60, limit: 100 }));
         let second = pool.hold(40).unwrap();
         drop(first);
         assert_eq!(pool.held(), 40);
         drop(second);
         assert_eq!(pool.held(), 0);
+    }
+
+    #[test]
+    fn a_part_leaves_the_others_what_is_not_in_it() {
+        let whole = Arc::new(MemoryPool::new(100));
+        let [one, other] = [75, 75].map(|limit| Arc::new(MemoryPool::part_of(Arc::clone(&whole), limit)));
+        let of_one = one.hold(75).unwrap();
+        assert_eq!(one.take(1), Err(Exhausted { held: 75, limit: 75 }));
+        let of_other = other.hold(25).unwrap();
+        assert_eq!(other.take(1), Err(Exhausted { held: 100, limit: 100 }));
+        assert_eq!((one.held(), other.held(), whole.held()), (75, 25, 100));
+        drop(of_one);
+        assert_eq!((one.held(), other.held(), whole.held()), (0, 25, 25));
+        drop(of_other);
+        assert_eq!(whole.held(), 0);
     }
 }

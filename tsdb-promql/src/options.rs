@@ -110,8 +110,17 @@ pub struct QueryParams {
     pub timeout: Option<Duration>,
     /// Setting it ends the query with [`QueryError::Cancelled`](crate::QueryError::Cancelled).
     pub cancel: Option<Arc<AtomicBool>>,
+    /// Called while the query works.
+    pub pacer: Option<Arc<dyn Pacer>>,
     /// Measure what each operator does: see [`QueryStats::operators`](crate::QueryStats::operators). Takes time.
     pub profile: bool,
+}
+
+/// Whoever shares a machine among queries.
+pub trait Pacer: Send + Sync + fmt::Debug {
+    /// Called on each thread that works on the query, as often as that asks whether the query may go on: before each series,
+    /// and within series that take long. It holds nothing meanwhile that others wait for.
+    fn pace(&self);
 }
 
 impl QueryParams {
@@ -124,13 +133,23 @@ impl QueryParams {
             lookback_ms: None,
             timeout: None,
             cancel: None,
+            pacer: None,
             profile: false,
         }
     }
 
     /// Evaluations at `start`, `start + step_ms`, ... up to and including `end` (ms).
     pub const fn range(start: Timestamp, end: Timestamp, step_ms: i64) -> Self {
-        Self { start, end, step_ms, lookback_ms: None, timeout: None, cancel: None, profile: false }
+        Self {
+            start,
+            end,
+            step_ms,
+            lookback_ms: None,
+            timeout: None,
+            cancel: None,
+            pacer: None,
+            profile: false,
+        }
     }
 
     /// Is this an instant query?

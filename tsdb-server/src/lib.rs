@@ -36,6 +36,7 @@ pub mod metadata;
 mod network;
 mod notify;
 mod period;
+mod priority;
 mod rfc3339;
 mod ruler;
 mod rules;

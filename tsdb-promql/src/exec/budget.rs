@@ -1,8 +1,8 @@
 //! The account of one query: samples held, samples read, and when to stop.
 
 use crate::failure::QueryError;
-use crate::memory::MemoryPool;
-use crate::options::{EngineOptions, QueryParams};
+use crate::memory::{Exhausted, MemoryPool};
+use crate::options::{EngineOptions, Pacer, QueryParams};
 use crate::value::QueryStats;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +20,7 @@ pub(super) struct Budget {
     series: AtomicU64,
     shared: Option<Shared>,
     cancel: Option<Arc<AtomicBool>>,
+    pacer: Option<Arc<dyn Pacer>>,
     deadline: Option<(Instant, Duration)>,
 }
 
@@ -56,6 +57,7 @@ impl Budget {
             series: AtomicU64::new(0),
             shared: options.memory.clone().map(Shared::new),
             cancel: params.cancel.clone(),
+            pacer: params.pacer.clone(),
             deadline,
         }
     }
@@ -130,6 +132,9 @@ impl Budget {
     /// # Errors
     /// Cancelled, or out of time.
     pub(super) fn check(&self) -> Result<(), QueryError> {
+        if let Some(pacer) = &self.pacer {
+            pacer.pace();
+        }
         if self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
             return Err(QueryError::Cancelled);
         }
@@ -170,8 +175,7 @@ impl Shared {
         let taken = self.taken.load(Ordering::Relaxed);
         let wanted = bytes.checked_next_multiple_of(PIECE_BYTES).unwrap_or(bytes);
         let needed = wanted.saturating_sub(taken);
-        let limit = self.pool.limit();
-        self.pool.take(needed).map_err(|held| QueryError::OutOfMemory {
+        self.pool.take(needed).map_err(|Exhausted { held, limit }| QueryError::OutOfMemory {
             needed,
             held,
             limit,

@@ -1,6 +1,6 @@
 //! What queries of all tenants have together.
 
-use crate::Limit;
+use crate::{Limit, Period};
 use serde::{Deserialize, Serialize};
 
 /// What queries of all tenants have together. Ingest and rules have threads and memory of their own.
@@ -11,11 +11,16 @@ pub struct QueriesConfig {
     /// have none.
     pub concurrency: usize,
     /// Bytes that all queries together may hold while they run, whatever the limit of each; 0 for no limit. A query takes
-    /// what it is estimated to need before it begins, at most an eighth of this, and more as it needs it. What is not
-    /// there is answered with 503.
+    /// what it is estimated to need before it begins, at most an eighth of its tenant's, and more as it needs it. Queries of
+    /// one tenant hold three quarters of this at most. What is not there is answered with 503.
     pub max_memory_bytes: Limit,
     /// The same for rules, which never wait for the memory of queries.
     pub max_rule_memory_bytes: Limit,
+    /// A query of which a thread has used this much CPU goes on with a lower priority, the lower the more queries its tenant
+    /// runs: whoever asks little, and whoever writes, comes first. The queries of a tenant that use more than a quarter of all
+    /// cores while others ask as well run when nobody else wants the CPU, and as many at a time as there are cores. `0s` for
+    /// neither. On Linux.
+    pub long_after: Period,
     /// Memory for results that are kept, in bytes; 0 keeps none.
     pub cache_bytes: u64,
 }
@@ -26,6 +31,7 @@ impl Default for QueriesConfig {
             concurrency: 32,
             max_memory_bytes: Limit::at(2 << 30),
             max_rule_memory_bytes: Limit::at(1 << 30),
+            long_after: Period::from_ms(25),
             cache_bytes: 256 << 20,
         }
     }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tsdb_core::{TenantId, Timestamp};
-use tsdb_promql::{QueryParams, QueryResult};
+use tsdb_promql::{Pacer, QueryParams, QueryResult};
 
 /// What is asked, as far as the answer depends on it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,7 +46,7 @@ pub(crate) struct Asking {
 }
 
 /// The largest answer that is held whole to be given to several.
-const MAX_SHARED_BYTES: usize = 1 << 20;
+const MAX_SHARED_BYTES: usize = 4 << 20;
 
 /// A query that is evaluated.
 struct Evaluation {
@@ -164,10 +164,13 @@ impl Server {
         let governor = self.governor();
         let listed = governor.active.list(evaluation.description(self.now()), Arc::clone(&cancel));
         evaluation.asking.params.cancel = Some(cancel);
+        let pacer = governor.pacer(&evaluation.tenant);
+        evaluation.asking.params.pacer = pacer.clone().map(|pacer| pacer as Arc<dyn Pacer>);
         let (tenant, limits) = (evaluation.tenant.clone(), Arc::clone(&evaluation.limits));
         let server = self.clone();
         let work = move |answer| {
             listed.runs();
+            pacer.iter().for_each(|pacer| pacer.look());
             evaluation.waited = evaluation.asked_at.elapsed();
             let mut outlet = Outlet::keeping(answer, kept);
             let outcome = evaluation.run(&server, &mut outlet);
@@ -197,7 +200,7 @@ impl Evaluation {
 
     fn result(&self, server: &Server) -> Result<QueryResult, ApiError> {
         let view = server.view(&self.asking.scope)?;
-        let engine = engine_of(server.engine(), &self.limits.query);
+        let engine = engine_of(server.engine(), &self.limits.query, &server.governor().memory, &self.tenant);
         let Asking { text, params, .. } = &self.asking;
         let evaluated = match view.history().filter(|_| self.uses_cache) {
             None => engine.query(&view, text, params),

@@ -2,11 +2,17 @@
 
 use crate::config::Config;
 use crate::limits::{Limit, QueryLimits};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use tsdb_core::TenantId;
 use tsdb_promql::{Engine, EngineOptions, MemoryPool, QueryError};
 
 /// The deepest nesting that the stacks of the threads for queries are made for.
 const MOST_DEPTH: usize = 100;
+
+/// Of the memory of all queries one of so many parts is never that of one tenant.
+const LEFT_TO_OTHERS: u64 = 4;
 
 /// The options that are the same for all tenants, with the limits of tenants that have none of their own.
 pub(crate) fn engine_options(config: &Config, memory: Limit) -> EngineOptions {
@@ -17,10 +23,36 @@ pub(crate) fn engine_options(config: &Config, memory: Limit) -> EngineOptions {
     options
 }
 
+/// What queries of each tenant hold of the memory of all.
+#[derive(Debug, Default)]
+pub(super) struct TenantMemory {
+    parts: Mutex<BTreeMap<TenantId, Arc<MemoryPool>>>,
+}
+
+impl TenantMemory {
+    /// The part of `tenant`.
+    fn of(&self, tenant: &TenantId, whole: &Arc<MemoryPool>) -> Arc<MemoryPool> {
+        let mut parts = self.parts.lock();
+        if let Some(part) = parts.get(tenant) {
+            return Arc::clone(part);
+        }
+        let part = MemoryPool::part_of(Arc::clone(whole), whole.limit() - whole.limit() / LEFT_TO_OTHERS);
+        let part = Arc::new(part);
+        parts.insert(tenant.clone(), Arc::clone(&part));
+        part
+    }
+}
+
 /// The engine of a tenant with these limits.
-pub(super) fn engine_of(base: &Engine, limits: &QueryLimits) -> Engine {
+pub(super) fn engine_of(
+    base: &Engine,
+    limits: &QueryLimits,
+    memory: &TenantMemory,
+    tenant: &TenantId,
+) -> Engine {
     let mut options = base.options().clone();
     apply(limits, &mut options);
+    options.memory = options.memory.map(|whole| memory.of(tenant, &whole));
     Engine::new(options)
 }
 

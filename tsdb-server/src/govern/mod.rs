@@ -20,6 +20,7 @@ mod counters;
 mod engine;
 mod families;
 mod flight;
+mod pace;
 mod queue;
 mod slow;
 
@@ -37,7 +38,9 @@ use answers::Answers;
 use blocked::Patterns;
 use cache::ResultCache;
 use counters::QueryCounters;
+use engine::TenantMemory;
 use flight::Flights;
+use pace::{Credits, GivesWay};
 use queue::{Refusal, Terms, Turn, Turns};
 use slow::SlowQueries;
 use std::sync::Arc;
@@ -49,6 +52,10 @@ use tsdb_core::TenantId;
 pub(crate) struct Governor {
     turns: Arc<Turns>,
     workers: Workers,
+    /// After how much CPU a thread of a query goes on with a lower priority.
+    long_after: Option<Duration>,
+    credits: Arc<Credits>,
+    memory: TenantMemory,
     active: Arc<ActiveQueries>,
     slow: SlowQueries,
     counters: QueryCounters,
@@ -78,6 +85,9 @@ impl Governor {
         Ok(Self {
             turns: Arc::new(Turns::new(places)),
             workers: Workers::start(places)?,
+            long_after: Some(config.long_after.as_duration()).filter(|after| !after.is_zero()),
+            credits: Arc::new(Credits::new()),
+            memory: TenantMemory::default(),
             active: Arc::default(),
             slow: SlowQueries::default(),
             counters: QueryCounters::default(),
@@ -103,13 +113,24 @@ impl Governor {
         &self.workers
     }
 
+    /// Who lowers the priority of the threads of a query of `tenant`.
+    fn pacer(&self, tenant: &TenantId) -> Option<Arc<GivesWay>> {
+        let after = self.long_after?;
+        Some(Arc::new(GivesWay::new(after, &self.turns, &self.credits, tenant)))
+    }
+
+    /// How many queries `tenant` may run at a time, if its limit allows so many.
+    fn may_run(&self, tenant: &TenantId, allowed: usize) -> usize {
+        if self.long_after.is_none() { allowed } else { self.credits.concurrency(tenant, allowed) }
+    }
+
     /// Waits for the turn of a query.
     ///
     /// # Errors
     /// Too many wait already, or it took too long.
     pub(crate) async fn turn(&self, tenant: &TenantId, limits: &QueryLimits) -> Result<Turn, ApiError> {
         let terms = Terms {
-            concurrency: limits.concurrency.as_len(),
+            concurrency: self.may_run(tenant, limits.concurrency.as_len()),
             max_queued: limits.max_queued.as_len(),
             max_wait: limits.max_queue_wait.as_duration(),
         };
