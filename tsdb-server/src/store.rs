@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use tsdb::retention::{Retention, RetentionPlan};
 use tsdb::{
-    Cardinality, ChangeMark, Changed, Db, LabelNames, LabelValues, SeriesFilter, Sketch, Stats, Tenants,
+    Cardinality, ChangeMark, Changed, Db, LabelCost, LabelNames, LabelValues, RankBy, Ranking, SeriesFilter,
+    Sketch, Stats, Tenants,
 };
 use tsdb_core::metadata::Metadata;
 use tsdb_core::read::{
@@ -101,6 +102,19 @@ pub trait Store: Queryable + Appendable {
         Vec::new()
     }
 
+    /// The metrics, labels and label pairs in memory that weigh most, where those series are new that were made within
+    /// `window_ms`; `None` if the store counts none.
+    fn ranking(&self, by: RankBy, window_ms: i64, top: usize) -> Option<Ranking> {
+        let _: (RankBy, i64, usize) = (by, window_ms, top);
+        None
+    }
+
+    /// What each label in `names` costs among `series`.
+    fn label_costs(&self, series: &SeriesFilter, names: &[String]) -> Vec<LabelCost> {
+        let _: (&SeriesFilter, &[String]) = (series, names);
+        Vec::new()
+    }
+
     /// How many series in memory `series` means, and the labels of at most `most` of them.
     fn head_series(&self, series: &SeriesFilter, most: usize) -> (u64, Vec<Labels>) {
         let _: (&SeriesFilter, usize) = (series, most);
@@ -110,6 +124,13 @@ pub trait Store: Queryable + Appendable {
     /// A sketch of the distinct series in memory, begun `anew` or kept up; `None` if the store keeps none.
     fn series_sketch(&self, anew: bool) -> Option<Sketch> {
         let _: bool = anew;
+        None
+    }
+
+    /// Hashes of the series in memory, all of them if `anew` and else those that came since this was last asked; `None` if
+    /// there are more than `most`, if it is not known which came, or if the store knows none.
+    fn series_hashes(&self, anew: bool, most: usize) -> Option<Vec<u64>> {
+        let _: (bool, usize) = (anew, most);
         None
     }
 
@@ -222,12 +243,24 @@ impl Store for Db {
         Self::label_value_counts(self, series, names, top)
     }
 
+    fn ranking(&self, by: RankBy, window_ms: i64, top: usize) -> Option<Ranking> {
+        Some(Self::ranking(self, by, window_ms, top))
+    }
+
+    fn label_costs(&self, series: &SeriesFilter, names: &[String]) -> Vec<LabelCost> {
+        Self::label_costs(self, series, names)
+    }
+
     fn head_series(&self, series: &SeriesFilter, most: usize) -> (u64, Vec<Labels>) {
         Self::head_series(self, series, most)
     }
 
     fn series_sketch(&self, anew: bool) -> Option<Sketch> {
         Some(Self::series_sketch(self, anew))
+    }
+
+    fn series_hashes(&self, anew: bool, most: usize) -> Option<Vec<u64>> {
+        Self::series_hashes(self, anew, most)
     }
 
     fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<(), tsdb::Error> {

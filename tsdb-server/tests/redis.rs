@@ -88,18 +88,24 @@ struct Member {
     url: String,
     client: blocking::Client,
     stop: Option<oneshot::Sender<()>>,
+    served: Option<tokio::task::JoinHandle<()>>,
     runtime: Option<tokio::runtime::Runtime>,
     _folder: TempDir,
 }
 
 impl Member {
     fn start(redis: &str) -> Self {
+        Self::start_with(redis, |_| ())
+    }
+
+    fn start_with(redis: &str, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config { self_ingest_interval: Period::from_ms(0), ..Config::default() };
         config.cardinality_tracker.url = redis.to_owned();
         config.cardinality_tracker.interval = Period::from_ms(100);
         config.cardinality_tracker.timeout = Period::from_ms(300);
         config.limits.cardinality.max_active_series = tsdb_server::Limit::at(4_000);
+        change(&mut config);
         let options = Options { background: false, ..config.engine_options() };
         let tenants = Arc::new(Tenants::open(folder.path(), options).unwrap());
         let clock = Arc::new(SystemClock);
@@ -109,9 +115,19 @@ impl Member {
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
-        runtime.spawn(tsdb_server::serve(listener, server, async { stopped.await.unwrap_or_default() }));
+        let served = runtime.spawn(async {
+            tsdb_server::serve(listener, server, async { stopped.await.unwrap_or_default() }).await.unwrap();
+        });
         let client = blocking::Client::new();
-        Self { tenants, url, client, stop: Some(stop), runtime: Some(runtime), _folder: folder }
+        Self {
+            tenants,
+            url,
+            client,
+            stop: Some(stop),
+            served: Some(served),
+            runtime: Some(runtime),
+            _folder: folder,
+        }
     }
 
     /// Writes a sample of each of these series; answers how many were taken.
@@ -135,6 +151,14 @@ impl Member {
         answer["data"].clone()
     }
 
+    /// Waits until `tenant` is told to have exactly `series`, or that it is not known.
+    fn expect_exactly(&self, tenant: &str, series: Option<u64>) {
+        eventually(&format!("{series:?} series of {tenant}, exactly"), || {
+            let fleet = &self.ask(tenant)["fleet"];
+            fleet["seriesExact"] == Value::from(series) && fleet["stale"] == false
+        });
+    }
+
     /// Waits until the estimate of `tenant` is `series` over `servers`, and fresh.
     fn expect(&self, tenant: &str, series: u64, servers: u64) {
         eventually(&format!("{series} series of {tenant} over {servers} servers"), || {
@@ -147,7 +171,9 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(runtime) = self.runtime.take() {
+        if let (Some(runtime), Some(served)) = (self.runtime.take(), self.served.take()) {
+            // It ends with its tracker, or the test has failed already.
+            drop(runtime.block_on(served));
             runtime.shutdown_timeout(Duration::from_secs(10));
         }
     }
@@ -287,6 +313,62 @@ fn sketches_that_are_lost_or_overwritten_come_back_and_rubbish_costs_its_tenant_
     member.expect("other", other, 1);
     let _: u64 = cmd("DEL").arg("tsdb:series:{acme}:rogue").query(&mut connection).unwrap();
     member.expect("acme", acme, 1);
+}
+
+#[test]
+fn few_series_are_counted_exactly_whatever_happens_to_their_set() {
+    let Some(mut redis) = Redis::start() else { return };
+    let few = |config: &mut Config| config.cardinality_tracker.max_exact_series = 2_000;
+    let (one, two) = (Member::start_with(&redis.url(), few), Member::start_with(&redis.url(), few));
+    one.write("acme", 0..1_000);
+    two.write("acme", 600..1_500);
+    one.expect_exactly("acme", Some(1_500));
+    two.write("acme", 1_400..1_600);
+    one.expect_exactly("acme", Some(1_600));
+    two.expect_exactly("acme", Some(1_600));
+
+    println!("the set is lost, and something else put in its place");
+    let mut connection = redis.connection();
+    let set = |connection: &mut Connection| -> String {
+        let keys: Vec<String> = cmd("KEYS").arg("tsdb:set:{acme}:*").query(connection).unwrap();
+        keys.into_iter().max().unwrap()
+    };
+    let key = set(&mut connection);
+    let _: u64 = cmd("DEL").arg(&key).query(&mut connection).unwrap();
+    one.write("acme", 1_600..1_610);
+    one.expect_exactly("acme", Some(1_610));
+    let _: u64 = cmd("DEL").arg(&key).query(&mut connection).unwrap();
+    let _: u64 = cmd("RPUSH").arg(&key).arg("rubbish").query(&mut connection).unwrap();
+    one.expect_exactly("acme", None);
+    let _: u64 = cmd("DEL").arg(&key).query(&mut connection).unwrap();
+    one.expect_exactly("acme", Some(1_610));
+
+    println!("Redis comes back, empty");
+    redis.kill();
+    eventually("the estimate is stale", || one.ask("acme")["fleet"]["stale"] == true);
+    two.write("acme", 1_610..1_620);
+    redis.resume();
+    one.expect_exactly("acme", Some(1_620));
+
+    println!("a server has too many");
+    two.write("acme", 5_000..8_000);
+    one.expect_exactly("acme", None);
+    two.expect_exactly("acme", None);
+    two.write("other", 0..70);
+    two.expect_exactly("other", Some(70));
+}
+
+#[test]
+fn a_set_counts_for_as_long_as_its_window_lasts() {
+    let Some(redis) = Redis::start() else { return };
+    let short = |config: &mut Config| config.cardinality_tracker.window = Period::from_secs(4);
+    let (one, two) = (Member::start_with(&redis.url(), short), Member::start_with(&redis.url(), short));
+    one.write("acme", 0..300);
+    two.write("acme", 200..500);
+    one.expect_exactly("acme", Some(500));
+    println!("a server goes for ever");
+    drop(two);
+    one.expect_exactly("acme", Some(300));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use tsdb_core::metadata::Metadata;
 use tsdb_core::read::{ExemplarQueryable, Querier, Queryable, ReadError, SeriesExemplars};
 use tsdb_core::write::{Appendable, Appender};
 use tsdb_core::{Labels, Matcher, TimeRange};
-use tsdb_index::cardinality::{LabelNames, LabelValues, Sketch};
+use tsdb_index::cardinality::{LabelCost, LabelNames, LabelValues, RankBy, Ranking, Sketch};
 use tsdb_index::{Cardinality, SeriesLimits};
 
 /// Some of the series in the head of a database. The default is all of them.
@@ -292,6 +292,17 @@ impl Db {
         names.iter().map(|name| self.inner.engine.head().label_value_counts(name, &among, top)).collect()
     }
 
+    /// The metrics, labels and label pairs of the head that weigh most, at most `top` of each. New are the series that were
+    /// made within `window_ms`, an hour at most, and not before the database was opened.
+    pub fn ranking(&self, by: RankBy, window_ms: i64, top: usize) -> Ranking {
+        self.inner.engine.head().ranking(by, window_ms, top)
+    }
+
+    /// What each label in `names` costs among `series`: how many series there would be without it. Looks at all of them.
+    pub fn label_costs(&self, series: &SeriesFilter, names: &[String]) -> Vec<LabelCost> {
+        self.inner.engine.head().label_costs(&self.among(series), names)
+    }
+
     /// How many series of the head `series` means, and the labels of at most `most` of them.
     pub fn head_series(&self, series: &SeriesFilter, most: usize) -> (u64, Vec<Labels>) {
         let (head, among) = (self.inner.engine.head(), self.among(series));
@@ -305,6 +316,13 @@ impl Db {
     /// Its elements are the labels in their wire form, so sketches of several databases merge.
     pub fn series_sketch(&self, anew: bool) -> Sketch {
         self.inner.engine.head().sketch(anew)
+    }
+
+    /// The hashes of the series of the head that came since this was last asked, or of all if they are wanted `anew`: of
+    /// elements as those of the [sketch](Self::series_sketch). `None` if there are more than `most` series, or if it is not
+    /// known which came, so that they must be wanted anew. Some may come twice.
+    pub fn series_hashes(&self, anew: bool, most: usize) -> Option<Vec<u64>> {
+        self.inner.engine.head().series_hashes(anew, most)
     }
 
     fn among(&self, series: &SeriesFilter) -> Among {

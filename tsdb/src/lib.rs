@@ -66,6 +66,7 @@ pub use tsdb_core::read::{Querier, Queryable};
 pub use tsdb_core::write::{Appendable, Appender};
 pub use tsdb_core::{Labels, Matcher, SeriesRef, TenantId, TimeRange, Timestamp};
 pub use tsdb_index::cardinality::{
-    Cardinality, Counted, CountedPair, LabelNames, LabelValues, MetricRule, SeriesLimits, Sketch,
+    Cardinality, Counted, CountedPair, LabelCost, LabelNames, LabelValues, MetricRule, RankBy, RankedMetric,
+    RankedName, RankedPair, Ranking, SeriesLimits, Sketch, Weight,
 };
 pub use tsdb_rollup::plan::RollupLevel;

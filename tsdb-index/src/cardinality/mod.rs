@@ -5,13 +5,19 @@
 //! costs nothing.
 
 mod among;
+mod cost;
 mod limits;
+mod ranking;
 mod rate;
+mod recent;
 mod sketch;
 mod top;
 
 pub use among::{LabelNames, LabelValues};
+pub use cost::{LabelCost, LabelCosts};
 pub use limits::{MetricRule, SeriesLimits};
+pub use ranking::{RankBy, RankedMetric, RankedName, RankedPair, Ranking, Weight};
 pub use rate::Rate;
+pub use recent::Recent;
 pub use sketch::Sketch;
 pub use top::{Cardinality, Counted, CountedPair};

@@ -49,7 +49,12 @@ impl Sketch {
 
     /// Inserts `element`. Says whether the sketch changed: it does not for an element that it has seen.
     pub fn insert(&mut self, element: &[u8]) -> bool {
-        self.insert_hash(murmur64(element))
+        self.insert_hash(Self::hash(element))
+    }
+
+    /// The hash of `element`: MurmurHash64A, as Redis has it.
+    pub fn hash(element: &[u8]) -> u64 {
+        murmur64(element)
     }
 
     /// Inserts an element of which only a hash is known; all its 64 bits must be good.

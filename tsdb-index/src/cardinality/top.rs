@@ -113,8 +113,12 @@ pub(super) fn largest(
 
 /// The first `top` in descending order of the count, then ascending by what is counted.
 pub(super) fn first<T: Ord>(top: usize, counted: impl Iterator<Item = (u64, T)>) -> Vec<(u64, T)> {
+    let order = |(one, a): &(u64, T), (other, b): &(u64, T)| other.cmp(one).then_with(|| a.cmp(b));
     let mut sorted: Vec<_> = counted.collect();
-    sorted.sort_unstable_by(|(one, a), (other, b)| other.cmp(one).then_with(|| a.cmp(b)));
+    if top > 0 && sorted.len() > top {
+        sorted.select_nth_unstable_by(top - 1, order);
+    }
     sorted.truncate(top);
+    sorted.sort_unstable_by(order);
     sorted
 }

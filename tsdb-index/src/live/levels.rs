@@ -31,10 +31,9 @@ impl Levels {
         }
     }
 
-    /// Sets of pairs, each of which has all pairs that have more series than some that it has not: the smallest sets
-    /// first.
-    pub(super) fn largest_first(&self) -> impl Iterator<Item = &RoaringBitmap> {
-        self.pairs.iter().rev()
+    /// Numbers of series with all pairs that have at least as many: the smallest sets first.
+    pub(super) fn largest_first(&self) -> impl Iterator<Item = (u64, &RoaringBitmap)> {
+        LEAST.into_iter().zip(&self.pairs).rev()
     }
 
     /// Bytes of memory, estimated.

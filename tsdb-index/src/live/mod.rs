@@ -83,6 +83,7 @@ impl LiveIndex {
             self.pairs.add_series(pair, series.0, value.len());
             pairs.push(pair);
         }
+        self.pairs.add_bytes(&pairs);
         self.members.set(series.0, &pairs);
         (self.last_inserted, self.scratch) = (pairs, previous);
         Ok(())
@@ -96,11 +97,16 @@ impl LiveIndex {
         self.last_inserted.clear();
         let mut touched = RoaringBitmap::new();
         let mut leaving = Leaving::new();
+        let mut pairs = std::mem::take(&mut self.scratch);
         for series in &dead {
             self.note_leaving(series, &mut leaving);
-            touched.extend(self.members.pairs(series).map(|pair| pair.0));
+            pairs.clear();
+            pairs.extend(self.members.pairs(series));
+            self.pairs.take_bytes(&pairs);
+            touched.extend(pairs.iter().map(|pair| pair.0));
             self.members.clear(series);
         }
+        self.scratch = pairs;
         self.pairs.subtract(&touched, &dead);
         self.discount(&leaving);
         self.members.tidy();

@@ -4,8 +4,9 @@ use super::levels::Levels;
 use crate::arena::{Arena, ArenaRef};
 use crate::postings::Postings;
 use hashbrown::HashTable;
-
 use roaring::RoaringBitmap;
+use std::collections::BTreeMap;
+use tsdb_core::METRIC_NAME;
 use tsdb_core::bytes::hash64;
 
 const FREE: u32 = u32::MAX;
@@ -53,6 +54,10 @@ pub(crate) struct Pairs {
     pair_table: HashTable<PairId>,
     values: Arena,
     levels: Levels,
+    /// Bytes of the label values of all series of a metric, by the pair of its name.
+    metric_bytes: BTreeMap<PairId, u64>,
+    /// No value has more bytes.
+    longest_value: usize,
 }
 
 impl Pairs {
@@ -69,6 +74,7 @@ impl Pairs {
         if let Some(found) = self.pair_table.find(hash, |id| is_pair(pairs, values, *id, name, value)) {
             return *found;
         }
+        self.longest_value = self.longest_value.max(value.len());
         let pair = Pair { name, value: self.values.push(value.as_bytes()), postings: Postings::empty() };
         let id = self.place(name, pair);
         let (pairs, values) = (&self.pairs, &self.values);
@@ -107,6 +113,42 @@ impl Pairs {
             name.series = name.series.saturating_add(1);
             name.bytes = name.bytes.saturating_add(value_bytes as u64);
         }
+    }
+
+    /// Counts the bytes of the label values of a series, which has these pairs, for its metric.
+    pub(crate) fn add_bytes(&mut self, pairs: &[PairId]) {
+        let Some(metric) = self.metric_of(pairs) else { return };
+        let bytes = self.value_bytes(pairs);
+        let sum = self.metric_bytes.entry(metric).or_default();
+        *sum = sum.saturating_add(bytes);
+    }
+
+    /// Takes back what [`add_bytes`](Self::add_bytes) counted.
+    pub(crate) fn take_bytes(&mut self, pairs: &[PairId]) {
+        let Some(metric) = self.metric_of(pairs) else { return };
+        let bytes = self.value_bytes(pairs);
+        if let Some(sum) = self.metric_bytes.get_mut(&metric) {
+            *sum = sum.saturating_sub(bytes);
+            if *sum == 0 {
+                self.metric_bytes.remove(&metric);
+            }
+        }
+    }
+
+    /// Bytes of the label values of all series of the metric whose name is this pair.
+    pub(crate) fn metric_bytes(&self, metric: PairId) -> u64 {
+        self.metric_bytes.get(&metric).copied().unwrap_or_default()
+    }
+
+    fn metric_of(&self, pairs: &[PairId]) -> Option<PairId> {
+        pairs.iter().copied().find(|pair| self.name(*pair) == METRIC_NAME)
+    }
+
+    fn value_bytes(&self, pairs: &[PairId]) -> u64 {
+        let value = |pair: &PairId| {
+            self.pairs.get(pair.0 as usize).map_or(0, |pair| self.values.get(pair.value).len())
+        };
+        pairs.iter().map(|pair| value(pair) as u64).sum()
     }
 
     /// Has a series both pairs?
@@ -158,7 +200,7 @@ impl Pairs {
     pub(crate) fn largest(&self, name: Option<&str>, count: usize) -> Vec<(u64, PairId)> {
         let wanted = name.map(|name| self.find_name(name).unwrap_or(FREE));
         let sized = |id: PairId| Some((self.postings(id)?.len(), id));
-        for level in self.levels.largest_first() {
+        for (_, level) in self.levels.largest_first() {
             let is_wanted = |id: &PairId| wanted.is_none_or(|name| self.name_number(*id) == name as usize);
             let found: Vec<_> = level.iter().map(PairId).filter(is_wanted).filter_map(sized).collect();
             if found.len() >= count {
@@ -172,6 +214,29 @@ impl Pairs {
                 (0..number(self.pairs.len())).map(PairId).filter(is_used).filter_map(sized).collect()
             }
         }
+    }
+
+    /// The pairs whose values take the most bytes, each as often as it has series: at least `count` of them, if there are as
+    /// many, and perhaps more, in no order.
+    pub(crate) fn longest(&self, count: usize) -> Vec<(u64, PairId)> {
+        let sized = |id: PairId| {
+            let pair = self.pairs.get(id.0 as usize).filter(|pair| pair.name != FREE)?;
+            Some((pair.postings.len().saturating_mul(self.values.get(pair.value).len() as u64), id))
+        };
+        for (least, level) in self.levels.largest_first() {
+            let found: Vec<(u64, PairId)> = level.iter().map(PairId).filter_map(sized).collect();
+            // What is not in the level has fewer series.
+            let most_of_others = least.saturating_sub(1).saturating_mul(self.longest_value as u64);
+            if found.iter().filter(|(bytes, _)| *bytes >= most_of_others).count() >= count {
+                return found;
+            }
+        }
+        (0..number(self.pairs.len())).map(PairId).filter_map(sized).collect()
+    }
+
+    /// Numbers of pairs are below this.
+    pub(crate) fn numbers(&self) -> usize {
+        self.pairs.len()
     }
 
     /// For each name, by number, whether `is_wanted`.
@@ -290,7 +355,8 @@ impl Pairs {
             + self.levels.memory_bytes()
     }
 
-    pub(super) fn find_name(&self, name: &str) -> Option<u32> {
+    /// Number of the name, if it is known.
+    pub(crate) fn find_name(&self, name: &str) -> Option<u32> {
         let names = &self.names;
         self.name_table.find(hash_name(name), |id| is_name(names, *id, name)).copied()
     }

@@ -1,15 +1,17 @@
-//! Sketches of a fleet in Redis.
+//! Sketches of a fleet in Redis, and sets of what is few.
 //!
 //! Each server has a key per tenant, which it sets anew every time and which expires: `<prefix>:series:{<tenant>}:<server>`.
 //! The keys of a tenant share a hash slot, so `PFCOUNT` takes them all. Which servers there are stands in the sorted set
 //! `<prefix>:servers` with the time, by Redis' clock, at which each was heard last.
 
+mod sets;
+
 use crate::config::CardinalityTrackerConfig;
-use crate::fleet::{Board, BoardError, FleetCount, TrackerError};
+use crate::fleet::{Board, BoardError, FleetCount, Share, TrackerError};
 use parking_lot::Mutex;
 use redis::{Client, Cmd, Connection, IntoConnectionInfo, Pipeline, RedisError, cmd, pipe};
+use sets::Sets;
 use std::time::Duration;
-use tsdb::Sketch;
 use tsdb_core::TenantId;
 
 /// Tenants of one round trip: 12 KiB each.
@@ -26,6 +28,7 @@ pub(crate) struct RedisBoard {
     /// The name of this server, which no other has.
     server: String,
     expiry_secs: u64,
+    sets: Sets,
 }
 
 impl RedisBoard {
@@ -44,13 +47,18 @@ impl RedisBoard {
         }
         let mut name = [0; 8];
         getrandom::fill(&mut name).map_err(|_| TrackerError::NoName)?;
+        let server = format!("{:016x}", u64::from_le_bytes(name));
+        let [window, interval, expiry] =
+            [config.window, config.interval, config.expiry].map(|period| period.as_duration().as_secs());
+        let expiry_secs = expiry.max(1);
         Ok(Self {
+            sets: Sets::new(&config.prefix, &server, window, interval, expiry_secs),
             client: Client::open(info).map_err(wrong)?,
             connection: Mutex::default(),
             timeout: config.timeout.as_duration().max(SHORTEST),
             prefix: config.prefix.clone(),
-            server: format!("{:016x}", u64::from_le_bytes(name)),
-            expiry_secs: config.expiry.as_duration().as_secs().max(1),
+            server,
+            expiry_secs,
         })
     }
 
@@ -68,24 +76,30 @@ impl RedisBoard {
     fn exchange_over(
         &self,
         connection: &mut Connection,
-        own: &[(TenantId, Sketch)],
+        own: &[Share],
     ) -> Result<Vec<Option<FleetCount>>, RedisError> {
-        let servers = self.servers(connection)?;
+        let (now, servers) = self.servers(connection)?;
         let mut counts = Vec::with_capacity(own.len());
         for some in own.chunks(TENANTS_AT_ONCE) {
             let mut put = pipe();
-            for (tenant, sketch) in some {
-                let key = self.key(tenant, &self.server);
-                put.cmd("SET").arg(key).arg(sketch.to_redis()).arg("EX").arg(self.expiry_secs).ignore();
+            for share in some {
+                let key = self.key(&share.tenant, &self.server);
+                put.cmd("SET").arg(key).arg(share.sketch.to_redis()).arg("EX").arg(self.expiry_secs).ignore();
             }
             put.query::<()>(connection)?;
             self.count(connection, some, &servers, &mut counts)?;
         }
+        for (share, count) in own.iter().zip(&mut counts) {
+            let exact = self.sets.exchange(connection, (now, &servers), share)?;
+            if let Some(count) = count {
+                count.exact = exact;
+            }
+        }
         Ok(counts)
     }
 
-    /// The servers of the fleet, this one among them.
-    fn servers(&self, connection: &mut Connection) -> Result<Vec<String>, RedisError> {
+    /// The time of Redis, in s, and the servers of the fleet, this one among them.
+    fn servers(&self, connection: &mut Connection) -> Result<(u64, Vec<String>), RedisError> {
         let key = format!("{}:servers", self.prefix);
         let (now, _): (u64, u64) = cmd("TIME").query(connection)?;
         let (servers,): (Vec<String>,) = pipe()
@@ -108,19 +122,19 @@ impl RedisBoard {
             .arg(0)
             .arg(-1)
             .query(connection)?;
-        Ok(servers)
+        Ok((now, servers))
     }
 
     /// Counts the series of `tenants` over `servers`.
     fn count(
         &self,
         connection: &mut Connection,
-        tenants: &[(TenantId, Sketch)],
+        tenants: &[Share],
         servers: &[String],
         counts: &mut Vec<Option<FleetCount>>,
     ) -> Result<(), RedisError> {
         let questions: Vec<[Cmd; 2]> =
-            tenants.iter().map(|(tenant, _)| self.questions(tenant, servers)).collect();
+            tenants.iter().map(|share| self.questions(&share.tenant, servers)).collect();
         let mut all = Pipeline::new();
         for question in questions.iter().flatten() {
             all.add_command(question.clone());
@@ -158,11 +172,11 @@ impl RedisBoard {
 }
 
 fn fleet_count([series, servers]: [u64; 2]) -> FleetCount {
-    FleetCount { series, servers }
+    FleetCount { series, exact: None, servers }
 }
 
 impl Board for RedisBoard {
-    fn exchange(&self, own: &[(TenantId, Sketch)]) -> Result<Vec<Option<FleetCount>>, BoardError> {
+    fn exchange(&self, own: &[Share]) -> Result<Vec<Option<FleetCount>>, BoardError> {
         let mut kept = self.connection.lock();
         let mut connection = match kept.take() {
             Some(connection) => connection,

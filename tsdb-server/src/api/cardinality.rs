@@ -136,7 +136,7 @@ fn entries(params: &Params, (usual, most): (usize, usize)) -> Result<usize, ApiE
 }
 
 /// The series that `selector` and `count_method` mean.
-fn filter(params: &Params) -> Result<SeriesFilter, ApiError> {
+pub(super) fn filter(params: &Params) -> Result<SeriesFilter, ApiError> {
     let only_active = match params.get("count_method") {
         None | Some("inmemory") => false,
         Some("active") => true,
@@ -152,7 +152,7 @@ fn selector(text: &str) -> Result<Vec<Matcher>, ApiError> {
 }
 
 /// The names in `label_names[]`, each once.
-fn label_names_of(params: &Params) -> Result<Vec<String>, ApiError> {
+pub(super) fn label_names_of(params: &Params) -> Result<Vec<String>, ApiError> {
     const NAME: &str = "label_names[]";
     let mut names: Vec<String> = params.all(NAME).map(str::to_owned).collect();
     names.sort_unstable();

@@ -86,6 +86,7 @@ fn estimate(fleet: &FleetStatus, tenant: &TenantId) -> Value {
     let estimate = fleet.estimates.get(tenant);
     value!({
         "seriesEstimate": estimate.map(|estimate| estimate.count.series),
+        "seriesExact": estimate.and_then(|estimate| estimate.count.exact),
         "servers": estimate.map(|estimate| estimate.count.servers),
         "ageSeconds": estimate.map(|estimate| estimate.age.as_secs_f64()),
         "stale": estimate.is_none_or(|estimate| estimate.is_stale),

@@ -28,6 +28,7 @@ mod stats;
 mod status;
 mod stored_rules;
 mod tenants;
+mod weight;
 
 pub(crate) use number::write_value;
 pub(crate) use outlet::{Outlet, Stop};
@@ -102,7 +103,7 @@ pub(crate) fn router(server: &Server) -> Router {
         ("/", Right::Open, get(status::index)),
     ];
     let mut router = Router::new();
-    for (path, right, handler) in routes.into_iter().chain(cardinality::routes()) {
+    for (path, right, handler) in routes.into_iter().chain(cardinality::routes()).chain(weight::routes()) {
         let observed = middleware::from_fn_with_state((server.clone(), path, right), observe);
         router = router.route(path, handler.layer(observed));
     }

@@ -3,7 +3,7 @@
 use crate::Period;
 use serde::{Deserialize, Serialize};
 
-/// Series are counted over all servers of a fleet, about, by sketches that they share in Redis. No limit depends on it: what a
+/// Series are counted over all servers of a fleet, about, by sketches that they share in Redis, and exactly where there are few. No limit depends on it: what a
 /// server takes it decides by what it holds itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,8 +17,11 @@ pub struct CardinalityTrackerConfig {
     pub interval: Period,
     /// How long Redis may take to answer. Nobody but the tracker waits for it.
     pub timeout: Period,
-    /// Sketches are begun anew after this time: so long a series counts that ended.
+    /// Sketches and sets are begun anew after this time: so long a series counts that ended.
     pub window: Period,
+    /// A tenant that has no more series than this on any server is counted exactly as well, by a set of their hashes in Redis,
+    /// some 60 bytes each; 0 for none.
+    pub max_exact_series: usize,
     /// How long the sketches of a server that went away count.
     pub expiry: Period,
 }
@@ -31,6 +34,7 @@ impl Default for CardinalityTrackerConfig {
             interval: Period::from_secs(15),
             timeout: Period::from_secs(2),
             window: Period::from_secs(3_600),
+            max_exact_series: 100_000,
             expiry: Period::from_secs(300),
         }
     }

@@ -1,6 +1,7 @@
-//! How many distinct series tenants have over all servers of a fleet, about.
+//! How many distinct series tenants have over all servers of a fleet: about, and exactly where there are not too many.
 //!
-//! Each server shares a sketch per tenant on a [`Board`] and reads what all of them together count. A thread does this every
+//! Each server shares a sketch per tenant on a [`Board`], and the hashes of its series if there are few enough, and reads what
+//! all of them together count. A thread does this every
 //! few seconds; neither ingest nor any limit waits for it or depends on it. While the board is away the last estimates stay,
 //! and say how old they are.
 
@@ -8,18 +9,39 @@ mod tracker;
 
 pub(crate) use tracker::{Estimate, FleetStatus, Tracker};
 
+use crate::store::Store;
+use std::sync::Arc;
 use std::time::Duration;
 use tsdb::Sketch;
 use tsdb_core::TenantId;
 
-/// Where the servers of a fleet share their sketches.
+/// Where the servers of a fleet share what they know of their series.
 pub(crate) trait Board: Send + Sync {
-    /// Puts the sketches of this server in place of those that it put before, and answers, for each, what all servers count
-    /// together; `None` where the sketches of a tenant cannot be counted.
+    /// Puts the sketches of this server in place of those that it put before, adds the hashes of its series to those of the
+    /// others, and answers, for each tenant, what all servers count together; `None` where the sketches of a tenant cannot be
+    /// counted.
     ///
     /// # Errors
-    /// The board is away: some sketches may have been put.
-    fn exchange(&self, own: &[(TenantId, Sketch)]) -> Result<Vec<Option<FleetCount>>, BoardError>;
+    /// The board is away: some may have been put.
+    fn exchange(&self, own: &[Share]) -> Result<Vec<Option<FleetCount>>, BoardError>;
+}
+
+/// What a server has to share of a tenant.
+pub(crate) struct Share {
+    pub(crate) tenant: TenantId,
+    pub(crate) sketch: Sketch,
+    store: Arc<dyn Store>,
+    /// More series are not shared one by one; none are where it is not known yet which there are.
+    most: usize,
+}
+
+impl Share {
+    /// Hashes of the series: of all of them if `anew`, else of those that came since this was last asked. `None` if there are
+    /// too many, or if they must be asked for anew.
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "the one board there is"))]
+    pub(crate) fn hashes(&self, anew: bool) -> Option<Vec<u64>> {
+        if self.most == 0 { None } else { self.store.series_hashes(anew, self.most) }
+    }
 }
 
 /// The series of a tenant over a fleet.
@@ -27,6 +49,8 @@ pub(crate) trait Board: Send + Sync {
 pub(crate) struct FleetCount {
     /// Distinct series, with a standard error of 0.81 %.
     pub(crate) series: u64,
+    /// Distinct series, exactly, if no server has too many of them.
+    pub(crate) exact: Option<u64>,
     /// Servers that have some.
     pub(crate) servers: u64,
 }

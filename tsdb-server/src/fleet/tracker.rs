@@ -1,6 +1,6 @@
 //! The thread that shares sketches and remembers what came back.
 
-use super::{Board, FleetCount};
+use super::{Board, FleetCount, Share};
 use crate::config::CardinalityTrackerConfig;
 use crate::store::Stores;
 use parking_lot::{Condvar, Mutex};
@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tsdb::Sketch;
 use tsdb_core::TenantId;
 use tsdb_core::time::Clock;
 
@@ -29,6 +28,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     interval: Duration,
     window_ms: i64,
+    max_exact_series: usize,
     known: Mutex<Known>,
     stopping: Mutex<bool>,
     wake: Condvar,
@@ -83,6 +83,7 @@ impl Tracker {
             clock,
             interval: config.interval.as_duration().max(SHORTEST),
             window_ms: config.window.as_signed_ms(),
+            max_exact_series: config.max_exact_series,
             known: Mutex::default(),
             stopping: Mutex::new(false),
             wake: Condvar::new(),
@@ -140,7 +141,7 @@ impl Inner {
         // When the sketch of each tenant was begun, ms of the monotonic clock.
         let mut begun = BTreeMap::new();
         loop {
-            let own = self.sketches(&mut begun);
+            let own = self.shares(&mut begun);
             self.exchange(&own);
             let mut stopping = self.stopping.lock();
             if !*stopping {
@@ -152,10 +153,10 @@ impl Inner {
         }
     }
 
-    fn sketches(&self, begun: &mut BTreeMap<TenantId, i64>) -> Vec<(TenantId, Sketch)> {
+    fn shares(&self, begun: &mut BTreeMap<TenantId, i64>) -> Vec<Share> {
         let stores = self.stores.list();
         begun.retain(|tenant, _| stores.iter().any(|(of, _)| of == tenant));
-        let sketch = |(tenant, store): (TenantId, Arc<dyn crate::Store>)| {
+        let share = |(tenant, store): (TenantId, Arc<dyn crate::Store>)| {
             let now_ms = self.clock.monotonic_ms();
             let is_old = |begun_ms: &i64| now_ms.saturating_sub(*begun_ms) >= self.window_ms;
             // What a replay finds is not kept up.
@@ -167,21 +168,22 @@ impl Inner {
             } else if anew {
                 begun.insert(tenant.clone(), now_ms);
             }
-            Some((tenant, sketch))
+            let most = if is_replaying { 0 } else { self.max_exact_series };
+            Some(Share { tenant, sketch, store, most })
         };
-        stores.into_iter().filter_map(sketch).collect()
+        stores.into_iter().filter_map(share).collect()
     }
 
-    fn exchange(&self, own: &[(TenantId, Sketch)]) {
+    fn exchange(&self, own: &[Share]) {
         let answer = self.board.exchange(own);
         let at_ms = self.clock.monotonic_ms();
         let mut known = self.known.lock();
         match answer {
             Ok(counts) => {
-                known.counts.retain(|tenant, _| own.iter().any(|(of, _)| of == tenant));
-                for ((tenant, _), count) in own.iter().zip(counts) {
+                known.counts.retain(|tenant, _| own.iter().any(|share| share.tenant == *tenant));
+                for (share, count) in own.iter().zip(counts) {
                     if let Some(count) = count {
-                        known.counts.insert(tenant.clone(), Counted { count, at_ms });
+                        known.counts.insert(share.tenant.clone(), Counted { count, at_ms });
                     }
                 }
                 known.exchanges = known.exchanges.saturating_add(1);

@@ -4,7 +4,7 @@ use super::{Family, Point, counter, float, gauge};
 use crate::fleet::FleetStatus;
 use tsdb_core::metadata::MetricType;
 
-pub(crate) fn families(status: &FleetStatus) -> [Family; 5] {
+pub(crate) fn families(status: &FleetStatus) -> [Family; 6] {
     let by_tenant = |name, help, value: fn(&crate::fleet::Estimate) -> f64| Family {
         name,
         kind: MetricType::Gauge,
@@ -19,7 +19,17 @@ pub(crate) fn families(status: &FleetStatus) -> [Family; 5] {
             })
             .collect(),
     };
+    let exact = status.estimates.iter().filter_map(|(tenant, estimate)| {
+        let value = float(estimate.count.exact?);
+        Some(Point { suffix: "", labels: vec![("tenant", tenant.to_string())], value })
+    });
     [
+        Family {
+            name: "tsdb_fleet_series",
+            kind: MetricType::Gauge,
+            help: "Distinct series of a tenant over all servers of the fleet, where there are few enough to count them.",
+            points: exact.collect(),
+        },
         by_tenant(
             "tsdb_fleet_series_estimate",
             "Distinct series of a tenant over all servers of the fleet, about.",

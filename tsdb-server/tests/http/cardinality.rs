@@ -10,7 +10,11 @@ use tsdb_server::Config;
 /// A server whose default tenant has `up` of three jobs, and `rq` of 20 users in two zones, half of which ended ten
 /// minutes ago.
 async fn filled() -> OnEngine {
-    let server = on_engine(config()).await;
+    filled_with(config()).await
+}
+
+async fn filled_with(config: Config) -> OnEngine {
+    let server = on_engine(config).await;
     let ended = NOW - 600_000;
     let jobs = ["api", "db", "web"].map(|job| series(&[("__name__", "up"), ("job", job)], &[(NOW, 1.0)]));
     let users = (0..20).map(|user| {
@@ -64,7 +68,9 @@ async fn a_tenant_without_a_store_has_nothing_and_gets_none_by_asking() {
     let answer: Value = serde_json::from_str(&text).unwrap();
     let head = json!({"numSeries": 0, "numLabelPairs": 0, "minTime": i64::MAX, "maxTime": i64::MIN});
     assert_eq!(answer["data"]["headStats"], head);
-    for path in ["label_names", "label_values?label_names[]=a", "active_series?selector=up"] {
+    for path in
+        ["label_names", "label_values?label_names[]=a", "active_series?selector=up", "top", "label_cost"]
+    {
         let path = format!("/api/v1/cardinality/{path}");
         assert_eq!(send(of("nobody", server.running.get(&path))).await.0, StatusCode::OK, "{path}");
     }
@@ -138,6 +144,83 @@ async fn active_series_are_those_that_go_on() {
 }
 
 #[tokio::test]
+async fn what_weighs_most_is_listed_by_series_by_bytes_and_by_churn() {
+    let server = filled().await;
+    let top = async |path: &str| {
+        ask(&server, &format!("/api/v1/cardinality/top?limit=2{path}")).await["data"].clone()
+    };
+    let names = |list: &Value| -> Vec<String> {
+        let text = |one: &Value, key: &str| one[key].as_str().unwrap_or_default().to_owned();
+        list.as_array().unwrap().iter().map(|one| text(one, "name") + "=" + &text(one, "value")).collect()
+    };
+    let by_series = top("").await;
+    assert_eq!((&by_series["series"], &by_series["newSeries"]), (&json!(23), &json!(23)));
+    let rq = json!({"name": "rq", "series": 20, "bytes": 20 * 2 + 30 + 100, "newSeries": 20});
+    assert_eq!(
+        (&by_series["metrics"][0], names(&by_series["metrics"])),
+        (&rq, vec!["rq=".into(), "up=".into()])
+    );
+    assert_eq!(names(&by_series["labels"]), ["__name__=", "user="]);
+    assert_eq!(names(&by_series["labelPairs"]), ["__name__=rq", "zone=south"]);
+    let by_bytes = top("&by=bytes").await;
+    assert_eq!(names(&by_bytes["labels"]), ["zone=", "__name__="]);
+    let south = json!({"name": "zone", "value": "south", "series": 15, "bytes": 75, "newSeries": 15});
+    assert_eq!(by_bytes["labelPairs"][0], south);
+
+    println!("an hour and five minutes later, when five series of another metric begin");
+    let later = NOW + 3_900_000;
+    server.clock.set(later);
+    let new: Vec<u8> = (0..5)
+        .flat_map(|pod: u32| series(&[("__name__", "jobs"), ("pod", &format!("p{pod}"))], &[(later, 1.0)]))
+        .collect();
+    assert_eq!(send(server.running.write(&new)).await.0, StatusCode::NO_CONTENT);
+    let by_churn = top("&by=churn&window=10m").await;
+    assert_eq!((&by_churn["newSeries"], &by_churn["windowSeconds"]), (&json!(5), &json!(600)));
+    let jobs = json!({"name": "jobs", "series": 5, "bytes": 5 * (4 + 2), "newSeries": 5});
+    assert_eq!(by_churn["metrics"], json!([jobs]));
+    assert_eq!(
+        (names(&by_churn["labels"]), &by_churn["labels"][0]["newValues"]),
+        (vec!["pod=".into(), "__name__=".into()], &json!(5))
+    );
+    assert_eq!(names(&by_churn["labelPairs"])[0], "__name__=jobs");
+}
+
+#[tokio::test]
+async fn what_a_label_costs_is_how_many_series_there_would_be_without_it() {
+    let mut config = config();
+    config.limits.cardinality.max_active_series = tsdb_server::Limit::at(100);
+    let server = filled_with(config).await;
+    let cost = async |path: &str| {
+        ask(&server, &format!("/api/v1/cardinality/label_cost?{path}")).await["data"].clone()
+    };
+    let of_rq = cost("selector=rq").await;
+    assert_eq!(
+        (&of_rq["series"], &of_rq["activeSeries"], &of_rq["maxActiveSeries"]),
+        (&json!(20), &json!(23), &json!(100))
+    );
+    let bytes = of_rq["bytesPerSeries"].as_u64().unwrap();
+    let user = json!({
+        "name": "user", "values": 20, "series": 20, "seriesWithout": 2, "seriesCost": 18, "bytesCost": 18 * bytes,
+        "estimate": false,
+    });
+    assert!(bytes > 50, "{of_rq}");
+    assert_eq!(of_rq["labels"][0], user);
+    let zone = &of_rq["labels"][1];
+    assert_eq!(
+        (&zone["name"], &zone["seriesWithout"], &zone["seriesCost"]),
+        (&json!("zone"), &json!(20), &json!(0))
+    );
+    let of_all = cost("label_names[]=user&label_names[]=job&count_method=active").await;
+    assert_eq!(of_all["series"], 13);
+    let without: Vec<_> =
+        of_all["labels"].as_array().unwrap().iter().map(|one| &one["seriesWithout"]).collect();
+    assert_eq!(without, [5, 11], "users of two zones and three jobs; ten users and one without job");
+    let new = cost("selector=up&values=20").await["newLabel"].clone();
+    assert_eq!((&new["seriesAdded"], &new["fits"]), (&json!(57), &json!(true)));
+    assert_eq!(cost("selector=up&values=40").await["newLabel"]["fits"], false);
+}
+
+#[tokio::test]
 async fn what_cannot_be_counted_is_told() {
     let server = filled().await;
     for (path, told) in [
@@ -149,6 +232,10 @@ async fn what_cannot_be_counted_is_told() {
         ("cardinality/label_values", "label_names[]"),
         ("cardinality/label_values?label_names[]=", "a name is empty"),
         ("cardinality/active_series", "selector"),
+        ("cardinality/top?by=name", "series, bytes or churn"),
+        ("cardinality/top?window=soon", "window"),
+        ("cardinality/label_cost?selector=rq{", "selector"),
+        ("cardinality/label_cost?values=0", "a positive number"),
     ] {
         let (status, text) = send(server.running.get(&format!("/api/v1/{path}"))).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");

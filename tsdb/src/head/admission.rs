@@ -8,10 +8,11 @@ use crate::stats::{SeriesRefusals, Stats};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use tsdb_core::Labels;
 use tsdb_core::time::Clock;
 use tsdb_core::write::{Exceeded, Origin, SeriesError, SeriesLimit};
-use tsdb_index::{LiveIndex, Rate, SeriesLimits};
+use tsdb_core::{Labels, SeriesRef};
+use tsdb_index::cardinality::Recent;
+use tsdb_index::{LiveIndex, Rate, RoaringBitmap, SeriesLimits};
 
 /// The gate of one head.
 pub(crate) struct Admission {
@@ -22,6 +23,7 @@ pub(crate) struct Admission {
     is_crowded: AtomicBool,
     /// Series that were idle when they were last looked at.
     idle: AtomicU64,
+    recent: Mutex<Recent>,
     clock: Arc<dyn Clock>,
 }
 
@@ -51,6 +53,7 @@ impl Admission {
             refused: Refused::default(),
             is_crowded: AtomicBool::new(false),
             idle: AtomicU64::new(0),
+            recent: Mutex::default(),
             clock,
         }
     }
@@ -91,8 +94,9 @@ impl Admission {
     }
 
     /// Counts a new series.
-    pub(super) fn note_created(&self, origin: Origin) {
+    pub(super) fn note_created(&self, series: SeriesRef, origin: Origin) {
         let now_ms = self.clock.monotonic_ms();
+        self.recent.lock().add(series.0, now_ms);
         if let Some(created) = self.rates.lock().created.get_mut(origin as usize) {
             created.add(1, now_ms);
         }
@@ -102,6 +106,11 @@ impl Admission {
     pub(crate) fn note_removed(&self, series: u64) {
         let now_ms = self.clock.monotonic_ms();
         self.rates.lock().removed.add(series, now_ms);
+    }
+
+    /// The series that were made within `window_ms`, an hour at most; some may be gone.
+    pub(super) fn new_series(&self, window_ms: i64) -> RoaringBitmap {
+        self.recent.lock().within(window_ms, self.clock.monotonic_ms())
     }
 
     /// Counts a refused series.

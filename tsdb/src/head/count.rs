@@ -4,7 +4,7 @@
 use super::Head;
 use tsdb_core::read::Projection;
 use tsdb_core::{Labels, Matcher, SeriesRef, Timestamp};
-use tsdb_index::cardinality::{LabelNames, LabelValues};
+use tsdb_index::cardinality::{LabelCost, LabelCosts, LabelNames, LabelValues, RankBy, Ranking};
 use tsdb_index::{Cardinality, RoaringBitmap};
 
 /// Series whose labels are read under one lock: who registers a series waits meanwhile.
@@ -60,12 +60,32 @@ impl Head {
         LabelValues::of(&self.memory.index.read(), name, among.series(), top)
     }
 
-    /// The labels of the first `most` of these series, in no order that means anything.
-    pub(crate) fn some_labels(&self, among: &Among, most: usize) -> Vec<Labels> {
-        let numbers: Vec<u32> = match among {
+    /// What weighs most; new is what was made within `window_ms`, an hour at most.
+    pub(crate) fn ranking(&self, by: RankBy, window_ms: i64, top: usize) -> Ranking {
+        let new = self.admission.new_series(window_ms);
+        Ranking::of(&self.memory.index.read(), &new, by, top)
+    }
+
+    /// What each label in `names` costs among these series.
+    pub(crate) fn label_costs(&self, among: &Among, names: &[String]) -> Vec<LabelCost> {
+        let mut costs = LabelCosts::new(names.iter().cloned());
+        for some in self.numbers(among, usize::MAX).chunks(READ_AT_ONCE) {
+            costs.add(&self.memory.index.read(), some.iter().copied());
+        }
+        costs.finish()
+    }
+
+    /// The first `most` of these series.
+    fn numbers(&self, among: &Among, most: usize) -> Vec<u32> {
+        match among {
             Among::All => self.memory.index.read().all().iter().take(most).collect(),
             Among::Some(series) => series.iter().take(most).collect(),
-        };
+        }
+    }
+
+    /// The labels of the first `most` of these series, in no order that means anything.
+    pub(crate) fn some_labels(&self, among: &Among, most: usize) -> Vec<Labels> {
+        let numbers = self.numbers(among, most);
         let mut labels = Vec::with_capacity(numbers.len());
         for some in numbers.chunks(READ_AT_ONCE) {
             let index = self.memory.index.read();

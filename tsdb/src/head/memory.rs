@@ -167,7 +167,7 @@ impl Memory {
         // ORDER: counted under the lock under which the next one is judged.
         self.active.fetch_add(1, Ordering::Relaxed);
         if let Some((admission, origin)) = gate {
-            admission.note_created(origin);
+            admission.note_created(series, origin);
         }
         drop(index);
         page.begin(series);

@@ -1,5 +1,6 @@
-//! A sketch of the distinct series of a head, filled as they come once somebody has asked for it. A sample of a known series
-//! costs nothing, a new series the hash of its labels.
+//! The distinct series of a head, for whoever counts those of several processes: a sketch, and hashes where there are few enough.
+//! Both are filled by new series once somebody has asked. A sample of a known series costs nothing, a new series the hash of its
+//! labels.
 
 use super::Head;
 use parking_lot::Mutex;
@@ -12,11 +13,19 @@ use tsdb_index::cardinality::Sketch;
 /// Series whose labels are read under one lock: who registers a series waits meanwhile.
 const READ_AT_ONCE: usize = 1024;
 
-/// The sketch, if one is filled.
+/// What is filled.
 #[derive(Debug, Default)]
 pub(super) struct Sketching {
     is_on: AtomicBool,
     sketch: Mutex<Option<Sketch>>,
+    fresh: Mutex<Option<Fresh>>,
+}
+
+/// Hashes of the series that came since somebody took them.
+#[derive(Debug)]
+struct Fresh {
+    hashes: Vec<u64>,
+    most: usize,
 }
 
 impl Sketching {
@@ -28,8 +37,16 @@ impl Sketching {
         }
         let mut wire = Vec::with_capacity(labels.encoded_len());
         write_wire(labels, &mut wire);
+        let hash = Sketch::hash(&wire);
         if let Some(sketch) = self.sketch.lock().as_mut() {
-            sketch.insert(&wire);
+            sketch.insert_hash(hash);
+        }
+        let mut fresh = self.fresh.lock();
+        match fresh.as_mut() {
+            Some(running) if running.hashes.len() < running.most => running.hashes.push(hash),
+            // Nobody took them for long, or they are too many: whoever asks next begins anew.
+            Some(_) => *fresh = None,
+            None => {}
         }
     }
 
@@ -50,7 +67,10 @@ impl Head {
             return sketch;
         }
         sketching.restart();
-        let mut found = self.sketch_of_present();
+        let mut found = Sketch::new();
+        self.hash_present(|hash| {
+            found.insert_hash(hash);
+        });
         let mut running = sketching.sketch.lock();
         if let Some(new) = running.as_ref() {
             found.merge(new);
@@ -59,8 +79,29 @@ impl Head {
         found
     }
 
-    fn sketch_of_present(&self) -> Sketch {
-        let (mut found, mut wire) = (Sketch::new(), Vec::new());
+    /// The hashes, as those of the elements of the [sketch](Self::sketch), of the series that came since this was last asked; of
+    /// all that are there if they are wanted `anew`. `None` if there are more than `most`, or it is not known which came: then
+    /// they must be wanted anew. Some may come twice.
+    pub(crate) fn series_hashes(&self, anew: bool, most: usize) -> Option<Vec<u64>> {
+        let sketching = &self.memory.sketching;
+        if usize::try_from(self.memory.active()).map_or(true, |series| series > most) {
+            *sketching.fresh.lock() = None;
+            return None;
+        }
+        if !anew {
+            let mut fresh = sketching.fresh.lock();
+            return fresh.as_mut().map(|fresh| std::mem::take(&mut fresh.hashes));
+        }
+        *sketching.fresh.lock() = Some(Fresh { hashes: Vec::new(), most });
+        sketching.is_on.store(true, Ordering::Relaxed);
+        let mut hashes = Vec::new();
+        self.hash_present(|hash| hashes.push(hash));
+        Some(hashes)
+    }
+
+    /// Calls `take` with the hash of every series that is there.
+    fn hash_present(&self, mut take: impl FnMut(u64)) {
+        let mut wire = Vec::new();
         let numbers: Vec<u32> = self.memory.index.read().all().iter().collect();
         for some in numbers.chunks(READ_AT_ONCE) {
             let index = self.memory.index.read();
@@ -68,9 +109,8 @@ impl Head {
             for labels in some.iter().filter_map(|series| cursor.labels(SeriesRef(*series))) {
                 wire.clear();
                 write_wire(&labels, &mut wire);
-                found.insert(&wire);
+                take(Sketch::hash(&wire));
             }
         }
-        found
     }
 }

@@ -1,0 +1,295 @@
+//! What weighs most: metrics, labels and label pairs by their series, by the bytes of their values, or by what is new.
+
+use super::top::first;
+use crate::LiveIndex;
+use crate::live::PairId;
+use roaring::RoaringBitmap;
+use tsdb_core::METRIC_NAME;
+
+/// By what things are put in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever adds one changes all that list things")]
+pub enum RankBy {
+    /// Number of series.
+    Series,
+    /// Bytes of label values.
+    Bytes,
+    /// Number of new series; of labels, number of values that the new series have.
+    New,
+}
+
+/// What something costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Weight {
+    /// Series that have it.
+    pub series: u64,
+    /// Bytes of its values, each as often as it has series; of a metric, those of all labels of its series.
+    pub bytes: u64,
+    /// Those of the series that are new.
+    pub new_series: u64,
+}
+
+/// A metric and what it costs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RankedMetric {
+    /// Its name.
+    pub name: String,
+    /// What it costs.
+    pub weight: Weight,
+}
+
+/// A label and what it costs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RankedName {
+    /// Its name.
+    pub name: String,
+    /// Distinct values.
+    pub values: u64,
+    /// Distinct values among the new series.
+    pub new_values: u64,
+    /// What it costs.
+    pub weight: Weight,
+}
+
+/// A label pair and what it costs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RankedPair {
+    /// Name of the label.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// What it costs.
+    pub weight: Weight,
+}
+
+/// What weighs most. Lists are in descending order of what was asked for, equal ones in order of name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ranking {
+    /// Series in all.
+    pub series: u64,
+    /// Those that are new.
+    pub new_series: u64,
+    /// Metrics.
+    pub metrics: Vec<RankedMetric>,
+    /// Labels.
+    pub names: Vec<RankedName>,
+    /// Label pairs.
+    pub pairs: Vec<RankedPair>,
+}
+
+/// What the new series have.
+struct New<'i> {
+    series: &'i RoaringBitmap,
+    /// How many have each pair, by its number.
+    pairs: Vec<u32>,
+}
+
+impl Ranking {
+    /// Ranks what `index` holds, of which those in `new` are new as far as they are there, with at most `top` entries in each list. Costs by the number of
+    /// metrics and label names, by that of the label pairs that have many series, and by that of the new series.
+    pub fn of(index: &LiveIndex, new: &RoaringBitmap, by: RankBy, top: usize) -> Self {
+        let new = &(new & index.all());
+        let new = &New::of(index, new);
+        Self {
+            series: index.all().len(),
+            new_series: new.series.len(),
+            metrics: metrics(index, new, by, top),
+            names: names(index, new, by, top),
+            pairs: pairs(index, new, by, top),
+        }
+    }
+}
+
+impl<'i> New<'i> {
+    fn of(index: &LiveIndex, series: &'i RoaringBitmap) -> Self {
+        let mut pairs = vec![0_u32; index.pairs().numbers()];
+        for pair in series.iter().flat_map(|series| index.pairs_of_series(series)) {
+            if let Some(count) = pairs.get_mut(pair.0 as usize) {
+                *count = count.saturating_add(1);
+            }
+        }
+        Self { series, pairs }
+    }
+
+    fn series_of(&self, pair: PairId) -> u64 {
+        self.pairs.get(pair.0 as usize).copied().map_or(0, u64::from)
+    }
+
+    /// The pairs that new series have.
+    fn pairs(&self) -> impl Iterator<Item = PairId> {
+        let numbered = (0_u32..).zip(&self.pairs).filter(|(_, count)| **count > 0);
+        numbered.map(|(number, _)| PairId(number))
+    }
+}
+
+impl Weight {
+    const fn by(&self, by: RankBy) -> u64 {
+        match by {
+            RankBy::Series => self.series,
+            RankBy::Bytes => self.bytes,
+            RankBy::New => self.new_series,
+        }
+    }
+}
+
+fn metrics(index: &LiveIndex, new: &New<'_>, by: RankBy, top: usize) -> Vec<RankedMetric> {
+    let table = index.pairs();
+    let weight = |pair: PairId| {
+        let series = table.postings(pair).map_or(0, crate::postings::Postings::len);
+        Weight { series, bytes: table.metric_bytes(pair), new_series: new.series_of(pair) }
+    };
+    let all = table.of_name(METRIC_NAME).map(|pair| (weight(pair), table.text(pair).1));
+    let sized = all.map(|(weight, name)| (weight.by(by), (name, weight))).filter(|(size, _)| *size > 0);
+    let ranked = |(_, (name, weight)): (u64, (&str, Weight))| RankedMetric { name: name.to_owned(), weight };
+    first_by_name(top, sized).into_iter().map(ranked).collect()
+}
+
+fn names(index: &LiveIndex, new: &New<'_>, by: RankBy, top: usize) -> Vec<RankedName> {
+    let table = index.pairs();
+    let mut of_new: Vec<(u64, u64)> = Vec::new();
+    for pair in new.pairs() {
+        let name = table.name_number(pair);
+        if name >= of_new.len() {
+            of_new.resize(name.saturating_add(1), (0, 0));
+        }
+        if let Some((values, series)) = of_new.get_mut(name) {
+            *values = values.saturating_add(1);
+            *series = series.saturating_add(new.series_of(pair));
+        }
+    }
+    let all = table.name_counts().map(|(name, values, series, bytes)| {
+        let number = table.find_name(name).map_or(usize::MAX, |number| number as usize);
+        let (new_values, new_series) = of_new.get(number).copied().unwrap_or_default();
+        let weight = Weight { series, bytes, new_series };
+        let size = if by == RankBy::New { new_values } else { weight.by(by) };
+        (size, (name, (values, new_values, weight)))
+    });
+    let ranked = |(_, (name, (values, new_values, weight))): (u64, (&str, (u64, u64, Weight)))| RankedName {
+        name: name.to_owned(),
+        values,
+        new_values,
+        weight,
+    };
+    first_by_name(top, all.filter(|(size, _)| *size > 0)).into_iter().map(ranked).collect()
+}
+
+fn pairs(index: &LiveIndex, new: &New<'_>, by: RankBy, top: usize) -> Vec<RankedPair> {
+    let table = index.pairs();
+    let sized: Vec<(u64, PairId)> = match by {
+        RankBy::Series => table.largest(None, top),
+        RankBy::Bytes => table.longest(top),
+        RankBy::New => new.pairs().map(|pair| (new.series_of(pair), pair)).collect(),
+    };
+    let ranked = |(_, (name, value)): (u64, (&str, &str))| {
+        let pair = table.find(name, value).unwrap_or(PairId(u32::MAX));
+        let series = table.postings(pair).map_or(0, crate::postings::Postings::len);
+        let bytes = series.saturating_mul(value.len() as u64);
+        let weight = Weight { series, bytes, new_series: new.series_of(pair) };
+        RankedPair { name: name.to_owned(), value: value.to_owned(), weight }
+    };
+    super::top::largest(index, sized, top).into_iter().map(ranked).collect()
+}
+
+/// The first `top` in descending order of the size, then ascending by name.
+fn first_by_name<'i, T>(
+    top: usize,
+    sized: impl Iterator<Item = (u64, (&'i str, T))>,
+) -> Vec<(u64, (&'i str, T))> {
+    let mut things = Vec::new();
+    let numbered = sized.enumerate().map(|(at, (size, (name, thing)))| {
+        things.push(Some(thing));
+        (size, (name, at))
+    });
+    let chosen = first(top, numbered.collect::<Vec<_>>().into_iter());
+    let with_thing =
+        chosen.into_iter().map(|(size, (name, at))| Some((size, (name, things.get_mut(at)?.take()?))));
+    with_thing.flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use tsdb_core::{Labels, SeriesRef};
+
+    /// Weights and distinct values by what `key` makes of each pair of a series, found by looking at everything.
+    fn model<K: Ord>(
+        series: &[(u32, Labels)],
+        new: &RoaringBitmap,
+        key: impl Fn(&str, &str) -> Option<K>,
+        whole: bool,
+    ) -> BTreeMap<K, Weight> {
+        let mut weights: BTreeMap<K, Weight> = BTreeMap::new();
+        for (number, labels) in series {
+            for (name, value) in labels {
+                let Some(key) = key(name, value) else { continue };
+                let bytes =
+                    if whole { labels.iter().map(|(_, value)| value.len()).sum() } else { value.len() };
+                let weight = weights.entry(key).or_default();
+                weight.series += 1;
+                weight.bytes += bytes as u64;
+                weight.new_series += u64::from(new.contains(*number));
+            }
+        }
+        weights
+    }
+
+    fn ranked<K: Ord + Clone>(weights: &BTreeMap<K, Weight>, by: RankBy, top: usize) -> Vec<(K, Weight)> {
+        let mut all: Vec<_> = weights.iter().map(|(key, weight)| (key.clone(), *weight)).collect();
+        all.retain(|(_, weight)| weight.by(by) > 0);
+        all.sort_by(|(a, one), (b, other)| other.by(by).cmp(&one.by(by)).then_with(|| a.cmp(b)));
+        all.truncate(top);
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn rankings_are_those_of_looking_at_each_series(
+            values in proptest::collection::vec((0_u8..4, 0_u16..400, any::<bool>()), 0..300),
+            gone in proptest::collection::btree_set(0_u32..300, 0..60),
+            new in proptest::collection::btree_set(0_u32..300, 0..80),
+            top in 0_usize..6,
+        ) {
+            let mut index = LiveIndex::new();
+            let mut series = Vec::new();
+            for (number, (metric, user, zone)) in (0_u32..).zip(values) {
+                let (metric, user) = (format!("m{metric}"), "u".repeat(usize::from(user % 20)) + &user.to_string());
+                let zone = if zone { "north" } else { "a-zone-with-a-long-name" };
+                let pairs = [(METRIC_NAME, metric.as_str()), ("user", user.as_str()), ("zone", zone)];
+                let labels = Labels::from_pairs(pairs).unwrap();
+                index.insert(SeriesRef(number), &labels).unwrap();
+                series.push((number, labels));
+            }
+            index.remove(&gone.iter().copied().collect());
+            series.retain(|(number, _)| !gone.contains(number));
+            let new: RoaringBitmap = new.into_iter().filter(|number| index.all().contains(*number)).collect();
+            let metrics = model(&series, &new, |name, value| (name == METRIC_NAME).then(|| value.to_owned()), true);
+            let names = model(&series, &new, |name, _| Some(name.to_owned()), false);
+            let pairs = model(&series, &new, |name, value| Some((name.to_owned(), value.to_owned())), false);
+            for by in [RankBy::Series, RankBy::Bytes, RankBy::New] {
+                let ranking = Ranking::of(&index, &new, by, top);
+                prop_assert_eq!((ranking.series, ranking.new_series), (series.len() as u64, new.len()));
+                let found: Vec<_> = ranking.metrics.into_iter().map(|one| (one.name, one.weight)).collect();
+                prop_assert_eq!(found, ranked(&metrics, by, top));
+                let found: Vec<_> = ranking.pairs.into_iter().map(|one| ((one.name, one.value), one.weight)).collect();
+                prop_assert_eq!(found, ranked(&pairs, by, top));
+                for one in &ranking.names {
+                    prop_assert_eq!(names.get(&one.name), Some(&one.weight));
+                    let of_name = pairs.iter().filter(|((name, _), _)| *name == one.name).map(|(_, weight)| weight);
+                    let new_values = of_name.clone().filter(|weight| weight.new_series > 0).count() as u64;
+                    prop_assert_eq!((one.values, one.new_values), (of_name.count() as u64, new_values));
+                }
+                if by != RankBy::New {
+                    let found: Vec<_> = ranking.names.into_iter().map(|one| (one.name, one.weight)).collect();
+                    prop_assert_eq!(found, ranked(&names, by, top));
+                }
+            }
+        }
+    }
+}
