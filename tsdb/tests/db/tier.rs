@@ -79,6 +79,25 @@ fn old_blocks_leave_the_disk_when_they_are_on_object_storage_and_are_read_from_t
 }
 
 #[test]
+fn readers_that_care_for_what_is_near_ask_object_storage_for_nothing() {
+    let (fs, store) = (SimFs::new(), Arc::new(SimStore::new()));
+    let db = open_with(&fs, with(tier(&store))).unwrap();
+    fill(&db, 0, 5_000);
+    db.maintain().unwrap();
+    let all = contents(&db);
+    db.ship().unwrap();
+    db.maintain().unwrap();
+    assert_eq!((far(&db).blocks, on_disk(&fs)), (4, 0));
+    store.set_script(|_| Fate::Fails);
+    let querier = db.querier(TimeRange::ALL).unwrap();
+    let hints = SelectHints { near: true, ..SelectHints::over(TimeRange::ALL) };
+    let set = querier.select(&[], &hints).unwrap();
+    assert_eq!(read(&*set), part(&all, TimeRange::new(4_000, 4_900).unwrap(), |_| true));
+    assert_eq!(set.warnings(), [""; 0]);
+    assert_ne!(warnings(&db), [""; 0], "others are told that it is away");
+}
+
+#[test]
 fn a_start_without_the_store_says_what_is_missing_and_recovers() {
     let (fs, store) = (SimFs::new(), Arc::new(SimStore::new()));
     let db = open_with(&fs, with(tier(&store))).unwrap();
