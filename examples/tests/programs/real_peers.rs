@@ -245,28 +245,39 @@ pub(crate) async fn compare_metadata(ours: &MetricsServer, prometheus: &str, met
     assert_eq!(found, expected);
 }
 
-/// Both count the same series and label pairs. A scrape may lie between two answers, so they are asked again.
+/// Both count the same series and label pairs, and list the same numbers for each metric, label and label pair. A scrape may
+/// lie between two answers, so they are asked again. Bytes are not compared: Prometheus counts names as well.
 async fn compare_status(ours: &MetricsServer, prometheus: &str) {
-    let url = |base: &str| format!("{base}/api/v1/status/tsdb?limit=1000");
-    let ask = async |base: &str| -> Value {
-        let text = ours.client.get(url(base)).send().await.unwrap().text().await.unwrap();
-        serde_json::from_str(&text).unwrap()
-    };
-    let counts = |answer: &Value| {
-        let head = &answer["data"]["headStats"];
-        [head["numSeries"].clone(), head["numLabelPairs"].clone()]
-    };
-    eventually("equal counts of series", async || {
-        let (found, expected) = (counts(&ask(&ours.url).await), counts(&ask(prometheus).await));
-        if found != expected {
-            eprintln!(
-                "series {} and {}, label pairs {} and {}",
-                found[0], expected[0], found[1], expected[1]
+    const LISTS: [&str; 3] =
+        ["seriesCountByMetricName", "labelValueCountByLabelName", "seriesCountByLabelValuePair"];
+    let counts = async |base: &str| -> BTreeMap<String, String> {
+        let url = format!("{base}/api/v1/status/tsdb?limit=10000");
+        let text = ours.client.get(url).send().await.unwrap().text().await.unwrap();
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        let data = &answer["data"];
+        let head =
+            ["numSeries", "numLabelPairs"].map(|name| (name.to_owned(), data["headStats"][name].to_string()));
+        let listed = LISTS.into_iter().flat_map(|list| {
+            let entries = data[list].as_array().unwrap().iter();
+            let descending = data[list].as_array().unwrap().windows(2);
+            assert!(
+                descending.into_iter().all(|pair| pair[0]["value"].as_u64() >= pair[1]["value"].as_u64()),
+                "{list}"
             );
+            entries.map(move |one| (format!("{list}: {}", one["name"]), one["value"].to_string()))
+        });
+        listed.chain(head).collect()
+    };
+    let compared = eventually("equal counts of series", async || {
+        let (found, expected) = (counts(&ours.url).await, counts(prometheus).await);
+        let differing = |name: &&String| found.get(*name) != expected.get(*name);
+        for name in found.keys().chain(expected.keys()).filter(differing).take(5) {
+            eprintln!("{name}: {:?} here, {:?} there", found.get(name), expected.get(name));
         }
-        (found == expected).then_some(())
+        (found == expected).then_some(found.len())
     })
     .await;
+    assert!(compared > 1_000, "{compared} numbers were compared");
 }
 
 pub(crate) fn peers() -> Option<PathBuf> {
