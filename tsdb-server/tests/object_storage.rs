@@ -1,7 +1,7 @@
 //! The engine on a real S3-compatible server, started here, with a proxy between them that refuses, delays and cuts.
 //!
 //! The server is `moto_server` (`pip install 'moto[server]'`); without it the tests say `SKIPPED`.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tsdb::tier::{Condition, ObjectStore, Retry, StoreError, Tier};
 use tsdb::{Appendable, Db, Labels, Options, Queryable, TimeRange};
 use tsdb_core::read::{SampleColumns, SelectHints};
+use tsdb_core::testing::skipped;
 use tsdb_server::CloudStore;
 
 /// A server with the bucket `blocks`.
@@ -23,14 +24,14 @@ struct Moto {
 impl Moto {
     fn start() -> Option<Self> {
         if std::env::var_os("AWS_ACCESS_KEY_ID").is_none() {
-            eprintln!("SKIPPED: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set, to anything");
+            skipped("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set, to anything");
             return None;
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new("moto_server");
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
         let Ok(process) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
-            eprintln!("SKIPPED: there is no moto_server");
+            skipped("there is no moto_server (pip install 'moto[server]')");
             return None;
         };
         let moto = Self { process, port };
@@ -41,7 +42,7 @@ impl Moto {
             }
             std::thread::park_timeout(Duration::from_millis(100));
         }
-        eprintln!("SKIPPED: moto_server does not answer");
+        skipped("moto_server does not answer");
         None
     }
 

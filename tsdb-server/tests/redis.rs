@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tsdb::{Appendable, Labels, Options, Sketch, SystemClock, TenantId, Tenants};
 use tsdb_core::labels::write_wire;
+use tsdb_core::testing::skipped;
 use tsdb_server::{Config, Period, Server};
 
 const PROGRAM: &str = "/usr/bin/redis-server";
@@ -28,7 +29,7 @@ impl Redis {
     /// A Redis that answers; `None`, said loudly, where there is none.
     fn start() -> Option<Self> {
         if !std::path::Path::new(PROGRAM).exists() {
-            eprintln!("SKIPPED: there is no {PROGRAM} (Debian: redis-server)");
+            skipped(&format!("there is no {PROGRAM} (Debian: redis-server)"));
             return None;
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -5,7 +5,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tsdb::fs::SimFs;
@@ -13,7 +12,7 @@ use tsdb::{Appendable, Appender, Db, Options, Querier, Queryable, TimeRange, Tim
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::read::ReadError;
-use tsdb_core::testing::ManualClock;
+use tsdb_core::testing::{ManualClock, skipped};
 use tsdb_core::write::{AppendReport, CommitError, SampleError, SeriesError};
 use tsdb_core::{Labels, NO_START, SeriesRef};
 use tsdb_promql::testing::{Outcome, Report, Script, run, test_engine};
@@ -24,8 +23,7 @@ fn scripts() -> Option<BTreeMap<String, String>> {
     let folder = std::env::var_os("TSDB_PROMQLTEST_DIR").map_or_else(beside, PathBuf::from);
     let Ok(entries) = std::fs::read_dir(&folder) else {
         let advice = "set TSDB_PROMQLTEST_DIR to the folder with Prometheus' promqltest *.test files";
-        let message = format!("SKIPPED: there are no upstream scripts in {}; {advice}\n", folder.display());
-        std::io::stderr().write_all(message.as_bytes()).unwrap();
+        skipped(&format!("there are no upstream scripts in {}; {advice}", folder.display()));
         return None;
     };
     let paths = entries.map(|entry| entry.unwrap().path());

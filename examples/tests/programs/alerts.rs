@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tsdb_core::testing::skipped;
 use tsdb_core::time::Clock;
 
 const RULES: &str = "groups:
@@ -335,7 +336,7 @@ async fn a_real_alertmanager_behind_tls_passwords_and_a_prefix_is_told_too() {
     let Some(peers) = peers() else { return };
     let place = Place::new();
     if !certificates(place.folder.path()) {
-        eprintln!("SKIPPED: openssl is not there to make certificates");
+        skipped("openssl is not there to make certificates");
         return;
     }
     let web = place.path("web.yml");

@@ -7,10 +7,10 @@ use crate::process::{MetricsServer, Process, ask, eventually};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use tsdb_core::testing::skipped;
 
 /// Length of the time that is compared, in seconds: so long the peers are scraped before anything is asked.
 const COMPARED_SECONDS: i64 = 25;
@@ -290,13 +290,8 @@ pub(crate) fn peers() -> Option<PathBuf> {
     if absent.is_empty() {
         return Some(folder);
     }
-    // The test runner holds back what tests print, but not what they write to standard error themselves.
     let place = folder.display();
-    std::io::stderr()
-        .write_all(
-            format!("SKIPPED: {absent:?} not found in {place}; install them with scripts/peers\n").as_bytes(),
-        )
-        .unwrap();
+    skipped(&format!("{absent:?} not found in {place}; install them with scripts/peers"));
     None
 }
 

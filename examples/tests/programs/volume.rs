@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use tsdb_core::testing::skipped;
 
 /// What a volume lies on.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +42,7 @@ impl Volume {
             }
         };
         if !is_mounted {
-            eprintln!("SKIPPED: mounting a file system ({medium:?}) takes root, mount and mkfs.ext4");
+            skipped(&format!("mounting a file system ({medium:?}) takes root, mount and mkfs.ext4"));
         }
         is_mounted.then_some(volume)
     }
@@ -76,7 +77,7 @@ impl Volume {
         let trigger = format!("/sys/fs/ext4/{name}/trigger_fs_error");
         let is_done = !name.is_empty() && fs::write(&trigger, "test").is_ok();
         if !is_done {
-            eprintln!("SKIPPED: turning a file system read-only takes {trigger}");
+            skipped(&format!("turning a file system read-only takes {trigger}"));
         }
         is_done
     }

@@ -3,20 +3,17 @@
 //! They are not part of this repository. They are taken from the folder that `TSDB_PROMQLTEST_DIR` names, or from
 //! `../shared/promqltest` beside the checkout. Where there is none, this says so loudly.
 
-use std::io::Write;
 use std::path::PathBuf;
+use tsdb_core::testing::skipped;
 
 /// Names and texts of the scripts, sorted by name; `None` if they are not there.
 pub(crate) fn all() -> Option<Vec<(String, String)>> {
     let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/promqltest"));
     let folder = std::env::var_os("TSDB_PROMQLTEST_DIR").map_or_else(beside, PathBuf::from);
     let Ok(entries) = std::fs::read_dir(&folder) else {
-        // The test runner holds back what tests print, but not what they write to standard error themselves.
         let place = folder.display();
         let advice = "set TSDB_PROMQLTEST_DIR to the folder with Prometheus' promqltest *.test files";
-        std::io::stderr()
-            .write_all(format!("SKIPPED: there are no upstream scripts in {place}; {advice}\n").as_bytes())
-            .unwrap();
+        skipped(&format!("there are no upstream scripts in {place}; {advice}"));
         return None;
     };
     let paths = entries.map(|entry| entry.unwrap().path());

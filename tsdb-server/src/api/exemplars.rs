@@ -10,7 +10,7 @@ use crate::state::Server;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use tsdb_core::read::{ExemplarQueryable, SeriesExemplars};
+use tsdb_core::read::{ExemplarQueryable, Queryable, SeriesExemplars};
 use tsdb_core::{TimeRange, Timestamp};
 use tsdb_promql::ast::selectors;
 
@@ -31,8 +31,11 @@ pub(super) async fn exemplars(
     }
     let (asked, tenant) = (server.clone(), scope.first().clone());
     let work = move |out: &mut Outlet| {
-        let found = asked.view(&scope)?.exemplars(&selectors, range)?;
-        response::success_list(found.into_iter(), |series, out| write_series(&series, out), &[], out)
+        let view = asked.view(&scope)?;
+        // Asked first: what is missing while logs are replayed may be there a moment later.
+        let warnings = view.querier(range)?.warnings();
+        let found = view.exemplars(&selectors, range)?;
+        response::success_list(found.into_iter(), |series, out| write_series(&series, out), &warnings, out)
     };
     server.run_answer(&tenant, work).await
 }

@@ -6,22 +6,18 @@
 //! The same thread writes the states of alerts.
 
 use super::budget::limits_of;
+use super::copy::{Copy, RuleCopy};
 use super::service::Limiting;
-use super::{
-    AlertRule, AlertRuleSpec, Changes, MetadataError, MetadataErrorKind, MetadataStore, Overrides, Revision,
-    RuleBook, RuleId,
-};
+use super::{Changes, MetadataError, MetadataErrorKind, MetadataStore, Overrides, Revision, RuleBook};
 use crate::Limits;
 use crate::admission::LimitedStores;
 use parking_lot::{Condvar, Mutex};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tsdb::fs::{OsFs, write_file};
 use tsdb_core::TenantId;
 use tsdb_core::time::Clock;
 
@@ -81,28 +77,6 @@ pub(crate) struct Health {
     pub(crate) unwritten_states: AtomicU64,
     /// Descriptions of metrics put into the catalogue.
     pub(crate) described: AtomicU64,
-}
-
-/// Budgets and rules as the file holds them.
-#[derive(Debug, Serialize, Deserialize)]
-struct Copy {
-    budgets: BTreeMap<String, Overrides>,
-    #[serde(default)]
-    rules: BTreeMap<String, Vec<RuleCopy>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct RuleCopy {
-    id: RuleId,
-    spec: AlertRuleSpec,
-}
-
-impl RuleCopy {
-    /// The rule as far as evaluations need it.
-    fn rule(self, tenant: &TenantId) -> AlertRule {
-        let Self { id, spec } = self;
-        AlertRule { id, tenant: tenant.clone(), spec, version: 0, created_at: 0, updated_at: 0 }
-    }
 }
 
 /// Everything is read anew after so many rounds without a change, in case a store does not tell one.
@@ -275,8 +249,7 @@ impl Shared {
             let rules = self.store.rules(&tenant, None)?;
             let is_first = !known.rules.contains_key(&tenant);
             let alerts = if is_first { self.store.alerts(&tenant)? } else { Vec::new() };
-            let copies: Vec<RuleCopy> =
-                rules.iter().map(|rule| RuleCopy { id: rule.id, spec: rule.spec.clone() }).collect();
+            let copies: Vec<RuleCopy> = rules.iter().map(RuleCopy::of).collect();
             let unusable = self.rules.take(&tenant, rules, alerts);
             is_new |= known.rules.get(&tenant).map_or(!copies.is_empty(), |(before, _)| *before != copies);
             if copies.is_empty() {
@@ -326,18 +299,12 @@ impl Shared {
 
     fn keep_copy(&self, known: &Known) {
         let Some(path) = &self.copy else { return };
-        let budgets = known.budgets.iter().flatten();
-        let budgets = budgets.map(|(tenant, own)| (tenant.as_str().to_owned(), own.clone()));
-        let rules =
-            known.rules.iter().map(|(tenant, (rules, _))| (tenant.as_str().to_owned(), rules.clone()));
-        let copy = Copy { budgets: budgets.collect(), rules: rules.collect() };
-        if copy.budgets.is_empty() && copy.rules.is_empty() && !path.exists() {
+        let rules = known.rules.iter().map(|(tenant, (rules, _))| (tenant.clone(), rules.clone()));
+        let copy = Copy { budgets: known.budgets.clone().unwrap_or_default(), rules: rules.collect() };
+        if copy == Copy::default() && !path.exists() {
             return;
         }
-        let written = serde_json::to_vec(&copy)
-            .map_err(std::io::Error::from)
-            .and_then(|bytes| write_file(&OsFs, path, &bytes));
-        if let Err(error) = written {
+        if let Err(error) = copy.write(path) {
             log::warn!("limits and rules of tenants cannot be kept in {}: {error}", path.display());
         }
     }
@@ -345,8 +312,8 @@ impl Shared {
     /// Puts the budgets and rules in force that the file has.
     fn take_copy(&self) {
         let Some(path) = &self.copy else { return };
-        match read_copy(path) {
-            Ok((budgets, rules)) => {
+        match Copy::read(path) {
+            Ok(Copy { budgets, rules }) => {
                 log::warn!("{} budgets are those of {}", budgets.len(), path.display());
                 self.put_in_force(&budgets);
                 for (tenant, rules) in rules {
@@ -362,17 +329,4 @@ impl Shared {
             }
         }
     }
-}
-
-/// What a copy holds, by tenant.
-type Copied = (BTreeMap<TenantId, Overrides>, BTreeMap<TenantId, Vec<RuleCopy>>);
-
-fn read_copy(path: &Path) -> std::io::Result<Copied> {
-    let copy: Copy = serde_json::from_slice(&std::fs::read(path)?)?;
-    Ok((by_tenant(copy.budgets)?, by_tenant(copy.rules)?))
-}
-
-fn by_tenant<T>(by_name: BTreeMap<String, T>) -> std::io::Result<BTreeMap<TenantId, T>> {
-    let of = |(tenant, own): (String, T)| Ok((TenantId::new(&tenant).map_err(std::io::Error::other)?, own));
-    by_name.into_iter().map(of).collect()
 }

@@ -9,6 +9,7 @@
 //! audit     who changed what
 //! memory    a store in memory
 //! live      budgets of the store in force, also while it is away
+//! copy      the last known ones in a file, for a start while it is away
 //! catalogue what senders say of metrics, put into the store
 //! service   all of it in the service of a server
 //! ```
@@ -19,6 +20,7 @@ mod alert;
 mod audit;
 mod budget;
 mod catalogue;
+mod copy;
 mod error;
 mod live;
 mod memory;

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tsdb_core::TenantId;
+use tsdb_core::testing::skipped;
 use tsdb_server::SqlMetadata;
 use tsdb_server::metadata::{MetadataErrorKind, MetadataStore, Overrides, Revision, Signature};
 
@@ -26,7 +27,7 @@ impl Postgres {
     /// A server that is ready; `None`, said loudly, where there is no PostgreSQL.
     pub(crate) fn start() -> Option<Self> {
         let Some(programs) = programs() else {
-            eprintln!("SKIPPED: there is no PostgreSQL (Debian: postgresql)");
+            skipped("there is no PostgreSQL (Debian: postgresql)");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();

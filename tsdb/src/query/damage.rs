@@ -2,10 +2,13 @@
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 use tsdb_core::read::ReadError;
 
 /// Files of which something is kept.
 const KEPT: usize = 100;
+/// A file that could not be read, as when object storage was away, is forgotten so long after it was met last. Damage stays.
+const PASSING: Duration = Duration::from_secs(3_600);
 
 /// Damage met so far.
 #[derive(Debug, Default)]
@@ -13,7 +16,20 @@ pub(crate) struct DamageLog {
     /// Sentences that were said before, and stand elsewhere.
     said: Vec<String>,
     /// What was met first in each file.
-    met: Mutex<BTreeMap<String, String>>,
+    met: Mutex<BTreeMap<String, Met>>,
+}
+
+#[derive(Debug)]
+struct Met {
+    sentence: String,
+    /// When it was met last, if it may pass.
+    passing: Option<Instant>,
+}
+
+impl Met {
+    fn has_passed(&self) -> bool {
+        self.passing.is_some_and(|at| at.elapsed() >= PASSING)
+    }
 }
 
 impl DamageLog {
@@ -25,12 +41,18 @@ impl DamageLog {
     /// Remembers what `error` says. True if its file was not known to be damaged.
     pub(crate) fn note(&self, error: &ReadError) -> bool {
         let file = file(error);
+        let passing = matches!(error, ReadError::Storage { .. }).then(Instant::now);
         let mut met = self.met.lock();
-        let is_known = met.contains_key(file) || self.said.iter().any(|sentence| sentence.contains(file));
-        if is_known || met.len() >= KEPT {
+        met.retain(|_, met| !met.has_passed());
+        if let Some(known) = met.get_mut(file) {
+            // What was damage stays damage, though it now cannot be read either.
+            known.passing = known.passing.and(passing);
             return false;
         }
-        met.insert(file.to_owned(), sentence(error));
+        if self.said.iter().any(|sentence| sentence.contains(file)) || met.len() >= KEPT {
+            return false;
+        }
+        met.insert(file.to_owned(), Met { sentence: sentence(error), passing });
         true
     }
 
@@ -43,7 +65,8 @@ impl DamageLog {
 
     /// All of it.
     pub(crate) fn sentences(&self) -> Vec<String> {
-        self.met.lock().values().cloned().collect()
+        let met = self.met.lock();
+        met.values().filter(|met| !met.has_passed()).map(|met| met.sentence.clone()).collect()
     }
 }
 
@@ -56,5 +79,29 @@ fn file(error: &ReadError) -> &str {
     match error {
         ReadError::Corrupt { origin, .. } | ReadError::Storage { origin, .. } => origin,
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tsdb_core::Corruption;
+    use tsdb_core::error::CorruptionKind;
+
+    #[test]
+    fn damage_stays_and_what_could_not_be_read_for_a_while_passes() {
+        let log = DamageLog::default();
+        let source = Corruption::new("frame", 7, CorruptionKind::Truncated { field: "times" });
+        let damaged = ReadError::Corrupt { origin: "a".into(), source };
+        let source = std::io::Error::from(std::io::ErrorKind::TimedOut);
+        let away = ReadError::Storage { origin: "b".into(), source: Box::new(source) };
+        assert!(log.note(&damaged) && log.note(&away) && !log.note(&away));
+        assert_eq!(log.sentences().len(), 2);
+        let long_ago = Instant::now().checked_sub(PASSING);
+        for met in log.met.lock().values_mut() {
+            met.passing = met.passing.and(long_ago);
+        }
+        assert_eq!(log.sentences(), [sentence(&damaged)]);
+        assert!(log.note(&away), "it is told again when it comes back");
     }
 }

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use tsdb_core::testing::skipped;
 
 /// The program `name` of the peers, if it is installed.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
@@ -16,7 +17,7 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("SKIPPED: there is no {}; scripts/peers installs it", path.display());
+    skipped(&format!("there is no {}; scripts/peers installs it", path.display()));
     None
 }
 
@@ -30,7 +31,7 @@ pub(crate) fn capture() -> Option<PathBuf> {
     if dir.exists() {
         return Some(dir);
     }
-    eprintln!("SKIPPED: there is no {}; TSDB_PROMETHEUS_DATA_DIR says where the capture is", dir.display());
+    skipped(&format!("there is no {}; TSDB_PROMETHEUS_DATA_DIR says where the capture is", dir.display()));
     None
 }
 
