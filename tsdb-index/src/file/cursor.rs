@@ -21,6 +21,8 @@ pub struct SeriesCursor<'a, S> {
     blocks: Vec<Option<(usize, Block)>>,
     /// For each name the block of values whose place was told last.
     announced: Vec<Option<usize>>,
+    /// The group whose frames were told last.
+    group_told: Option<usize>,
     /// The span told last: thousands of neighbours share one.
     span: Option<(u32, Span)>,
     places: Places<'a>,
@@ -46,6 +48,7 @@ impl<'a, S: Source> SeriesCursor<'a, S> {
             group_number: None,
             blocks: Vec::new(),
             announced: Vec::new(),
+            group_told: None,
             span: None,
             places,
             wanted: None,
@@ -116,6 +119,18 @@ impl<'a, S: Source> SeriesCursor<'a, S> {
             }
         }
         Ok(())
+    }
+
+    /// The frames of `series` and of the neighbours whose records are read with its own, in no order. Nothing if it follows
+    /// one of these neighbours, which were told then.
+    ///
+    /// # Errors
+    /// Damage, or a number that is not below the count of series.
+    pub fn frames_around(&mut self, series: u32) -> Result<impl Iterator<Item = u64> + '_, Corruption> {
+        let before = self.group_told.replace(series as usize / GROUP);
+        self.load(series)?;
+        let is_new = before != self.group_told;
+        Ok(self.group.all_chunks().iter().filter(move |_| is_new).map(|chunk| chunk.frame))
     }
 
     /// Appends to `into` where the texts of the labels of `series` lie, those that are asked for, unless they were just

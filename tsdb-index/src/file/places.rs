@@ -15,11 +15,11 @@ use tsdb_core::matcher::Implied;
 use tsdb_core::{Corruption, Matcher};
 
 /// Postings of one matcher that are longer than this in all are not read before the dictionary says which are needed.
-const MAX_POSTINGS_BYTES: usize = 512 << 10;
+const MAX_POSTINGS_BYTES: usize = 2 << 20;
 /// Nor is more than this of the dictionary.
 const MAX_DICTIONARY_BYTES: usize = 2 << 20;
 /// Records of series that take more than this are not read before the postings say which are needed.
-const MAX_SERIES_BYTES: usize = 1 << 20;
+const MAX_SERIES_BYTES: usize = 2 << 20;
 
 impl<S: Source> IndexReader<S> {
     /// Where [`select`](Self::select) will read to find the series that satisfy all `matchers`, as far as that is

@@ -197,6 +197,11 @@ impl Group {
         part(&self.chunks, &self.chunk_ends, index)
     }
 
+    /// Chunks of all series of the group.
+    pub(super) fn all_chunks(&self) -> &[ChunkEntry] {
+        &self.chunks
+    }
+
     fn read_shape(
         &mut self,
         reader: &mut Reader<'_>,

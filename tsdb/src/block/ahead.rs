@@ -10,6 +10,7 @@ use super::reader::{Block, BlockSeries};
 use super::segment::{FrameRef, GUESSED_FRAME_BYTES};
 use crate::names;
 use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::Range;
 use std::path::PathBuf;
 use tsdb_core::pack::RAW_TARGET_BYTES;
@@ -17,7 +18,7 @@ use tsdb_core::{Matcher, TimeRange};
 use tsdb_index::{ChunkRef, RoaringBitmap, SeriesCursor};
 
 /// Frames that are asked for at once at most.
-const STEP_FRAMES: usize = 512;
+const STEP_FRAMES: usize = 1024;
 
 /// What is read of a frame of timestamps: those with jitter hardly become shorter when they are compressed.
 const TIMES_BYTES: usize = RAW_TARGET_BYTES + (8 << 10);
@@ -61,11 +62,13 @@ impl Block {
             // Damage is named by whoever reads it.
             drop(cursor.places_of_labels(series, &mut texts));
             if frames.places.len() < STEP_FRAMES && cursor.chunks(series, &mut chunks).is_ok() {
-                frames.add(opened, chunks.iter().filter(|chunk| chunk.range.overlaps(&range)));
+                let asked = chunks.iter().filter(|chunk| chunk.range.overlaps(&range));
+                asked.for_each(|chunk| frames.add(opened, chunk));
+                frames.borders.extend(cursor.frames_around(series).into_iter().flatten());
             }
         }
         let mut wanted = self.in_index(texts);
-        wanted.extend(self.in_segments(&frames));
+        wanted.extend(self.in_segments(opened, frames));
         self.fs.prefetch(&wanted);
     }
 
@@ -73,8 +76,8 @@ impl Block {
     pub(crate) fn read_ahead_samples(&self, series: &[BlockSeries]) {
         if let Ok(opened) = self.opened() {
             let mut frames = Frames::default();
-            series.iter().for_each(|series| frames.add(&opened, series.chunks.iter()));
-            self.fs.prefetch(&self.in_segments(&frames));
+            series.iter().flat_map(|series| &series.chunks).for_each(|chunk| frames.add(&opened, chunk));
+            self.fs.prefetch(&self.in_segments(&opened, frames));
         }
     }
 
@@ -84,7 +87,7 @@ impl Block {
         let mut frames = Frames::default();
         let mut ends = Vec::new();
         for (index, series) in series.iter().enumerate() {
-            frames.add(&opened, series.chunks.iter());
+            series.chunks.iter().for_each(|chunk| frames.add(&opened, chunk));
             if frames.places.len() >= STEP_FRAMES {
                 frames = Frames::default();
                 ends.push(index + 1);
@@ -99,11 +102,16 @@ impl Block {
         places.into_iter().map(|place| (path.clone(), place.start as u64..place.end as u64)).collect()
     }
 
-    fn in_segments(&self, frames: &Frames) -> Wanted {
+    fn in_segments(&self, opened: &Opened, mut frames: Frames) -> Wanted {
+        frames.borders.extend(opened.segments.times().iter().map(|entry| entry.frame.0));
+        frames.borders.extend(&frames.places);
         let place = |frame: &u64, bytes: usize| {
+            let next = frames.borders.range((Excluded(*frame), Unbounded)).next().map(|next| FrameRef(*next));
             let frame = FrameRef(*frame);
             let path = self.dir.join(names::CHUNKS_DIR).join(names::numbered(frame.segment()));
-            (path, frame.offset()..frame.offset() + bytes as u64)
+            let most = frame.offset() + bytes as u64;
+            let next = next.filter(|next| next.segment() == frame.segment());
+            (path, frame.offset()..next.map_or(most, |next| next.offset().min(most)))
         };
         let samples = frames.places.iter().map(|frame| place(frame, GUESSED_FRAME_BYTES));
         samples.chain(frames.times.iter().map(|frame| place(frame, TIMES_BYTES))).collect()
@@ -115,15 +123,15 @@ impl Block {
 struct Frames {
     places: BTreeSet<u64>,
     times: BTreeSet<u64>,
+    /// Where frames begin, as far as that is known: there those before have ended.
+    borders: BTreeSet<u64>,
 }
 
 impl Frames {
-    fn add<'c>(&mut self, opened: &Opened, chunks: impl Iterator<Item = &'c ChunkRef>) {
-        for chunk in chunks {
-            self.places.insert(chunk.frame);
-            if let Ok((times, _)) = opened.segments.time_column(chunk.times) {
-                self.times.insert(times.0);
-            }
+    fn add(&mut self, opened: &Opened, chunk: &ChunkRef) {
+        self.places.insert(chunk.frame);
+        if let Ok((times, _)) = opened.segments.time_column(chunk.times) {
+            self.times.insert(times.0);
         }
     }
 }

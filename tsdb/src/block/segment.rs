@@ -350,7 +350,8 @@ impl Segment {
     /// Reads at least the frame at `offset` into `buffer`.
     fn load(&self, offset: usize, buffer: &mut Vec<u8>) -> Result<(), Corruption> {
         let rest = self.file.len().saturating_sub(offset);
-        let guess = rest.min(GUESSED_FRAME_BYTES);
+        // What was read ahead may end where the frame does.
+        let guess = rest.min(if self.file.is_far() { FRAME_HEADER_LEN } else { GUESSED_FRAME_BYTES });
         buffer.resize(guess, 0);
         self.file.fill(SECTION, offset, buffer)?;
         let at = |damage: Corruption| Corruption { offset, ..damage };

@@ -5,12 +5,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 /// Ranges that are read at the same time at most.
-const THREADS: usize = 16;
+const THREADS: usize = 32;
 /// The soonest that a range is asked for a second time while the first answer is still awaited.
 const LEAST_PATIENCE: Duration = Duration::from_millis(150);
 /// It is asked for again when it took so many times as long as others do.
@@ -47,6 +47,8 @@ pub(super) struct Fetcher {
 struct Job {
     index: usize,
     wanted: Wanted,
+    /// Which ranges of the same call have been answered: what waits here may be asked for twice.
+    answered: Arc<[AtomicBool]>,
     answer: Sender<(usize, Result<Vec<u8>, StoreError>)>,
 }
 
@@ -69,8 +71,10 @@ impl Fetcher {
     /// The bytes of each range, in order.
     pub(super) fn all(&self, wanted: &[Wanted]) -> Vec<Result<Vec<u8>, StoreError>> {
         let (answer, answers) = unbounded();
+        let answered: Arc<[AtomicBool]> = wanted.iter().map(|_| AtomicBool::new(false)).collect();
         let send = |index: usize, wanted: &Wanted| {
-            let job = Job { index, wanted: wanted.clone(), answer: answer.clone() };
+            let answered = Arc::clone(&answered);
+            let job = Job { index, wanted: wanted.clone(), answered, answer: answer.clone() };
             // The threads hold the other end for as long as this is alive.
             drop(self.jobs.send(job));
         };
@@ -124,6 +128,10 @@ impl FetchCounts {
 fn work(store: &dyn ObjectStore, retry: Retry, queue: &Receiver<Job>, counts: &FetchCounts) {
     for job in queue {
         let Wanted { key, range, version } = &job.wanted;
+        let answered = job.answered.get(job.index);
+        if answered.is_some_and(|answered| answered.load(Ordering::Relaxed)) {
+            continue;
+        }
         let got = retry.run(|| {
             counts.requests.fetch_add(1, Ordering::Relaxed);
             let begun = Instant::now();
@@ -140,6 +148,9 @@ fn work(store: &dyn ObjectStore, retry: Retry, queue: &Receiver<Job>, counts: &F
             }
             got
         });
+        if let (Some(answered), true) = (answered, got.is_ok()) {
+            answered.store(true, Ordering::Relaxed);
+        }
         // Whoever asked may have had the answer from another thread.
         drop(job.answer.send((job.index, got)));
     }

@@ -1,13 +1,16 @@
 //! What compactions cost: CPU per sample and memory, with samples written anew and with frames copied.
 //!
-//! `cargo run --release -p benches --example compaction_cost -- [TARGETS] [SAMPLES] [BLOCKS]`
+//! `cargo run --release -p benches --example compaction_cost -- [beside] [TARGETS] [SAMPLES] [BLOCKS]`
 //!
 //! Writes BLOCKS blocks that follow one another, each with SAMPLES samples for each of the 500 series of TARGETS targets,
 //! and merges them twice, three by three, each time in a process of its own: first short chunks are written anew, then
-//! long ones are copied. Sixteen targets are generated; the others have the values of one of them, and times and labels
+//! long ones are copied. `beside` in front of the numbers tells how long batches and queries take meanwhile, and how long
+//! they take without. Sixteen targets are generated; the others have the values of one of them, and times and labels
 //! of their own.
 
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
+
+mod beside;
 
 use benches::fleet::{SERIES_PER_TARGET, Spec, Target};
 use benches::process;
@@ -28,6 +31,10 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("write") => write(Path::new(&arguments[1]), &numbers(&arguments[2..])?),
+        Some("beside") => {
+            let dir = tempfile::tempdir()?;
+            beside::measure(dir.path(), &numbers(&arguments[1..])?)
+        }
         Some("compact") => compact(Path::new(&arguments[1]), arguments[2].parse()?, arguments[3].parse()?),
         _ => measure(&numbers(&arguments)?),
     }
