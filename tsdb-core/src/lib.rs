@@ -33,6 +33,7 @@ pub mod labels;
 pub mod matcher;
 pub mod metadata;
 pub mod pack;
+mod prefetch;
 pub mod read;
 pub mod sample;
 pub mod series;

@@ -26,7 +26,18 @@ pub(crate) struct Large {
     len: u64,
 }
 
+/// With fewer series than this every part of a bitmap is a sorted list.
+const LISTS_BELOW: u64 = 4096;
+
 impl Large {
+    #[inline]
+    fn insert(&mut self, series: u32) {
+        // Series are mostly numbered in the order in which they come. Only of a list the end is found without a search.
+        let is_new =
+            (self.len < LISTS_BELOW && self.series.try_push(series).is_ok()) || self.series.insert(series);
+        self.len += u64::from(is_new);
+    }
+
     /// The set.
     pub(crate) fn series(&self) -> &RoaringBitmap {
         &self.series
@@ -43,7 +54,7 @@ impl Postings {
     #[inline]
     pub(crate) fn insert(&mut self, series: u32) {
         match self {
-            Self::Many(large) => large.len += u64::from(large.series.insert(series)),
+            Self::Many(large) => large.insert(series),
             Self::List(list) if list.is_empty() => *self = Self::One(series),
             Self::One(only) if *only == series => {}
             Self::One(only) => *self = Self::List(vec![(*only).min(series), (*only).max(series)]),

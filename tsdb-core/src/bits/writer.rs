@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 
 /// Bytes that one write may touch: eight at once, one more for what does not fit.
 const ROOM: usize = 9;
+/// Bytes of the first allocation: what the header of a chunk and a sample take.
+const LEAST_CAPACITY: usize = 32;
 
 /// Appends fields of 0 to 64 bits to a buffer of bytes.
 #[derive(Debug, Clone, Default)]
@@ -64,7 +66,7 @@ impl BitWriter {
     fn grow(&mut self) {
         let wanted = self.bytes.len().saturating_add(ROOM);
         let step = (wanted.next_power_of_two() / 8).max(16);
-        let capacity = wanted.checked_next_multiple_of(step).unwrap_or(wanted);
+        let capacity = wanted.checked_next_multiple_of(step).unwrap_or(wanted).max(LEAST_CAPACITY);
         self.bytes.reserve_exact(capacity.saturating_sub(self.bytes.len()));
     }
 

@@ -155,6 +155,20 @@ fn samples() -> impl Strategy<Value = Vec<(Timestamp, f64)>> {
         .prop_map(|(times, values)| times.into_iter().zip(values).collect())
 }
 
+/// What is added to `chunk` comes back behind what it has.
+fn assert_goes_on(mut chunk: XorChunk, samples: &[(Timestamp, f64)]) {
+    let mut expected = SampleColumns::new();
+    chunk.decode(&mut expected).unwrap();
+    for (timestamp, value) in samples {
+        if chunk.push(*timestamp, *value).is_ok() {
+            expected.push(*timestamp, *value);
+        }
+    }
+    let mut found = SampleColumns::new();
+    decode(&chunk.to_bytes(), &mut found).unwrap();
+    assert_eq!(columns_bits(&found), columns_bits(&expected));
+}
+
 proptest! {
     #[test]
     fn every_sample_comes_back_bit_for_bit(samples in samples()) {
@@ -173,11 +187,42 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_decoded_without_panic(mut bytes: Vec<u8>) {
+    fn any_bytes_are_decoded_without_panic(mut bytes: Vec<u8>, further in samples()) {
         if let Some(tag) = bytes.first_mut() {
             *tag = 1;
         }
         let mut into = SampleColumns::new();
-        let _ignored = decode(&bytes, &mut into);
+        let decoded = decode(&bytes, &mut into);
+        let taken_up = XorChunk::from_bytes(&bytes);
+        prop_assert_eq!(decoded.err(), taken_up.as_ref().err().cloned());
+        if let Ok(chunk) = taken_up {
+            prop_assert_eq!(chunk.to_bytes(), bytes);
+            assert_goes_on(chunk, &further);
+        }
+    }
+
+    #[test]
+    fn a_chunk_taken_up_from_its_bytes_goes_on_where_it_stood(samples in samples(), at: u8) {
+        let (before, behind) = samples.split_at(usize::from(at) % samples.len());
+        let bytes = filled(before).to_bytes();
+        let chunk = XorChunk::from_bytes(&bytes).unwrap();
+        prop_assert_eq!(chunk.to_bytes(), bytes);
+        assert_goes_on(chunk, behind);
+    }
+
+    #[test]
+    fn a_flipped_byte_is_refused_or_makes_another_chunk(samples in samples(), at: u16, flip in 1..=u8::MAX) {
+        let mut bytes = filled(&samples).to_bytes();
+        let at = usize::from(at) % bytes.len();
+        bytes[at] ^= flip;
+        let mut into = SampleColumns::new();
+        match XorChunk::from_bytes(&bytes) {
+            Ok(chunk) => {
+                chunk.decode(&mut into).unwrap();
+                prop_assert_eq!(chunk.len(), into.len());
+                assert_goes_on(chunk, &samples);
+            }
+            Err(_) => prop_assert!(decode(&bytes, &mut into).is_err()),
+        }
     }
 }

@@ -19,7 +19,7 @@ impl State {
     }
 
     /// Reads a timestamp.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read_time(&mut self, bits: &mut BitReader<'_>) -> Timestamp {
         if bits.peek() & 1 == 0 {
             bits.consume(1);

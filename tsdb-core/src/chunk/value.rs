@@ -36,7 +36,7 @@ impl State {
     }
 
     /// Reads a value.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read_value(&mut self, bits: &mut BitReader<'_>) -> f64 {
         if bits.peek() & 1 == 0 {
             bits.consume(1);
@@ -77,19 +77,10 @@ impl State {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_decimal(&mut self, bits: &mut BitReader<'_>) {
-        match bits.peek() & mask(3) {
-            SWITCH => {
-                bits.consume(3);
-                self.decimal = false;
-                return self.read_window(bits);
-            }
-            NEW => {
-                bits.consume(3);
-                self.exponent = u8::try_from(bits.take(EXPONENT_BITS)).unwrap_or(0);
-            }
-            _ => {}
+        if bits.peek() & mask(2) != DIFFERENCE && self.leaves_decimal(bits) {
+            return;
         }
         let change = self.value_size.read(2, bits).wrapping_add(1);
         let integer = self.integer().wrapping_add(unzigzag(change));
@@ -98,6 +89,20 @@ impl State {
             exponent => from_decimal(integer, power(exponent)),
         };
         self.value = value.to_bits();
+    }
+
+    /// Reads a new exponent, or the value after which the chunk is in XOR mode. Says whether it is.
+    #[cold]
+    fn leaves_decimal(&mut self, bits: &mut BitReader<'_>) -> bool {
+        let is_switch = bits.peek() & mask(3) == SWITCH;
+        bits.consume(3);
+        if is_switch {
+            self.decimal = false;
+            self.read_window(bits);
+        } else {
+            self.exponent = u8::try_from(bits.take(EXPONENT_BITS)).unwrap_or(0);
+        }
+        is_switch
     }
 
     /// The last value as an integer under the exponent, at which it is a decimal.

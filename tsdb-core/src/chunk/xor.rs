@@ -48,6 +48,33 @@ impl XorChunk {
         Self { bytes: Vec::new(), state: State::new(0, 0.0), count: 0, used: 0 }
     }
 
+    /// The chunk that [`to_bytes`](Self::to_bytes) gave, to be added to: all samples are read, none is written anew.
+    ///
+    /// # Errors
+    /// The bytes are no chunk.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Corruption> {
+        if bytes.is_empty() {
+            return Ok(Self::new());
+        }
+        let header = Header::read(SECTION, Encoding::Xor, bytes)?;
+        let mut bits = BitReader::new(SECTION, header.stream);
+        let mut state = State::new(header.timestamp, header.value);
+        for _ in 1..header.count {
+            let before = state.time;
+            state.read_time(&mut bits);
+            state.read_value(&mut bits);
+            if state.time <= before {
+                return Err(not_ascending(&bits));
+            }
+        }
+        // The header has whole bytes.
+        let used = bits.position() & 7;
+        bits.finish("samples")?;
+        // Neither number is larger than its type: one was read as such, the other is below 8.
+        let (count, used) = (u16::try_from(header.count).unwrap_or(0), u8::try_from(used).unwrap_or(0));
+        Ok(Self { bytes: bytes.to_vec(), state, count, used })
+    }
+
     /// Adds a sample behind the others.
     ///
     /// # Errors
@@ -127,11 +154,11 @@ impl XorChunk {
         decode_samples(&Header { count: self.len(), ..stored }, TimeRange::ALL, into)
     }
 
-    /// The last byte: whoever is about to add samples to many chunks reads those of some first, all at once, instead of
-    /// waiting for the memory of each.
+    /// Has the memory fetched to which the next sample goes: for whoever adds samples to many chunks, and asks for that of
+    /// some chunks ahead instead of waiting for that of each.
     #[inline]
-    pub fn last_byte(&self) -> u8 {
-        self.bytes.last().copied().unwrap_or(0)
+    pub fn prefetch(&self) {
+        crate::prefetch::end_of(&self.bytes);
     }
 
     /// The chunk's bytes without spare capacity.
@@ -197,9 +224,14 @@ fn decode_samples(header: &Header<'_>, range: TimeRange, into: &mut SampleColumn
             let before = sample.0;
             sample = (state.read_time(&mut bits), state.read_value(&mut bits));
             if sample.0 <= before {
-                return Err(bits.corruption(CorruptionKind::Rule { rule: "timestamps do not ascend" }));
+                return Err(not_ascending(&bits));
             }
         }
     }
     bits.finish("samples")
+}
+
+#[cold]
+fn not_ascending(bits: &BitReader<'_>) -> Corruption {
+    bits.corruption(CorruptionKind::Rule { rule: "timestamps do not ascend" })
 }

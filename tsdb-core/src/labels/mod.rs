@@ -64,7 +64,17 @@ impl Labels {
 
     /// Number of labels.
     pub fn len(&self) -> usize {
-        self.iter().count()
+        let (mut rest, mut texts) = (self.0.as_bytes(), 0_usize);
+        while let Some((len, behind)) = take_len(rest) {
+            rest = behind.get(len..).unwrap_or_default();
+            texts += 1;
+        }
+        texts / 2
+    }
+
+    /// Are all names and values ASCII?
+    pub fn is_ascii(&self) -> bool {
+        self.0.is_ascii()
     }
 
     /// Is the set empty?
@@ -207,6 +217,7 @@ pub struct Iter<'a> {
 impl<'a> Iterator for Iter<'a> {
     type Item = (&'a str, &'a str);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let (name, rest) = take_text(self.rest)?;
         let (value, rest) = take_text(rest)?;
@@ -231,12 +242,29 @@ fn push_text(out: &mut String, text: &str) {
     out.push_str(text);
 }
 
+#[inline]
 fn take_text(encoded: &str) -> Option<(&str, &str)> {
+    let (len, behind) = take_len(encoded.as_bytes())?;
+    encoded.get(encoded.len() - behind.len()..)?.split_at_checked(len)
+}
+
+/// The length that `encoded` begins with, and what is behind it.
+#[inline]
+fn take_len(encoded: &[u8]) -> Option<(usize, &[u8])> {
+    match encoded {
+        // Nearly all names and values are short.
+        [len @ 0..CONTINUES, behind @ ..] => Some((usize::from(*len), behind)),
+        _ => take_long_len(encoded),
+    }
+}
+
+#[cold]
+fn take_long_len(encoded: &[u8]) -> Option<(usize, &[u8])> {
     let mut len = 0usize;
-    for (index, byte) in encoded.bytes().enumerate() {
+    for (index, byte) in encoded.iter().enumerate() {
         len |= usize::from(byte & 0x3f) << (6 * index);
         if byte & CONTINUES == 0 {
-            return encoded.get(index + 1..)?.split_at_checked(len);
+            return Some((len, encoded.get(index + 1..)?));
         }
     }
     None

@@ -3,6 +3,7 @@
 use super::*;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
@@ -39,6 +40,21 @@ fn display_writes_promql() {
         "{\"my.metric\", \"a.b\"=\"c\"}"
     );
     assert_eq!(Labels::empty().to_string(), "{}");
+}
+
+#[test]
+fn lengths_in_the_wire_form_are_varints_of_one_byte_and_more() {
+    let varint = |value: usize| match u8::try_from(value) {
+        Ok(short @ 0..0x80) => vec![short],
+        _ => vec![(value & 0x7f) as u8 | 0x80, (value >> 7) as u8],
+    };
+    for len in 115..135 {
+        let value = "x".repeat(len);
+        let behind = [vec![0x0a, 1, b'a', 0x12], varint(len), value.clone().into_bytes()].concat();
+        let mut out = Vec::new();
+        write_wire(&labels(&[("a", &value)]), &mut out);
+        assert_eq!(out, [vec![0x0a], varint(behind.len()), behind].concat(), "{len}");
+    }
 }
 
 #[test]

@@ -18,6 +18,13 @@ pub fn write_wire(labels: &Labels, out: &mut Vec<u8>) {
 /// Appends the wire form of one label to `out`. Bytes that are no UTF-8 make a form that no label set has.
 pub fn write_wire_pair(name: impl AsRef<[u8]>, value: impl AsRef<[u8]>, out: &mut Vec<u8>) {
     let (name, value) = (name.as_ref(), value.as_ref());
+    if let Some((head, middle)) = short_tags(name.len(), value.len()) {
+        out.reserve(6 + name.len() + value.len());
+        out.extend_from_slice(&head);
+        out.extend_from_slice(name);
+        out.extend_from_slice(&middle);
+        return out.extend_from_slice(value);
+    }
     let body = 2 + varint_len(name.len()) + name.len() + varint_len(value.len()) + value.len();
     out.push(0x0a);
     push_varint(out, body);
@@ -26,6 +33,13 @@ pub fn write_wire_pair(name: impl AsRef<[u8]>, value: impl AsRef<[u8]>, out: &mu
         push_varint(out, text.len());
         out.extend_from_slice(text);
     }
+}
+
+/// What stands before name and value if all lengths take one byte, as nearly all do.
+fn short_tags(name: usize, value: usize) -> Option<([u8; 4], [u8; 2])> {
+    let (name, value) = (u8::try_from(name).ok()?, u8::try_from(value).ok()?);
+    let body = name.checked_add(value)?.checked_add(4).filter(|body| *body < 0x80)?;
+    Some(([0x0a, body, 0x0a, name], [0x12, value]))
 }
 
 fn varint_len(value: usize) -> usize {

@@ -58,9 +58,13 @@ impl Chooser {
         let first = column.first().copied().unwrap_or(0);
         let factor = common_factor(column, first);
         self.units.clear();
-        // `checked_div` only misses a zero divisor and MIN / -1, and the factor is at least 1.
-        let unit = |x: &i64| x.wrapping_sub(first).checked_div(factor).unwrap_or(0);
-        self.units.extend(column.iter().map(unit));
+        let distances = column.iter().map(|x| x.wrapping_sub(first));
+        match factor {
+            // Mostly; a division takes longer than all else that happens to an integer here.
+            1 => self.units.extend(distances),
+            // `checked_div` only misses a zero divisor and MIN / -1, and the factor is at least 1.
+            _ => self.units.extend(distances.map(|x| x.checked_div(factor).unwrap_or(0))),
+        }
 
         let delta = Model { order: 1, first, factor, step: 0, middle: 0 };
         residuals(&delta, &self.units, &mut self.best);

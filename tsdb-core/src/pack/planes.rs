@@ -53,15 +53,20 @@ impl PlanesWriter {
     /// Appends a column of `width` and returns its offset in its group. Residuals that are wider leave zeros.
     pub(super) fn push(&mut self, width: usize, residuals: &[i64]) -> usize {
         let Some(group) = width.checked_sub(1).and_then(|index| self.groups.get_mut(index)) else { return 0 };
-        let kept =
-            |residual: &i64| if byte_width(*residual) > width { [0; 8] } else { residual.to_le_bytes() };
+        let kept = |residual: &i64| if byte_width(*residual) > width { 0 } else { *residual };
         let stem = stem_bytes(width);
-        if let Some(low) = kept(&0).get(..stem).filter(|low| !low.is_empty()) {
-            let lows = residuals.iter().flat_map(|residual| kept(residual).into_iter().take(low.len()));
-            group.stem.extend(lows);
+        if stem > 0 {
+            group.stem.extend(residuals.iter().flat_map(|residual| {
+                let [a, b, c, d, ..] = kept(residual).to_le_bytes();
+                [a, b, c, d]
+            }));
         }
         for (plane, index) in group.planes.iter_mut().zip(stem..width) {
-            plane.extend(residuals.iter().map(|residual| kept(residual).get(index).copied().unwrap_or(0)));
+            let shift = index.saturating_mul(8);
+            plane.extend(residuals.iter().map(|residual| {
+                let [byte, ..] = (kept(residual) >> shift).to_le_bytes();
+                byte
+            }));
         }
         let offset = group.columns;
         group.columns = offset.saturating_add(residuals.len());

@@ -93,16 +93,25 @@ fn too_many(exceptions: usize, values: usize) -> bool {
 /// The exponent that most of a few values need; `None` if they do not look decimal.
 fn guess_exponent(values: &[f64]) -> Option<u8> {
     let stride = values.len().div_ceil(PROBES).max(1);
-    let probes = values.iter().step_by(stride).filter(|value| !value.is_nan());
-    let (mut highest, mut decimal, mut all) = (0, 0_usize, 0_usize);
-    for value in probes {
-        all = all.saturating_add(1);
-        if let Some(exponent) = exponent_of(*value) {
-            decimal = decimal.saturating_add(1);
-            highest = exponent.max(highest);
+    let probes = values.iter().step_by(stride);
+    let most = probes.len();
+    let (mut highest, mut decimal, mut others) = (0, 0_usize, 0_usize);
+    for value in probes.filter(|value| !value.is_nan()) {
+        // Values of a series mostly need the same exponent.
+        let exponent =
+            if to_decimal(*value, highest).is_some() { Some(highest) } else { exponent_of(*value) };
+        match exponent {
+            Some(exponent) => {
+                decimal = decimal.saturating_add(1);
+                highest = exponent.max(highest);
+            }
+            None => others = others.saturating_add(1),
+        }
+        if others.saturating_mul(4) > most {
+            return None;
         }
     }
-    (decimal.saturating_mul(4) >= all.saturating_mul(3)).then_some(highest)
+    (decimal >= others.saturating_mul(3)).then_some(highest)
 }
 
 /// The least binary scale at which all finite values are integers that fit; `None` if there is none.

@@ -32,11 +32,12 @@ pub struct MetricRule {
 }
 
 impl SeriesLimits {
-    /// Why no new series of `origin` is taken, if none is: `created` came from there within the last minute, and there are
-    /// `active` in all.
-    pub fn closed(&self, origin: Origin, created: u64, active: u64) -> Option<Exceeded> {
+    /// Why no new series of `origin` is taken, if none is: `created` says how many came from there within the last minute, and
+    /// is asked only if there is a limit on that; there are `active` in all.
+    pub fn closed(&self, origin: Origin, created: impl FnOnce() -> u64, active: u64) -> Option<Exceeded> {
         let per_minute = self.max_new_per_minute.get(&origin).copied();
-        reached(SeriesLimit::NewPerMinute, per_minute, created)
+        per_minute
+            .and_then(|allowed| reached(SeriesLimit::NewPerMinute, Some(allowed), created()))
             .or_else(|| reached(SeriesLimit::Active, self.max_active, active))
     }
 

@@ -27,12 +27,12 @@ fn the_limit_on_all_series_names_what_it_allows_and_what_there_is() {
         max_new_per_minute: BTreeMap::from([(Origin::Push, 5)]),
         ..SeriesLimits::default()
     };
-    assert_eq!(limits.closed(Origin::Push, 4, 9), None);
+    assert_eq!(limits.closed(Origin::Push, || 4, 9), None);
     let minute = Exceeded { limit: SeriesLimit::NewPerMinute, allowed: 5, found: 6 };
-    assert_eq!(limits.closed(Origin::Push, 6, 9), Some(minute));
-    assert_eq!(limits.closed(Origin::RemoteWrite, 6, 9), None, "each way in has its own");
+    assert_eq!(limits.closed(Origin::Push, || 6, 9), Some(minute));
+    assert_eq!(limits.closed(Origin::RemoteWrite, || 6, 9), None, "each way in has its own");
     let active = Exceeded { limit: SeriesLimit::Active, allowed: 10, found: 10 };
-    assert_eq!(limits.closed(Origin::Rule, 0, 10), Some(active));
+    assert_eq!(limits.closed(Origin::Rule, || 0, 10), Some(active));
     assert_eq!(active.to_string(), "the limit max_active_series of 10 is reached, there are 10");
 }
 

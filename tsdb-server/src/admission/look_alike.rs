@@ -58,6 +58,9 @@ const CONFUSABLE: [(char, char); 46] = [
 
 /// What the first name in `labels` that looks like an ASCII one looks like: the name of the metric or of a label.
 pub(crate) fn look_alike(labels: &Labels) -> Option<(&str, String)> {
+    if labels.is_ascii() {
+        return None;
+    }
     labels.iter().find_map(|(name, value)| {
         let name = if name == METRIC_NAME { value } else { name };
         Some((name, ascii(name)?))

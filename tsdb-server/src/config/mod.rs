@@ -265,6 +265,7 @@ impl Config {
                 DuplicatePolicyConfig::Last => tsdb::DuplicatePolicy::KeepLast,
             },
             max_late_bytes: storage.max_late_bytes,
+            checkpoint_log_bytes: storage.checkpoint_log_bytes,
             compaction: storage.compact,
             rollups: retention.rollups,
             series_limits: Arc::new(self.limits.cardinality.to_engine()),
@@ -299,16 +300,19 @@ mod tests {
 
     #[test]
     fn a_file_changes_what_it_names_and_nothing_else() {
-        let text = "listen = \"0.0.0.0:80\"\n[storage]\ndurability = \"commit\"\n\
+        let text = "listen = \"0.0.0.0:80\"\n[storage]\ndurability = \"commit\"\ncheckpoint_log_bytes = 1000\n\
                     [limits.retention]\nsamples = \"1d\"\n[limits.push]\nmax_labels = 3\n[limits.ingest]\nmax_future = \"0s\"\n";
         let config = Config::parse(text).unwrap();
         let mut expected = Config { listen: "0.0.0.0:80".parse().unwrap(), ..Config::default() };
         expected.limits.retention.samples = Period::from_secs(86_400);
         expected.storage.durability = DurabilityConfig::Commit;
+        expected.storage.checkpoint_log_bytes = 1000;
         expected.limits.push.0.max_labels = crate::Limit::at(3);
         expected.limits.ingest.max_future = Period::from_ms(0);
         assert_eq!(config, expected);
-        assert_eq!(config.engine_options().durability, tsdb::Durability::EveryCommit);
+        let options = config.engine_options();
+        assert_eq!(options.durability, tsdb::Durability::EveryCommit);
+        assert_eq!(options.checkpoint_log_bytes, 1000);
     }
 
     #[test]

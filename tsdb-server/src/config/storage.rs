@@ -22,6 +22,9 @@ pub struct StorageConfig {
     /// Memory that late samples of a tenant should take. Those beyond twice as much are refused until the others are in
     /// blocks.
     pub max_late_bytes: usize,
+    /// Length of the log of a tenant after which all that is in memory is written beside it, so that the log before that can
+    /// go: a restart reads about as much. With less a restart is faster, and more is written.
+    pub checkpoint_log_bytes: u64,
     /// Are blocks on disk merged? Not needed where they leave for object storage soon and others merge them there.
     pub compact: bool,
     /// How long a series may be without a sample before it counts as one that stopped. Series that stopped leave the head,
@@ -65,6 +68,7 @@ impl Default for StorageConfig {
             out_of_order_window: Period::from_secs(7_200),
             duplicate_policy: DuplicatePolicyConfig::First,
             max_late_bytes: 64 << 20,
+            checkpoint_log_bytes: 256 << 20,
             compact: true,
             idle_series_after: Period::from_secs(300),
             min_idle_series: 16_384,

@@ -1,6 +1,6 @@
 //! Ways in: remote write and JSON. Each format reads its bytes; limits, refusals and the store are the same for all.
 //!
-//! A handler reads the body under a limit and a deadline, then works on a blocking thread, since writing waits for
+//! A handler reads the body under a limit and a deadline, then works where it may block, since writing waits for
 //! the log. Buffers are reused between requests.
 
 mod batch;

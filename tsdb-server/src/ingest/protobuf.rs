@@ -50,6 +50,12 @@ impl<'a> Reader<'a> {
         self
     }
 
+    /// Was the whole message read?
+    #[inline]
+    pub(crate) const fn is_at_end(&self) -> bool {
+        self.at >= self.end
+    }
+
     /// The bytes of the message that have not been read.
     #[inline]
     pub(crate) fn rest(&self) -> &'a [u8] {
@@ -64,7 +70,7 @@ impl<'a> Reader<'a> {
     /// The tag of the next field; `None` at the end of the message.
     #[inline]
     pub(crate) fn tag(&mut self) -> Result<Option<Tag>, Corruption> {
-        if self.at >= self.end {
+        if self.is_at_end() {
             return Ok(None);
         }
         let start = self.at;
@@ -90,6 +96,22 @@ impl<'a> Reader<'a> {
         let inner = Self { body: self.body, at: self.at, end, message };
         self.at = end;
         Ok(inner)
+    }
+
+    /// The message of up to 16 383 bytes in a field whose tag is the one byte `tag`, if that is what stands here.
+    #[inline]
+    pub(crate) fn short_message(&mut self, tag: u8, message: &'static str) -> Option<Self> {
+        let (before, length) = match *self.rest() {
+            [found, length @ 0..0x80, ..] if found == tag => (2, usize::from(length)),
+            [found, low, high @ 0..0x80, ..] if found == tag => {
+                (3, usize::from(low & 0x7f) | usize::from(high) << 7)
+            }
+            _ => return None,
+        };
+        let at = self.at.checked_add(before)?;
+        let end = at.checked_add(length).filter(|end| *end <= self.end)?;
+        self.at = end;
+        Some(Self { body: self.body, at, end, message })
     }
 
     /// The bytes or text in the field that `tag` announced.
@@ -337,17 +359,37 @@ mod tests {
         }
     }
 
+    fn varint(mut rest: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while rest >= 0x80 {
+            bytes.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
+            rest >>= 7;
+        }
+        bytes.push(u8::try_from(rest).unwrap());
+        bytes
+    }
+
+    #[test]
+    fn short_messages_are_read_like_long_ones() {
+        for len in [0, 1, 0x7f, 0x80, 0x81, 0x3fff, 0x4000] {
+            let body = [vec![0x0a], varint(len as u64), vec![7; len]].concat();
+            let (mut short, mut long) = (Reader::new("test", &body), Reader::new("test", &body));
+            let tag = long.tag().unwrap().unwrap();
+            let inner = long.message(tag, "inner").unwrap();
+            let found = short.short_message(0x0a, "inner");
+            assert_eq!(found.map(|found| found.rest()), (len < 0x4000).then_some(inner.rest()), "{len}");
+            assert_eq!(short.is_at_end(), len < 0x4000);
+            assert!(Reader::new("test", &body).short_message(0x12, "inner").is_none());
+            let cut = body.split_last().unwrap().1;
+            assert!(Reader::new("test", cut).short_message(0x0a, "inner").is_none(), "{len}");
+        }
+    }
+
     #[test]
     fn short_varints_are_read_like_long_ones() {
         for shift in 0..64 {
             for value in [1u64 << shift, (1u64 << shift).wrapping_sub(1), u64::MAX >> shift] {
-                let mut bytes = Vec::new();
-                let mut rest = value;
-                while rest >= 0x80 {
-                    bytes.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
-                    rest >>= 7;
-                }
-                bytes.push(u8::try_from(rest).unwrap());
+                let mut bytes = varint(value);
                 let len = bytes.len();
                 bytes.extend([0xff; 8]);
                 let expected = (len <= 8).then_some((value, len));

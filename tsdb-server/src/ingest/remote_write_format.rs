@@ -21,6 +21,7 @@ pub use version_2::{RequestError, SymbolLimits, decode_version_2};
 
 use super::protobuf::{Reader, Tag};
 use crate::validation::LabelFault;
+use tsdb_core::labels::LabelsMaker;
 use tsdb_core::metadata::{Metadata, MetricType};
 use tsdb_core::{Corruption, Labels, NO_START, Sample, Timestamp};
 use version_2::Symbols;
@@ -57,14 +58,17 @@ pub trait Sink {
 pub fn decode(body: &[u8], sink: &mut impl Sink) -> Result<(), Corruption> {
     let mut reader = Reader::new("WriteRequest", body);
     let mut joined = Vec::new();
-    while let Some(tag) = reader.tag()? {
+    loop {
+        while let Some(fields) = reader.short_message(0x0a, "TimeSeries") {
+            series(fields, &mut joined, sink)?;
+        }
+        let Some(tag) = reader.tag()? else { return Ok(()) };
         match tag.field {
             1 => series(reader.message(tag, "TimeSeries")?, &mut joined, sink)?,
             3 => metadata(reader.message(tag, "MetricMetadata")?, sink)?,
             _ => reader.skip(tag)?,
         }
     }
-    Ok(())
 }
 
 /// One `TimeSeries` message of either version.
@@ -247,6 +251,9 @@ impl Iterator for Samples<'_> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.start = self.series_start;
+        if self.fields.is_at_end() {
+            return None;
+        }
         if let Some((value, timestamp)) = self.fields.plain_sample() {
             return Some(Ok(Sample::new(timestamp.cast_signed(), value)));
         }
@@ -298,14 +305,49 @@ impl Samples<'_> {
 /// # Errors
 /// Bytes that are no label fields, or labels that form no set.
 pub fn decode_labels(wire: &[u8]) -> Result<Labels, LabelsError> {
+    decode_labels_with(wire, &mut LabelsMaker::new())
+}
+
+/// As [`decode_labels`], for many label sets one after the other.
+pub(crate) fn decode_labels_with(wire: &[u8], maker: &mut LabelsMaker) -> Result<Labels, LabelsError> {
+    if let Some(labels) = usual_labels(wire, maker) {
+        return Ok(labels);
+    }
     let mut fields = Reader::new("TimeSeries", wire);
     let mut pairs = Vec::with_capacity(16);
     while let Some(tag) = fields.tag()? {
         pairs.push(label(fields.message(tag, "Label")?)?);
     }
-    match Labels::from_sorted_pairs(pairs.iter().copied()) {
+    match maker.make(pairs.iter().copied()) {
         Some(labels) => Ok(labels),
         None => Ok(Labels::from_pairs(pairs).map_err(LabelFault::from)?),
+    }
+}
+
+/// The labels, if they are written as nearly all senders write them: sorted, without empty values, each of up to 127 bytes
+/// with its name first and nothing else. Anything else, damage included, is left to the slow way.
+fn usual_labels(wire: &[u8], maker: &mut LabelsMaker) -> Option<Labels> {
+    // Tags and lengths are ASCII here, so names and values are UTF-8 if the whole is.
+    let mut rest = std::str::from_utf8(wire).ok()?;
+    let labels = maker.make(std::iter::from_fn(|| {
+        let (pair, behind) = usual_label(rest)?;
+        rest = behind;
+        Some(pair)
+    }));
+    labels.filter(|_| rest.is_empty())
+}
+
+/// A label of that form, and what is behind it.
+#[inline]
+fn usual_label(wire: &str) -> Option<((&str, &str), &str)> {
+    let [0x0a, label @ 0..0x80, 0x0a, name @ 0..0x80, ..] = *wire.as_bytes() else { return None };
+    let (label, behind) = wire.get(2..)?.split_at_checked(usize::from(label))?;
+    let (name, value) = label.get(2..)?.split_at_checked(usize::from(name))?;
+    match *value.as_bytes() {
+        [0x12, length @ 0..0x80, ref value_bytes @ ..] if value_bytes.len() == usize::from(length) => {
+            Some(((name, value.get(2..)?), behind))
+        }
+        _ => None,
     }
 }
 

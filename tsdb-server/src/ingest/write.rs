@@ -16,6 +16,7 @@ use crate::error::ApiError;
 use crate::limits::{IngestLimits, Limits};
 use crate::validation;
 use tsdb_core::histogram::FloatHistogram;
+use tsdb_core::labels::LabelsMaker;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::write::{Exceeded, Origin};
 use tsdb_core::{Corruption, Labels, SeriesRef, Timestamp, is_stale_nan};
@@ -101,6 +102,7 @@ struct WriteSink<'a> {
     refused_exemplars: Refusals,
     /// The series that comes next, if it is the one that was expected.
     expected: Option<SeriesRef>,
+    maker: LabelsMaker,
     /// The series where the first reading stopped appending.
     first_unknown: Option<usize>,
     /// Set in the second reading: the series before this one are done.
@@ -122,6 +124,7 @@ impl<'a> WriteSink<'a> {
             starts: Vec::new(),
             refused_exemplars: Refusals::default(),
             expected: None,
+            maker: LabelsMaker::new(),
             first_unknown: None,
             resumed_at: None,
             storable: has_store,
@@ -375,8 +378,8 @@ impl<'a> WriteSink<'a> {
         Ok(())
     }
 
-    fn checked_labels(&self, series: &TimeSeries<'_>) -> Result<Result<Labels, Fault>, Corruption> {
-        let labels = match format::decode_labels(series.labels_wire()) {
+    fn checked_labels(&mut self, series: &TimeSeries<'_>) -> Result<Result<Labels, Fault>, Corruption> {
+        let labels = match format::decode_labels_with(series.labels_wire(), &mut self.maker) {
             Ok(labels) => labels,
             Err(LabelsError::Damaged(damage)) => return Err(damage),
             Err(LabelsError::Fault(fault)) => return Ok(Err((fault.reason(), fault.to_string()))),

@@ -72,8 +72,7 @@ impl Admission {
 
     /// Why no new series of `origin` is taken at the moment, if none is; there are `active`.
     pub(crate) fn closed(&self, origin: Origin, active: u64) -> Option<Exceeded> {
-        let created = self.created(origin);
-        self.limits.read().closed(origin, created, active)
+        self.limits.read().closed(origin, || self.created(origin), active)
     }
 
     /// May `index`, of which `active` series count, take one more with these labels? The caller holds the lock of the index until it is added and
@@ -85,9 +84,8 @@ impl Admission {
         origin: Origin,
         labels: &Labels,
     ) -> Result<(), SeriesError> {
-        let created = self.created(origin);
         let limits = self.limits.read();
-        match limits.closed(origin, created, active) {
+        match limits.closed(origin, || self.created(origin), active) {
             Some(exceeded) => Err(SeriesError::Limit { exceeded, series: labels.clone() }),
             None => limits.check(index, labels),
         }

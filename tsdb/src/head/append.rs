@@ -3,11 +3,11 @@
 use super::batch::{BatchSample, BatchSamples};
 use super::catalog::trim;
 use super::held::Held;
-use super::identity::{Identities, SeriesHash};
+use super::identity::{Found, SeriesHash};
 use super::late::{Generation, LateSample};
 use super::log::Records;
 use super::mixed::Value;
-use super::pages::{page_number, slot};
+use super::pages::{PREFETCH, page_number, slot};
 use super::pins::Pin;
 use super::sealed::Sealer;
 use super::series::Appended;
@@ -23,19 +23,20 @@ use tsdb_core::write::{
 };
 use tsdb_core::{Exemplar, Labels, SeriesRef, Timestamp};
 
-/// Samples whose memory is read before they are applied one by one: as many loads as a core has under way at a time.
-const READ_AHEAD: usize = 16;
-
 /// An open batch.
 pub(crate) struct HeadAppender<'a> {
     head: &'a Head,
     pin: Pin,
-    previous: Option<SeriesRef>,
+    previous: Option<Found<'a>>,
+    /// What is probably looked up next.
+    expected: Option<Found<'a>>,
     /// What was looked up last, if nobody knew it: its registration need not look again.
     missed: Option<SeriesHash>,
     origin: Origin,
     /// Why no new series is taken, once that was found out: a batch is a moment.
     closed: Option<Exceeded>,
+    /// Was it found out that new series are taken, since the last one was?
+    is_open: bool,
     /// New series refused for that.
     refused: u64,
     buffers: Buffers,
@@ -71,27 +72,50 @@ impl<'a> HeadAppender<'a> {
             head,
             pin: head.memory.pins.pin(),
             previous: None,
+            expected: None,
             missed: None,
             origin: Origin::Embedded,
             closed: None,
+            is_open: false,
             refused: 0,
             buffers,
         }
     }
 
     fn find(&mut self, hash: SeriesHash) -> Option<SeriesRef> {
+        if let Some(series) = self.find_expected(hash) {
+            return Some(series);
+        }
         let memory = &self.head.memory;
-        let found = memory.identities.find(&memory.pages, hash, self.previous, self.pin.epoch());
-        self.previous = found.or(self.previous);
+        let found = memory.identities.find(&memory.pages, hash, self.pin.epoch());
         self.missed = found.is_none().then_some(hash);
-        found
+        let found = found?;
+        if let Some(previous) = self.previous {
+            previous.note_next(found.series);
+        }
+        self.go_on_from(found);
+        Some(found.series)
+    }
+
+    /// The series that is expected, if it has this hash.
+    #[inline]
+    fn find_expected(&mut self, hash: SeriesHash) -> Option<SeriesRef> {
+        let found = self.expected.filter(|expected| expected.claim(hash, self.pin.epoch()))?;
+        self.missed = None;
+        self.go_on_from(found);
+        Some(found.series)
+    }
+
+    #[inline]
+    fn go_on_from(&mut self, found: Found<'a>) {
+        self.previous = Some(found);
+        self.expected = found.next(&self.head.memory.pages);
     }
 
     fn apply(&mut self, taken: &Taken) -> Applied {
         self.buffers.records.begin(taken.generation);
         let mut applied = Applied::default();
         let mut page: Option<LockedPage<'_>> = None;
-        let mut read_ahead_to = 0;
         let Buffers { samples, records, sealer, .. } = &mut self.buffers;
         for sample in samples.iter() {
             let BatchSample { position, series, timestamp, number, histogram, start } = sample;
@@ -99,14 +123,9 @@ impl<'a> HeadAppender<'a> {
                 // The old lock is released before the next is taken: two batches never wait for each other.
                 drop(page.take());
                 page = LockedPage::lock(self.head, taken, series);
-                read_ahead_to = position;
+                prefetch(&page, samples.series_from(position).take(PREFETCH));
             }
-            if position == read_ahead_to {
-                read_ahead_to += READ_AHEAD;
-                if let Some(page) = &page {
-                    page.read_ahead(samples.series_from(position).take(READ_AHEAD));
-                }
-            }
+            prefetch(&page, samples.series_from(position + PREFETCH).take(1));
             let outcome = match (&mut page, histogram) {
                 _ if timestamp > taken.newest => {
                     Err(SampleError::TooFarInFuture { timestamp, newest: taken.newest })
@@ -234,13 +253,6 @@ impl<'a> LockedPage<'a> {
         Some(Self { head, taken, number: page_number(series), min_time, held })
     }
 
-    /// Has the memory of these series, as far as they are in the page, come near.
-    #[inline]
-    fn read_ahead(&self, series: impl Iterator<Item = SeriesRef>) {
-        let slots = series.filter(|series| page_number(*series) == self.number).map(slot);
-        self.held.read_ahead(slots);
-    }
-
     #[inline]
     fn append(
         &mut self,
@@ -329,21 +341,26 @@ impl<'a> LockedPage<'a> {
     }
 }
 
+/// Has the memory of these series fetched, as far as they are in the page.
+#[inline]
+fn prefetch(page: &Option<LockedPage<'_>>, series: impl Iterator<Item = SeriesRef>) {
+    if let Some(page) = page {
+        let slots = series.filter(|series| page_number(*series) == page.number).map(slot);
+        slots.for_each(|slot| page.held.prefetch(slot));
+    }
+}
+
 impl Appender for HeadAppender<'_> {
     fn lookup(&mut self, wire: &[u8]) -> Option<SeriesRef> {
         self.find(self.head.memory.identities.hash(wire))
     }
 
     fn expected_len(&self) -> Option<usize> {
-        Identities::expected_len(&self.head.memory.pages, self.previous)
+        self.expected?.wire_len()
     }
 
     fn lookup_expected(&mut self, wire: &[u8]) -> Option<SeriesRef> {
-        let memory = &self.head.memory;
-        let hash = memory.identities.hash(wire);
-        let found = Identities::find_expected(&memory.pages, hash, self.previous, self.pin.epoch());
-        self.previous = found.or(self.previous);
-        found
+        self.find_expected(self.head.memory.identities.hash(wire))
     }
 
     fn set_origin(&mut self, origin: Origin) {
@@ -353,6 +370,7 @@ impl Appender for HeadAppender<'_> {
     fn closed(&mut self) -> Option<Exceeded> {
         let head = self.head;
         self.closed = self.closed.or_else(|| head.admission.closed(self.origin, head.memory.active()));
+        self.is_open = self.closed.is_none();
         self.closed
     }
 
@@ -373,7 +391,8 @@ impl Appender for HeadAppender<'_> {
         match found {
             Some(found) => Ok(found),
             None => {
-                if let Some(exceeded) = self.closed() {
+                let is_open = std::mem::take(&mut self.is_open);
+                if let Some(exceeded) = if is_open { None } else { self.closed() } {
                     // ORDER: whoever took the last place for these labels has counted it, and holds their shard until
                     // they can be found.
                     if let Some(found) = self.find(hash) {
@@ -384,7 +403,9 @@ impl Appender for HeadAppender<'_> {
                 }
                 // It looks once more, now that nobody else can register.
                 let series = self.head.register(labels, hash, self.pin.epoch(), self.origin)?;
-                self.previous = Some(series);
+                if let Some(found) = Found::numbered(&self.head.memory.pages, series) {
+                    self.go_on_from(found);
+                }
                 Ok(series)
             }
         }

@@ -39,12 +39,12 @@ impl Held {
         self.plain.get_mut(slot).filter(|series| series.is_plain())
     }
 
-    /// Reads a byte of each open chunk, at the place where the next sample goes. The reads do not depend on each other, so
-    /// that the memory of all is fetched at once; a sample that is added later finds it near.
+    /// Has the memory of the series at `slot` fetched to which its next sample goes.
     #[inline]
-    pub(crate) fn read_ahead(&self, slots: impl Iterator<Item = usize>) {
-        let bytes = slots.filter_map(|slot| self.plain.get(slot)).map(Series::last_byte);
-        std::hint::black_box(bytes.fold(0, |all, byte| all ^ byte));
+    pub(crate) fn prefetch(&self, slot: usize) {
+        if let Some(series) = self.plain.get(slot) {
+            series.prefetch();
+        }
     }
 
     /// The series at `slot` if all of its samples in order are numbers that it holds itself.

@@ -53,6 +53,13 @@ pub(crate) struct Identity {
     touched: AtomicU32,
 }
 
+/// A series, and what is known of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found<'p> {
+    pub(crate) series: SeriesRef,
+    identity: &'p Identity,
+}
+
 /// From hashes to numbers.
 #[derive(Debug)]
 pub(crate) struct Identities {
@@ -78,49 +85,12 @@ impl Identities {
         SeriesHash { low: hash as u64, high: (hash >> 64) as u64 & !LENGTH_MASK | length }
     }
 
-    /// The series with this hash, marked as in use in `epoch`. `previous` is the series asked for before, from which
-    /// the next is guessed.
-    #[inline]
-    pub(crate) fn find(
-        &self,
-        pages: &Pages,
-        hash: SeriesHash,
-        previous: Option<SeriesRef>,
-        epoch: Epoch,
-    ) -> Option<SeriesRef> {
-        if let Some(found) = Self::find_expected(pages, hash, previous, epoch) {
-            return Some(found);
-        }
-        let found = self.find_in_table(pages, hash, epoch)?;
-        if let Some(identity) = previous.and_then(|series| pages.identity(series)) {
-            identity.successor.store(found.0.wrapping_add(1), Ordering::Relaxed);
-        }
-        Some(found)
-    }
-
-    /// As [`find`](Self::find), only if it is the series that is expected after `previous`.
-    #[inline]
-    pub(crate) fn find_expected(
-        pages: &Pages,
-        hash: SeriesHash,
-        previous: Option<SeriesRef>,
-        epoch: Epoch,
-    ) -> Option<SeriesRef> {
-        let (guess, expected) = expected(pages, previous)?;
-        expected.claim(hash, epoch).then_some(guess)
-    }
-
-    /// Length of the wire form of the series that is expected after `previous`, unless it is very long.
-    #[inline]
-    pub(crate) fn expected_len(pages: &Pages, previous: Option<SeriesRef>) -> Option<usize> {
-        let length = expected(pages, previous)?.1.high.load(Ordering::Relaxed) & LENGTH_MASK;
-        usize::try_from(length).ok().filter(|_| (1..LENGTH_MASK).contains(&length))
-    }
-
-    fn find_in_table(&self, pages: &Pages, hash: SeriesHash, epoch: Epoch) -> Option<SeriesRef> {
+    /// The series with this hash, marked as in use in `epoch`.
+    pub(crate) fn find<'p>(&self, pages: &'p Pages, hash: SeriesHash, epoch: Epoch) -> Option<Found<'p>> {
         let shard = self.shard(hash).read();
-        let found = probe(&shard, pages, hash)?;
-        pages.identity(found)?.claim(hash, epoch).then_some(found)
+        let series = probe(&shard, pages, hash)?;
+        let identity = pages.identity(series)?;
+        identity.claim(hash, epoch).then_some(Found { series, identity })
     }
 
     /// Locks the part of the table that holds `hash`, to register or remove.
@@ -136,6 +106,37 @@ impl Identities {
     #[expect(clippy::indexing_slicing, reason = "the remainder lies within the array")]
     fn shard(&self, hash: SeriesHash) -> &RwLock<HashTable<u32>> {
         &self.shards[((hash.high >> LENGTH_BITS) % SHARDS as u64) as usize]
+    }
+}
+
+impl<'p> Found<'p> {
+    /// The series with this number, whether it is in use or not.
+    pub(crate) fn numbered(pages: &'p Pages, series: SeriesRef) -> Option<Self> {
+        Some(Self { series, identity: pages.identity(series)? })
+    }
+
+    /// The series that is asked for next, if things are as the last time.
+    #[inline]
+    pub(crate) fn next(self, pages: &'p Pages) -> Option<Self> {
+        Self::numbered(pages, self.identity.guess(self.series))
+    }
+
+    /// Notes that `next` was asked for after this one.
+    pub(crate) fn note_next(self, next: SeriesRef) {
+        self.identity.successor.store(next.0.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Is this the series with that hash? If so it is marked as in use in `epoch`.
+    #[inline]
+    pub(crate) fn claim(self, hash: SeriesHash, epoch: Epoch) -> bool {
+        self.identity.claim(hash, epoch)
+    }
+
+    /// Length of the wire form of its labels, unless that is very long or there is no such series.
+    #[inline]
+    pub(crate) fn wire_len(self) -> Option<usize> {
+        let length = self.identity.high.load(Ordering::Relaxed) & LENGTH_MASK;
+        usize::try_from(length).ok().filter(|_| (1..LENGTH_MASK).contains(&length))
     }
 }
 
@@ -239,14 +240,6 @@ impl Identity {
             next => SeriesRef(next - 1),
         }
     }
-}
-
-/// The series that is asked for next, if things are as the last time.
-#[inline]
-fn expected(pages: &Pages, previous: Option<SeriesRef>) -> Option<(SeriesRef, &Identity)> {
-    let previous = previous?;
-    let guess = pages.identity(previous)?.guess(previous);
-    Some((guess, pages.identity(guess)?))
 }
 
 fn probe(table: &HashTable<u32>, pages: &Pages, hash: SeriesHash) -> Option<SeriesRef> {

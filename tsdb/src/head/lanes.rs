@@ -12,7 +12,7 @@ use super::held::Held;
 use super::indexer::Indexer;
 use super::late::{Generation, LateSample};
 use super::mixed::Value;
-use super::pages::{page_number, slot};
+use super::pages::{PREFETCH, page_number, slot};
 use super::replay_batch::{BATCH_SAMPLES, Batch, Other};
 use super::sealed::{Sealed, Sealer};
 use super::{Duplicates, Head, Memory};
@@ -259,7 +259,7 @@ impl Lane<'_> {
                 continue;
             };
             let sealed = sealed.into_iter().map(Sealed::from_parts).collect();
-            if plain.restore(sealed, &open, start, &mut self.sealer).is_err() {
+            if plain.restore(sealed, &open, start).is_err() {
                 self.lost.chunks.fetch_add(1, Ordering::Relaxed);
             }
             if let Some(range) = plain.range() {
@@ -301,8 +301,12 @@ impl Lane<'_> {
         let samples = (first.0..).map(SeriesRef).zip(values);
         match (page, late) {
             (Some(held), None) => {
-                samples
-                    .for_each(|(series, value)| self.take_number(held, (series, timestamp, *value), times));
+                let first = slot(first);
+                (first..first + values.len().min(PREFETCH)).for_each(|slot| held.prefetch(slot));
+                for (series, value) in samples {
+                    held.prefetch(slot(series) + PREFETCH);
+                    self.take_number(held, (series, timestamp, *value), times);
+                }
             }
             (Some(held), Some(_)) => {
                 for (series, value) in samples {

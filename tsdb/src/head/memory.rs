@@ -189,7 +189,8 @@ impl Memory {
 
     /// As [`name`](Self::name), for labels with this hash.
     pub(crate) fn find_named(&self, hash: SeriesHash) -> Named {
-        Named { hash, known: self.identities.find(&self.pages, hash, None, 0) }
+        let found = self.identities.find(&self.pages, hash, 0);
+        Named { hash, known: found.map(|found| found.series) }
     }
 
     /// Registers a series with this hash under its logged number, if neither is in use. Says whether it did;

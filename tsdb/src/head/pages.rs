@@ -14,6 +14,9 @@ use tsdb_core::SeriesRef;
 /// Series in a page.
 pub(crate) const PAGE: usize = 256;
 
+/// How many series ahead memory is fetched to which samples go: as many loads as a core has under way at a time.
+pub(crate) const PREFETCH: usize = 16;
+
 /// Directory part `n` has 2^n pages: 24 parts hold all 2^32 series but the last page.
 const PARTS: usize = 24;
 

@@ -146,7 +146,8 @@ impl Series {
         (&self.sealed, open, self.mode.start())
     }
 
-    /// Gives a series without samples what [`chunks`](Self::chunks) gave.
+    /// Gives a series without samples what [`chunks`](Self::chunks) gave. The open chunk is read, since nothing else tells
+    /// that it can be, but its bytes are taken as they are.
     ///
     /// # Errors
     /// The open chunk is damaged, or not behind the others; the series has the sealed ones then.
@@ -155,18 +156,16 @@ impl Series {
         sealed: Vec<Sealed>,
         open: &[u8],
         start: Timestamp,
-        sealer: &mut Sealer,
     ) -> Result<(), Corruption> {
         self.sealed = sealed;
-        let mut samples = SampleColumns::new();
-        if !open.is_empty() {
-            xor::decode(open, &mut samples)?;
-        }
-        let samples = samples.timestamps.iter().zip(&samples.values);
-        for (index, (timestamp, value)) in samples.enumerate() {
-            if !self.append(*timestamp, *value, start, sealer) {
-                let kind = CorruptionKind::Rule { rule: "samples follow each other in time" };
-                return Err(Corruption::new("open chunk", index, kind));
+        let open = XorChunk::from_bytes(open)?;
+        let Some(first) = open.first_timestamp() else { return Ok(()) };
+        let is_behind = self.last().is_none_or(|last| first > last);
+        match Mode::plain(start).filter(|_| is_behind) {
+            Some(mode) => (self.mode, self.open) = (mode, open),
+            None => {
+                let rule = "an open chunk is behind the sealed ones and has a start timestamp that fits";
+                return Err(Corruption::new("open chunk", 0, CorruptionKind::Rule { rule }));
             }
         }
         Ok(())
@@ -195,10 +194,10 @@ impl Series {
         sealed + self.sealed.capacity() * size_of::<Sealed>() + self.open.heap_bytes()
     }
 
-    /// The last byte of the open chunk.
+    /// Has the memory fetched to which the next sample goes.
     #[inline]
-    pub(crate) fn last_byte(&self) -> u8 {
-        self.open.last_byte()
+    pub(crate) fn prefetch(&self) {
+        self.open.prefetch();
     }
 
     /// The time of the newest sample.
@@ -316,6 +315,28 @@ mod tests {
         assert_eq!(series.range(), TimeRange::new(240, 249));
         series.truncate(250);
         assert!(series.is_empty() && series.is_live());
+    }
+
+    #[test]
+    fn a_series_restored_from_its_chunks_goes_on_and_damage_costs_the_open_chunk_alone() {
+        let all: Vec<_> = (0..200_i64).map(|t| (t * 15_000, t as f64 / 8.0)).collect();
+        let original = series(&all[..170]);
+        let (sealed, open, start) = original.chunks();
+        let mut restored = Series::begun();
+        restored.restore(sealed.to_vec(), &open, start).unwrap();
+        for (timestamp, value) in &all[170..] {
+            assert!(restored.append(*timestamp, *value, NO_START, &mut Sealer::default()));
+        }
+        assert_eq!(samples(&restored, TimeRange::ALL), samples(&series(&all), TimeRange::ALL));
+
+        let cut = open.split_last().unwrap().1;
+        let early = series(&all[100..110]).chunks().1;
+        for damaged in [cut, &early] {
+            let mut restored = Series::begun();
+            assert!(restored.restore(sealed.to_vec(), damaged, start).is_err());
+            assert_eq!(samples(&restored, TimeRange::ALL).len(), 120);
+        }
+        assert!(Series::begun().restore(Vec::new(), &open, i64::MAX).is_err(), "no series has such a start");
     }
 
     #[test]

@@ -114,6 +114,23 @@ fn series_metadata_and_what_is_left_out() {
 }
 
 #[test]
+fn labels_in_the_usual_form_and_in_any_other_are_the_same_set() {
+    let expected = set(&[("__name__", "up"), ("job", "\u{e9}x")]);
+    let (name, job, value) = (label("__name__", "up"), field(1, b"job"), field(2, "\u{e9}x".as_bytes()));
+    let usual = [name.clone(), label("job", "\u{e9}x")].concat();
+    let value_first = [name.clone(), field(1, &[value.clone(), job.clone()].concat())].concat();
+    let with_more = [name.clone(), field(1, &[job, value, field(7, b"?")].concat())].concat();
+    for wire in [&usual, &value_first, &with_more] {
+        assert_eq!(decode_labels(wire), Ok(expected.clone()));
+    }
+    for len in (1..usual.len()).filter(|len| *len != name.len()) {
+        assert!(decode_labels(usual.get(..len).unwrap()).is_err(), "cut to {len}");
+    }
+    let cut_letter = [label("__name__", "up"), field(1, &[field(1, b"job"), field(2, b"\xc3")].concat())];
+    assert_eq!(decode_labels(&cut_letter.concat()), Err(LabelsError::Fault(LabelFault::Utf8)));
+}
+
+#[test]
 fn the_wire_of_sorted_labels_is_the_wire_form_of_the_set() {
     struct Wires(Vec<Vec<u8>>);
     impl Sink for Wires {
