@@ -246,10 +246,14 @@ pub(crate) async fn compare_metadata(ours: &MetricsServer, prometheus: &str, met
 }
 
 /// Both count the same series and label pairs, and list the same numbers for each metric, label and label pair. A scrape may
-/// lie between two answers, so they are asked again. Bytes are not compared: Prometheus counts names as well.
+/// lie between two answers, so they are asked again.
 async fn compare_status(ours: &MetricsServer, prometheus: &str) {
-    const LISTS: [&str; 3] =
-        ["seriesCountByMetricName", "labelValueCountByLabelName", "seriesCountByLabelValuePair"];
+    const LISTS: [&str; 4] = [
+        "seriesCountByMetricName",
+        "labelValueCountByLabelName",
+        "memoryInBytesByLabelName",
+        "seriesCountByLabelValuePair",
+    ];
     let counts = async |base: &str| -> BTreeMap<String, String> {
         let url = format!("{base}/api/v1/status/tsdb?limit=10000");
         let text = ours.client.get(url).send().await.unwrap().text().await.unwrap();

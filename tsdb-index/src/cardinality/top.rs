@@ -23,7 +23,8 @@ pub struct Cardinality {
     pub top_names_by_values: Vec<Counted>,
     /// Label names with the most series.
     pub top_names_by_series: Vec<Counted>,
-    /// Label names whose values take the most bytes, each value as often as it has series.
+    /// Label names that take the most bytes in the labels of all series, as Prometheus counts them: name, value, and a byte
+    /// for the length of each.
     pub top_names_by_bytes: Vec<Counted>,
     /// Label pairs with the most series.
     pub top_pairs: Vec<CountedPair>,
@@ -70,7 +71,10 @@ impl Cardinality {
             top_metrics: Self::top_values(index, METRIC_NAME, top),
             top_names_by_values: by(|(_, values, _, _)| *values),
             top_names_by_series: by(|(_, _, series, _)| *series),
-            top_names_by_bytes: by(|(_, _, _, bytes)| *bytes),
+            top_names_by_bytes: by(|(name, _, series, bytes)| {
+                let each = (name.len() as u64).saturating_add(2);
+                bytes.saturating_add(series.saturating_mul(each))
+            }),
             top_pairs: top_pairs(index, None, top)
                 .into_iter()
                 .map(|(series, (name, value))| CountedPair {

@@ -163,7 +163,7 @@ fn check_tops(index: &LiveIndex, model: &BTreeMap<u32, Labels>, top: usize) -> R
         let counts = names.entry(name).or_default();
         counts.0.insert(value);
         counts.1 += 1;
-        counts.2 += value.len() as u64;
+        counts.2 += (name.len() + 1 + value.len() + 1) as u64;
     }
     let found = Cardinality::of(index, top);
     prop_assert_eq!(found.series, model.len() as u64);

@@ -457,8 +457,12 @@ mod tests {
     fn the_alert_about_tenants_at_their_limits_knows_the_limits_of_series() {
         let rules = include_str!("../../rules/platform.yml");
         let alert = rules.split("- alert: ").find(|alert| alert.starts_with("TsdbTenantAtLimit")).unwrap();
-        let limits =
-            [SeriesLimit::NewPerMinute, SeriesLimit::Active, SeriesLimit::PerMetric, SeriesLimit::LabelValues];
+        let limits = [
+            SeriesLimit::NewPerMinute,
+            SeriesLimit::Active,
+            SeriesLimit::PerMetric,
+            SeriesLimit::LabelValues,
+        ];
         for limit in limits {
             assert!(alert.contains(limit_reason(limit)), "{limit:?}");
         }

@@ -54,8 +54,10 @@ async fn the_status_has_the_form_of_prometheus() {
     assert_eq!(data["seriesCountByMetricName"], entries(&[("rq", 20), ("up", 3)]));
     let values = entries(&[("user", 20), ("job", 3), ("__name__", 2)]);
     assert_eq!(data["labelValueCountByLabelName"], values);
-    // 20 times north or south, 23 times a name of two letters, 10 numbers of one digit and 10 of two.
-    assert_eq!(data["memoryInBytesByLabelName"], entries(&[("zone", 100), ("__name__", 46), ("user", 30)]));
+    // 23 times a name of two letters, 20 times north or south, 10 numbers of one digit and 10 of two; the label's own name
+    // and two bytes each time.
+    let bytes = entries(&[("__name__", 46 + 23 * 10), ("zone", 100 + 20 * 6), ("user", 30 + 20 * 6)]);
+    assert_eq!(data["memoryInBytesByLabelName"], bytes);
     let pairs = entries(&[("__name__=rq", 20), ("zone=south", 15), ("zone=north", 5)]);
     assert_eq!(data["seriesCountByLabelValuePair"], pairs);
 }
