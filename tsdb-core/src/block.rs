@@ -35,6 +35,8 @@ pub struct BlockMeta {
     /// The blocks that it replaces: it holds all of their samples that are not deleted. Whoever finds one of them beside
     /// it removes it. Empty at level 1.
     pub parents: alloc::vec::Vec<BlockId>,
+    /// Those of the `sources` of which it lacks samples, because they could not be read when it was made.
+    pub incomplete: alloc::vec::Vec<BlockId>,
     /// What the block holds instead of samples; `None` for a block of samples.
     pub rollup: Option<Rollup>,
 }
@@ -54,5 +56,12 @@ impl BlockMeta {
     /// Does the block hold samples as they were written?
     pub const fn is_raw(&self) -> bool {
         self.rollup.is_none()
+    }
+
+    /// Does it lack samples of nothing that `other` has whole?
+    pub fn is_as_complete_as(&self, other: &Self) -> bool {
+        self.incomplete
+            .iter()
+            .all(|source| !other.sources.contains(source) || other.incomplete.contains(source))
     }
 }

@@ -83,6 +83,11 @@ pub enum CorruptionKind {
 }
 
 impl Corruption {
+    /// May the bytes be read later? Those that were read and are wrong stay as they are.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self.kind, CorruptionKind::Unreadable { .. })
+    }
+
     /// Describes damage of `kind` at `offset` of `section`.
     pub fn new(section: &'static str, offset: usize, kind: CorruptionKind) -> Self {
         Self { section, offset, kind }

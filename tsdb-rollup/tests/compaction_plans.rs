@@ -23,6 +23,7 @@ fn info(id: u128, start: i64, windows: i64, bytes: u64) -> BlockInfo {
         level: 1,
         sources: vec![BlockId(id)],
         parents: vec![],
+        incomplete: vec![],
         rollup: None,
     };
     BlockInfo { meta, bytes, deleted: 0.0, is_damaged: false }

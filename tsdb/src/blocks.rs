@@ -27,6 +27,8 @@ pub(crate) struct Blocks {
     far_aside: Arc<[SetAside]>,
     /// The blocks of windows of which all samples are still there.
     sampled: Arc<BTreeSet<BlockId>>,
+    /// Those of them that lack something which these samples may have.
+    behind: Arc<BTreeSet<BlockId>>,
 }
 
 /// A block on object storage and its size there.
@@ -190,6 +192,21 @@ impl Blocks {
         self.sampled.contains(&id)
     }
 
+    /// Are all the samples that the windows in the block `id` were made of still there, and is there more of them than in
+    /// the windows: late ones, or what could not be read?
+    pub(crate) fn is_behind(&self, id: BlockId) -> bool {
+        self.behind.contains(&id)
+    }
+
+    /// What is told of blocks within `range` that lack samples which could not be read when they were made.
+    pub(crate) fn incomplete(&self, range: TimeRange) -> impl Iterator<Item = String> {
+        let concerned = move |block: &&Arc<Block>| {
+            let meta = block.meta();
+            meta.is_raw() && !meta.incomplete.is_empty() && meta.range.overlaps(&range)
+        };
+        self.everywhere().filter(concerned).map(|block| block.lacks())
+    }
+
     fn arranged(mut list: Vec<OpenBlock>, far: Arc<[FarBlock]>, aside: Arc<[SetAside]>) -> Self {
         let order = |block: &Arc<Block>| (written(block), block.meta().id);
         list.sort_by_key(|open| order(&open.block));
@@ -200,10 +217,21 @@ impl Blocks {
         let raw: BTreeSet<BlockId> =
             metas().filter(|meta| meta.is_raw()).flat_map(|meta| meta.sources.iter().copied()).collect();
         let has_samples = |meta: &&BlockMeta| meta.sources.iter().all(|source| raw.contains(source));
-        let sampled = metas().filter(|meta| !meta.is_raw()).filter(has_samples).map(|meta| meta.id).collect();
-        let (far_aside, sampled) = (Arc::default(), Arc::new(sampled));
-        Self { list: list.into(), far, all: all.into(), aside, far_aside, sampled }
+        let windows: Vec<&BlockMeta> = metas().filter(|meta| !meta.is_raw()).filter(has_samples).collect();
+        let is_behind =
+            |meta: &&&BlockMeta| !meta.incomplete.is_empty() || metas().any(|raw| is_late(raw, meta));
+        let behind = windows.iter().filter(is_behind).map(|meta| meta.id).collect();
+        let sampled = windows.iter().map(|meta| meta.id).collect();
+        let (far_aside, sampled, behind) = (Arc::default(), Arc::new(sampled), Arc::new(behind));
+        Self { list: list.into(), far, all: all.into(), aside, far_aside, sampled, behind }
     }
+}
+
+/// Are there samples in the block `raw` that the windows in the block `windows` do not know?
+fn is_late(raw: &BlockMeta, windows: &BlockMeta) -> bool {
+    let covers = windows.rollup.filter(|_| raw.is_raw()).map(|rollup| rollup.covers);
+    covers.is_some_and(|covers| covers.overlaps(&raw.range))
+        && raw.sources.iter().any(|source| !windows.sources.contains(source))
 }
 
 /// The newest of the blocks cut from a head that `block` is made of: samples in it were written before those of a block

@@ -172,24 +172,31 @@ impl Work<'_> {
         let id = new_id(newest, crate::SystemClock.now());
         let meta = block.meta();
         let (level, sources) = (meta.level, meta.sources.clone());
-        let spec = BlockSpec { id, level, sources, parents: Vec::new(), rollup: meta.rollup };
+        let (parents, incomplete) = (Vec::new(), meta.incomplete.clone());
+        let spec = BlockSpec { id, level, sources, parents, incomplete, rollup: meta.rollup };
         let mut writer = BlockWriter::create(&**self.fs, self.dir, spec)?;
         let mut samples = SampleColumns::new();
-        block.for_each_readable(|labels, chunks, deleted| {
+        let mut lost = 0_u64;
+        let all_series = block.for_each_readable(|labels, chunks, deleted| {
             samples.clear();
             if meta.rollup.is_some() {
                 let read = |chunk: &ChunkRef| {
                     let mut windows = AggregateColumns::default();
                     block.read_all_windows(&[*chunk], deleted, &mut windows).ok().map(|()| windows)
                 };
-                return writer.add_windows(&labels, &chunks.iter().filter_map(read).collect::<Vec<_>>());
+                let found: Vec<_> = chunks.iter().filter_map(read).collect();
+                lost += (chunks.len() - found.len()) as u64;
+                return writer.add_windows(&labels, &found);
             }
             for chunk in chunks {
                 // What cannot be read is what the verdict names; nothing of it is added.
-                drop(block.read(&[*chunk], deleted, TimeRange::ALL, &mut samples));
+                lost += u64::from(block.read(&[*chunk], deleted, TimeRange::ALL, &mut samples).is_err());
             }
             writer.add_samples(&labels, samples.as_slices())
         })?;
+        if lost > 0 || !all_series {
+            writer.set_incomplete(meta.sources.clone());
+        }
         if let Some(written) = writer.finish()? {
             let into = self.dir.join(Block::dir_name(written.id));
             let samples = written.stats.samples;

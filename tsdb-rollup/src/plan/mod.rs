@@ -65,6 +65,7 @@ mod tests {
             level: 1,
             sources: vec![BlockId(1)],
             parents: vec![],
+            incomplete: vec![],
             rollup: None,
         }];
         let head = HeadSpan { range: TimeRange::new(10 * hour, 14 * hour).unwrap(), last_append: None };

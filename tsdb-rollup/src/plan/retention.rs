@@ -88,6 +88,7 @@ mod tests {
             level: 1,
             sources: vec![BlockId(id)],
             parents: vec![],
+            incomplete: vec![],
             rollup: None,
         }
     }

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A block of windows names all blocks cut from a head that are in it. If there are others in its span, late samples, it
-//! is made anew and replaces the old one; the longer windows above it follow. That needs all the samples: where some of
+//! is made anew and replaces the old one; the longer windows above it follow. So is one that lacks samples which could
+//! not be read when it was made, if there is a block that has them. That needs all the samples: where some of
 //! them are past retention, the windows stay as they are.
 
 use crate::downsample::window_of;
@@ -134,7 +135,9 @@ fn step(
     let before: Vec<&&BlockMeta> = made.iter().filter(overlaps).collect();
     let has_all = |block: &&&BlockMeta| {
         let covered = block.rollup.is_some_and(|rollup| covers.intersect(&rollup.covers) == Some(covers));
-        covered && sources.iter().all(|source| block.sources.contains(source))
+        covered
+            && sources.iter().all(|source| block.sources.contains(source))
+            && !block.incomplete.iter().any(|source| is_whole(inputs, *source))
     };
     let loses_some = |block: &&&BlockMeta| block.sources.iter().any(|source| !sources.contains(source));
     if before.iter().any(has_all) || before.iter().any(loses_some) {
@@ -146,6 +149,12 @@ fn step(
         sources: sources.into_iter().collect(),
         replaces: before.iter().map(|block| block.id).collect(),
     })
+}
+
+/// Is there all of `source` in `inputs`, as far as they know?
+fn is_whole(inputs: &[&BlockMeta], source: BlockId) -> bool {
+    let mut holders = inputs.iter().filter(|block| block.sources.contains(&source)).peekable();
+    holders.peek().is_some() && holders.all(|block| !block.incomplete.contains(&source))
 }
 
 #[cfg(test)]
@@ -166,6 +175,7 @@ mod tests {
             level: 1,
             sources: sources.iter().map(|source| BlockId(*source)).collect(),
             parents: Vec::new(),
+            incomplete: Vec::new(),
             rollup: None,
         }
     }
@@ -202,6 +212,16 @@ mod tests {
         // Compaction makes no difference.
         let blocks = [raw(9, 5, DAY, &[1, 8]), done(&again, 10)];
         assert_eq!(next(&blocks, 2 * DAY), None);
+    }
+
+    #[test]
+    fn windows_that_lack_samples_are_made_anew_from_a_block_that_has_them() {
+        let whole = raw(1, 5, DAY, &[1, 2]);
+        let step = next(std::slice::from_ref(&whole), 2 * DAY).unwrap();
+        let made = BlockMeta { incomplete: vec![BlockId(2)], ..done(&step, 7) };
+        let damaged = BlockMeta { incomplete: vec![BlockId(2)], ..whole.clone() };
+        assert_eq!(next(&[damaged, made.clone()], 2 * DAY), None);
+        assert_eq!(next(&[whole, made], 2 * DAY).unwrap().replaces, [BlockId(7)]);
     }
 
     #[test]

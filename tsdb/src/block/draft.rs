@@ -53,8 +53,8 @@ impl<'a> Draft<'a> {
 
     /// Describes the block and gives it its name. Durable when it returns.
     pub(super) fn publish(mut self, range: TimeRange, stats: BlockStats) -> Result<BlockMeta, BlockError> {
-        let BlockSpec { id, level, sources, parents, rollup } = self.spec.clone();
-        let description = BlockMeta { id, range, stats, level, sources, parents, rollup };
+        let BlockSpec { id, level, sources, parents, incomplete, rollup } = self.spec.clone();
+        let description = BlockMeta { id, range, stats, level, sources, parents, incomplete, rollup };
         self.write_file(names::META, &meta::render(&description))?;
         publish_dir(self.fs, &self.temporary, &self.dir).map_err(BlockError::io("publish", &self.dir))?;
         self.is_published = true;

@@ -1,6 +1,6 @@
 //! `meta.json`: what a block says of itself, for people and programs.
 
-use super::BlockError;
+use super::{Block, BlockError};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use tsdb_core::block::{BlockId, BlockMeta, BlockStats, Rollup};
@@ -12,6 +12,18 @@ use ulid::Ulid;
 const VERSION: u64 = 1;
 /// Tells the block from that of another store.
 const FORMAT: &str = "tsdb-block";
+
+impl Block {
+    /// What is told of a block that lacks samples of its sources.
+    pub(crate) fn lacks(&self) -> String {
+        let meta = self.meta();
+        let (name, what) = (dir_name(meta.id), if meta.is_raw() { "samples" } else { "windows" });
+        let (some, all) = (meta.incomplete.len(), meta.sources.len());
+        format!(
+            "block {name} of {what} lacks what could not be read when it was made, of {some} of the {all} blocks it was made of"
+        )
+    }
+}
 
 /// The name of the directory of the block `id`.
 pub(super) fn dir_name(id: BlockId) -> String {
@@ -38,6 +50,9 @@ pub(super) fn render(meta: &BlockMeta) -> Vec<u8> {
             "parents": names(&meta.parents),
         },
     });
+    if !meta.incomplete.is_empty() {
+        object["compaction"]["incomplete"] = names(&meta.incomplete).into();
+    }
     if let (Some(object), Some(rollup)) = (object.as_object_mut(), meta.rollup) {
         let Rollup { resolution_ms, covers } = rollup;
         let text = json!({ "resolutionMs": resolution_ms, "from": covers.start(), "to": covers.end() });
@@ -89,6 +104,10 @@ fn read(text: &[u8]) -> Result<BlockMeta, CorruptionKind> {
         level: u32::try_from(number(compaction, "level")?).unwrap_or(u32::MAX),
         sources: block_ids(compaction, "sources")?,
         parents: block_ids(compaction, "parents")?,
+        incomplete: match compaction.contains_key("incomplete") {
+            true => block_ids(compaction, "incomplete")?,
+            false => Vec::new(),
+        },
         rollup: object.get("rollup").map(rollup).transpose()?,
     })
 }
@@ -137,4 +156,27 @@ pub(super) fn parse_dir_name(name: &str) -> Option<BlockId> {
 
 fn missing(field: &'static str) -> CorruptionKind {
     CorruptionKind::Truncated { field }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_incomplete_is_read_as_it_was_written() {
+        let covers = TimeRange::new(1, 288_000).unwrap();
+        let meta = BlockMeta {
+            id: BlockId(9),
+            range: covers,
+            stats: BlockStats::default(),
+            level: 2,
+            sources: vec![BlockId(7), BlockId(8)],
+            parents: Vec::new(),
+            incomplete: vec![BlockId(8)],
+            rollup: Some(Rollup { resolution_ms: 1000, covers }),
+        };
+        let golden = include_bytes!("../../tests/golden/v1/incomplete-meta.json");
+        assert_eq!(String::from_utf8(render(&meta)).unwrap(), String::from_utf8_lossy(golden));
+        assert_eq!(parse(Path::new("meta.json"), golden).unwrap(), meta);
+    }
 }

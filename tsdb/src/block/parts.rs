@@ -79,10 +79,10 @@ impl Deref for InUse<'_> {
 }
 
 impl Parts {
-    /// The files; `open` reads them if they are not here.
+    /// The files; `open` reads them if they are not here, and says what of them cannot be used.
     pub(super) fn in_use(
         &self,
-        open: impl FnOnce() -> Result<Opened, BlockError>,
+        open: impl FnOnce() -> Result<(Opened, Vec<(PathBuf, Corruption)>), BlockError>,
     ) -> Result<InUse<'_>, BlockError> {
         let far = match self {
             Self::Near(opened) => return Ok(InUse::Near(opened)),
@@ -94,8 +94,12 @@ impl Parts {
         if let Some(opened) = &*opened {
             return Ok(InUse::Far(Arc::clone(opened)));
         }
-        let new = Arc::new(open()?);
-        *opened = Some(Arc::clone(&new));
+        let (new, damaged) = open()?;
+        let new = Arc::new(new);
+        // What could not be read now is worth another look.
+        if !damaged.iter().any(|(_, damage)| damage.may_pass()) {
+            *opened = Some(Arc::clone(&new));
+        }
         Ok(InUse::Far(new))
     }
 

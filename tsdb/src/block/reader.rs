@@ -359,23 +359,25 @@ impl Block {
     }
 
     /// Calls `visit` with each series that the index still tells of, in order of labels, its chunks, and what is
-    /// deleted in them.
+    /// deleted in them. Says whether these are all series.
     pub(crate) fn for_each_readable<E>(
         &self,
         mut visit: impl FnMut(Labels, &[ChunkRef], &Intervals) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> Result<bool, E> {
         // What cannot be opened tells of nothing.
-        let Ok(opened) = self.opened() else { return Ok(()) };
+        let Ok(opened) = self.opened() else { return Ok(false) };
+        let mut are_all = true;
         let tombstones = self.tombstones();
         let mut cursor = opened.index.cursor();
         let mut chunks = Vec::new();
         for series in 0..opened.index.series_count() {
             let labels = cursor.labels(series);
-            if let (Ok(labels), Ok(())) = (labels, cursor.chunks(series, &mut chunks)) {
-                visit(labels, &chunks, tombstones.of(series))?;
+            match (labels, cursor.chunks(series, &mut chunks)) {
+                (Ok(labels), Ok(())) => visit(labels, &chunks, tombstones.of(series))?,
+                _ => are_all = false,
             }
         }
-        Ok(())
+        Ok(are_all)
     }
 
     /// Writes the description of the block as it is known now in place of the one on disk.
@@ -488,8 +490,7 @@ impl Block {
     }
 
     fn parts(&self) -> Result<InUse<'_>, BlockError> {
-        let open = || Opened::open(&self.fs, &self.dir, self.meta.id, &self.cache).map(|(opened, _)| opened);
-        self.parts.in_use(open)
+        self.parts.in_use(|| Opened::open(&self.fs, &self.dir, self.meta.id, &self.cache))
     }
 
     /// The series that satisfy all `matchers` and have samples; `None` if all do.
@@ -581,9 +582,9 @@ fn rebuild(
     stats.histograms = stats.samples;
     match range {
         Some(range) => {
-            let (level, sources, parents) = (1, vec![id], Vec::new());
+            let (level, sources, parents, incomplete) = (1, vec![id], Vec::new(), Vec::new());
             let rollup = chunks.first().and_then(|chunk| rollup_of(segments, chunk, range));
-            Ok(BlockMeta { id, range, stats, level, sources, parents, rollup })
+            Ok(BlockMeta { id, range, stats, level, sources, parents, incomplete, rollup })
         }
         None => {
             let rule = "a block has samples";

@@ -25,6 +25,8 @@ pub struct BlockSpec {
     pub sources: Vec<BlockId>,
     /// The blocks that it replaces.
     pub parents: Vec<BlockId>,
+    /// Those of the sources of which it lacks samples, because they could not be read.
+    pub incomplete: Vec<BlockId>,
     /// The windows that it holds instead of samples.
     pub rollup: Option<Rollup>,
 }
@@ -32,7 +34,7 @@ pub struct BlockSpec {
 impl BlockSpec {
     /// A block of level 1 named `id`.
     pub fn first_level(id: BlockId) -> Self {
-        Self { id, level: 1, sources: vec![id], parents: Vec::new(), rollup: None }
+        Self { id, level: 1, sources: vec![id], parents: Vec::new(), incomplete: Vec::new(), rollup: None }
     }
 }
 
@@ -122,6 +124,11 @@ impl<'a> BlockWriter<'a> {
         let added = self.index.add(labels, &self.chunks);
         added.map_err(|source| BlockError::Series { path: self.draft.dir.clone(), source })?;
         Ok(())
+    }
+
+    /// Says of which sources samples are missing, which may turn out while they are read.
+    pub fn set_incomplete(&mut self, sources: impl IntoIterator<Item = BlockId>) {
+        self.draft.spec.incomplete = sources.into_iter().collect();
     }
 
     /// Number of series so far.

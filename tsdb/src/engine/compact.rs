@@ -189,6 +189,8 @@ impl Engine {
         }
         let metas = || found.iter().map(|block| block.meta());
         let sources: BTreeSet<BlockId> = metas().flat_map(|meta| meta.sources.iter().copied()).collect();
+        let incomplete: BTreeSet<BlockId> =
+            metas().flat_map(|meta| meta.incomplete.iter().copied()).collect();
         // What an input has replaced may still be on disk or named: then it is replaced by the result too.
         let named = self.shipper.as_ref().and_then(|shipper| shipper.ledger().known());
         let is_named =
@@ -201,6 +203,7 @@ impl Engine {
             level: metas().map(|meta| meta.level).max().unwrap_or(0).saturating_add(1),
             sources: sources.into_iter().collect(),
             parents: parents.into_iter().collect(),
+            incomplete: incomplete.into_iter().collect(),
             rollup: None,
         };
         let inputs = found.iter().map(|block| (block.meta().clone(), block.tombstones())).collect();

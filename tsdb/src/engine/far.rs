@@ -184,6 +184,8 @@ impl Engine {
         }
         let metas = || sources.iter().map(|stored| &stored.meta);
         let cut: BTreeSet<BlockId> = metas().flat_map(|meta| meta.sources.iter().copied()).collect();
+        let incomplete: BTreeSet<BlockId> =
+            metas().flat_map(|meta| meta.incomplete.iter().copied()).collect();
         // A disk that was away may still have what an input has replaced.
         let before = metas().flat_map(|meta| meta.parents.iter().copied());
         let parents: BTreeSet<BlockId> = metas().map(|meta| meta.id).chain(before).collect();
@@ -192,6 +194,7 @@ impl Engine {
             level: metas().map(|meta| meta.level).max().unwrap_or(0).saturating_add(1),
             sources: cut.into_iter().collect(),
             parents: parents.into_iter().collect(),
+            incomplete: incomplete.into_iter().collect(),
             rollup: None,
         };
         let keep_first = self.options.duplicates == DuplicatePolicy::KeepFirst;

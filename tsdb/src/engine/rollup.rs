@@ -3,6 +3,9 @@
 //! A block of windows is written beside everything else and is seen when it is whole; the one that it replaces goes
 //! when nobody reads it any more. If something is deleted meanwhile in what it is made of, it is made anew. A crash
 //! before it has its name leaves nothing, one after that leaves both, and the new one names the old one.
+//!
+//! What cannot be read because a disk or object storage does not answer has the block wait, for a day. What is damaged is
+//! left out, and the block names the sources of which it lacks samples; it never replaces one that has them.
 
 use super::Engine;
 use super::work::Work;
@@ -10,11 +13,13 @@ use crate::Error;
 use crate::block::{Block, BlockSeries, BlockSpec, BlockWriter};
 use crate::blocks::{Blocks, OpenBlock};
 use crate::compact::Load;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tsdb_core::Labels;
-use tsdb_core::block::BlockId;
+use tsdb_core::block::{BlockId, BlockMeta};
 use tsdb_core::metadata::MetricType;
 use tsdb_core::read::{ReadError, SampleColumns};
 use tsdb_rollup::aggregate::AggregateColumns;
@@ -28,8 +33,22 @@ const PAGE_SERIES: u32 = 1024;
 /// Blocks that one round makes at most, so that other work gets its turn.
 const BLOCKS_PER_ROUND: usize = 4;
 
-/// Steps that gave nothing, because there are no samples in their spans.
-pub(super) type Vain = Vec<RollupStep>;
+/// What cannot be read is tried again after this, ms.
+const RETRY_MS: i64 = 5 * 60_000;
+/// So long what cannot be read counts as being away and not as lost, ms. Windows that lack it are not improved more often.
+const PATIENCE_MS: i64 = 86_400_000;
+
+/// Steps that were tried in vain.
+pub(super) type Vain = Vec<Tried>;
+
+/// A step that gave nothing, and when it is tried again. Times are monotonic, ms.
+#[derive(Debug)]
+pub(super) struct Tried {
+    step: RollupStep,
+    first: i64,
+    /// `None` is never, while its inputs are what they are.
+    again: Option<i64>,
+}
 
 /// Series that are made between two looks whether others want the machine.
 const SERIES_PER_PAUSE: usize = 64;
@@ -41,30 +60,69 @@ enum Outcome {
     Empty,
     /// Something about its inputs changed meanwhile.
     Overtaken,
+    /// The windows that are there lack less.
+    NoBetter,
+}
+
+/// Why no windows were made.
+enum Failure {
+    /// Something cannot be read, which may pass.
+    Unread(Error),
+    Other(Error),
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// What is missing of the inputs of a step.
+struct Missing {
+    /// Does what cannot be read count as lost?
+    is_patient: bool,
+    blocks: BTreeSet<BlockId>,
 }
 
 impl Engine {
-    /// Makes the blocks of windows that are due, out of consideration for `load`.
+    /// Makes the blocks of windows that are due, out of consideration for `load`. What cannot be read is left for later,
+    /// and the first such failure returned at the end.
     pub(super) fn roll_up_due(&self, load: Option<&Arc<dyn Load>>) -> Result<(), Error> {
         let Some(retention) = self.retention() else { return Ok(()) };
         let mut vain = self.vain_rollups.lock();
+        let mut unread = Ok(());
         for _ in 0..BLOCKS_PER_ROUND {
             let blocks = self.published.read().blocks.clone();
             let (now, settled) = (self.options.clock.now(), self.settled());
+            let moment = self.options.clock.monotonic_ms();
             let ids: BTreeSet<BlockId> = blocks.everywhere().map(|block| block.meta().id).collect();
-            vain.retain(|step: &RollupStep| step.inputs.iter().all(|id| ids.contains(id)));
-            let is_vain = |step: &RollupStep| vain.contains(step);
+            vain.retain(|tried: &Tried| tried.step.inputs.iter().all(|id| ids.contains(id)));
+            let is_vain = |step: &RollupStep| {
+                let tried = vain.iter().find(|tried| tried.step == *step);
+                tried.is_some_and(|tried| tried.again.is_none_or(|again| moment < again))
+            };
             let metas: Vec<_> = blocks.everywhere().map(|block| block.meta().clone()).collect();
             let step = next_rollup(&metas, &retention.rollups, settled, now, is_vain);
             let Some(step) = step else { break };
+            let first = vain.iter().find(|tried| tried.step == step).map_or(moment, |tried| tried.first);
             self.rolling.lock().extend(&step.inputs);
-            let outcome = self.roll_up(blocks, &step, load);
+            let is_patient = moment.saturating_sub(first) >= PATIENCE_MS;
+            let outcome = self.roll_up(blocks, &step, is_patient, load);
             self.rolling.lock().clear();
-            if let Outcome::Empty = outcome? {
-                vain.push(step);
-            }
+            let again = match outcome {
+                Ok(Outcome::Made | Outcome::Overtaken) => continue,
+                Ok(Outcome::Empty) => None,
+                Ok(Outcome::NoBetter) => Some(moment.saturating_add(PATIENCE_MS)),
+                Err(Failure::Unread(error)) => {
+                    unread = unread.and(Err(error));
+                    Some(moment.saturating_add(RETRY_MS))
+                }
+                Err(Failure::Other(error)) => return Err(error),
+            };
+            vain.retain(|tried| tried.step != step);
+            vain.push(Tried { step, first, again });
         }
-        Ok(())
+        unread
     }
 
     /// Up to when all samples are in blocks.
@@ -80,8 +138,9 @@ impl Engine {
         &self,
         blocks: Blocks,
         step: &RollupStep,
+        is_patient: bool,
         load: Option<&Arc<dyn Load>>,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Outcome, Failure> {
         let inputs: Vec<&Arc<Block>> =
             blocks.everywhere().filter(|block| step.inputs.contains(&block.meta().id)).collect();
         let level = inputs.iter().map(|block| block.meta().level).max().unwrap_or(0).saturating_add(1);
@@ -92,10 +151,17 @@ impl Engine {
             level,
             sources: step.sources.clone(),
             parents: step.replaces.clone(),
+            incomplete: Vec::new(),
             rollup: Some(step.rollup),
         };
         let mut writer = BlockWriter::create(&*self.place.fs, &self.place.dir, spec)?;
-        self.write_windows(&inputs, step, &mut writer, load)?;
+        let mut missing = Missing { is_patient, blocks: BTreeSet::new() };
+        self.write_windows(&inputs, step, &mut missing, &mut writer, load)?;
+        let incomplete = incomplete(&inputs, &missing);
+        if !is_better(&blocks, step, &incomplete) {
+            return Ok(Outcome::NoBetter);
+        }
+        writer.set_incomplete(incomplete);
         // What it replaces is removed if nobody has it.
         drop(inputs);
         drop(blocks);
@@ -116,20 +182,23 @@ impl Engine {
         &self,
         inputs: &[&Arc<Block>],
         step: &RollupStep,
+        missing: &mut Missing,
         writer: &mut BlockWriter<'_>,
         load: Option<&Arc<dyn Load>>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Failure> {
         let types: BTreeMap<String, MetricType> =
             self.head.metadata().into_iter().map(|(name, known)| (name, known.metric_type)).collect();
-        let streams = inputs.iter().map(|block| Pages::new(block, step));
+        let damage = RefCell::new(Vec::new());
+        let streams = inputs.iter().map(|block| Pages::new(block, step, &damage));
         let mut samples = SampleColumns::new();
         for (number, series) in SeriesMerger::new(streams).enumerate() {
             if number % SERIES_PER_PAUSE == 0 && !self.throttle.advance(0, load.map(|load| &**load)) {
-                return Err(Error::Closed);
+                return Err(Error::Closed.into());
             }
-            let series = series.map_err(|error| self.unreadable(error))?;
+            let Ok(series) = series;
+            self.note_missing(&damage, missing)?;
             let parts = if inputs.iter().all(|block| block.meta().is_raw()) {
-                self.read_samples(&series.parts, step, &mut samples);
+                self.read_samples(&series.parts, step, &damage, &mut samples);
                 let declared = declared(&types, &series.labels);
                 let form = form_of(&series.labels, declared, &samples);
                 let mut windows = AggregateColumns::default();
@@ -137,48 +206,49 @@ impl Engine {
                 downsample(&all, step.rollup.resolution_ms, &mut windows);
                 vec![windows]
             } else {
-                self.read_windows(&series.parts, step)
+                read_windows(&series.parts, step, &damage)
             };
+            self.note_missing(&damage, missing)?;
             writer.add_windows(&series.labels, &parts)?;
+        }
+        self.note_missing(&damage, missing)
+    }
+
+    /// Notes the `damage` that was met, unless it may pass: then it is an error.
+    fn note_missing(&self, damage: &RefCell<Damage>, missing: &mut Missing) -> Result<(), Failure> {
+        for (id, error) in damage.take() {
+            self.damage.note_and_tell(&error);
+            if !missing.is_patient && may_pass(&error) {
+                return Err(Failure::Unread(self.unreadable(error)));
+            }
+            missing.blocks.insert(id);
         }
         Ok(())
     }
 
-    /// Replaces `into` by the samples of a series. What is damaged is left out and named.
-    fn read_samples(&self, parts: &[(&Block, BlockSeries)], step: &RollupStep, into: &mut SampleColumns) {
+    /// Replaces `into` by the samples of a series. What cannot be read is left out and added to `damage`.
+    fn read_samples(
+        &self,
+        parts: &[(&Block, BlockSeries)],
+        step: &RollupStep,
+        damage: &RefCell<Damage>,
+        into: &mut SampleColumns,
+    ) {
         let keep_first = self.options.duplicates == crate::DuplicatePolicy::KeepFirst;
         let mut part = SampleColumns::new();
         into.clear();
         for (block, series) in parts {
             part.clear();
-            match block.read(&series.chunks, &series.deleted, step.rollup.covers, &mut part) {
-                Err(error) => self.damage.note_and_tell(&error),
-                Ok(()) if keep_first => merge::add_missing(&part, into),
-                Ok(()) => merge::add(&part, into),
-            }
-        }
-    }
-
-    /// The windows of a series, made of shorter ones: runs of one form. What is damaged is left out and named.
-    fn read_windows(&self, parts: &[(&Block, BlockSeries)], step: &RollupStep) -> Vec<AggregateColumns> {
-        let mut parts: Vec<_> = parts.iter().collect();
-        parts.sort_by_key(|(_, series)| series.chunks.first().map(|chunk| chunk.range.start()));
-        let mut made: Vec<AggregateColumns> = Vec::new();
-        for (block, series) in parts {
-            let mut short = AggregateColumns::default();
-            match block.read_all_windows(&series.chunks, &series.deleted, &mut short) {
-                Err(error) => self.damage.note_and_tell(&error),
-                Ok(()) => {
-                    let mut long = AggregateColumns::default();
-                    downsample(&short, step.rollup.resolution_ms, &mut long);
-                    match made.last_mut().filter(|last| last.form() == long.form()) {
-                        Some(last) => last.extend(&long),
-                        None => made.push(long),
-                    }
+            if let Err(error) = block.read(&series.chunks, &series.deleted, step.rollup.covers, &mut part) {
+                damage.borrow_mut().push((block.meta().id, error));
+                for chunk in series.chunks.chunks(1) {
+                    // That something cannot be read is known.
+                    drop(block.read(chunk, &series.deleted, step.rollup.covers, &mut part));
                 }
+                part.renew_reset_hints();
             }
+            if keep_first { merge::add_missing(&part, into) } else { merge::add(&part, into) }
         }
-        made
     }
 
     /// Lets queriers see the new block instead of those that it replaces.
@@ -197,7 +267,6 @@ impl Engine {
     }
 
     fn unreadable(&self, error: ReadError) -> Error {
-        self.damage.note_and_tell(&error);
         match error {
             ReadError::Corrupt { source, .. } => Error::Corrupt { path: self.place.dir.clone(), source },
             other => Error::io("read", &self.place.dir, std::io::Error::other(other)),
@@ -213,32 +282,111 @@ fn declared(types: &BTreeMap<String, MetricType>, labels: &Labels) -> MetricType
     found.copied().find(|declared| *declared != MetricType::Unknown).unwrap_or_default()
 }
 
-/// The series of a block, a page at a time.
+/// The windows of a series, made of shorter ones: runs of one form. What cannot be read is left out and added to
+/// `damage`.
+fn read_windows(
+    parts: &[(&Block, BlockSeries)],
+    step: &RollupStep,
+    damage: &RefCell<Damage>,
+) -> Vec<AggregateColumns> {
+    let mut parts: Vec<_> = parts.iter().collect();
+    parts.sort_by_key(|(_, series)| series.chunks.first().map(|chunk| chunk.range.start()));
+    let mut made: Vec<AggregateColumns> = Vec::new();
+    for (block, series) in parts {
+        let mut short = AggregateColumns::default();
+        match block.read_all_windows(&series.chunks, &series.deleted, &mut short) {
+            Err(error) => damage.borrow_mut().push((block.meta().id, error)),
+            Ok(()) => {
+                let mut long = AggregateColumns::default();
+                downsample(&short, step.rollup.resolution_ms, &mut long);
+                match made.last_mut().filter(|last| last.form() == long.form()) {
+                    Some(last) => last.extend(&long),
+                    None => made.push(long),
+                }
+            }
+        }
+    }
+    made
+}
+
+/// Those of the sources of `inputs` of which not everything is there.
+fn incomplete(inputs: &[&Arc<Block>], missing: &Missing) -> BTreeSet<BlockId> {
+    let of = |block: &&Arc<Block>| {
+        let meta = block.meta();
+        if missing.blocks.contains(&meta.id) { meta.sources.clone() } else { meta.incomplete.clone() }
+    };
+    inputs.iter().flat_map(of).collect()
+}
+
+/// Do windows that lack samples of the sources `incomplete` have more than those that they replace, and all of what these have?
+fn is_better(blocks: &Blocks, step: &RollupStep, incomplete: &BTreeSet<BlockId>) -> bool {
+    let metas = blocks.everywhere().map(|block| block.meta());
+    let replaced: Vec<&BlockMeta> = metas.filter(|meta| step.replaces.contains(&meta.id)).collect();
+    let loses = |meta: &&BlockMeta| {
+        let was_whole = |source: &BlockId| meta.sources.contains(source) && !meta.incomplete.contains(source);
+        incomplete.iter().any(was_whole)
+    };
+    let gains = |meta: &&BlockMeta| {
+        meta.incomplete.iter().any(|source| !incomplete.contains(source))
+            || step.sources.iter().any(|source| !meta.sources.contains(source))
+            || meta.rollup != Some(step.rollup)
+    };
+    replaced.is_empty() || (!replaced.iter().any(loses) && replaced.iter().any(gains))
+}
+
+/// May it be read later?
+fn may_pass(error: &ReadError) -> bool {
+    match error {
+        ReadError::Corrupt { source, .. } => source.may_pass(),
+        _ => true,
+    }
+}
+
+/// What could not be read, and of which blocks.
+type Damage = Vec<(BlockId, ReadError)>;
+
+/// The series of a block, a page at a time. Those that cannot be read are left out.
 struct Pages<'b> {
     block: &'b Block,
     step: &'b RollupStep,
+    damage: &'b RefCell<Damage>,
     next: Option<u32>,
     page: std::vec::IntoIter<BlockSeries>,
 }
 
 impl<'b> Pages<'b> {
-    fn new(block: &'b Block, step: &'b RollupStep) -> Self {
-        Self { block, step, next: Some(0), page: Vec::new().into_iter() }
+    fn new(block: &'b Block, step: &'b RollupStep, damage: &'b RefCell<Damage>) -> Self {
+        Self { block, step, damage, next: Some(0), page: Vec::new().into_iter() }
+    }
+
+    /// The page from number `first` on, and the number behind it.
+    fn load(&self, first: u32) -> (Vec<BlockSeries>, Option<u32>) {
+        let covers = self.step.rollup.covers;
+        let damaged = match self.block.page(first, PAGE_SERIES, covers) {
+            Ok(page) => return page,
+            Err(error) => error,
+        };
+        let may_pass = may_pass(&damaged);
+        self.damage.borrow_mut().push((self.block.meta().id, damaged));
+        // Whoever asks gives up, or wants those that are whole.
+        let behind = self.block.page(first.saturating_add(PAGE_SERIES), 0, covers).ok();
+        let last = first.saturating_add(if may_pass { 0 } else { PAGE_SERIES });
+        let singly = (first..last).filter_map(|series| self.block.page(series, 1, covers).ok());
+        (singly.flat_map(|(found, _)| found).collect(), behind.and_then(|(_, next)| next))
     }
 }
 
 impl<'b> Iterator for Pages<'b> {
-    type Item = Result<(Labels, (&'b Block, BlockSeries)), ReadError>;
+    type Item = Result<(Labels, (&'b Block, BlockSeries)), Infallible>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(series) = self.page.next() {
                 return Some(Ok((series.labels.clone(), (self.block, series))));
             }
-            match self.block.page(self.next.take()?, PAGE_SERIES, self.step.rollup.covers) {
-                Ok((page, next)) => (self.page, self.next) = (page.into_iter(), next),
-                Err(error) => return Some(Err(error)),
-            }
+            let first = self.next.take()?;
+            let (page, next) = self.load(first);
+            (self.page, self.next) = (page.into_iter(), next);
         }
     }
 }

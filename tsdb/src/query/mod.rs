@@ -94,7 +94,8 @@ impl DbQuerier {
         let offers = all.into_iter().filter_map(|block| {
             let Rollup { resolution_ms, covers } = block.meta().rollup?;
             let has_samples = self.blocks.has_samples_of(block.meta().id);
-            covers.overlaps(&range).then_some((block, Candidate { resolution_ms, covers, has_samples }))
+            let is_offered = covers.overlaps(&range) && !self.blocks.is_behind(block.meta().id);
+            is_offered.then_some((block, Candidate { resolution_ms, covers, has_samples }))
         });
         offers.unzip()
     }
@@ -115,30 +116,31 @@ impl DbQuerier {
             return Ok(None);
         }
         let answer = Answer::of(&hints);
-        let (mut sources, mut damage, mut before): (Vec<Box<dyn SeriesSet>>, _, _) =
-            (Vec::new(), Vec::new(), None);
+        let (mut sources, mut damage, mut missing): (Vec<Box<dyn SeriesSet>>, _, _) =
+            (Vec::new(), Vec::new(), BTreeSet::new());
         for part in parts {
             let offer = part.candidate.and_then(|index| Some((*blocks.get(index)?, *candidates.get(index)?)));
             let Some((block, Candidate { resolution_ms, has_samples, .. })) = offer else {
-                let hints = SelectHints {
-                    range: part.range,
-                    projection: Projection::All,
-                    ends: None,
-                    ..hints.clone()
-                };
-                sources.push(self.select(matchers, &hints)?);
+                sources.push(self.select_samples(matchers, part.range, &hints)?);
                 continue;
             };
             if !has_samples {
-                before = Some(part.range.end().max(before.unwrap_or(part.range.end())));
+                missing.insert(PAST_RETENTION.to_owned());
             }
-            let series = match block.select(matchers, part.range, &Projection::All, &mut damage) {
-                Ok(series) => series,
-                Err(error) => {
-                    damage.push(error);
-                    continue;
-                }
-            };
+            if !block.meta().incomplete.is_empty() {
+                missing.insert(block.lacks());
+            }
+            let known = damage.len();
+            let selected = block.select(matchers, part.range, &Projection::All, &mut damage);
+            let series = selected.unwrap_or_else(|error| {
+                damage.push(error);
+                Vec::new()
+            });
+            if damage.len() > known && has_samples {
+                // The samples know all of the series.
+                sources.push(self.select_samples(matchers, part.range, &hints)?);
+                continue;
+            }
             sources.push(Box::new(WindowSet {
                 block: Arc::clone(block),
                 resolution_ms,
@@ -151,8 +153,18 @@ impl DbQuerier {
             }));
         }
         let merged = MergedSet::new(sources, damage, Arc::clone(&self.damage));
-        let missing = before.map(|_| PAST_RETENTION.to_owned());
         Ok(Some(Box::new(merged.lacking(missing.into_iter().collect()))))
+    }
+
+    /// The answer of samples within `range`, instead of windows.
+    fn select_samples(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        hints: &SelectHints,
+    ) -> Result<Box<dyn SeriesSet>, ReadError> {
+        let hints = SelectHints { range, projection: Projection::All, ends: None, ..hints.clone() };
+        self.select(matchers, &hints)
     }
 
     /// The samples of blocks within `range`.
@@ -198,7 +210,7 @@ impl Querier for DbQuerier {
         let mut missing: Vec<_> = self.unreplayed().into_iter().collect();
         let view = self.head_view(hints.range);
         if let Some(range) = hints.range.intersect(&self.range) {
-            missing.extend(self.blocks.missing(range));
+            missing.extend(self.blocks.missing(range).chain(self.blocks.incomplete(range)));
             let projection = if view.is_none() { self.projection(range, hints) } else { &Projection::All };
             for block in self.blocks(range).filter(|block| !(hints.near && block.is_far())) {
                 match block.select(matchers, range, projection, &mut damage) {

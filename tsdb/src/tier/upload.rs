@@ -218,15 +218,17 @@ pub(crate) fn holds_all_of(one: &BlockMeta, other: &BlockMeta) -> bool {
     if one.id == other.id {
         return false;
     }
+    let is_whole = || one.is_as_complete_as(other);
     let has_sources = || other.sources.iter().all(|source| one.sources.contains(source));
     one.parents.contains(&other.id)
         || match (one.rollup, other.rollup) {
             // Of the same sources a repair may have rescued a part only.
-            (None, None) => one.sources.len() > other.sources.len() && has_sources(),
+            (None, None) => one.sources.len() > other.sources.len() && has_sources() && is_whole(),
             (Some(long), Some(short)) => {
                 long.resolution_ms == short.resolution_ms
                     && long.covers.intersect(&short.covers) == Some(short.covers)
                     && has_sources()
+                    && is_whole()
             }
             _ => false,
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
-use tsdb::fs::SimFs;
+use tsdb::fs::{Fs, SimFs};
 use tsdb::{Db, Error, Options, TimeRange};
 use tsdb_core::testing::ManualClock;
 use tsdb_core::time::Clock;
@@ -210,4 +210,73 @@ fn a_clock_set_back_loses_nothing() {
     db.maintain().unwrap();
     db.flush().unwrap();
     assert_eq!(contents(&db)[&labels(0)].len(), 2);
+}
+
+/// Blocks, and samples in the head, of the last 4 s before `clock`.
+fn lived(fs: &SimFs, clock: &Arc<TwoHands>) -> Contents {
+    let db = open_at(fs, clock, Some(5000));
+    live(&db, clock, 40);
+    let before = contents(&db);
+    db.close().unwrap();
+    before
+}
+
+/// What is found at the times before `end`.
+fn before(db: &Db, end: i64) -> Contents {
+    part(&contents(db), TimeRange::new(i64::MIN, end - 1).unwrap(), |_| true)
+}
+
+#[test]
+fn a_server_that_starts_with_its_clock_a_year_ahead_expires_nothing_however_often_it_starts() {
+    let fs = SimFs::new();
+    let right = TwoHands::at(0);
+    let all = lived(&fs, &right);
+    // One that was killed did not look at the clock at the end.
+    for fs in [fs.process_killed(), fs] {
+        for start in 0..3 {
+            let wrong = TwoHands::at(4000 + YEAR + start * 2_000_000);
+            let db = open_at(&fs, &wrong, Some(5000));
+            live(&db, &wrong, 12);
+            wrong.pass(1_800_000);
+            live(&db, &wrong, 12);
+            assert_eq!(before(&db, 4000), all, "start {start}");
+            db.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_machine_that_was_off_for_a_year_deletes_what_is_old_after_an_hour() {
+    let fs = SimFs::new();
+    let all = lived(&fs, &TwoHands::at(0));
+    let clock = TwoHands::at(YEAR);
+    let db = open_at(&fs, &clock, Some(5000));
+    live(&db, &clock, 40);
+    assert_eq!(before(&db, 4000), all);
+    clock.pass(3_600_000);
+    live(&db, &clock, 70);
+    assert_eq!(before(&db, 4000), Contents::new());
+    db.close().unwrap();
+    drop(db);
+    // And the next start goes on at once.
+    let db = open_at(&fs, &clock, Some(5000));
+    live(&db, &clock, 70);
+    assert_eq!(before(&db, clock.now() - 10_000), Contents::new());
+}
+
+#[test]
+fn a_lost_or_damaged_file_with_the_time_costs_an_hour_and_no_sample() {
+    for damage in [None, Some(&b"31536000000 00000000\n"[..]), Some(b"")] {
+        let fs = SimFs::new();
+        let all = lived(&fs, &TwoHands::at(0));
+        let path = Path::new(DIR).join("clock");
+        match damage {
+            Some(bytes) => fs.overwrite(&path, bytes).unwrap(),
+            None => fs.remove_file(&path).unwrap(),
+        }
+        let clock = TwoHands::at(YEAR);
+        let db = open_at(&fs, &clock, Some(5000));
+        live(&db, &clock, 20);
+        assert_eq!(before(&db, 4000), all);
+    }
 }

@@ -31,3 +31,4 @@ mod retirement;
 mod snapshots;
 mod tenants;
 mod tier;
+mod windows;

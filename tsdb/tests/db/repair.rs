@@ -36,7 +36,7 @@ fn check(fs: &SimFs) -> Result<Verdict, Error> {
     verify(&shared, Path::new(DIR), &mut |_| {})
 }
 
-fn mend(fs: &SimFs) -> Result<Repair, Error> {
+pub(crate) fn mend(fs: &SimFs) -> Result<Repair, Error> {
     let shared: Arc<dyn Fs> = Arc::new(fs.clone());
     repair(&shared, Path::new(DIR), &mut |_| {})
 }

@@ -15,6 +15,7 @@ fn block(number: u32) -> (BlockId, StoredBlock) {
         level: 1,
         sources: vec![id],
         parents: Vec::new(),
+        incomplete: Vec::new(),
         rollup: None,
     };
     let file = |path: &str, version: Option<&str>| StoredFile {

@@ -1,0 +1,228 @@
+//! Windows are as good as what they were made of: what could not be read when they were made is said of them, and made
+//! good when it can be read; and windows that are damaged themselves cost nothing while their samples are there.
+
+use super::fixture::*;
+use super::repair::mend;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tsdb::fs::{Fs, SimFs};
+use tsdb::tier::{Fate, ObjectStore, SimStore, Tier};
+use tsdb::{Db, Options, Queryable, RollupLevel, TimeRange};
+use tsdb_core::read::{SampleColumns, SelectHints, WindowEnds};
+use tsdb_core::testing::ManualClock;
+
+/// 288 windows of a second are a block of them.
+const SPAN: i64 = 288 * WINDOW;
+const DAY: i64 = 86_400_000;
+
+fn options_at(clock: &Arc<ManualClock>, rollups: Vec<RollupLevel>) -> Options {
+    Options {
+        block_range_ms: 50_000,
+        rollups,
+        out_of_order_window_ms: 10 * SPAN,
+        block_cache_bytes: 0,
+        clock: Arc::clone(clock) as Arc<_>,
+        ..options()
+    }
+}
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(4 * SPAN))
+}
+
+fn levels() -> Vec<RollupLevel> {
+    vec![RollupLevel::new(WINDOW, 0, None)]
+}
+
+/// Three series with two samples a second in the first span, all of it in blocks.
+fn fill(db: &Db) {
+    for t in (1..SPAN).step_by(500) {
+        append_all(db, &[(0, t, t as f64), (1, t, -1.0), (2, t, 0.5)]);
+    }
+    db.flush().unwrap();
+}
+
+/// A disk with samples and no windows.
+fn samples_only(clock: &Arc<ManualClock>) -> SimFs {
+    let fs = SimFs::new();
+    let db = open_with(&fs, options_at(clock, Vec::new())).unwrap();
+    fill(&db);
+    db.close().unwrap();
+    fs
+}
+
+/// A disk with samples and windows.
+fn samples_and_windows(clock: &Arc<ManualClock>) -> SimFs {
+    let fs = samples_only(clock);
+    let db = open_with(&fs, options_at(clock, levels())).unwrap();
+    db.maintain().unwrap();
+    assert_eq!(db.stats().rollups_made, 1);
+    db.close().unwrap();
+    fs
+}
+
+/// What `function` over each window of the first span is answered: by series, the windows that have an answer.
+fn windows_of(db: &Db, function: &'static str) -> (BTreeMap<String, BTreeSet<i64>>, Vec<String>) {
+    let range = TimeRange::new(1, SPAN).unwrap();
+    let hints = SelectHints {
+        step_ms: WINDOW,
+        window_ms: WINDOW,
+        function: Some(function),
+        ends: Some(WindowEnds { first: WINDOW, step_ms: WINDOW }),
+        ..SelectHints::over(range)
+    };
+    let querier = db.querier(range).unwrap();
+    let set = querier.select(&[], &hints).unwrap();
+    let (mut found, mut columns, mut weights) = (BTreeMap::new(), SampleColumns::new(), Vec::new());
+    for index in 0..set.len() {
+        set.read_weighted(index, &mut columns, &mut weights).unwrap();
+        let ends: BTreeSet<i64> = columns.timestamps.iter().map(|t| (t + WINDOW - 1) / WINDOW).collect();
+        found.insert(set.labels(index).to_string(), ends);
+    }
+    (found, set.warnings())
+}
+
+fn is_whole(db: &Db) -> bool {
+    let (found, _) = windows_of(db, "last_over_time");
+    found.len() == 3 && found.values().all(|ends| ends.len() == 288)
+}
+
+fn told(db: &Db) -> Vec<String> {
+    windows_of(db, "last_over_time").1
+}
+
+/// The first segments of the blocks of samples, or of those of windows, oldest first.
+fn segments(fs: &SimFs, of_windows: bool) -> Vec<PathBuf> {
+    let described = fs.files().into_iter().filter(|path| path.ends_with("meta.json"));
+    let wanted = described.filter(|path| {
+        let text = String::from_utf8(fs.read(path).unwrap()).unwrap();
+        text.contains("rollup") == of_windows && !path.starts_with("/data/quarantine")
+    });
+    wanted.map(|path| path.with_file_name("chunks").join("000001")).collect()
+}
+
+fn reopen(fs: &SimFs, clock: &Arc<ManualClock>) -> Db {
+    let db = open_with(fs, options_at(clock, levels())).unwrap();
+    (0..3).for_each(|_| drop(db.maintain()));
+    db
+}
+
+#[test]
+fn windows_of_a_damaged_block_say_so_and_are_made_anew_when_it_can_be_read() {
+    let clock = clock();
+    let fs = samples_only(&clock);
+    let damaged = segments(&fs, false)[1].clone();
+    fs.flip(&damaged, 40, 0x10).unwrap();
+    let db = reopen(&fs, &clock);
+    assert!(!is_whole(&db));
+    assert!(!told(&db).is_empty(), "samples or windows: what is missing is told");
+    assert_eq!(db.stats().rollups_made, 1, "made once, not again and again");
+    db.close().unwrap();
+    drop(db);
+    // Without the samples the answer comes from the windows and must say it as well.
+    let short = Options { retention_ms: Some(50_000), ..options_at(&clock, levels()) };
+    let aged = open_with(&fs.process_killed(), Options { max_expired_percent: 100, ..short }).unwrap();
+    append_all(&aged, &[(0, 3 * SPAN, 1.0)]);
+    (0..4).for_each(|_| drop(aged.maintain()));
+    let (found, warnings) = windows_of(&aged, "last_over_time");
+    assert!(found.values().any(|ends| ends.len() > 100 && ends.len() < 288), "{found:?}");
+    assert!(warnings.iter().any(|told| told.contains("lack")), "{warnings:?}");
+    // The disk comes to its senses.
+    fs.flip(&damaged, 40, 0x10).unwrap();
+    let db = reopen(&fs, &clock);
+    assert_eq!((is_whole(&db), told(&db)), (true, vec![]));
+    assert_eq!(db.stats().rollups_made, 1);
+}
+
+#[test]
+fn no_windows_are_made_while_object_storage_is_away_and_they_are_when_it_is_back() {
+    let clock = clock();
+    let (fs, store) = (SimFs::new(), Arc::new(SimStore::new()));
+    let mut tier = Tier::new(Arc::clone(&store) as Arc<dyn ObjectStore>, 0).unwrap();
+    tier.keep_local_ms = 0;
+    tier.compaction = false;
+    tier.retry.attempts = 1;
+    tier.retry.first = Duration::ZERO;
+    tier.interval = Duration::from_millis(1);
+    let with = |rollups| Options { tier: Some(tier.clone()), ..options_at(&clock, rollups) };
+    let db = open_with(&fs, with(Vec::new())).unwrap();
+    fill(&db);
+    (0..3).for_each(|_| db.ship().unwrap());
+    assert_eq!(db.stats().blocks, 0);
+    db.close().unwrap();
+    drop(db);
+    let db = open_with(&fs, with(levels())).unwrap();
+    let calls = std::sync::atomic::AtomicUsize::new(0);
+    store.set_script(move |call| {
+        let is_samples = call.action == "get" && call.key.contains("chunks");
+        let number = calls.fetch_add(usize::from(is_samples), std::sync::atomic::Ordering::SeqCst);
+        if is_samples && number > 8 { Fate::Fails } else { Fate::Succeeds }
+    });
+    (0..3).for_each(|_| drop(db.maintain()));
+    assert_eq!(db.stats().rollups_made, 0);
+    store.clear_script();
+    clock.set(4 * SPAN + 3_600_000);
+    (0..3).for_each(|_| drop(db.maintain()));
+    assert_eq!((db.stats().rollups_made, is_whole(&db), told(&db)), (1, true, vec![]));
+}
+
+#[test]
+fn windows_of_what_cannot_be_read_for_a_day_are_made_of_the_rest_and_say_so() {
+    let clock = clock();
+    let fs = samples_only(&clock);
+    let db = open_with(&fs, options_at(&clock, levels())).unwrap();
+    let torn = segments(&fs, false)[1].clone();
+    fs.make_unreadable(&torn, 20..400);
+    drop(db.maintain());
+    clock.set(4 * SPAN + DAY + 1);
+    (0..3).for_each(|_| drop(db.maintain()));
+    assert_eq!(db.stats().rollups_made, 1);
+    assert!(!is_whole(&db) && !told(&db).is_empty());
+}
+
+#[test]
+fn whole_windows_are_not_replaced_by_windows_of_what_is_damaged_since() {
+    let clock = clock();
+    let fs = samples_and_windows(&clock);
+    let damaged = segments(&fs, false)[1].clone();
+    fs.flip(&damaged, 40, 0x10).unwrap();
+    let db = reopen(&fs, &clock);
+    assert_eq!((is_whole(&db), told(&db)), (true, vec![]));
+    // A late sample would have them made anew.
+    append_all(&db, &[(0, 2, 4711.0)]);
+    db.flush().unwrap();
+    (0..3).for_each(|_| drop(db.maintain()));
+    let windows = segments(&fs, true);
+    assert_eq!(windows.len(), 1);
+    db.close().unwrap();
+    drop(db);
+    fs.flip(&damaged, 40, 0x10).unwrap();
+    let db = reopen(&fs, &clock);
+    assert_ne!(segments(&fs, true), windows, "now they are");
+    assert_eq!((is_whole(&db), told(&db)), (true, vec![]));
+}
+
+#[test]
+fn what_a_repair_could_not_save_is_said_of_the_block_and_of_windows_made_of_it() {
+    let clock = clock();
+    let fs = samples_only(&clock);
+    // A block of more than one frame.
+    let db = open_with(&fs, options_at(&clock, Vec::new())).unwrap();
+    let more = (1..1_500).map(|k| (k % 3, 60_000 + (k as i64) / 3 * 7 + 1, (k * k) as f64 * 0.37));
+    append(&db, &more.collect::<Vec<_>>()).unwrap();
+    append(&db, &(3..6_000).map(|k| (k, 70_000, (k * k) as f64 * 0.37)).collect::<Vec<_>>()).unwrap();
+    db.flush().unwrap();
+    db.close().unwrap();
+    drop(db);
+    let damaged = segments(&fs, false).pop().unwrap();
+    fs.flip(&damaged, 40, 0x10).unwrap();
+    mend(&fs).unwrap();
+    let db = reopen(&fs, &clock);
+    assert!(told(&db).iter().any(|told| told.contains("lack")), "{:?}", told(&db));
+    let after = TimeRange::new(SPAN - 1000, SPAN).unwrap();
+    let querier = db.querier(after).unwrap();
+    assert_eq!(querier.select(&[], &SelectHints::over(after)).unwrap().warnings(), [""; 0]);
+    assert_eq!(db.stats().rollups_made, 1);
+}
