@@ -1,7 +1,8 @@
 //! The series that a selection found in one block of windows.
 //!
 //! What a series of a form does not answer exactly is read from the samples that its windows were made of, as long as
-//! they are there; else from the windows, and the set notes that this is an approximation.
+//! they are there; else from the windows, and the set notes that this is an approximation. So is what cannot be read of
+//! the windows: while there are samples, damage to windows costs time and nothing else.
 
 use super::DamageLog;
 use crate::block::{Block, BlockSeries, WindowColumns};
@@ -93,7 +94,12 @@ impl SeriesSet for WindowSet {
         std::mem::swap(&mut read.samples, into);
         std::mem::swap(&mut read.weights, weights);
         let (block, column) = (&self.block, self.answer.column);
-        block.read_windows(&series.chunks, &series.deleted, self.range, column, &mut read)?;
+        let whole = block.read_windows(&series.chunks, &series.deleted, self.range, column, &mut read);
+        if let Err(damage) = whole {
+            let Some(samples) = &self.samples else { return Err(damage) };
+            samples.damage.note_and_tell(&damage);
+            return samples.read(&series.labels, self.range, into);
+        }
         let is_exact = self.is_exact(series, &read);
         if let Some(samples) = self.samples.as_ref().filter(|_| !is_exact) {
             return samples.read(&series.labels, self.range, into);

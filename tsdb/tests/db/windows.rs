@@ -226,3 +226,38 @@ fn what_a_repair_could_not_save_is_said_of_the_block_and_of_windows_made_of_it()
     assert_eq!(querier.select(&[], &SelectHints::over(after)).unwrap().warnings(), [""; 0]);
     assert_eq!(db.stats().rollups_made, 1);
 }
+
+#[test]
+fn damaged_windows_cost_nothing_while_their_samples_are_there() {
+    let clock = clock();
+    let whole = samples_and_windows(&clock);
+    let windows = segments(&whole, true)[0].clone();
+    let index = windows.parent().unwrap().with_file_name("index");
+    for file in [windows, index] {
+        let size = whole.size(&file).unwrap() as usize;
+        for at in (0..size).step_by((size / 20).max(1)) {
+            let fs = whole.process_killed();
+            let db = open_with(&fs, options_at(&clock, levels())).unwrap();
+            fs.flip(&file, at, 0x10).unwrap();
+            for function in ["last_over_time", "max_over_time", "quantile_over_time"] {
+                let (found, _) = windows_of(&db, function);
+                let whole = found.len() == 3 && found.values().all(|ends| ends.len() == 288);
+                assert!(whole, "{function} with a flip at {at} of {}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_windows_without_samples_are_told() {
+    let clock = clock();
+    let fs = samples_and_windows(&clock);
+    for segment in segments(&fs, false) {
+        fs.remove_dir_all(segment.parent().unwrap().parent().unwrap()).unwrap();
+    }
+    let windows = segments(&fs, true)[0].clone();
+    fs.flip(&windows, 40, 0x10).unwrap();
+    let db = open_with(&fs, options_at(&clock, levels())).unwrap();
+    let (_, warnings) = windows_of(&db, "last_over_time");
+    assert!(warnings.iter().any(|told| told.contains("chunks")), "{warnings:?}");
+}
