@@ -15,6 +15,7 @@
 //!                             and the same again
 //! <data>/snapshots/<name>/     a snapshot: a data directory of its own, whose files are those above under second names
 //! <data>/quarantine/<name>     what a repair moved aside; nobody reads it
+//! <data>/clock                the time that was believed last
 //! <data>/manifest-copy        the manifest on object storage as it was read last, if there is one
 //! <data>/dropped              blocks that were dropped here and that object storage may still name, if there are any
 //! <anything>.tmp              unfinished; removed at the next start
@@ -42,6 +43,8 @@ pub(crate) const TOMBSTONES_COPY: &str = "tombstones-copy";
 
 /// The directory of snapshots that lie in the data directory.
 pub(crate) const SNAPSHOTS_DIR: &str = "snapshots";
+/// The time that was believed last.
+pub(crate) const CLOCK: &str = "clock";
 /// A copy of the manifest on object storage, as it was read last.
 pub(crate) const MANIFEST_COPY: &str = "manifest-copy";
 /// The blocks that were dropped and that object storage may still name.

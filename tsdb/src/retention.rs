@@ -2,20 +2,23 @@
 //!
 //! Samples and windows have retentions of their own; beyond a size, what is oldest goes first. A plan that would delete
 //! nearly everything at once is not the course of time but a mistyped option or a wrong clock: it is refused until
-//! [`Options::max_expired_percent`] allows it. Against clocks alone there is more: see `engine::horizon`.
+//! [`Options::max_expired_percent`] allows it. Few blocks are as safe as many, if what is to
+//! go was due long ago and this is not what was kept before. Against clocks alone there is more: see `engine::horizon`.
 
 use crate::block::Block;
 use crate::blocks::size;
+use crate::engine::Kept;
 use crate::fs::Fs;
 use crate::options::{MIN_BLOCK_RANGE_MS, invalid};
 use crate::{Error, Options, verify, version};
 use std::collections::BTreeSet;
 use std::path::Path;
 use tsdb_core::block::{BlockId, BlockMeta};
+use tsdb_core::bytes::checksum;
 use tsdb_core::{TimeRange, Timestamp};
 use tsdb_rollup::plan::{RollupLevel, expired, over_size};
 
-/// With fewer blocks than this a plan may delete them all.
+/// Fewer blocks than this may all be past retention in the course of time.
 const FEW_BLOCKS: usize = 12;
 
 /// What is kept of a database, and how long: the part of [`Options`] that [`Db::set_retention`](crate::Db::set_retention)
@@ -48,6 +51,26 @@ impl Retention {
             return Err(invalid("retention_ms", retention, "at least block_range_ms"));
         }
         check_rollups(&self.rollups)
+    }
+
+    /// What tells it apart from others.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let of = |level: &RollupLevel| {
+            let kept = level.retention_ms.map_or(-1, |kept| kept.max(0));
+            [level.resolution_ms, level.after_ms, kept]
+        };
+        let most = self.max_bytes.map_or(-1, |most| i64::try_from(most).unwrap_or(i64::MAX));
+        let samples = self.samples_ms.map_or(-1, |kept| kept.max(0));
+        let fields = [samples, most].into_iter().chain(self.rollups.iter().flat_map(of));
+        let bytes: Vec<u8> = fields.flat_map(i64::to_le_bytes).collect();
+        // 0 is none.
+        u64::from(checksum(&bytes)).max(1)
+    }
+
+    /// How long windows of `resolution_ms` are kept, or samples; `None` for ever.
+    fn kept_ms(&self, resolution_ms: Option<i64>) -> Option<i64> {
+        let level = resolution_ms.and_then(|ms| self.rollups.iter().find(|level| level.resolution_ms >= ms));
+        level.map_or(self.samples_ms, |level| level.retention_ms)
     }
 }
 
@@ -111,7 +134,13 @@ pub struct RetentionStep {
 
 impl RetentionPlan {
     /// What is due at `now` of `blocks`, each with its bytes.
-    pub(crate) fn of(blocks: &[(BlockMeta, u64)], retention: &Retention, now: Timestamp) -> Self {
+    /// If this is what was kept before, what is due became so in the course of time.
+    pub(crate) fn of(
+        blocks: &[(BlockMeta, u64)],
+        retention: &Retention,
+        now: Timestamp,
+        is_acted_on: bool,
+    ) -> Self {
         let metas: Vec<BlockMeta> = blocks.iter().map(|(meta, _)| meta.clone()).collect();
         let past: BTreeSet<BlockId> =
             expired(&metas, retention.samples_ms, &retention.rollups, now).into_iter().collect();
@@ -133,8 +162,21 @@ impl RetentionPlan {
         let mut plan = Self { steps, all_bytes, is_refused: false };
         let share = u128::from(plan.bytes()) * 100;
         let most = u128::from(all_bytes) * u128::from(retention.max_expired_percent);
-        plan.is_refused = plan.steps.len() >= FEW_BLOCKS && share > most;
+        let is_overdue = !is_acted_on && plan.is_overdue(retention, now);
+        let is_abrupt = plan.steps.len() >= FEW_BLOCKS || is_overdue;
+        plan.is_refused = is_abrupt && share > most;
         plan
+    }
+
+    /// Was something due so long ago that it would have gone before, had this always been what is kept?
+    fn is_overdue(&self, retention: &Retention, now: Timestamp) -> bool {
+        let is_small = |most: u64| self.all_bytes / 2 > most;
+        self.steps.iter().any(|step| match step.is_past {
+            true => retention
+                .kept_ms(step.resolution_ms)
+                .is_some_and(|kept| now.saturating_sub(step.range.end()) > kept.saturating_mul(2)),
+            false => retention.max_bytes.is_some_and(is_small),
+        })
     }
 
     /// Bytes that are to be deleted.
@@ -173,5 +215,7 @@ pub fn plan(fs: &dyn Fs, dir: &Path, options: &Options) -> Result<RetentionPlan,
     }
     let newest = blocks.iter().map(|(meta, _)| meta.range.end()).max();
     let now = newest.map_or(options.clock.now(), |newest| newest.min(options.clock.now()));
-    Ok(RetentionPlan::of(&blocks, &options.retention(), now))
+    let (retention, kept) = (options.retention(), Kept::read(fs, dir));
+    let is_acted_on = kept.is_some_and(|kept| kept.retention == retention.fingerprint());
+    Ok(RetentionPlan::of(&blocks, &retention, now, is_acted_on))
 }

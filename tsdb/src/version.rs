@@ -14,6 +14,12 @@ use tsdb_core::bytes::checksum;
 /// The version that this engine writes and reads.
 const SUPPORTED: &str = "1";
 
+/// Is `dir` a directory in which no database was opened before?
+pub(crate) fn is_missing(fs: &dyn Fs, dir: &Path) -> Result<bool, Error> {
+    let path = dir.join(names::VERSION);
+    Ok(!fs.exists(&path).map_err(|e| Error::io("inspect", &path, e))?)
+}
+
 /// Checks the version of `dir` and writes it if the directory is new.
 pub(crate) fn check(fs: &dyn Fs, dir: &Path) -> Result<(), Error> {
     let path = dir.join(names::VERSION);

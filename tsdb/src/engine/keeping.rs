@@ -3,7 +3,7 @@
 //! Whoever sets it may not know it yet when the database is opened. Until then nothing is taken for too old: what is deleted
 //! by the wrong rule does not come back.
 
-use super::Engine;
+use super::{Engine, Kept};
 use crate::retention::Retention;
 use crate::{Error, Options};
 use parking_lot::RwLock;
@@ -20,12 +20,33 @@ struct State {
     /// What was set last, whether or not it could be put in force: whoever sets it again need not be told again.
     set: Option<Arc<Retention>>,
     in_force: Option<Arc<Retention>>,
+    /// What tells the retention apart that was acted on last.
+    acted_on: Option<u64>,
 }
 
 impl Keeping {
-    pub(super) fn new(options: &Options) -> Self {
+    /// The retention of `options` in a data directory that has `kept`, or has nothing to lose if it `is_new`.
+    pub(super) fn new(options: &Options, kept: Option<Kept>, is_new: bool) -> Self {
         let in_force = (!options.awaits_retention).then(|| Arc::new(options.retention()));
-        Self { state: RwLock::new(State { set: None, in_force }) }
+        let first = in_force.as_ref().filter(|_| is_new).map(|retention| retention.fingerprint());
+        let acted_on = first.or(kept.map(|kept| kept.retention));
+        Self { state: RwLock::new(State { set: None, in_force, acted_on }) }
+    }
+
+    /// What tells the retention apart that was acted on last.
+    pub(super) fn acted_on(&self) -> Option<u64> {
+        self.state.read().acted_on
+    }
+
+    /// Was `retention` the one that was acted on last? Else it may be mistyped.
+    pub(super) fn is_acted_on(&self, retention: &Retention) -> bool {
+        self.acted_on() == Some(retention.fingerprint())
+    }
+
+    /// The retention in force was acted on.
+    pub(super) fn act_on(&self) {
+        let mut state = self.state.write();
+        state.acted_on = state.in_force.as_ref().map(|retention| retention.fingerprint());
     }
 }
 

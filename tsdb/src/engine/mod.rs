@@ -24,6 +24,7 @@ use crate::tier::{Shipper, Tier};
 use crate::wal::WalOptions;
 use crate::{DuplicatePolicy, Durability, Error, Options, Stats, names, version};
 pub(crate) use cut::new_id;
+pub(crate) use horizon::Kept;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -92,7 +93,10 @@ impl Engine {
         options.check()?;
         create_dirs(&*fs, dir).map_err(|e| Error::io("create", dir, e))?;
         let lock = DirLock::acquire(&*fs, dir).map_err(lock_error)?;
+        let is_new = version::is_missing(&*fs, dir)?;
         version::check(&*fs, dir)?;
+        let kept = Kept::read(&*fs, dir);
+        let horizon = horizon::Horizon::after(kept, is_new);
         snapshot::sweep_unfinished(&*fs, dir)?;
         let place = BlockPlace { fs: Arc::clone(&fs), dir: dir.to_owned(), cache: Arc::new(cache) };
         let (mut blocks, mut open_warnings) = Blocks::open(&place)?;
@@ -108,11 +112,11 @@ impl Engine {
         let throttle = Throttle::new(options.compaction_bytes_per_second);
         let engine = Self {
             place,
-            keeping: keeping::Keeping::new(&options),
+            keeping: keeping::Keeping::new(&options, kept, is_new),
             options,
             head: Arc::new(head),
             published: RwLock::new(Published { blocks, border }),
-            work: Mutex::default(),
+            work: Mutex::new(Work::after(horizon)),
             compaction: Mutex::default(),
             throttle,
             compactions: Progress::default(),
@@ -230,6 +234,7 @@ impl Engine {
         }
         // What cannot be removed now is found past retention again.
         drop(self.remove_doomed(&mut work));
+        self.keep_time(&mut work, true);
         self.head.close();
         let synced = self.head.sync();
         drop(self.lock.lock().take());

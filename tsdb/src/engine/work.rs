@@ -45,6 +45,11 @@ pub(super) struct Work {
 }
 
 impl Work {
+    /// Nothing is left over but what `horizon` knows of the clock.
+    pub(super) fn after(horizon: Horizon) -> Self {
+        Self { horizon, ..Self::default() }
+    }
+
     /// These blocks are to be removed when nobody reads them any more.
     pub(super) fn doom<'b>(&mut self, blocks: impl IntoIterator<Item = &'b Arc<Block>>) {
         let blocks = blocks.into_iter();
@@ -108,6 +113,7 @@ impl Engine {
         }
         let mut work = self.begin_work()?;
         work.rounds = work.rounds.wrapping_add(1);
+        self.keep_time(&mut work, false);
         let dropped = self.drop_expired(&mut work);
         MutexGuard::unlock_fair(work);
         let cut = self.cut_due();
@@ -160,17 +166,30 @@ impl Engine {
         Ok(window.map(|window| window.end().min(held.end())))
     }
 
-    /// Forgets the windows of the head that are wholly past retention. Each would cost a block to be deleted at once.
+    /// Forgets the windows of the head that are wholly past retention. Each would cost a block to be deleted at once; it is
+    /// made all the same of what is past it for long if the retention is new, so that its guard sees it.
     fn drop_expired(&self, work: &mut Work) -> Result<(), Error> {
         let Some(horizon) = self.horizon(work) else { return Ok(()) };
         self.head.set_horizon(horizon);
         let from = self.block_width()?.window(horizon).start();
-        let has_older = self.head.memory().range().is_some_and(|held| held.start() < from);
-        if has_older && self.border().from < from {
+        let Some(held) = self.head.memory().range() else { return Ok(()) };
+        let Some(retention) = self.retention() else { return Ok(()) };
+        let is_overdue = held.start() < horizon.saturating_sub(retention.samples_ms.unwrap_or_default());
+        if is_overdue && !self.keeping.is_acted_on(&retention) {
+            return Ok(());
+        }
+        if held.start() < from && self.border().from < from {
             self.head.memory().raise_min_time(from);
             self.publish(work, Written::default(), Border { from, ..self.border() });
         }
         Ok(())
+    }
+
+    /// Keeps the time for the next start, if it is believed.
+    pub(super) fn keep_time(&self, work: &mut Work, is_end: bool) {
+        let place = &self.place;
+        let acted_on = self.keeping.acted_on().unwrap_or_default();
+        work.horizon.keep(&*place.fs, &place.dir, &*self.options.clock, acted_on, is_end);
     }
 
     /// The time before which samples are past retention; `None` if there is no such time.
@@ -258,6 +277,9 @@ impl Engine {
         if let Some(now) = self.believed_now(work) {
             let plan = self.retention_at(now);
             outcome = plan.check();
+            if outcome.is_ok() {
+                self.keeping.act_on();
+            }
             // Of what windows are being made goes when they are made.
             let rolling = self.rolling.lock().clone();
             let due = plan.steps.iter().map(|step| step.id);
@@ -294,7 +316,7 @@ impl Engine {
         let here = blocks.iter_open().map(|open| (open.block.meta().clone(), open.bytes));
         let far = blocks.far().map(|far| (far.block.meta().clone(), far.bytes));
         let sizes: Vec<_> = here.chain(far).collect();
-        RetentionPlan::of(&sizes, retention, now)
+        RetentionPlan::of(&sizes, retention, now, self.keeping.is_acted_on(retention))
     }
 
     /// Removes the blocks that nobody reads any more.

@@ -118,3 +118,59 @@ fn blocks_on_object_storage_are_kept_as_long_and_are_as_safe_from_a_mistyped_ret
     ship();
     assert!((10..=11).contains(&far()), "{}", far());
 }
+
+/// A store of `blocks` old windows, in blocks or in its head, and one new sample.
+fn young(fs: &SimFs, blocks: i64, is_flushed: bool) -> (Db, Contents) {
+    let db = open_with(fs, Options { rollups: Vec::new(), ..options() }).unwrap();
+    for t in (0..blocks * WINDOW).step_by(200) {
+        append_all(&db, &[(0, t, t as f64), (1, t, 1.0)]);
+    }
+    if is_flushed {
+        db.flush().unwrap();
+    }
+    append_all(&db, &[(0, 60 * WINDOW, 1.0)]);
+    let all = contents(&db);
+    (db, all)
+}
+
+#[test]
+fn a_mistyped_retention_empties_no_store_of_few_blocks() {
+    let (db, all) = young(&SimFs::new(), 5, true);
+    let small = Arc::new(Retention { max_bytes: Some(1), ..keeping() });
+    for mistyped in [samples_of(2), small] {
+        db.set_retention(&mistyped).unwrap();
+        assert!(db.retention_plan().unwrap().is_refused);
+        for _ in 0..3 {
+            let error = db.maintain().unwrap_err().to_string();
+            assert!(error.contains("max_expired_percent"), "{error}");
+        }
+        assert_eq!(contents(&db), all);
+    }
+    db.set_retention(&Arc::new(Retention { max_expired_percent: 100, ..(*samples_of(2)).clone() })).unwrap();
+    rounds(&db);
+    assert_eq!(contents(&db)[&labels(0)].len(), 1);
+}
+
+#[test]
+fn a_mistyped_retention_does_not_empty_the_head() {
+    for is_set_later in [true, false] {
+        let fs = SimFs::new();
+        let (mut db, all) = young(&fs, 1, false);
+        match is_set_later {
+            true => {
+                db.maintain().unwrap();
+                db.set_retention(&samples_of(2)).unwrap();
+            }
+            false => {
+                db.close().unwrap();
+                drop(db);
+                let retention_ms = Some(2 * WINDOW);
+                db = open_with(&fs, Options { rollups: Vec::new(), retention_ms, ..options() }).unwrap();
+            }
+        }
+        (0..3).for_each(|_| drop(db.maintain()));
+        assert_eq!(contents(&db), all, "set later: {is_set_later}");
+        let told = db.maintain().unwrap_err().to_string();
+        assert!(told.contains("max_expired_percent"), "{told}");
+    }
+}
