@@ -152,11 +152,12 @@ pub trait Store: Queryable + Appendable {
         Ok(())
     }
 
-    /// Makes the snapshot `name`, without what is only in memory and the log if not `with_head`.
+    /// Makes the snapshot `name`, without what is only in memory and the log if not `with_head`. Returns what is not in
+    /// it, as sentences.
     ///
     /// # Errors
     /// It cannot be written, or the store keeps no files, which is what this says unless a store says otherwise.
-    fn snapshot(&self, name: &str, with_head: bool) -> Result<(), tsdb::Error> {
+    fn snapshot(&self, name: &str, with_head: bool) -> Result<Vec<String>, tsdb::Error> {
         let _: bool = with_head;
         Err(unsupported("make a snapshot as", name))
     }
@@ -271,9 +272,11 @@ impl Store for Db {
         Self::clean_tombstones(self)
     }
 
-    fn snapshot(&self, name: &str, with_head: bool) -> Result<(), tsdb::Error> {
+    fn snapshot(&self, name: &str, with_head: bool) -> Result<Vec<String>, tsdb::Error> {
         let to = self.snapshots_dir().join(name);
-        if with_head { Self::snapshot(self, to) } else { self.snapshot_of_blocks(to) }
+        let made = if with_head { Self::snapshot(self, to) } else { self.snapshot_of_blocks(to) }?;
+        let far = made.far_away.iter().map(ToString::to_string);
+        Ok(far.chain(made.unreadable).collect())
     }
 }
 

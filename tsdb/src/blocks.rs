@@ -4,6 +4,7 @@
 //! are served. A block that is removed first loses its name, so that no crash leaves half a block under it.
 
 use crate::block::{Block, FrameCache};
+use crate::elsewhere::FarAway;
 use crate::fs::Fs;
 use crate::tombstones::Tombstones;
 use crate::{Error, names};
@@ -146,6 +147,27 @@ impl Blocks {
     pub(crate) fn missing(&self, range: TimeRange) -> impl Iterator<Item = String> {
         let concerned = move |aside: &&SetAside| aside.range.is_none_or(|held| held.overlaps(&range));
         self.aside.iter().chain(self.far_aside.iter()).filter(concerned).map(|aside| aside.sentence.clone())
+    }
+
+    /// The blocks that lie on object storage only and can be read.
+    pub(crate) fn far_away(&self) -> Vec<FarAway> {
+        self.far().map(|far| FarAway::of(far.block.meta(), far.bytes)).collect()
+    }
+
+    /// The times within `range` for which there are windows, and not all of the samples that they were made of.
+    pub(crate) fn without_samples(&self, range: TimeRange) -> Vec<TimeRange> {
+        let windows = self.everywhere().filter(|block| !self.has_samples_of(block.meta().id));
+        let mut covered: Vec<TimeRange> =
+            windows.filter_map(|block| block.meta().rollup?.covers.intersect(&range)).collect();
+        covered.sort_by_key(TimeRange::start);
+        covered.dedup_by(|later, before| {
+            let joins = later.start() <= before.end().saturating_add(1);
+            if joins {
+                *before = before.union(later);
+            }
+            joins
+        });
+        covered
     }
 
     /// Bytes of all blocks on disk.

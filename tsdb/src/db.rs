@@ -7,7 +7,7 @@ use crate::fs::{Fs, OsFs};
 use crate::head::{Among, Recovery};
 use crate::maintain::{Rhythm, Task, Tasks, Worker};
 use crate::retention::{Retention, RetentionPlan};
-use crate::{ChangeMark, Changed, Durability, Error, Options, Replay, Stats, names};
+use crate::{ChangeMark, Changed, Durability, Error, Options, Replay, Snapshot, Stats, names};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -187,11 +187,12 @@ impl Db {
 
     /// Makes a snapshot: the directory `dir`, which must not exist and must be on the same file system, opens as a
     /// database with what was acknowledged before this call, and of each writer with all batches up to one. Its files
-    /// are hard links, so it takes no space until this database drops what it holds. Writes go on meanwhile.
+    /// are hard links, so it takes no space until this database drops what it holds. Writes go on meanwhile. Blocks that lie
+    /// on object storage only are not in it, and are returned.
     ///
     /// # Errors
     /// It exists, or the file system failed; then there is no such directory.
-    pub fn snapshot(&self, dir: impl AsRef<Path>) -> Result<(), Error> {
+    pub fn snapshot(&self, dir: impl AsRef<Path>) -> Result<Snapshot, Error> {
         self.inner.engine.snapshot(dir.as_ref(), true)
     }
 
@@ -199,8 +200,14 @@ impl Db {
     ///
     /// # Errors
     /// As [`snapshot`](Self::snapshot).
-    pub fn snapshot_of_blocks(&self, dir: impl AsRef<Path>) -> Result<(), Error> {
+    pub fn snapshot_of_blocks(&self, dir: impl AsRef<Path>) -> Result<Snapshot, Error> {
         self.inner.engine.snapshot(dir.as_ref(), false)
+    }
+
+    /// What of the time in `range` cannot be read as samples, as sentences: blocks that cannot be opened or lie on object
+    /// storage that is not used, and times of which only windows (rollups) are left.
+    pub fn left_out(&self, range: TimeRange) -> Vec<String> {
+        self.inner.engine.left_out(range)
     }
 
     /// Deletes the samples and exemplars within `range` of the series that satisfy all `matchers`; of all series if

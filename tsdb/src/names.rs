@@ -15,7 +15,7 @@
 //!                             and the same again
 //! <data>/snapshots/<name>/     a snapshot: a data directory of its own, whose files are those above under second names
 //! <data>/quarantine/<name>     what a repair moved aside; nobody reads it
-//! <data>/clock                the time that was believed last
+//! <data>/clock                the time that was believed last, and which retention was acted on
 //! <data>/manifest-copy        the manifest on object storage as it was read last, if there is one
 //! <data>/dropped              blocks that were dropped here and that object storage may still name, if there are any
 //! <anything>.tmp              unfinished; removed at the next start

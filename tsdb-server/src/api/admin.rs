@@ -3,7 +3,7 @@
 
 use super::parameters;
 use super::series::time_range;
-use super::status::object;
+use super::status::object_with_warnings;
 use crate::access::Scope;
 use crate::error::ApiError;
 use crate::rfc3339;
@@ -66,7 +66,8 @@ pub(super) async fn clean_tombstones(
 }
 
 /// `/api/v1/admin/tsdb/snapshot`: a snapshot of the tenant's store in its folder `snapshots`, under the name that is
-/// answered. With `skip_head=true` without what is only in memory and the log.
+/// answered. With `skip_head=true` without what is only in memory and the log. Warnings name what is not in it: blocks
+/// that lie on object storage only, or cannot be read.
 pub(super) async fn snapshot(
     State(server): State<Server>,
     scope: Scope,
@@ -83,6 +84,6 @@ pub(super) async fn snapshot(
     let moment = digits.split(['.', 'Z']).next().unwrap_or_default().to_owned();
     let name = format!("{moment}Z-{:016x}", RandomState::new().hash_one(server.now()));
     let (work, made) = (server.clone(), name.clone());
-    server.run_ingest(move || work.snapshot(&tenant, &made, with_head)).await?;
-    object(&[("name", name)])
+    let lacks = server.run_ingest(move || work.snapshot(&tenant, &made, with_head)).await?;
+    object_with_warnings(&[("name", name)], &lacks)
 }

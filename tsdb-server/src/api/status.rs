@@ -38,6 +38,13 @@ pub(super) async fn runtime_info(State(server): State<Server>) -> Result<Respons
 }
 
 pub(super) fn object(entries: &[(&str, String)]) -> Result<Response, ApiError> {
+    object_with_warnings(entries, &[])
+}
+
+pub(super) fn object_with_warnings(
+    entries: &[(&str, String)],
+    warnings: &[String],
+) -> Result<Response, ApiError> {
     let write = |out: &mut Vec<u8>| {
         out.push(b'{');
         for (index, (name, value)) in entries.iter().enumerate() {
@@ -51,7 +58,7 @@ pub(super) fn object(entries: &[(&str, String)]) -> Result<Response, ApiError> {
         out.push(b'}');
         Ok(())
     };
-    response::success(write, &[], &[]).map(json)
+    response::success(write, warnings, &[]).map(json)
 }
 
 /// `/metrics`

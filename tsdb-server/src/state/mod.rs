@@ -206,11 +206,16 @@ impl Server {
         }
     }
 
-    /// Makes the snapshot `name` of the store of `tenant`.
+    /// Makes the snapshot `name` of the store of `tenant`. Returns what is not in it.
     ///
     /// # Errors
     /// There is no such store, or its snapshot cannot be made.
-    pub(crate) fn snapshot(&self, tenant: &TenantId, name: &str, with_head: bool) -> Result<(), ApiError> {
+    pub(crate) fn snapshot(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        with_head: bool,
+    ) -> Result<Vec<String>, ApiError> {
         match self.existing_store(tenant)? {
             Some(store) => store.snapshot(name, with_head).map_err(|error| ApiError::from(&error)),
             None => Err(ApiError::new(ErrorKind::NotFound, format!("tenant {tenant} has no store"))),

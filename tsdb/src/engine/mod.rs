@@ -14,8 +14,9 @@ mod snapshot;
 mod work;
 
 use crate::block::FrameCache;
-use crate::blocks::{BlockPlace, Blocks};
+use crate::blocks::{BlockPlace, Blocks, SetAside};
 use crate::compact::{Load, Progress, Throttle};
+use crate::elsewhere::{self, FarAway};
 use crate::fs::{DirLock, Fs, LockError, create_dirs};
 use crate::head::{CatalogLimits, Duplicates, Durable, Head, Place, Recovery, Settings};
 use crate::query::{DamageLog, DbQuerier};
@@ -26,6 +27,7 @@ use crate::{DuplicatePolicy, Durability, Error, Options, Stats, names, version};
 pub(crate) use cut::new_id;
 pub(crate) use horizon::Kept;
 use parking_lot::{Mutex, RwLock};
+pub use snapshot::Snapshot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -106,6 +108,11 @@ impl Engine {
             open_warnings.extend(damage);
             shipper
         });
+        if shipper.is_none() {
+            let (unread, warnings) = unread_far(&place);
+            blocks = blocks.with_far(Vec::new(), unread);
+            open_warnings.extend(warnings);
+        }
         let head_place = Place { fs, wal_dir: dir.join(names::WAL_DIR), wal_options: WalOptions::default() };
         let (head, recovery) = Head::open(head_place, head_settings(&options))?;
         let border = head.replayed();
@@ -195,6 +202,17 @@ impl Engine {
     ) -> Result<Vec<SeriesExemplars>, ReadError> {
         self.check_open()?;
         Ok(self.head.exemplars(selectors, range))
+    }
+
+    pub(crate) fn left_out(&self, range: TimeRange) -> Vec<String> {
+        let blocks = self.published.read().blocks.clone();
+        let windows = |times: TimeRange| {
+            let (start, end) = (times.start(), times.end());
+            format!(
+                "from {start} to {end} ms there are windows (rollups), and not all of their samples any more"
+            )
+        };
+        blocks.missing(range).chain(blocks.without_samples(range).into_iter().map(windows)).collect()
     }
 
     fn check_open(&self) -> Result<(), ReadError> {
@@ -306,6 +324,22 @@ fn open_far(
     let (shipper, manifest, warnings) = Shipper::open(tier, &*place.fs, &place.dir, cache, &options.clock);
     let (far, missing) = Engine::far_blocks(&shipper, &manifest, blocks);
     (shipper, blocks.with_far(far, missing), warnings)
+}
+
+/// What lies on object storage, which is not used: answers over it say so.
+fn unread_far(place: &BlockPlace) -> (Vec<SetAside>, Vec<String>) {
+    match elsewhere::missing(&*place.fs, &place.dir) {
+        Err(error) => (
+            Vec::new(),
+            vec![format!("blocks on object storage, which is not used here, may be missing: {error}")],
+        ),
+        Ok(missing) => {
+            let sentence =
+                |(meta, bytes): &(_, _)| format!("{}, which is not used here", FarAway::of(meta, *bytes));
+            let aside = missing.iter().map(|found| SetAside::far(&found.0, sentence(found)));
+            (aside.collect(), missing.iter().map(sentence).collect())
+        }
+    }
 }
 
 fn head_settings(options: &Options) -> Settings {

@@ -3,17 +3,32 @@
 //! Blocks never change. The segment of the log that is being written is closed first, and closed segments never change
 //! either: so a snapshot holds what was acknowledged until then, and of each writer all batches up to one of them.
 //! Nobody who writes waits longer than for the sync that closes a segment.
+//!
+//! Blocks that lie on object storage only are not in it; the manifest that names them is, so that whoever opens the snapshot
+//! knows what it lacks.
 
 use super::Engine;
 use super::work::Work;
 use crate::block::Block;
-use crate::fs::{Fs, create_dirs, publish_dir};
+use crate::elsewhere::FarAway;
+use crate::fs::{Fs, create_dirs, publish_dir, write_file};
 use crate::{Error, names};
 use std::path::Path;
+use tsdb_core::TimeRange;
+
+/// What is not in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Blocks that lie on object storage only.
+    pub far_away: Vec<FarAway>,
+    /// What is told of blocks that this database cannot read either.
+    pub unreadable: Vec<String>,
+}
 
 impl Engine {
-    /// Makes the snapshot `to`, without the log if not `with_head`.
-    pub(crate) fn snapshot(&self, to: &Path, with_head: bool) -> Result<(), Error> {
+    /// Makes the snapshot `to`, without the log if not `with_head`. Returns what is not in it.
+    pub(crate) fn snapshot(&self, to: &Path, with_head: bool) -> Result<Snapshot, Error> {
         let fs = &*self.place.fs;
         if fs.exists(to).map_err(|e| Error::io("inspect", to, e))? {
             return Err(Error::io("make a snapshot as", to, std::io::ErrorKind::AlreadyExists.into()));
@@ -27,7 +42,12 @@ impl Engine {
         let published = linked
             .and_then(|()| publish_dir(fs, &unfinished, to).map_err(|error| Error::io("publish", to, error)));
         // What cannot be removed now is swept at the next start.
-        published.inspect_err(|_| drop(fs.remove_dir_all(&unfinished)))
+        published.inspect_err(|_| drop(fs.remove_dir_all(&unfinished)))?;
+        let (far_away, unreadable) = {
+            let blocks = &self.published.read().blocks;
+            (blocks.far_away(), blocks.missing(TimeRange::ALL).collect())
+        };
+        Ok(Snapshot { far_away, unreadable })
     }
 
     fn link_all(&self, work: &Work, to: &Path, sealed: Option<u64>) -> Result<(), Error> {
@@ -39,6 +59,10 @@ impl Engine {
             if block.is_some_and(|id| !work.is_doomed(id)) {
                 link_tree(fs, &from.join(&entry.name), &to.join(&entry.name))?;
             }
+        }
+        if let Some(known) = self.shipper.as_ref().and_then(|shipper| shipper.ledger().known()) {
+            let copy = to.join(names::MANIFEST_COPY);
+            write_file(fs, &copy, &known.manifest.to_bytes()).map_err(|e| Error::io("write", &copy, e))?;
         }
         let (from, to) = (from.join(names::WAL_DIR), to.join(names::WAL_DIR));
         let Some(sealed) = sealed else { return Ok(()) };

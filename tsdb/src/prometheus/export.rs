@@ -43,7 +43,8 @@ pub struct Exported {
 /// the directory `target`, made if there is none. It may be the data directory of a Prometheus server, which finds them
 /// there within a minute.
 ///
-/// What is damaged is left out and told in [`Exported::findings`].
+/// What is damaged, lies on object storage that is not used, or is left as windows (rollups) only is left out and told in
+/// [`Exported::findings`].
 ///
 /// # Errors
 /// The file system failed; blocks that were finished before stay.
@@ -61,6 +62,7 @@ pub fn export(
     let within = db.stats().range.and_then(|all| all.intersect(&range));
     let windows: Vec<TimeRange> = within.into_iter().flat_map(windows).collect();
     let total = windows.len() as u64 * STEPS_PER_BLOCK;
+    db.left_out(range).into_iter().for_each(|what| export.findings.push(db.dir(), what));
     for (number, window) in (0..).zip(windows) {
         let now = format!("samples from {} ms", window.start());
         let mut report = |step: u64| {
@@ -140,7 +142,9 @@ impl Export<'_> {
                 columns.starts.iter().filter(|start| **start != NO_START).count() as u64;
             report(done * STEPS_PER_BLOCK / series.len() as u64);
         }
-        set.warnings().into_iter().for_each(|warning| self.findings.push(db.dir(), warning));
+        let told = db.left_out(window);
+        let is_new = |warning: &String| !told.contains(warning);
+        set.warnings().into_iter().filter(is_new).for_each(|warning| self.findings.push(db.dir(), warning));
         if let Some((path, counts)) = writer.finish()? {
             exported.blocks.push(path);
             exported.series += counts.series;

@@ -247,3 +247,38 @@ fn what_was_read_once_is_read_from_the_disk_after_a_restart() {
     let db = open_with(&fs, with(with_cache())).unwrap();
     assert_eq!((contents(&db), warnings(&db)), (expected, vec![]), "no block is asked for");
 }
+
+#[test]
+fn a_snapshot_names_the_blocks_that_lie_on_object_storage_and_so_does_whoever_opens_it_without() {
+    let (fs, store) = (SimFs::new(), Arc::new(SimStore::new()));
+    let db = open_with(&fs, with(tier(&store))).unwrap();
+    fill(&db, 0, 3_000);
+    db.maintain().unwrap();
+    db.ship().unwrap();
+    fill(&db, 3_000, 3_500);
+    let to = db.snapshots_dir().join("s");
+    let made = db.snapshot(&to).unwrap();
+    assert_eq!((made.far_away.len(), made.unreadable), (2, vec![]));
+    let times = made.far_away.iter().map(|far| far.range).reduce(|a, b| a.union(&b)).unwrap();
+    assert!(times.start() == 0 && times.end() >= 1_900, "{times:?}");
+    for dir in [&to, Path::new(DIR)] {
+        assert_eq!(tsdb::far_away(&fs, dir).unwrap(), made.far_away);
+    }
+    db.close().unwrap();
+    drop(db);
+    for dir in [&to, Path::new(DIR)] {
+        let alone = Db::open_on(Arc::new(fs.clone()), dir, options()).unwrap();
+        for far in &made.far_away {
+            assert!(alone.stats().warnings.iter().any(|told| told.contains(&far.block)));
+            assert!(warnings(&alone).iter().any(|told| told.contains(&far.block)));
+            assert!(alone.left_out(far.range).iter().any(|told| told.contains(&far.block)));
+        }
+        let later = TimeRange::new(3_200, 3_400).unwrap();
+        assert_eq!(alone.left_out(later), [""; 0]);
+    }
+    let path = Path::new(DIR).join("manifest-copy");
+    fs.flip(&path, 30, 1).unwrap();
+    assert!(tsdb::far_away(&fs, Path::new(DIR)).is_err());
+    let told = Db::open_on(Arc::new(fs.clone()), Path::new(DIR), options()).unwrap().stats().warnings;
+    assert!(told.iter().any(|told| told.contains("may be missing")), "{told:?}");
+}

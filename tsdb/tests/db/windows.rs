@@ -258,6 +258,8 @@ fn damaged_windows_without_samples_are_told() {
     let windows = segments(&fs, true)[0].clone();
     fs.flip(&windows, 40, 0x10).unwrap();
     let db = open_with(&fs, options_at(&clock, levels())).unwrap();
+    let told = db.left_out(TimeRange::ALL);
+    assert!(told.len() == 1 && told[0].contains("from 1 to 288000 ms"), "{told:?}");
     let (_, warnings) = windows_of(&db, "last_over_time");
     assert!(warnings.iter().any(|told| told.contains("chunks")), "{warnings:?}");
 }

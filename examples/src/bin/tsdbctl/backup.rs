@@ -42,6 +42,11 @@ pub(crate) fn back_up(
     drop(bar);
     let BackupReport { files, bytes, sent_files, sent_bytes, .. } = report;
     writeln!(out, "{name}: {files} files, {bytes} bytes; sent {sent_files} files, {sent_bytes} bytes")?;
+    let far = tsdb::far_away(&OsFs, directory)?;
+    far.iter().for_each(|block| eprintln!("tsdbctl: not in the backup: {block}"));
+    if !far.is_empty() {
+        writeln!(out, "{name}: {} blocks are not in the backup: they lie on object storage only", far.len())?;
+    }
     Ok(true)
 }
 

@@ -51,6 +51,8 @@ pub(crate) fn dump(request: &Request<'_>, out: &mut impl Write) -> Result<bool, 
     dump.families(&*set, described, is_whole)?;
     dump.out.flush()?;
     let mut warnings = set.warnings();
+    let others = db.left_out(request.range).into_iter().filter(|other| !warnings.contains(other));
+    warnings.extend(others.collect::<Vec<_>>());
     if dump.left_out > 0 {
         warnings.push(format!("{} samples were left out: OpenMetrics has no words for them", dump.left_out));
     }
