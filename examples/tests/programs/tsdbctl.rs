@@ -77,7 +77,8 @@ fn a_dump_that_is_imported_dumps_the_same() {
 fn what_a_retention_would_delete_is_that_of_the_tenant() {
     let folder = tempfile::tempdir().unwrap();
     let settings = folder.path().join("settings.toml");
-    std::fs::write(&settings, "[tenants.acme.retention]\nmax_bytes = 1\n").unwrap();
+    std::fs::write(&settings, "[tenants.acme.retention]\nmax_bytes = 1\nmax_expired_percent = 100\n")
+        .unwrap();
     for (tenant, gone) in [("acme", "would delete 1 blocks"), ("other", "would delete 0 blocks")] {
         let data = folder.path().join(tenant);
         directory(&data);
