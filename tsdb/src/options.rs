@@ -25,8 +25,8 @@ pub struct Options {
     /// is no limit. Default: `None`.
     pub max_total_bytes: Option<u64>,
     /// How much retention may delete at once, in percent of the bytes of all blocks. A plan that would delete more, of a
-    /// dozen blocks or more, or of what a new retention would have deleted long ago, is refused and told in the warnings: a mistyped retention must not be the end of the data.
-    /// 100 allows everything. Default: 75.
+    /// dozen blocks or more or of what a new retention would have deleted long ago, is refused and told in the warnings: a
+    /// mistyped retention must not be the end of the data. 100 allows everything. Default: 75.
     pub max_expired_percent: u8,
     /// Which windows are made of samples, for when these are past retention and for long ranges: short ones first. Each
     /// length must be a multiple of the one before, and 288 of the shorter ones a multiple of the longer. Default: 5 minutes

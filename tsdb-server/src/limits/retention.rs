@@ -14,9 +14,9 @@ pub struct RetentionLimits {
     /// Bytes that all blocks of the tenant may have together, on disk and on object storage; beyond that the oldest are
     /// deleted.
     pub max_bytes: Limit,
-    /// How much may be deleted at once, in percent of these bytes. Of a dozen blocks or more, a plan that would delete more
-    /// is refused and told in the warnings of the store: a mistyped retention must not be the end of the data. 100 allows
-    /// everything.
+    /// How much may be deleted at once, in percent of these bytes. A plan that would delete more, of a dozen blocks or more or
+    /// of what a new retention would have deleted long ago, is refused and told in the warnings of the store: a mistyped
+    /// retention must not be the end of the data. 100 allows everything.
     pub max_expired_percent: u8,
     /// Windows that are made of samples, for long ranges and for times past retention: short ones first, each length a
     /// multiple of the one before. Whoever names any replaces all; `rollups = []` makes none.
