@@ -22,6 +22,8 @@ struct State {
     in_force: Option<Arc<Retention>>,
     /// What tells the retention apart that was acted on last.
     acted_on: Option<u64>,
+    /// Was the data directory made when the database was opened?
+    is_new: bool,
 }
 
 impl Keeping {
@@ -30,7 +32,7 @@ impl Keeping {
         let in_force = (!options.awaits_retention).then(|| Arc::new(options.retention()));
         let first = in_force.as_ref().filter(|_| is_new).map(|retention| retention.fingerprint());
         let acted_on = first.or(kept.map(|kept| kept.retention));
-        Self { state: RwLock::new(State { set: None, in_force, acted_on }) }
+        Self { state: RwLock::new(State { set: None, in_force, acted_on, is_new }) }
     }
 
     /// What tells the retention apart that was acted on last.
@@ -65,9 +67,18 @@ impl Engine {
         let mut state = self.keeping.state.write();
         state.set = Some(Arc::clone(retention));
         retention.check(self.options.block_range_ms)?;
+        if state.is_new && state.in_force.is_none() && self.is_empty() {
+            // It deletes nothing, so it may be believed.
+            state.acted_on = Some(retention.fingerprint());
+        }
         if state.in_force.as_deref() != Some(retention) {
             state.in_force = Some(Arc::clone(retention));
         }
         Ok(())
+    }
+
+    /// Are there no samples?
+    fn is_empty(&self) -> bool {
+        self.head.memory().range().is_none() && self.published.read().blocks.iter().next().is_none()
     }
 }

@@ -119,6 +119,20 @@ fn blocks_on_object_storage_are_kept_as_long_and_are_as_safe_from_a_mistyped_ret
     assert!((10..=11).contains(&far()), "{}", far());
 }
 
+#[test]
+fn the_first_retention_of_an_empty_store_is_acted_on_though_it_deletes_all_that_comes_then() {
+    let db = open_with(&SimFs::new(), Options { awaits_retention: true, ..options() }).unwrap();
+    db.set_retention(&samples_of(20)).unwrap();
+    for t in (0..2 * WINDOW).step_by(200) {
+        append_all(&db, &[(0, t, 1.0)]);
+    }
+    db.flush().unwrap();
+    // Long past the retention before anybody looked.
+    append_all(&db, &[(0, 60 * WINDOW, 1.0)]);
+    rounds(&db);
+    assert_eq!(contents(&db)[&labels(0)].len(), 1);
+}
+
 /// A store of `blocks` old windows, in blocks or in its head, and one new sample.
 fn young(fs: &SimFs, blocks: i64, is_flushed: bool) -> (Db, Contents) {
     let db = open_with(fs, Options { rollups: Vec::new(), ..options() }).unwrap();
