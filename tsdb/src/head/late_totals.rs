@@ -59,6 +59,14 @@ impl LateTotals {
         self.times.lock().widen(timestamp, true);
     }
 
+    /// Takes the late samples of a series out of a page.
+    pub(super) fn take(&self, held: &mut Held, slot: usize) -> Vec<(Generation, LateSample)> {
+        let before = held.late.bytes() as u64;
+        let taken = held.late.take(slot);
+        self.recount(before, held.late.bytes() as u64);
+        taken
+    }
+
     /// A page had `before` bytes and has `after`.
     pub(super) fn recount(&self, before: u64, after: u64) {
         // Wraps to a subtraction where it should.

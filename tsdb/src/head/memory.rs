@@ -235,7 +235,7 @@ impl Memory {
         let old_page = known.and_then(|old| Some((old, self.pages.page(old)?)));
         let samples = old_page.map(|(old, page)| {
             let mut held = page.lock();
-            (held.late.take(slot(old)), held.take(slot(old)))
+            (self.late.take(&mut held, slot(old)), held.take(slot(old)))
         });
         known.into_iter().chain([series]).for_each(|number| self.forget(number));
         let Some(page) = self.pages.page_or_new(series) else { return };
@@ -248,7 +248,7 @@ impl Memory {
             let mut held = page.lock();
             held.put(slot(series), samples);
             for (generation, sample) in late {
-                held.insert_late(generation, sample.of(slot(series)));
+                self.late.insert(&mut held, generation, sample.of(slot(series)));
             }
         }
         self.identities.lock(hash).insert(&self.pages, series, hash, 0);
@@ -361,7 +361,7 @@ impl Memory {
     /// Forgets a series that was retired in the log that is being replayed, with all of its samples.
     pub(crate) fn forget_retired(&self, series: SeriesRef) {
         if let Some(page) = self.pages.page(series) {
-            drop(page.lock().late.take(slot(series)));
+            drop(self.late.take(&mut page.lock(), slot(series)));
         }
         self.forget(series);
     }

@@ -261,6 +261,7 @@ impl History {
         let values = self.db.querier(TimeRange::ALL).unwrap().label_values("series", &[]).unwrap();
         assert_eq!(values, names.into_iter().collect::<Vec<_>>(), "after {after}");
         let mut stats = self.db.stats();
+        assert!(stats.late_bytes < 1 << 20, "{} bytes of late samples after {after}", stats.late_bytes);
         // A power cut in the middle of a write; nothing that was acknowledged is missing.
         stats.warnings.retain(|warning| !warning.starts_with("log: log segment"));
         assert_eq!((stats.compactions.failed, stats.warnings), (0, vec![]), "after {after}");
