@@ -5,8 +5,8 @@ use crate::LiveIndex;
 use std::collections::HashSet;
 use tsdb_core::bytes::hash64;
 
-/// So many distinct series are counted exactly; more are estimated.
-const MAX_EXACT: usize = 1 << 20;
+/// So many distinct hashes are held for all labels together; what would be more is estimated.
+const MAX_EXACT: usize = 1 << 21;
 
 /// What a label costs among some series.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct LabelCost {
 #[derive(Debug)]
 pub struct LabelCosts {
     labels: Vec<Without>,
+    /// The most hashes that are held for one question about a label.
+    max_exact: usize,
 }
 
 /// A label, and the series without it.
@@ -55,7 +57,9 @@ impl LabelCosts {
             values: Distinct::Exact(HashSet::new()),
             rest: Distinct::Exact(HashSet::new()),
         };
-        Self { labels: names.into_iter().map(without).collect() }
+        let labels: Vec<_> = names.into_iter().map(without).collect();
+        let max_exact = MAX_EXACT / (2 * labels.len().max(1));
+        Self { labels, max_exact }
     }
 
     /// Looks at `series`, which `index` holds. Costs by their labels, and by the labels that are asked about.
@@ -75,8 +79,8 @@ impl LabelCosts {
             for label in &mut self.labels {
                 let own = pairs.iter().find(|(name, _)| *name == label.name).map(|(_, hash)| *hash);
                 label.series = label.series.saturating_add(u64::from(own.is_some()));
-                own.into_iter().for_each(|own| label.values.insert(own));
-                label.rest.insert(whole.wrapping_sub(own.unwrap_or_default()));
+                own.into_iter().for_each(|own| label.values.insert(own, self.max_exact));
+                label.rest.insert(whole.wrapping_sub(own.unwrap_or_default()), self.max_exact);
             }
         }
     }
@@ -100,9 +104,9 @@ impl LabelCosts {
 }
 
 impl Distinct {
-    fn insert(&mut self, hash: u64) {
+    fn insert(&mut self, hash: u64, max_exact: usize) {
         match self {
-            Self::Exact(seen) if seen.len() < MAX_EXACT => {
+            Self::Exact(seen) if seen.len() < max_exact => {
                 seen.insert(hash);
             }
             Self::Exact(seen) => {
@@ -171,8 +175,8 @@ mod tests {
     #[test]
     fn very_many_series_are_estimated() {
         let mut distinct = Distinct::Exact(HashSet::new());
-        let count = MAX_EXACT as u64 + 500_000;
-        (0..count).for_each(|number| distinct.insert(hash64(&number.to_le_bytes(), 1)));
+        let count: u64 = (1 << 20) + 500_000;
+        (0..count).for_each(|number| distinct.insert(hash64(&number.to_le_bytes(), 1), 1 << 20));
         let (estimate, is_estimate) = distinct.count();
         assert!(is_estimate && estimate.abs_diff(count) < count / 25, "{estimate}");
     }

@@ -141,13 +141,13 @@ impl RedisBoard {
         }
         match all.query::<Vec<u64>>(connection) {
             Ok(numbers) => counts.extend(numbers.as_chunks().0.iter().map(|pair| Some(fleet_count(*pair)))),
-            Err(error) if error.is_unrecoverable_error() => return Err(error),
+            Err(error) if is_lost(&error) => return Err(error),
             // A key of some tenant is no sketch: the others are counted all the same.
             Err(_) => {
                 for [series, servers] in &questions {
                     counts.push(match series.query(connection) {
                         Ok(series) => Some(fleet_count([series, servers.query(connection)?])),
-                        Err(error) if error.is_unrecoverable_error() => return Err(error),
+                        Err(error) if is_lost(&error) => return Err(error),
                         Err(error) => {
                             log::warn!("series of a tenant are not counted over the fleet: {error}");
                             None
@@ -169,6 +169,11 @@ impl RedisBoard {
             question
         })
     }
+}
+
+/// Does nothing come over this connection any more, or too late? Who asks again would wait as long for each answer.
+fn is_lost(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_unrecoverable_error()
 }
 
 fn fleet_count([series, servers]: [u64; 2]) -> FleetCount {

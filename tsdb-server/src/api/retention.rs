@@ -73,7 +73,7 @@ async fn plan(
         let Some(store) = work.existing_store(&tenant)? else { return Ok(RetentionPlan::default()) };
         store.retention_plan(retention.as_ref()).map_err(|error| ApiError::from(&error))
     };
-    server.run_ingest(plan).await
+    server.run_order(plan).await
 }
 
 fn told(plan: &RetentionPlan) -> Result<Response, ApiError> {

@@ -47,6 +47,9 @@ async fn top(State(server): State<Server>, scope: Scope, request: Request) -> Re
     };
     let limit = params.limit("limit")?.unwrap_or(ENTRIES).min(MAX_ENTRIES);
     let window_ms = params.duration_ms("window")?.unwrap_or(WINDOW_MS).min(WINDOW_MS);
+    if window_ms < 0 {
+        return Err(ApiError::bad_parameter("window", "it must not be negative"));
+    }
     let (asked, tenant) = (server.clone(), scope.tenant()?.clone());
     let work = move || {
         let store = asked.existing_store(&tenant)?;

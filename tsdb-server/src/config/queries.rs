@@ -19,7 +19,7 @@ pub struct QueriesConfig {
     /// A query of which a thread has used this much CPU goes on with a lower priority, the lower the more queries its tenant
     /// runs: whoever asks little, and whoever writes, comes first. The queries of a tenant that use more than a quarter of all
     /// cores while others ask as well run when nobody else wants the CPU, and as many at a time as there are cores. `0s` for
-    /// neither. On Linux.
+    /// neither; all queries give way a little to writes and rules. On Linux.
     pub long_after: Period,
     /// Memory for results that are kept, in bytes; 0 keeps none.
     pub cache_bytes: u64,

@@ -32,6 +32,8 @@ const SAVED_MS: i64 = 1_000;
 const OWED_MS: i64 = 5_000;
 /// A tenant that asked nothing for so long is nobody to give way to.
 const COMPANY: Duration = Duration::from_secs(60);
+/// Of so many tenants at least it is known what they have left.
+const MOST_TENANTS: usize = 1_000;
 
 thread_local! {
     static CALLS: Cell<u32> = const { Cell::new(0) };
@@ -98,6 +100,10 @@ impl Credits {
             left: AtomicI64::new(self.rate.saturating_mul(SAVED_MS)),
             filled: AtomicI64::new(self.now_ms()),
         };
+        if book.tenants.len() >= MOST_TENANTS && !book.tenants.contains_key(tenant) {
+            // Whoever comes back begins anew: names that somebody invents are not kept.
+            book.tenants.retain(|_, credit| Arc::strong_count(credit) > 1);
+        }
         let credit = book.tenants.entry(tenant.clone()).or_insert_with(|| Arc::new(full()));
         (Arc::clone(credit), has_company)
     }

@@ -8,7 +8,6 @@ use crate::seldom::Seldom;
 use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -50,12 +49,7 @@ impl Crew {
 
     /// Waits for the end of the threads, once their schedule is stopped.
     pub(super) fn join(&self) {
-        for thread in self.threads.lock().drain(..) {
-            thread.thread().unpark();
-            if thread.join().is_err() {
-                log::error!("a thread for rules failed inside");
-            }
-        }
+        join(self.threads.lock().drain(..));
     }
 }
 
@@ -63,27 +57,32 @@ fn spawn(number: usize, work: impl FnOnce() + Send + 'static) -> io::Result<Join
     thread::Builder::new().name(format!("rules-{number}")).stack_size(STACK_BYTES).spawn(work)
 }
 
-/// Starts further threads while `count` are too few, until the schedule is stopped. They end when nothing is due.
+/// Starts further threads while `count` are too few, until the schedule is stopped, and waits for their end. They end when
+/// nothing is due.
 fn watch<S: Surroundings + 'static>(count: usize, schedule: &Arc<Schedule>, surroundings: &Arc<S>) {
-    let helpers = Arc::new(AtomicUsize::new(0));
+    let mut helpers: Vec<JoinHandle<()>> = Vec::new();
     while !schedule.is_stopping() {
         thread::park_timeout(LOOK);
-        let helping = helpers.load(Ordering::Relaxed);
-        if helping >= MOST_HELPERS || !schedule.needs_help(count, surroundings.moment()) {
+        helpers.retain(|helper| !helper.is_finished());
+        if helpers.len() >= MOST_HELPERS || !schedule.needs_help(count, surroundings.moment()) {
             continue;
         }
         static HANGS: Seldom = Seldom::new();
         HANGS.error("threads for rules hang in slow groups; others step in");
-        helpers.fetch_add(1, Ordering::Relaxed);
         let (schedule, surroundings) = (Arc::clone(schedule), Arc::clone(surroundings));
-        let ended = Arc::clone(&helpers);
-        let help = move || {
-            schedule.run_due(surroundings.as_ref());
-            ended.fetch_sub(1, Ordering::Relaxed);
-        };
-        if let Err(error) = spawn(count + helping, help) {
-            helpers.fetch_sub(1, Ordering::Relaxed);
-            log::warn!("no further thread for rules: {error}");
+        match spawn(count + helpers.len(), move || schedule.run_due(surroundings.as_ref())) {
+            Ok(helper) => helpers.push(helper),
+            Err(error) => log::warn!("no further thread for rules: {error}"),
+        }
+    }
+    join(helpers);
+}
+
+fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    for thread in threads {
+        thread.thread().unpark();
+        if thread.join().is_err() {
+            log::error!("a thread for rules failed inside");
         }
     }
 }

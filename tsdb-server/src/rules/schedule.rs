@@ -14,7 +14,7 @@ use super::restore::restore;
 use super::running::{Mode, Running};
 use super::watermark::{Moment, Progress, Standard};
 use parking_lot::{Condvar, Mutex};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -136,12 +136,24 @@ impl Schedule {
         for (name, group) in &mut groups {
             moves.arrive(name, state.groups.get(name).map(Entry::known), group);
         }
+        let numbers = |group: &Group| -> Vec<i64> {
+            group.rules().iter().filter_map(|running| running.rule().text().number).collect()
+        };
+        let stay: BTreeSet<(TenantId, i64)> = groups
+            .iter()
+            .flat_map(|(name, group)| numbers(group).into_iter().map(|number| (name.0.clone(), number)))
+            .collect();
         let mut departed: BTreeMap<TenantId, Vec<Running>> = BTreeMap::new();
         for name in names {
             let fresh = groups.remove(&name);
             if let Some(entry) = state.groups.get_mut(&name) {
                 let replacement = Replacement { by: fresh, went: moves.went_from(&name) };
-                let gone = entry.become_group(replacement, self.defaults);
+                let mut gone = entry.become_group(replacement, self.defaults);
+                // One that goes elsewhere before it was restored is restored there, by its number.
+                let number = |rule: &Running| rule.rule().text().number;
+                gone.retain(|rule| {
+                    number(rule).is_none_or(|number| !stay.contains(&(name.0.clone(), number)))
+                });
                 departed.entry(name.0).or_default().extend(gone);
             }
         }

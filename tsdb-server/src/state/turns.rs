@@ -33,6 +33,14 @@ impl Server {
         .await
     }
 
+    /// Runs what an administrator ordered, which may wait for long, on a thread that keeps no write waiting.
+    pub(crate) async fn run_order<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        spawn_blocking(work).await.unwrap_or_else(|_| Err(failed_inside()))
+    }
+
     /// Runs the work of a query of `tenant` on a thread for queries when it is its turn.
     pub(crate) async fn run_query<T: Send + 'static>(
         &self,

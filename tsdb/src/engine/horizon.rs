@@ -110,10 +110,10 @@ impl Horizon {
             return;
         }
         let kept = Kept { time: now, retention };
-        self.kept = Some(kept);
         let path = dir.join(names::CLOCK);
-        if let Err(error) = write_file(fs, &path, render(kept).as_bytes()) {
-            log::warn!("{}: {error}", path.display());
+        match write_file(fs, &path, render(kept).as_bytes()) {
+            Ok(()) => self.kept = Some(kept),
+            Err(error) => log::warn!("{}: {error}", path.display()),
         }
     }
 }

@@ -22,7 +22,7 @@ struct State {
     in_force: Option<Arc<Retention>>,
     /// What tells the retention apart that was acted on last.
     acted_on: Option<u64>,
-    /// Was the data directory made when the database was opened?
+    /// Was there nothing when the database was opened?
     is_new: bool,
 }
 
@@ -45,10 +45,9 @@ impl Keeping {
         self.acted_on() == Some(retention.fingerprint())
     }
 
-    /// The retention in force was acted on.
-    pub(super) fn act_on(&self) {
-        let mut state = self.state.write();
-        state.acted_on = state.in_force.as_ref().map(|retention| retention.fingerprint());
+    /// `retention` was acted on.
+    pub(super) fn act_on(&self, retention: &Retention) {
+        self.state.write().acted_on = Some(retention.fingerprint());
     }
 }
 
@@ -77,8 +76,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Are there no samples?
+    /// Are there no samples, neither here nor on object storage?
     fn is_empty(&self) -> bool {
-        self.head.memory().range().is_none() && self.published.read().blocks.iter().next().is_none()
+        self.head.memory().range().is_none() && self.published.read().blocks.everywhere().next().is_none()
     }
 }

@@ -98,7 +98,6 @@ impl Engine {
         let is_new = version::is_missing(&*fs, dir)?;
         version::check(&*fs, dir)?;
         let kept = Kept::read(&*fs, dir);
-        let horizon = horizon::Horizon::after(kept, is_new);
         snapshot::sweep_unfinished(&*fs, dir)?;
         let place = BlockPlace { fs: Arc::clone(&fs), dir: dir.to_owned(), cache: Arc::new(cache) };
         let (mut blocks, mut open_warnings) = Blocks::open(&place)?;
@@ -113,6 +112,9 @@ impl Engine {
             blocks = blocks.with_far(Vec::new(), unread);
             open_warnings.extend(warnings);
         }
+        // After the loss of a disk there is nothing here, and all of it on object storage; or nobody knows.
+        let is_new = is_new && blocks.everywhere().next().is_none() && open_warnings.is_empty();
+        let horizon = horizon::Horizon::after(kept, is_new);
         let head_place = Place { fs, wal_dir: dir.join(names::WAL_DIR), wal_options: WalOptions::default() };
         let (head, recovery) = Head::open(head_place, head_settings(&options))?;
         let border = head.replayed();

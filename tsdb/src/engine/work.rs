@@ -120,7 +120,7 @@ impl Engine {
         let mut work = self.begin_work()?;
         let flushed = self.flush_late_if_due(&mut work);
         let retired = self.retire(&mut work);
-        let expired = self.expire(&mut work);
+        let expired = self.expire(&mut work, cut.is_ok());
         if self.head.is_log_longer(self.options.checkpoint_log_bytes) {
             work.checkpoint.get_or_insert(self.border());
         }
@@ -272,13 +272,14 @@ impl Engine {
         Ok(())
     }
 
-    fn expire(&self, work: &mut Work) -> Result<(), Error> {
+    /// Deletes what is past retention, if the plan `is_whole`: what the head has of it is in blocks, where the guard sees it.
+    fn expire(&self, work: &mut Work, is_whole: bool) -> Result<(), Error> {
         let mut outcome = Ok(());
-        if let Some(now) = self.believed_now(work) {
-            let plan = self.retention_at(now);
+        if let Some((now, retention)) = self.believed_now(work).zip(self.retention()) {
+            let plan = self.plan_of(&retention, now);
             outcome = plan.check();
-            if outcome.is_ok() {
-                self.keeping.act_on();
+            if outcome.is_ok() && is_whole {
+                self.keeping.act_on(&retention);
             }
             // Of what windows are being made goes when they are made.
             let rolling = self.rolling.lock().clone();

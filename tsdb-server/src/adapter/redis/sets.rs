@@ -5,6 +5,7 @@
 //! the set of the window before counts as well. A server that has too many series of a tenant, or does not know yet which, says
 //! so under `<prefix>:many:{<tenant>}:<server>`, and nobody counts them exactly meanwhile.
 
+use super::is_lost;
 use crate::fleet::Share;
 use parking_lot::Mutex;
 use redis::{Connection, Pipeline, RedisError, pipe};
@@ -79,7 +80,7 @@ impl Sets {
         };
         let (current, before, with_many) = match self.add(connection, window, share, servers, &hashes) {
             Ok(told) => told,
-            Err(error) if error.is_unrecoverable_error() => return Err(error),
+            Err(error) if is_lost(&error) => return Err(error),
             Err(error) => {
                 log::warn!("series of a tenant are not counted exactly over the fleet: {error}");
                 return Ok(None);
