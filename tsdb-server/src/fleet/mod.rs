@@ -1,9 +1,8 @@
 //! How many distinct series tenants have over all servers of a fleet: about, and exactly where there are not too many.
 //!
 //! Each server shares a sketch per tenant on a [`Board`], and the hashes of its series if there are few enough, and reads what
-//! all of them together count. A thread does this every
-//! few seconds; neither ingest nor any limit waits for it or depends on it. While the board is away the last estimates stay,
-//! and say how old they are.
+//! all of them together count. A thread does this every few seconds; neither ingest nor any limit waits for it or depends on
+//! it. While the board is away the last estimates stay, and say how old they are.
 
 mod tracker;
 
@@ -29,6 +28,7 @@ pub(crate) trait Board: Send + Sync {
 /// What a server has to share of a tenant.
 pub(crate) struct Share {
     pub(crate) tenant: TenantId,
+    #[cfg_attr(not(feature = "redis"), expect(dead_code, reason = "the one board there is"))]
     pub(crate) sketch: Sketch,
     store: Arc<dyn Store>,
     /// More series are not shared one by one; none are where it is not known yet which there are.
