@@ -19,7 +19,7 @@ use tsdb_promql::ParseOptions;
 pub(super) async fn force_flush(State(server): State<Server>, scope: Scope) -> Result<Response, ApiError> {
     let tenant = scope.tenant()?.clone();
     let work = server.clone();
-    server.run_order(move || work.flush(&tenant)).await?;
+    server.run_ingest(move || work.flush(&tenant)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn delete_series(
             let mut deletes = selectors.iter().map(|matchers| store.delete(matchers, range));
             deletes.try_for_each(|deleted| deleted.map_err(|error| ApiError::from(&error)))
         };
-        server.run_order(delete).await?;
+        server.run_ingest(delete).await?;
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -61,7 +61,7 @@ pub(super) async fn clean_tombstones(
         Some(store) => store.clean_tombstones().map_err(|error| ApiError::from(&error)),
         None => Ok(()),
     };
-    server.run_order(clean).await?;
+    server.run_ingest(clean).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -84,6 +84,6 @@ pub(super) async fn snapshot(
     let moment = digits.split(['.', 'Z']).next().unwrap_or_default().to_owned();
     let name = format!("{moment}Z-{:016x}", RandomState::new().hash_one(server.now()));
     let (work, made) = (server.clone(), name.clone());
-    let lacks = server.run_order(move || work.snapshot(&tenant, &made, with_head)).await?;
+    let lacks = server.run_ingest(move || work.snapshot(&tenant, &made, with_head)).await?;
     object_with_warnings(&[("name", name)], &lacks)
 }

@@ -33,7 +33,7 @@ impl Server {
         .await
     }
 
-    /// Runs what an administrator ordered, which may wait for long, on a thread that keeps no write waiting.
+    /// Runs what an administrator asks, which may wait for long, on a thread that keeps no write waiting.
     pub(crate) async fn run_order<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
