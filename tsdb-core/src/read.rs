@@ -230,3 +230,13 @@ pub enum ReadError {
         source: Box<dyn Error + Send + Sync>,
     },
 }
+
+impl ReadError {
+    /// May it be read later? Bytes that were read and are wrong stay as they are.
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::Corrupt { source, .. } => source.may_pass(),
+            Self::Storage { .. } => true,
+        }
+    }
+}

@@ -43,7 +43,7 @@ pub(crate) const TOMBSTONES_COPY: &str = "tombstones-copy";
 
 /// The directory of snapshots that lie in the data directory.
 pub(crate) const SNAPSHOTS_DIR: &str = "snapshots";
-/// The time that was believed last.
+/// The time that was believed last, and the retention that was acted on last.
 pub(crate) const CLOCK: &str = "clock";
 /// A copy of the manifest on object storage, as it was read last.
 pub(crate) const MANIFEST_COPY: &str = "manifest-copy";

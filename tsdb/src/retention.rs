@@ -2,8 +2,8 @@
 //!
 //! Samples and windows have retentions of their own; beyond a size, what is oldest goes first. A plan that would delete
 //! nearly everything at once is not the course of time but a mistyped option or a wrong clock: it is refused until
-//! [`Options::max_expired_percent`] allows it. Few blocks are as safe as many, if what is to
-//! go was due long ago and this is not what was kept before. Against clocks alone there is more: see `engine::horizon`.
+//! [`Options::max_expired_percent`] allows it. Few blocks are as safe as many, if what is to go was due long ago and this is
+//! not what was kept before. Against clocks alone there is more: see `engine::horizon`.
 
 use crate::block::Block;
 use crate::blocks::size;
@@ -133,8 +133,8 @@ pub struct RetentionStep {
 }
 
 impl RetentionPlan {
-    /// What is due at `now` of `blocks`, each with its bytes.
-    /// If this is what was kept before, what is due became so in the course of time.
+    /// What is due at `now` of `blocks`, each with its bytes. A `retention` that `is_acted_on` already was so before: what is
+    /// due became so in the course of time.
     pub(crate) fn of(
         blocks: &[(BlockMeta, u64)],
         retention: &Retention,

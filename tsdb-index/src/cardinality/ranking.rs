@@ -19,7 +19,7 @@ pub enum RankBy {
 }
 
 /// What something costs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Weight {
     /// Series that have it.
@@ -90,8 +90,9 @@ struct New<'i> {
 }
 
 impl Ranking {
-    /// Ranks what `index` holds, of which those in `new` are new as far as they are there, with at most `top` entries in each list. Costs by the number of
-    /// metrics and label names, by that of the label pairs that have many series, and by that of the new series.
+    /// Ranks what `index` holds, of which those in `new` are new as far as they are there, with at most `top` entries in
+    /// each list. Costs by the number of metrics and label names, by that of the label pairs that have many series, and by
+    /// that of the new series.
     pub fn of(index: &LiveIndex, new: &RoaringBitmap, by: RankBy, top: usize) -> Self {
         let new = &(new & index.all());
         let new = &New::of(index, new);
@@ -146,7 +147,7 @@ fn metrics(index: &LiveIndex, new: &New<'_>, by: RankBy, top: usize) -> Vec<Rank
     let all = table.of_name(METRIC_NAME).map(|pair| (weight(pair), table.text(pair).1));
     let sized = all.map(|(weight, name)| (weight.by(by), (name, weight))).filter(|(size, _)| *size > 0);
     let ranked = |(_, (name, weight)): (u64, (&str, Weight))| RankedMetric { name: name.to_owned(), weight };
-    first_by_name(top, sized).into_iter().map(ranked).collect()
+    first(top, sized).into_iter().map(ranked).collect()
 }
 
 fn names(index: &LiveIndex, new: &New<'_>, by: RankBy, top: usize) -> Vec<RankedName> {
@@ -175,7 +176,7 @@ fn names(index: &LiveIndex, new: &New<'_>, by: RankBy, top: usize) -> Vec<Ranked
         new_values,
         weight,
     };
-    first_by_name(top, all.filter(|(size, _)| *size > 0)).into_iter().map(ranked).collect()
+    first(top, all.filter(|(size, _)| *size > 0)).into_iter().map(ranked).collect()
 }
 
 fn pairs(index: &LiveIndex, new: &New<'_>, by: RankBy, top: usize) -> Vec<RankedPair> {
@@ -193,22 +194,6 @@ fn pairs(index: &LiveIndex, new: &New<'_>, by: RankBy, top: usize) -> Vec<Ranked
         RankedPair { name: name.to_owned(), value: value.to_owned(), weight }
     };
     super::top::largest(index, sized, top).into_iter().map(ranked).collect()
-}
-
-/// The first `top` in descending order of the size, then ascending by name.
-fn first_by_name<'i, T>(
-    top: usize,
-    sized: impl Iterator<Item = (u64, (&'i str, T))>,
-) -> Vec<(u64, (&'i str, T))> {
-    let mut things = Vec::new();
-    let numbered = sized.enumerate().map(|(at, (size, (name, thing)))| {
-        things.push(Some(thing));
-        (size, (name, at))
-    });
-    let chosen = first(top, numbered.collect::<Vec<_>>().into_iter());
-    let with_thing =
-        chosen.into_iter().map(|(size, (name, at))| Some((size, (name, things.get_mut(at)?.take()?))));
-    with_thing.flatten().collect()
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use crate::Period;
 use serde::{Deserialize, Serialize};
 
-/// Series are counted over all servers of a fleet, about, by sketches that they share in Redis, and exactly where there are few. No limit depends on it: what a
-/// server takes it decides by what it holds itself.
+/// Series are counted over all servers of a fleet: about, by sketches that they share in Redis, and exactly where there are
+/// few. No limit depends on it: what a server takes it decides by what it holds itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CardinalityTrackerConfig {

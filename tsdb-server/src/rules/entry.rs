@@ -1,7 +1,7 @@
 //! A group in its turn: with its state as it is evaluated next, as readers are told of it, and its place in time.
 
 use super::group::Group;
-use super::moves::Identity;
+use super::moves::{Identity, give_away};
 use super::pace::{Pace, Terms};
 use super::running::{Mode, Running};
 use super::watermark::Moment;
@@ -64,15 +64,37 @@ pub(super) struct Replacement {
     pub(super) by: Option<Group>,
     /// Rules that went to other groups.
     pub(super) went: Vec<Identity>,
+    /// Rules that came from other groups with what it was to become before, with their state.
+    came: Vec<Running>,
 }
 
 impl Replacement {
+    pub(super) const fn new(by: Option<Group>, went: Vec<Identity>) -> Self {
+        Self { by, went, came: Vec::new() }
+    }
+
+    /// Is there nothing left to do for `group` but to go?
+    pub(super) fn ends(&self, group: &Group) -> bool {
+        self.by.is_none() && self.came.is_empty() && group.rules().is_empty()
+    }
+
+    /// This one in place of another, which was not carried out.
+    fn after(mut self, earlier: Self) -> Self {
+        let Self { by, mut went, mut came } = earlier;
+        let with_it = by.iter().flat_map(Group::rules).filter(|rule| rule.has_arrived());
+        came.extend(with_it.cloned());
+        give_away(&mut came, &self.went);
+        went.append(&mut self.went);
+        Self { by: self.by, went, came }
+    }
+
     /// What becomes of `before`, and its rules that are no more.
     fn replace(&self, mut before: Group) -> (Group, Vec<Running>) {
         before.give_away(&self.went);
         // A group without rules gives its series stale markers at its last turn, and goes.
         let nothing = || Group::new(before.settings().clone(), Vec::new());
         let mut group = self.by.clone().unwrap_or_else(nothing);
+        before.take_in(&self.came);
         let departed = group.take_over(before);
         (group, departed)
     }
@@ -109,14 +131,16 @@ impl Entry {
         let Some(before) = self.group.take() else {
             let (shown, _) = replacement.replace(self.published.group.clone());
             self.publish(&shown, defaults);
-            let went = self.replacement.take().map(|earlier| earlier.went).unwrap_or_default();
-            self.replacement = Some(Replacement { went: [went, replacement.went].concat(), ..replacement });
+            self.replacement = Some(match self.replacement.take() {
+                Some(earlier) => replacement.after(earlier),
+                None => replacement,
+            });
             return Vec::new();
         };
         let (group, departed) = replacement.replace(before);
         self.publish(&group, defaults);
         self.group = Some(group);
-        self.replacement = replacement.by.is_none().then_some(Replacement { by: None, went: Vec::new() });
+        self.replacement = replacement.by.is_none().then(|| Replacement::new(None, Vec::new()));
         departed
     }
 

@@ -1,8 +1,8 @@
 //! Rules on a simulated clock while senders are late or silent, the server restarts, or somebody sets its clock: no alert
 //! fires that has no reason to, and none ends while its reason lasts.
 
-use super::entry::Defaults;
 use super::schedule::{Schedule, Surroundings};
+use super::tests::DEFAULTS;
 use super::watermark::{Moment, Progress, Sent, Standard, Watermarks};
 use super::{AlertState, Departed, Group, StoreWorld, World, parse_file};
 use parking_lot::Mutex;
@@ -132,14 +132,7 @@ impl Simulation {
     /// A schedule of the rules, as after a start of the process.
     fn start(&self) -> Schedule {
         self.process.store(self.second.load(Ordering::Relaxed), Ordering::Relaxed);
-        let schedule = Schedule::new(Defaults {
-            interval_ms: 15_000,
-            query_offset_ms: 0,
-            max_wait_ms: 180_000,
-            catch_up_ms: 3_600_000,
-            limit: 0,
-            history: 10,
-        });
+        let schedule = Schedule::new(DEFAULTS);
         self.load(&schedule, RULES);
         schedule
     }

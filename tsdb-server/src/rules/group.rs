@@ -1,6 +1,6 @@
 //! Groups: rules that are evaluated one after the other at the same time, so that each sees what those before it gave.
 
-use super::moves::Identity;
+use super::moves::{Identity, give_away};
 use super::rule::Rule;
 use super::running::{Context, Mode, Running};
 use crate::Period;
@@ -201,14 +201,14 @@ impl Group {
         departed
     }
 
+    /// Has the rules `came` too, as they are.
+    pub(super) fn take_in(&mut self, came: &[Running]) {
+        self.rules.extend_from_slice(came);
+    }
+
     /// Rules that are `went` have gone to other groups, with their series.
     pub(super) fn give_away(&mut self, went: &[Identity]) {
-        for identity in went {
-            // Of several rules with one identity the first ones stayed.
-            if let Some(position) = self.rules.iter().rposition(|rule| Identity::of(rule) == *identity) {
-                self.rules.remove(position);
-            }
-        }
+        give_away(&mut self.rules, went);
     }
 
     fn mark_orphans(&mut self, at: Timestamp, world: &dyn World) {

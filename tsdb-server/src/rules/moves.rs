@@ -103,6 +103,16 @@ impl Moves {
     }
 }
 
+/// Takes from `rules` those that are `went` to other groups.
+pub(super) fn give_away(rules: &mut Vec<Running>, went: &[Identity]) {
+    for identity in went {
+        // Of several rules with one identity the first ones stayed.
+        if let Some(position) = rules.iter().rposition(|rule| Identity::of(rule) == *identity) {
+            rules.remove(position);
+        }
+    }
+}
+
 /// The positions of those of `rules` that have no counterpart among `others`. Of several rules with one identity the first
 /// follows the first.
 fn beyond(rules: &[Running], others: &[Running]) -> Vec<usize> {

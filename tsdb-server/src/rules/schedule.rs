@@ -147,7 +147,7 @@ impl Schedule {
         for name in names {
             let fresh = groups.remove(&name);
             if let Some(entry) = state.groups.get_mut(&name) {
-                let replacement = Replacement { by: fresh, went: moves.went_from(&name) };
+                let replacement = Replacement::new(fresh, moves.went_from(&name));
                 let mut gone = entry.become_group(replacement, self.defaults);
                 // One that goes elsewhere before it was restored is restored there, by its number.
                 let number = |rule: &Running| rule.rule().text().number;
@@ -334,7 +334,7 @@ impl Schedule {
         let Some(entry) = state.groups.get_mut(&key) else { return Vec::new() };
         let mut departed = Vec::new();
         match entry.replacement.take() {
-            Some(Replacement { by: None, .. }) if group.rules().is_empty() => {
+            Some(replacement) if replacement.ends(&group) => {
                 state.groups.remove(&key);
                 return Vec::new();
             }

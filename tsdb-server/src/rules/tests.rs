@@ -1,13 +1,16 @@
 //! Rules over a store in memory.
 
+use super::entry::{Defaults, Entry, Replacement, key};
+use super::moves::Identity;
 use super::restore::restore;
+use super::watermark::Moment;
 use super::*;
 use crate::rules::group::GroupSettings;
 use std::cell::RefCell;
 use tsdb_core::read::{Queryable, SelectHints};
 use tsdb_core::testing::MemStore;
 use tsdb_core::write::Appendable;
-use tsdb_core::{Labels, Matcher, TimeRange, Timestamp};
+use tsdb_core::{Labels, Matcher, TenantId, TimeRange, Timestamp};
 use tsdb_promql::{Engine, EngineOptions, ParseOptions, VectorSample};
 
 /// A world over a store in memory.
@@ -109,6 +112,15 @@ fn states(group: &Group) -> Vec<String> {
         .collect()
 }
 
+/// What holds in tests.
+pub(super) const DEFAULTS: Defaults = Defaults {
+    interval_ms: 15_000,
+    query_offset_ms: 0,
+    max_wait_ms: 180_000,
+    catch_up_ms: 3_600_000,
+    limit: 0,
+    history: 10,
+};
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
 
@@ -267,6 +279,61 @@ fn a_new_form_of_a_group_takes_over_the_state_of_its_rules() {
     assert_eq!(alert.annotations[0].0, "text");
     assert_eq!(world.ask("gone", 2 * MINUTE), [""; 0], "a rule that is no more leaves no series behind");
     assert_eq!(world.ask("kept", 2 * MINUTE).len(), 1);
+}
+
+#[test]
+fn a_rule_that_comes_while_a_group_is_evaluated_keeps_its_state_however_often_the_group_is_changed_meanwhile()
+{
+    let world = Memory::new();
+    world.put("up{job=a}", 0, 0.0);
+    let mut elsewhere = group(DOWN);
+    elsewhere.evaluate(Pass::current(0), &world);
+    let own = "  - {record: own, expr: up}\n";
+    let tenant = TenantId::new("a").unwrap();
+    let entry = |rules: &str| {
+        let key = key(&tenant, &group(rules));
+        let mut entry = Entry::new(&key, group(rules), DEFAULTS, Moment { now: 0, monotonic_ms: 0 });
+        (entry.group.take().unwrap(), entry)
+    };
+    let arrives = || {
+        let mut with_it = group(&format!("{own}{DOWN}"));
+        with_it.rules_mut()[1].arrive(elsewhere.rules()[0].clone());
+        Replacement::new(Some(with_it), Vec::new())
+    };
+    let becomes = |rules: &str| Replacement::new(Some(group(rules)), Vec::new());
+    let ends = |mut entry: Entry, evaluated: Group| {
+        entry.group = Some(evaluated);
+        let replacement = entry.replacement.take().unwrap();
+        let departed = entry.become_group(replacement, DEFAULTS);
+        (states(entry.known()), departed.len())
+    };
+    let pending = r#"{alertname="Down", job="a", severity="page"} pending"#;
+
+    let (evaluated, mut stays) = entry(own);
+    for replacement in [arrives(), becomes(&format!("{DOWN}{own}")), becomes(DOWN)] {
+        assert!(stays.become_group(replacement, DEFAULTS).is_empty());
+        assert_eq!(states(stays.known()), [pending], "readers see it at once");
+    }
+    assert_eq!(ends(stays, evaluated), (vec![pending.to_owned()], 1), "its own rule is gone");
+
+    let (evaluated, mut goes) = entry(own);
+    for replacement in [arrives(), becomes(own)] {
+        assert!(goes.become_group(replacement, DEFAULTS).is_empty());
+    }
+    assert_eq!(ends(goes, evaluated), (vec![], 1), "who came and is gone has departed");
+
+    let (evaluated, mut moves) = entry(own);
+    let went = vec![Identity::of(&elsewhere.rules()[0])];
+    for replacement in [arrives(), Replacement::new(Some(group(own)), went)] {
+        assert!(moves.become_group(replacement, DEFAULTS).is_empty());
+    }
+    assert_eq!(ends(moves, evaluated), (vec![], 0), "who came and went on has its state elsewhere");
+
+    let (evaluated, mut vanishes) = entry(own);
+    for replacement in [arrives(), Replacement::new(None, Vec::new())] {
+        assert!(vanishes.become_group(replacement, DEFAULTS).is_empty());
+    }
+    assert_eq!(ends(vanishes, evaluated), (vec![], 2));
 }
 
 #[test]

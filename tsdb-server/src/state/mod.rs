@@ -1,7 +1,7 @@
 //! The assembly: everything that requests share.
 //!
 //! A [`Server`] is a handle; clones share one state. It owns the stores of all tenants, the query engine, the limits
-//! and the server's own metrics, and hands work to blocking threads under limits on concurrency.
+//! and the server's own metrics, and runs their work under limits on concurrency.
 
 mod buffers;
 mod error;

@@ -13,9 +13,13 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use tsdb_core::Corruption;
 use tsdb_core::block::BlockId;
 use tsdb_index::IndexReader;
+
+/// How long a file that could not be read is not tried again: each series of a query would try it anew.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The opened files of a block.
 #[derive(Debug)]
@@ -54,8 +58,15 @@ pub(super) enum Parts {
 /// Opened files that may be let go.
 #[derive(Debug, Default)]
 pub(super) struct Far {
-    opened: Mutex<Option<Arc<Opened>>>,
+    opened: Mutex<Option<Kept>>,
     used: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Kept {
+    opened: Arc<Opened>,
+    /// When to look again for what could not be read.
+    again: Option<Instant>,
 }
 
 /// Opened files in use.
@@ -91,15 +102,16 @@ impl Parts {
         far.used.store(true, Ordering::Relaxed);
         // Whoever comes second waits for the first: what is read is the same.
         let mut opened = far.opened.lock();
-        if let Some(opened) = &*opened {
-            return Ok(InUse::Far(Arc::clone(opened)));
+        if let Some(kept) = &*opened
+            && kept.again.is_none_or(|again| Instant::now() < again)
+        {
+            return Ok(InUse::Far(Arc::clone(&kept.opened)));
         }
         let (new, damaged) = open()?;
         let new = Arc::new(new);
-        // What could not be read now is worth another look.
-        if !damaged.iter().any(|(_, damage)| damage.may_pass()) {
-            *opened = Some(Arc::clone(&new));
-        }
+        let may_pass = damaged.iter().any(|(_, damage)| damage.may_pass());
+        let again = may_pass.then(|| Instant::now().checked_add(LOOK_AGAIN)).flatten();
+        *opened = Some(Kept { opened: Arc::clone(&new), again });
         Ok(InUse::Far(new))
     }
 

@@ -6,6 +6,7 @@ use super::samples::SamplesWriter;
 use super::segment::SEGMENT_BYTES;
 use crate::fs::Fs;
 use crate::names;
+use std::collections::BTreeSet;
 use std::path::Path;
 use tsdb_core::block::{BlockId, BlockMeta, BlockStats, Rollup};
 use tsdb_core::pack::PackError;
@@ -35,6 +36,26 @@ impl BlockSpec {
     /// A block of level 1 named `id`.
     pub fn first_level(id: BlockId) -> Self {
         Self { id, level: 1, sources: vec![id], parents: Vec::new(), incomplete: Vec::new(), rollup: None }
+    }
+
+    /// A block named `id` that replaces `parents` and is made of `inputs`, which are among them.
+    pub(crate) fn merging<'m>(
+        id: BlockId,
+        inputs: impl Iterator<Item = &'m BlockMeta> + Clone,
+        parents: BTreeSet<BlockId>,
+    ) -> Self {
+        let union = |of: fn(&BlockMeta) -> &Vec<BlockId>| {
+            let all: BTreeSet<BlockId> = inputs.clone().flat_map(of).copied().collect();
+            all.into_iter().collect()
+        };
+        Self {
+            id,
+            level: inputs.clone().map(|meta| meta.level).max().unwrap_or(0).saturating_add(1),
+            sources: union(|meta| &meta.sources),
+            parents: parents.into_iter().collect(),
+            incomplete: union(|meta| &meta.incomplete),
+            rollup: None,
+        }
     }
 }
 

@@ -188,9 +188,6 @@ impl Engine {
             return Ok(None);
         }
         let metas = || found.iter().map(|block| block.meta());
-        let sources: BTreeSet<BlockId> = metas().flat_map(|meta| meta.sources.iter().copied()).collect();
-        let incomplete: BTreeSet<BlockId> =
-            metas().flat_map(|meta| meta.incomplete.iter().copied()).collect();
         // What an input has replaced may still be on disk or named: then it is replaced by the result too.
         let named = self.shipper.as_ref().and_then(|shipper| shipper.ledger().known());
         let is_named =
@@ -198,14 +195,7 @@ impl Engine {
         let is_there = |id: &&BlockId| work.is_doomed(**id) || is_named(id);
         let still_there = metas().flat_map(|meta| &meta.parents).filter(is_there);
         let parents: BTreeSet<BlockId> = due.inputs.iter().chain(still_there).copied().collect();
-        let spec = BlockSpec {
-            id: self.name_block(),
-            level: metas().map(|meta| meta.level).max().unwrap_or(0).saturating_add(1),
-            sources: sources.into_iter().collect(),
-            parents: parents.into_iter().collect(),
-            incomplete: incomplete.into_iter().collect(),
-            rollup: None,
-        };
+        let spec = BlockSpec::merging(self.name_block(), metas(), parents);
         let inputs = found.iter().map(|block| (block.meta().clone(), block.tombstones())).collect();
         let keep_first = self.options.duplicates == DuplicatePolicy::KeepFirst;
         Ok(Some(Job { spec, inputs, keep_first }))

@@ -183,20 +183,10 @@ impl Engine {
             }
         }
         let metas = || sources.iter().map(|stored| &stored.meta);
-        let cut: BTreeSet<BlockId> = metas().flat_map(|meta| meta.sources.iter().copied()).collect();
-        let incomplete: BTreeSet<BlockId> =
-            metas().flat_map(|meta| meta.incomplete.iter().copied()).collect();
         // A disk that was away may still have what an input has replaced.
         let before = metas().flat_map(|meta| meta.parents.iter().copied());
         let parents: BTreeSet<BlockId> = metas().map(|meta| meta.id).chain(before).collect();
-        let spec = BlockSpec {
-            id: self.name_block(),
-            level: metas().map(|meta| meta.level).max().unwrap_or(0).saturating_add(1),
-            sources: cut.into_iter().collect(),
-            parents: parents.into_iter().collect(),
-            incomplete: incomplete.into_iter().collect(),
-            rollup: None,
-        };
+        let spec = BlockSpec::merging(self.name_block(), metas(), parents);
         let keep_first = self.options.duplicates == DuplicatePolicy::KeepFirst;
         Ok(Some(Job { spec, inputs, keep_first }))
     }

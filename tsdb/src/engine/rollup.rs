@@ -218,7 +218,7 @@ impl Engine {
     fn note_missing(&self, damage: &RefCell<Damage>, missing: &mut Missing) -> Result<(), Failure> {
         for (id, error) in damage.take() {
             self.damage.note_and_tell(&error);
-            if !missing.is_patient && may_pass(&error) {
+            if !missing.is_patient && error.may_pass() {
                 return Err(Failure::Unread(self.unreadable(error)));
             }
             missing.blocks.insert(id);
@@ -334,14 +334,6 @@ fn is_better(blocks: &Blocks, step: &RollupStep, incomplete: &BTreeSet<BlockId>)
     replaced.is_empty() || (!replaced.iter().any(loses) && replaced.iter().any(gains))
 }
 
-/// May it be read later?
-fn may_pass(error: &ReadError) -> bool {
-    match error {
-        ReadError::Corrupt { source, .. } => source.may_pass(),
-        _ => true,
-    }
-}
-
 /// What could not be read, and of which blocks.
 type Damage = Vec<(BlockId, ReadError)>;
 
@@ -366,7 +358,7 @@ impl<'b> Pages<'b> {
             Ok(page) => return page,
             Err(error) => error,
         };
-        let may_pass = may_pass(&damaged);
+        let may_pass = damaged.may_pass();
         self.damage.borrow_mut().push((self.block.meta().id, damaged));
         // Whoever asks gives up, or wants those that are whole.
         let behind = self.block.page(first.saturating_add(PAGE_SERIES), 0, covers).ok();

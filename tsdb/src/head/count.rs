@@ -7,7 +7,7 @@ use tsdb_core::{Labels, Matcher, SeriesRef, Timestamp};
 use tsdb_index::cardinality::{LabelCost, LabelCosts, LabelNames, LabelValues, RankBy, Ranking};
 use tsdb_index::{Cardinality, RoaringBitmap};
 
-/// Series whose labels are read under one lock: who registers a series waits meanwhile.
+/// Series that are looked at under one lock: who registers a series waits meanwhile.
 const READ_AT_ONCE: usize = 1024;
 
 /// Some of the series of a head.
@@ -85,13 +85,17 @@ impl Head {
 
     /// The labels of the first `most` of these series, in no order that means anything.
     pub(crate) fn some_labels(&self, among: &Among, most: usize) -> Vec<Labels> {
-        let numbers = self.numbers(among, most);
-        let mut labels = Vec::with_capacity(numbers.len());
-        for some in numbers.chunks(READ_AT_ONCE) {
+        let mut found = Vec::new();
+        self.each_labels(among, most, |labels| found.push(labels));
+        found
+    }
+
+    /// Calls `take` with the labels of each of the first `most` of these series.
+    pub(super) fn each_labels(&self, among: &Among, most: usize, mut take: impl FnMut(Labels)) {
+        for some in self.numbers(among, most).chunks(READ_AT_ONCE) {
             let index = self.memory.index.read();
             let mut cursor = index.cursor(&Projection::All);
-            labels.extend(some.iter().filter_map(|series| cursor.labels(SeriesRef(*series))));
+            some.iter().filter_map(|series| cursor.labels(SeriesRef(*series))).for_each(&mut take);
         }
-        labels
     }
 }

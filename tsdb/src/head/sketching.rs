@@ -3,15 +3,12 @@
 //! labels.
 
 use super::Head;
+use super::count::Among;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tsdb_core::Labels;
 use tsdb_core::labels::write_wire;
-use tsdb_core::read::Projection;
-use tsdb_core::{Labels, SeriesRef};
 use tsdb_index::cardinality::Sketch;
-
-/// Series whose labels are read under one lock: who registers a series waits meanwhile.
-const READ_AT_ONCE: usize = 1024;
 
 /// What is filled.
 #[derive(Debug, Default)]
@@ -102,15 +99,10 @@ impl Head {
     /// Calls `take` with the hash of every series that is there.
     fn hash_present(&self, mut take: impl FnMut(u64)) {
         let mut wire = Vec::new();
-        let numbers: Vec<u32> = self.memory.index.read().all().iter().collect();
-        for some in numbers.chunks(READ_AT_ONCE) {
-            let index = self.memory.index.read();
-            let mut cursor = index.cursor(&Projection::All);
-            for labels in some.iter().filter_map(|series| cursor.labels(SeriesRef(*series))) {
-                wire.clear();
-                write_wire(&labels, &mut wire);
-                take(Sketch::hash(&wire));
-            }
-        }
+        self.each_labels(&Among::All, usize::MAX, |labels| {
+            wire.clear();
+            write_wire(&labels, &mut wire);
+            take(Sketch::hash(&wire));
+        });
     }
 }

@@ -41,7 +41,7 @@ impl DamageLog {
     /// Remembers what `error` says. True if its file was not known to be damaged.
     pub(crate) fn note(&self, error: &ReadError) -> bool {
         let file = file(error);
-        let passing = matches!(error, ReadError::Storage { .. }).then(Instant::now);
+        let passing = error.may_pass().then(Instant::now);
         let mut met = self.met.lock();
         met.retain(|_, met| !met.has_passed());
         if let Some(known) = met.get_mut(file) {
@@ -95,8 +95,10 @@ mod tests {
         let damaged = ReadError::Corrupt { origin: "a".into(), source };
         let source = std::io::Error::from(std::io::ErrorKind::TimedOut);
         let away = ReadError::Storage { origin: "b".into(), source: Box::new(source) };
-        assert!(log.note(&damaged) && log.note(&away) && !log.note(&away));
-        assert_eq!(log.sentences().len(), 2);
+        let kind = CorruptionKind::Unreadable { message: "timed out".into() };
+        let unread = ReadError::Corrupt { origin: "c".into(), source: Corruption::new("index", 0, kind) };
+        assert!(log.note(&damaged) && log.note(&away) && !log.note(&away) && log.note(&unread));
+        assert_eq!(log.sentences().len(), 3);
         let long_ago = Instant::now().checked_sub(PASSING);
         for met in log.met.lock().values_mut() {
             met.passing = met.passing.and(long_ago);
