@@ -5,7 +5,8 @@ use redis::{Client, Connection, cmd};
 use reqwest::blocking;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ const PROGRAM: &str = "/usr/bin/redis-server";
 /// A Redis that keeps nothing on disk. Dropping it kills it.
 struct Redis {
     port: u16,
+    uses_tls: bool,
     process: Option<Child>,
     folder: TempDir,
 }
@@ -28,31 +30,37 @@ struct Redis {
 impl Redis {
     /// A Redis that answers; `None`, said loudly, where there is none.
     fn start() -> Option<Self> {
-        if !std::path::Path::new(PROGRAM).exists() {
+        Self::start_with(false)
+    }
+
+    fn start_with(uses_tls: bool) -> Option<Self> {
+        if !Path::new(PROGRAM).exists() {
             skipped(&format!("there is no {PROGRAM} (Debian: redis-server)"));
             return None;
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut redis = Self { port, process: None, folder: tempfile::tempdir().unwrap() };
+        let mut redis = Self { port, uses_tls, process: None, folder: tempfile::tempdir().unwrap() };
         redis.resume();
         Some(redis)
     }
 
     fn resume(&mut self) {
         let mut run = Command::new(PROGRAM);
-        run.args([
-            "--port",
-            &self.port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ]);
+        run.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        let port = self.port.to_string();
+        if self.uses_tls {
+            run.args(["--port", "0", "--tls-auth-clients", "no", "--tls-port", &port]);
+            for (option, file) in
+                [("cert", "server.pem"), ("key", "server.key"), ("ca-cert", "authority.pem")]
+            {
+                run.arg(format!("--tls-{option}-file")).arg(certificate(file));
+            }
+        } else {
+            run.args(["--port", &port]);
+        }
         run.arg("--dir").arg(self.folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
         self.process = Some(run.spawn().unwrap());
-        eventually("Redis answers", || Client::open(self.url()).unwrap().get_connection().is_ok());
+        eventually("Redis answers", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
     }
 
     fn kill(&mut self) {
@@ -69,7 +77,8 @@ impl Redis {
     }
 
     fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        let (scheme, host) = if self.uses_tls { ("rediss", "localhost") } else { ("redis", "127.0.0.1") };
+        format!("{scheme}://{host}:{}/", self.port)
     }
 
     fn connection(&self) -> Connection {
@@ -81,6 +90,11 @@ impl Drop for Redis {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A file of the tests of TLS.
+fn certificate(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls/certificates").join(name)
 }
 
 /// A server of the fleet. Dropping it stops it.
@@ -386,4 +400,23 @@ fn a_tracker_that_cannot_be_is_refused() {
     assert!(told.starts_with("cardinality_tracker: url: "), "{told}");
     let told = refused(|config| config.cardinality_tracker.expiry = Period::from_secs(1));
     assert!(told.starts_with("cardinality_tracker: expiry: "), "{told}");
+    let told = refused(|config| config.cardinality_tracker.ca_file = PathBuf::from("absent.pem"));
+    assert!(told.starts_with("cardinality_tracker: ca_file: absent.pem: "), "{told}");
+}
+
+#[test]
+fn servers_meet_in_a_redis_with_tls_whose_authority_they_know_and_no_other() {
+    let Some(redis) = Redis::start_with(true) else { return };
+    let knows = |file: &str| {
+        let ca_file = certificate(file);
+        Member::start_with(&redis.url(), |config| config.cardinality_tracker.ca_file = ca_file)
+    };
+    let (one, other, stranger) = (knows("authority.pem"), knows("authority.pem"), knows("stranger.pem"));
+    one.write("a", 0..700);
+    other.write("a", 500..1_000);
+    one.expect_exactly("a", Some(1_000));
+    stranger.write("a", 0..10);
+    eventually("the certificate is refused", || {
+        stranger.ask("a")["fleet"]["fault"].as_str().is_some_and(|fault| fault.contains("ertificate"))
+    });
 }

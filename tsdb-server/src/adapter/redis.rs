@@ -9,9 +9,14 @@ mod sets;
 use crate::config::CardinalityTrackerConfig;
 use crate::fleet::{Board, BoardError, FleetCount, Share, TrackerError};
 use parking_lot::Mutex;
-use redis::{Client, Cmd, Connection, IntoConnectionInfo, Pipeline, RedisError, cmd, pipe};
+use redis::{
+    Client, Cmd, Connection, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisError,
+    TlsCertificates, cmd, pipe,
+};
 use sets::Sets;
+use std::path::Path;
 use std::time::Duration;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tsdb_core::TenantId;
 
 /// Tenants of one round trip: 12 KiB each.
@@ -31,13 +36,31 @@ pub(crate) struct RedisBoard {
     sets: Sets,
 }
 
+fn wrong(source: RedisError) -> TrackerError {
+    TrackerError::Url { source: Box::new(source) }
+}
+
+/// A client that trusts the authorities in `ca_file`, or those that the system trusts if it is empty.
+fn client(info: ConnectionInfo, ca_file: &Path) -> Result<Client, TrackerError> {
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        // The client takes the provider of the process, and panics if there are several and none was chosen. Who embeds the
+        // server may have chosen one.
+        drop(aws_lc_rs::default_provider().install_default());
+    }
+    if ca_file.as_os_str().is_empty() {
+        return Client::open(info).map_err(wrong);
+    }
+    let unread = |source| TrackerError::Authorities { path: ca_file.to_owned(), source };
+    let root_cert = Some(std::fs::read(ca_file).map_err(unread)?);
+    Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert }).map_err(wrong)
+}
+
 impl RedisBoard {
     /// The Redis that `config` names, which need not be there yet.
     ///
     /// # Errors
     /// The URL names none, or there is no randomness.
     pub(crate) fn new(config: &CardinalityTrackerConfig) -> Result<Self, TrackerError> {
-        let wrong = |source: RedisError| TrackerError::Url { source: Box::new(source) };
         let mut info = config.url.as_str().into_connection_info().map_err(wrong)?;
         if info.redis_settings().password().is_none()
             && let Ok(password) = std::env::var("REDIS_PASSWORD")
@@ -53,7 +76,7 @@ impl RedisBoard {
         let expiry_secs = expiry.max(1);
         Ok(Self {
             sets: Sets::new(&config.prefix, &server, window, interval, expiry_secs),
-            client: Client::open(info).map_err(wrong)?,
+            client: client(info, &config.ca_file)?,
             connection: Mutex::default(),
             timeout: config.timeout.as_duration().max(SHORTEST),
             prefix: config.prefix.clone(),

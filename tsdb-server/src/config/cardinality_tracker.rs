@@ -2,15 +2,18 @@
 
 use crate::Period;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Series are counted over all servers of a fleet: about, by sketches that they share in Redis, and exactly where there are
 /// few. No limit depends on it: what a server takes it decides by what it holds itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CardinalityTrackerConfig {
-    /// `redis://user:password@host:port/database`; empty for no tracker. A password may come from the environment, as
-    /// `REDIS_PASSWORD`.
+    /// `redis://user:password@host:port/database`, or `rediss://` for TLS; empty for no tracker. A password may come from the
+    /// environment, as `REDIS_PASSWORD`.
     pub url: String,
+    /// The authorities that may sign the certificate of a Redis with TLS, in PEM; without it those that the system trusts.
+    pub ca_file: PathBuf,
     /// What the keys in Redis begin with. Servers that have it in common are a fleet.
     pub prefix: String,
     /// How often the sketches are shared and the others' are counted.
@@ -30,6 +33,7 @@ impl Default for CardinalityTrackerConfig {
     fn default() -> Self {
         Self {
             url: String::new(),
+            ca_file: PathBuf::new(),
             prefix: "tsdb".to_owned(),
             interval: Period::from_secs(15),
             timeout: Period::from_secs(2),

@@ -9,6 +9,7 @@ mod tracker;
 pub(crate) use tracker::{Estimate, FleetStatus, Tracker};
 
 use crate::store::Store;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tsdb::Sketch;
@@ -78,6 +79,14 @@ pub enum TrackerError {
     Url {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The authorities of its certificate cannot be read.
+    #[error("ca_file: {}: {source}", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// The server cannot speak to any.
     #[error("url: this server was built without the feature redis")]
