@@ -65,6 +65,12 @@ pub trait Store: Queryable + Appendable {
         let _: &Arc<tsdb::SeriesLimits> = limits;
     }
 
+    /// Takes samples that lie so far behind the newest one from now on, in ms; a store that decides that itself ignores it,
+    /// which is what this does unless a store says otherwise.
+    fn set_out_of_order_window(&self, window_ms: i64) {
+        let _: i64 = window_ms;
+    }
+
     /// Puts another retention in force; a store that keeps everything ignores it, which is what this does unless a store
     /// says otherwise. Cheap if it is in force already.
     ///
@@ -222,6 +228,10 @@ impl Store for Db {
 
     fn set_series_limits(&self, limits: &Arc<tsdb::SeriesLimits>) {
         Self::set_series_limits(self, limits);
+    }
+
+    fn set_out_of_order_window(&self, window_ms: i64) {
+        Self::set_out_of_order_window(self, window_ms);
     }
 
     fn set_retention(&self, retention: &Arc<Retention>) -> Result<(), tsdb::Error> {

@@ -7,6 +7,7 @@ use crate::fs::{Fs, OsFs};
 use crate::head::{Among, Recovery};
 use crate::maintain::{Rhythm, Task, Tasks, Worker};
 use crate::retention::{Retention, RetentionPlan};
+use crate::verify::{OnProgress, Verdict};
 use crate::{ChangeMark, Changed, Durability, Error, Options, Replay, Snapshot, Stats, names};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -183,6 +184,22 @@ impl Db {
     /// It makes no sense; then what was in force stays.
     pub fn set_retention(&self, retention: &Arc<Retention>) -> Result<(), Error> {
         self.inner.engine.set_retention(retention)
+    }
+
+    /// From the next batch on, samples may come so far behind the newest one, in ms, as [`Options::out_of_order_window_ms`]
+    /// says; 0 or less takes none.
+    pub fn set_out_of_order_window(&self, window_ms: i64) {
+        self.inner.engine.head().set_late_window(window_ms);
+    }
+
+    /// Reads every byte of every file on disk that is needed, and decodes everything: as [`verify`](crate::verify::verify)
+    /// does with a directory that nobody has open. Nothing is changed, and reads and writes go on meanwhile. What lies on
+    /// object storage only is not read.
+    ///
+    /// # Errors
+    /// The file system failed, or the database is closed. Damage is no error but a finding.
+    pub fn verify(&self, on_progress: &mut OnProgress<'_>) -> Result<Verdict, Error> {
+        self.inner.engine.verify(on_progress)
     }
 
     /// Makes a snapshot: the directory `dir`, which must not exist and must be on the same file system, opens as a

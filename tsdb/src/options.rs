@@ -42,7 +42,8 @@ pub struct Options {
     /// How far ahead of the clock a sample may lie, in ms. `None` takes up to a year. Default: 10 min.
     pub future_skew_ms: Option<i64>,
     /// How far behind the newest sample a sample may come that is not newer than all of its series, in ms. Such samples
-    /// are late: queries see them at once, and they move into blocks of their own. 0 takes none. Default: 2 h.
+    /// are late: queries see them at once, and they move into blocks of their own. 0 takes none.
+    /// [`Db::set_out_of_order_window`](crate::Db::set_out_of_order_window) changes it later. Default: 2 h.
     pub out_of_order_window_ms: i64,
     /// What becomes of a sample at a time for which its series has another value. Default: the first is kept.
     pub duplicates: DuplicatePolicy,

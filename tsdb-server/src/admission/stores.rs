@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tsdb_core::TenantId;
 
-/// Stores each of which has the limits on series and the retention that the book has for its tenant.
+/// Stores each of which has the limits on series, the window for late samples and the retention that the book has for its
+/// tenant.
 ///
 /// Whoever asks for a store gets it with the limits that hold now; a change of the book reaches the others by
 /// [`replace_limits`](Self::replace_limits).
@@ -37,6 +38,7 @@ impl LimitedStores {
 
     fn limit(&self, tenant: &TenantId, store: &dyn Store) {
         store.set_series_limits(&self.book.series(tenant));
+        store.set_out_of_order_window(self.book.out_of_order_window_ms(tenant));
         if let Some(retention) = self.book.retention(tenant)
             && let Err(error) = store.set_retention(&retention)
         {

@@ -259,7 +259,7 @@ impl Config {
             max_expired_percent: retention.max_expired_percent,
             // Each batch is judged by the limits of its tenant, which change.
             future_skew_ms: None,
-            out_of_order_window_ms: storage.out_of_order_window.as_signed_ms(),
+            out_of_order_window_ms: self.limits.ingest.out_of_order_window.as_signed_ms(),
             duplicates: match storage.duplicate_policy {
                 DuplicatePolicyConfig::First => tsdb::DuplicatePolicy::KeepFirst,
                 DuplicatePolicyConfig::Last => tsdb::DuplicatePolicy::KeepLast,

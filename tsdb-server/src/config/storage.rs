@@ -14,9 +14,6 @@ pub struct StorageConfig {
     pub sync_interval: Period,
     /// Length of a block.
     pub block_range: Period,
-    /// How far behind the newest sample of a tenant one may come that is not newer than all of its series; `0s` takes
-    /// none. Two hours is what senders buffer while a server is away.
-    pub out_of_order_window: Period,
     /// Which of several values at a time is kept: `first`, and the others are refused, or `last`.
     pub duplicate_policy: DuplicatePolicyConfig,
     /// Memory that late samples of a tenant should take. Those beyond twice as much are refused until the others are in
@@ -65,7 +62,6 @@ impl Default for StorageConfig {
             durability: DurabilityConfig::Interval,
             sync_interval: Period::from_ms(200),
             block_range: Period::from_secs(7_200),
-            out_of_order_window: Period::from_secs(7_200),
             duplicate_policy: DuplicatePolicyConfig::First,
             max_late_bytes: 64 << 20,
             checkpoint_log_bytes: 256 << 20,

@@ -52,6 +52,12 @@ impl LimitBook {
         Arc::clone(&self.own.read().get(tenant).unwrap_or(&self.defaults).series)
     }
 
+    /// How far behind its newest sample `tenant` may send others, ms.
+    pub(crate) fn out_of_order_window_ms(&self, tenant: &TenantId) -> i64 {
+        let own = self.own.read();
+        own.get(tenant).unwrap_or(&self.defaults).limits.ingest.out_of_order_window.as_signed_ms()
+    }
+
     /// How long the engine is to keep what `tenant` has; `None` if that is not known yet: what is deleted too early does
     /// not come back.
     pub(crate) fn retention(&self, tenant: &TenantId) -> Option<Arc<tsdb::Retention>> {

@@ -34,6 +34,9 @@ pub struct IngestLimits {
     pub max_future: Period,
     /// How far behind the server's clock a sample may lie; `0s` leaves it to the store.
     pub max_past: Period,
+    /// How far behind the newest sample of the tenant one may come that is not newer than all of its series; `0s` takes
+    /// none. Two hours is what senders buffer while a server is away.
+    pub out_of_order_window: Period,
     /// How long a client may take to send a body.
     pub body_timeout: Period,
     /// Write requests worked on at the same time; further ones wait.
@@ -55,6 +58,7 @@ impl Default for IngestLimits {
             burst_samples: Limit::at(500_000),
             max_future: Period::from_secs(600),
             max_past: Period::from_ms(0),
+            out_of_order_window: Period::from_secs(7_200),
             body_timeout: Period::from_secs(30),
             concurrency: Limit::at(64),
         }
@@ -76,6 +80,7 @@ impl IngestLimits {
             burst_samples: Limit::NONE,
             max_future: Period::from_ms(0),
             max_past: Period::from_ms(0),
+            out_of_order_window: Period::from_secs(7_200),
             body_timeout: Period::from_secs(300),
             concurrency: Limit::at(64),
         }

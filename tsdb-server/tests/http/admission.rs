@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use tsdb::Tenants;
 use tsdb_core::testing::ManualClock;
-use tsdb_server::{Config, HighCardinality, Limit, Server};
+use tsdb_server::{Config, HighCardinality, Limit, Period, Server};
 
 /// A server over the engine, and the folder that it writes.
 pub(crate) struct OnEngine {
@@ -193,6 +193,34 @@ async fn limits_of_a_tenant_change_while_the_server_runs() {
     assert_eq!((write("a", 0..3).await, write("a", 0..2).await), (400, 204), "known series stay");
     give("b", json!({"cardinality": {"max_active_series": 0}})).await;
     assert_eq!(write("b", 0..50).await, 204);
+}
+
+#[tokio::test]
+async fn each_tenant_has_its_window_for_late_samples_which_changes_while_the_server_runs() {
+    let mut config = config();
+    config.admin_api = true;
+    config.limits.ingest.out_of_order_window = Period::from_secs(60);
+    let engine = on_engine(config).await;
+    let server = &engine.running;
+    let write = |tenant: &'static str, at: i64| async move {
+        send(of(tenant, server.write(&series(UP, &[(at, 1.0)])))).await
+    };
+    let give = |limits: Value| async move {
+        let url = server.url("/api/v1/admin/tenants/a/limits");
+        assert_eq!(send(reqwest::Client::new().put(url).json(&limits)).await.0, 200);
+    };
+    for tenant in ["a", "b"] {
+        assert_eq!(write(tenant, NOW).await.0, 204);
+        assert_eq!(write(tenant, NOW - 60_000).await.0, 204);
+        let (status, text) = write(tenant, NOW - 60_001).await;
+        assert!(status == 400 && text.contains("too_old: 1"), "{status} {text}");
+    }
+    give(json!({"ingest": {"out_of_order_window": "1h"}})).await;
+    assert_eq!(write("a", NOW - 3_600_000).await.0, 204);
+    assert_eq!(write("b", NOW - 3_600_000).await.0, 400);
+    give(json!({"ingest": {"out_of_order_window": "0s"}})).await;
+    let (status, text) = write("a", NOW - 1).await;
+    assert!(status == 400 && text.contains("out_of_order: 1"), "{status} {text}");
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 //! either: so a snapshot holds what was acknowledged until then, and of each writer all batches up to one of them.
 //! Nobody who writes waits longer than for the sync that closes a segment.
 //!
+//! A check of a database that is open reads such files too: nothing removes or changes them meanwhile.
+//!
 //! Blocks that lie on object storage only are not in it; the manifest that names them is, so that whoever opens the snapshot
 //! knows what it lacks.
 
@@ -12,6 +14,7 @@ use super::work::Work;
 use crate::block::Block;
 use crate::elsewhere::FarAway;
 use crate::fs::{Fs, create_dirs, publish_dir, write_file};
+use crate::verify::{self, OnProgress, Verdict};
 use crate::{Error, names};
 use std::path::Path;
 use tsdb_core::TimeRange;
@@ -48,6 +51,29 @@ impl Engine {
             (blocks.far_away(), blocks.missing(TimeRange::ALL).collect())
         };
         Ok(Snapshot { far_away, unreadable })
+    }
+
+    /// Checks a snapshot that nobody else sees, and says what is wrong with the files that it is made of.
+    pub(crate) fn verify(&self, on_progress: &mut OnProgress<'_>) -> Result<Verdict, Error> {
+        let (fs, dir) = (&self.place.fs, &self.place.dir);
+        // As if it were unfinished: if the process ends meanwhile, the next start sweeps it.
+        let name = Block::dir_name(self.name_block());
+        let unseen = names::temporary(&dir.join(names::SNAPSHOTS_DIR).join(name));
+        let linked = {
+            let work = self.begin_work()?;
+            let sealed = self.head.seal_log()?;
+            self.link_all(&work, &unseen, Some(sealed))
+        };
+        let checked = linked.and_then(|()| verify::check(fs, &unseen, on_progress));
+        let removed = fs.remove_dir_all(&unseen).map_err(|error| Error::io("remove", &unseen, error));
+        let mut verdict = checked?;
+        removed?;
+        for finding in verdict.findings.iter_mut().chain(&mut verdict.torn) {
+            if let Ok(file) = finding.path.strip_prefix(&unseen) {
+                finding.path = dir.join(file);
+            }
+        }
+        Ok(verdict)
     }
 
     fn link_all(&self, work: &Work, to: &Path, sealed: Option<u64>) -> Result<(), Error> {

@@ -4,7 +4,8 @@ use super::batch::{BatchSample, BatchSamples};
 use super::catalog::trim;
 use super::held::Held;
 use super::identity::{Found, SeriesHash};
-use super::late::{Generation, LateSample};
+use super::intake::Taken;
+use super::late::LateSample;
 use super::log::Records;
 use super::mixed::Value;
 use super::pages::{PREFETCH, page_number, slot};
@@ -14,7 +15,6 @@ use super::series::Appended;
 use super::{Duplicates, Durable, Head};
 use crate::Error;
 use parking_lot::MutexGuard;
-use std::sync::atomic::Ordering;
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::labels::write_wire;
 use tsdb_core::metadata::Metadata;
@@ -223,17 +223,6 @@ impl Applied {
     }
 }
 
-/// Which samples a batch may bring.
-#[derive(Debug)]
-pub(super) struct Taken {
-    /// The newest time.
-    pub(super) newest: Timestamp,
-    /// The oldest time of late samples; `None` if none are taken.
-    pub(super) late_from: Option<Timestamp>,
-    /// The generation of the late ones.
-    pub(super) generation: Generation,
-}
-
 struct LockedPage<'a> {
     head: &'a Head,
     taken: &'a Taken,
@@ -249,7 +238,7 @@ impl<'a> LockedPage<'a> {
         // ORDER: what is about to be appended comes after the delete.
         head.memory.catch_up(series, &mut held);
         // ORDER: read under the lock, so that a cut that raises it and then takes the lock sees all older samples.
-        let min_time = head.memory.min_time().max(head.horizon.load(Ordering::Relaxed));
+        let min_time = head.memory.min_time().max(head.intake.horizon());
         Some(Self { head, taken, number: page_number(series), min_time, held })
     }
 

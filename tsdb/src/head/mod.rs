@@ -46,6 +46,7 @@ mod held;
 mod identity;
 mod ids;
 mod indexer;
+mod intake;
 mod lanes;
 mod late;
 mod late_totals;
@@ -81,16 +82,17 @@ use crate::changes::ChangeLog;
 use crate::record::Border;
 use crate::stats::Stats;
 use crate::wal::{WalError, WalOptions};
-use append::{Buffers, HeadAppender, Taken};
+use append::{Buffers, HeadAppender};
 use counters::{Counters, add};
 use exemplars::Kept;
+use intake::Intake;
 use log::{Log, Records};
 use parking_lot::Mutex;
 use recovery::Wholeness;
 use spool::SpoolAppender;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tsdb_core::metadata::Metadata;
 use tsdb_core::read::SeriesExemplars;
@@ -103,10 +105,6 @@ use tsdb_index::{RoaringBitmap, SeriesLimits};
 const KEPT_BUFFERS: usize = 4;
 /// A buffer larger than this is not kept.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
-
-/// How far ahead of the clock a sample may lie if nothing else is said. One from the year 9999 would keep the log from
-/// its time on.
-const MAX_SKEW_MS: i64 = 365 * 86_400_000;
 
 /// The index is shrunk after more than this part of all series is new.
 const SHRINK_SHARE: u64 = 8;
@@ -133,7 +131,7 @@ pub(crate) enum Duplicates {
 pub(crate) struct Settings {
     pub(crate) durable: Durable,
     pub(crate) future_skew_ms: Option<i64>,
-    /// How far behind the newest sample late ones may lie; 0 for none.
+    /// How far behind the newest sample late ones may lie until [`Head::set_late_window`] says; 0 for none.
     pub(crate) late_window_ms: i64,
     /// Bytes that late samples may take before they should be moved into blocks.
     pub(crate) late_bytes: u64,
@@ -162,12 +160,9 @@ pub(crate) struct Head {
     settings: Settings,
     counters: Counters,
     admission: Admission,
+    intake: Intake,
     changes: ChangeLog,
     buffers: Mutex<Vec<Buffers>>,
-    /// What the monotonic clock showed at the latest batch.
-    last_append: AtomicI64,
-    /// Samples before this are past retention.
-    horizon: AtomicI64,
     closed: AtomicBool,
     /// Why nothing is taken at the moment, if so.
     overflow: Mutex<Option<Overflow>>,
@@ -317,16 +312,6 @@ impl Head {
         self.counters.appended()
     }
 
-    /// Milliseconds since the head last took a batch, or since it was opened.
-    pub(crate) fn idle_ms(&self) -> i64 {
-        self.settings.clock.monotonic_ms().saturating_sub(self.last_append.load(Ordering::Relaxed))
-    }
-
-    /// Refuses samples before `horizon` from now on: they are past retention. It may lie before an earlier one.
-    pub(crate) fn set_horizon(&self, horizon: Timestamp) {
-        self.horizon.store(horizon, Ordering::Relaxed);
-    }
-
     /// Makes everything appended so far durable.
     pub(crate) fn sync(&self) -> Result<(), WalError> {
         self.log.sync()
@@ -400,22 +385,6 @@ impl Head {
 
     fn log(&self) -> &Log {
         &self.log
-    }
-
-    /// Notes that a batch comes in, and says which samples it may bring.
-    fn taken(&self) -> Taken {
-        let clock = &self.settings.clock;
-        self.last_append.store(clock.monotonic_ms(), Ordering::Relaxed);
-        let now = clock.now();
-        let window_ms = Some(self.settings.late_window_ms).filter(|window_ms| *window_ms > 0);
-        // Neither a sample from the future nor a clock that is wrong closes the window.
-        let newest = self.memory.newest().map_or(Timestamp::MIN, |newest| newest.min(now));
-        let horizon = self.horizon.load(Ordering::Relaxed);
-        Taken {
-            newest: now.saturating_add(self.settings.future_skew_ms.unwrap_or(MAX_SKEW_MS)),
-            late_from: window_ms.map(|window_ms| newest.saturating_sub(window_ms).max(horizon)),
-            generation: self.memory.late.generation(),
-        }
     }
 
     fn register(

@@ -15,6 +15,7 @@
 
 use super::admission::Admission;
 use super::checkpoint::{Checkpoint, log_options};
+use super::intake::Intake;
 use super::log::Log;
 use super::memory::Memory;
 use super::replay::Replay;
@@ -26,7 +27,7 @@ use crate::record::{Border, RecordSink, decode};
 use crate::wal::{ReplayReport, Segments, Wal};
 use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::{SeriesRef, Timestamp};
@@ -73,8 +74,7 @@ impl Head {
             wholeness: Wholeness::missing(segments.size_bytes()),
             place,
             admission: Admission::new(Arc::clone(&settings.series_limits), Arc::clone(&settings.clock)),
-            last_append: AtomicI64::new(settings.clock.monotonic_ms()),
-            horizon: AtomicI64::new(Timestamp::MIN),
+            intake: Intake::new(settings.clock.monotonic_ms(), settings.late_window_ms),
             settings,
             counters: Counters::default(),
             changes: ChangeLog::default(),

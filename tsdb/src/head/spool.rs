@@ -14,7 +14,6 @@ use crate::Error;
 use crate::record::{ExemplarSeries, ExemplarsEncoder, SeriesEncoder, encode_metadata, encode_named};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::Ordering;
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::write::{
@@ -72,7 +71,7 @@ impl<'a> SpoolAppender<'a> {
     fn encode(&self) -> (Records, AppendReport) {
         let taken = self.head.taken();
         let newest = taken.newest;
-        let horizon = self.head.horizon.load(Ordering::Relaxed);
+        let horizon = self.head.intake.horizon();
         let oldest = taken.late_from.unwrap_or(Timestamp::MAX).min(self.head.memory.min_time()).max(horizon);
         let mut report = AppendReport::default();
         let mut batch = Batch::default();

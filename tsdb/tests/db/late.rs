@@ -53,6 +53,26 @@ fn a_late_sample_is_seen_at_once_and_after_a_restart_a_cut_and_a_power_cut() {
 }
 
 #[test]
+fn the_window_of_late_samples_changes_while_the_database_is_open() {
+    let fs = SimFs::new();
+    let db = open_late(&fs);
+    append_all(&db, &[(0, 9_000, 9.0), (0, 8_000, 8.0)]);
+    db.set_out_of_order_window(500);
+    assert!(matches!(reason(&db, (0, 8_499, 1.0)), SampleError::TooOld { .. }));
+    append_all(&db, &[(0, 8_500, 8.5)]);
+    db.set_out_of_order_window(0);
+    assert!(matches!(reason(&db, (0, 8_900, 1.0)), SampleError::OutOfOrder { .. }));
+    append_all(&db, &[(1, 8_900, 1.0), (0, 9_001, 9.1)]);
+    db.set_out_of_order_window(LATE_WINDOW);
+    append_all(&db, &[(0, 4_001, 4.0)]);
+    let kept = [(4_001, 4.0), (8_000, 8.0), (8_500, 8.5), (9_000, 9.0), (9_001, 9.1)];
+    assert_eq!(values(&db, 0), kept);
+    drop(db);
+    let db = open_with(&fs, Options { out_of_order_window_ms: 0, ..options() }).unwrap();
+    assert_eq!(values(&db, 0), kept, "what was taken stays, however narrow the window is now");
+}
+
+#[test]
 fn samples_before_a_cut_go_into_blocks_that_overlap() {
     let fs = SimFs::new();
     let db = open_late(&fs);

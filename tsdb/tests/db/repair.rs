@@ -96,6 +96,34 @@ fn a_database_in_use_is_refused() {
     assert!(matches!(mend(&fs), Err(Error::Locked { .. })));
 }
 
+#[test]
+fn a_database_in_use_checks_itself_while_it_goes_on() {
+    let (fs, all) = disk();
+    let db = open(&fs).unwrap();
+    append_all(&db, &[(7, 5_000, 1.0)]);
+    let before = files(&fs);
+    let mut seen = 0;
+    let verdict = db.verify(&mut |progress| seen = seen.max(progress.done)).unwrap();
+    assert_eq!((verdict.blocks, verdict.findings, verdict.torn), (2, vec![], vec![]));
+    assert!(seen > 1_000 && verdict.log_records > 0);
+    assert!(before.iter().all(|file| fs.exists(file).unwrap()), "nothing is gone");
+    let segment = before.iter().find(|file| file.ends_with("chunks/000001")).unwrap();
+    fs.flip(segment, 40, 0x10).unwrap();
+    let found = db.verify(&mut |_| {}).unwrap().findings;
+    assert_eq!(
+        found.iter().map(|finding| &finding.path).collect::<BTreeSet<_>>(),
+        [segment].into(),
+        "{found:?}"
+    );
+    append_all(&db, &[(7, 5_001, 2.0)]);
+    drop(db);
+    assert!(!fs.files().iter().any(|file| file.to_string_lossy().contains("snapshots")), "{:?}", fs.files());
+    fs.flip(segment, 40, 0x10).unwrap();
+    let db = open(&fs).unwrap();
+    let found = contents(&db);
+    assert!(all.iter().all(|(labels, samples)| found.get(labels) == Some(samples)));
+}
+
 /// Flips a byte, checks that verification finds it, repairs, and checks what is left and that nothing is gone.
 fn flip_and_mend(fs: &SimFs, all: &Contents, path: &Path, offset: usize) {
     let (fs, what) = (fs.process_killed(), format!("{} at {offset}", path.display()));
