@@ -17,6 +17,7 @@
 //! <data>/quarantine/<name>     what a repair moved aside; nobody reads it
 //! <data>/clock                the time that was believed last, and which retention was acted on
 //! <data>/manifest-copy        the manifest on object storage as it was read last, if there is one
+//! <data>/owner                which database this is, if there is object storage
 //! <data>/dropped              blocks that were dropped here and that object storage may still name, if there are any
 //! <anything>.tmp              unfinished; removed at the next start
 //! ```
@@ -47,6 +48,8 @@ pub(crate) const SNAPSHOTS_DIR: &str = "snapshots";
 pub(crate) const CLOCK: &str = "clock";
 /// A copy of the manifest on object storage, as it was read last.
 pub(crate) const MANIFEST_COPY: &str = "manifest-copy";
+/// Which database this is.
+pub(crate) const OWNER: &str = "owner";
 /// The blocks that were dropped and that object storage may still name.
 pub(crate) const DROPPED: &str = "dropped";
 /// What a merge of blocks on object storage needs on disk while it lasts.

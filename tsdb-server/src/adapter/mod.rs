@@ -105,6 +105,7 @@ pub(crate) fn tier(config: &ObjectStorageConfig, data_dir: &Path) -> Result<Opti
     tier.keep_local_ms = config.keep_local.as_signed_ms();
     tier.max_backlog_bytes = config.max_backlog_bytes.get();
     tier.interval = config.interval.as_duration();
+    tier.take_over = config.take_over;
     tier.compaction = config.compact;
     tier.lease_ms = config.lease.as_signed_ms();
     Ok(Some(tier))

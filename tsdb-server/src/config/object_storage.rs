@@ -27,6 +27,9 @@ pub struct ObjectStorageConfig {
     pub disk_cache_dir: PathBuf,
     /// Time between two looks for blocks to upload, or to merge in a process that does only that.
     pub interval: Period,
+    /// Does this server take over the blocks of another one below the same prefix, which runs no more? Without that it is
+    /// refused there. To be set for one start, after the disk of the other one was lost.
+    pub take_over: bool,
     /// Does this server merge the blocks on object storage? Not needed where other processes do (`--role compact`);
     /// that both do is no harm, since one at a time has the lease.
     pub compact: bool,
@@ -46,6 +49,7 @@ impl Default for ObjectStorageConfig {
             disk_cache_bytes: 1 << 30,
             disk_cache_dir: PathBuf::new(),
             interval: Period::from_secs(30),
+            take_over: false,
             compact: true,
             lease: Period::from_secs(300),
         }

@@ -86,6 +86,11 @@ impl Engine {
                 link_tree(fs, &from.join(&entry.name), &to.join(&entry.name))?;
             }
         }
+        // It is the same database wherever it goes.
+        let (owner, copy) = (from.join(names::OWNER), to.join(names::OWNER));
+        if fs.exists(&owner).map_err(|e| Error::io("inspect", &owner, e))? {
+            link(fs, &owner, &copy)?;
+        }
         if let Some(known) = self.shipper.as_ref().and_then(|shipper| shipper.ledger().known()) {
             let copy = to.join(names::MANIFEST_COPY);
             write_file(fs, &copy, &known.manifest.to_bytes()).map_err(|e| Error::io("write", &copy, e))?;

@@ -5,7 +5,7 @@ use super::{Condition, ObjectStore, Retry, StoreError};
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tsdb_core::time::Clock;
 use tsdb_core::{Corruption, Timestamp};
 use xxhash_rust::xxh3::xxh3_128;
@@ -29,6 +29,10 @@ pub struct Ledger {
     /// When generations were listed last.
     listed_ms: Mutex<Option<i64>>,
     draws: AtomicU64,
+    /// The database that changes it as the owner of its blocks.
+    owner: Option<u128>,
+    /// May it take the place of another one?
+    takes_over: AtomicBool,
 }
 
 /// The newest generation that could be read.
@@ -64,6 +68,19 @@ pub enum LedgerError {
         /// What is wrong with it.
         source: Corruption,
     },
+    /// The blocks are those of another database.
+    #[error(
+        "the blocks below the prefix {prefix:?} are those of another database ({owner:032x}, this is {this:032x}); \
+         nothing is written there. If that one runs no more, start this one once with take_over"
+    )]
+    Foreign {
+        /// The prefix.
+        prefix: String,
+        /// The other one.
+        owner: u128,
+        /// This one.
+        this: u128,
+    },
     /// Others changed the manifest again and again.
     #[error("others changed the manifest {times} times in a row")]
     Crowded {
@@ -76,7 +93,37 @@ impl Ledger {
     /// The manifest below `prefix` of `store`.
     pub fn new(store: Arc<dyn ObjectStore>, prefix: &str, clock: Arc<dyn Clock>) -> Self {
         let (retry, known, draws) = (Retry::default(), Mutex::default(), AtomicU64::new(0));
-        Self { store, prefix: prefix.into(), retry, clock, known, listed_ms: Mutex::default(), draws }
+        let takes_over = AtomicBool::new(false);
+        let (prefix, listed_ms, owner) = (prefix.into(), Mutex::default(), None);
+        Self { store, prefix, retry, clock, known, listed_ms, draws, owner, takes_over }
+    }
+
+    /// Has every change be one of the database `owner`, whose blocks these are or become; those of another one only if it
+    /// `takes_over`, once.
+    #[must_use]
+    pub(super) fn owned_by(mut self, owner: u128, takes_over: bool) -> Self {
+        self.owner = Some(owner);
+        self.takes_over = AtomicBool::new(takes_over);
+        self
+    }
+
+    /// Has the manifest name this database as the owner of the blocks, if it is to be.
+    ///
+    /// # Errors
+    /// They are those of another one, or the store failed.
+    pub(crate) fn claim(&self) -> Result<(), LedgerError> {
+        let Some(owner) = self.owner else { return Ok(()) };
+        self.commit::<LedgerError>(|manifest| Ok(std::mem::replace(&mut manifest.owner, owner) != owner))?;
+        Ok(())
+    }
+
+    /// May this database change `manifest`?
+    fn check_owner(&self, manifest: &Manifest) -> Result<(), LedgerError> {
+        let (owner, Some(this)) = (manifest.owner, self.owner) else { return Ok(()) };
+        if owner == 0 || owner == this || self.takes_over.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(LedgerError::Foreign { prefix: self.prefix.clone(), owner, this })
     }
 
     /// Sets how failed calls are repeated.
@@ -179,10 +226,12 @@ impl Ledger {
             if let Some((generation, source)) = base.damaged.clone() {
                 return Err(LedgerError::Damaged { generation, source }.into());
             }
+            self.check_owner(&base.manifest)?;
             let mut next = Manifest::clone(&base.manifest);
             if !change(&mut next)? {
                 return Ok(base);
             }
+            next.owner = self.owner.unwrap_or(next.owner);
             next.generation = next.generation.saturating_add(1);
             next.writer = self.draw(next.generation);
             let took_effect = self.put(&next)?;
@@ -190,6 +239,7 @@ impl Ledger {
             if took_effect && !was_slow {
                 let loaded = Arc::new(Loaded { manifest: Arc::new(next), damaged: None });
                 *self.known.lock() = Some(Arc::clone(&loaded));
+                self.takes_over.store(false, Ordering::Relaxed);
                 return Ok(loaded);
             }
         }

@@ -14,9 +14,11 @@ use tsdb_core::{Corruption, Timestamp};
 const SECTION: &str = "manifest";
 const MAGIC: [u8; 8] = *b"tsdbman\n";
 /// What is written.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Without tombstones, and all blocks are held.
 const FIRST_VERSION: u32 = 1;
+/// The first with an owner.
+const OWNED_VERSION: u32 = 3;
 
 /// One generation of the manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Manifest {
     pub epoch: u64,
     /// Who may merge and drop blocks that others uploaded.
     pub lease: Option<Lease>,
+    /// The database that the blocks are those of; 0 if none has said so yet.
+    pub owner: u128,
     /// The blocks that exist.
     pub blocks: BTreeMap<BlockId, StoredBlock>,
 }
@@ -118,6 +122,7 @@ impl Manifest {
             out.varint(lease.epoch);
             out.i64(lease.until);
         }
+        write_u128(self.owner, &mut out);
         out.varint(self.blocks.len() as u64);
         for (id, block) in &self.blocks {
             write_u128(id.0, &mut out);
@@ -165,6 +170,7 @@ impl Manifest {
             writer: read_u128(&mut reader, "writer")?,
             epoch: reader.varint("epoch")?,
             lease: read_lease(&mut reader)?,
+            owner: if version < OWNED_VERSION { 0 } else { read_u128(&mut reader, "owner")? },
             blocks: BTreeMap::new(),
         };
         for _ in 0..reader.count(18, "count of blocks")? {

@@ -18,6 +18,7 @@ mod lease;
 mod ledger;
 mod manifest;
 mod options;
+mod owner;
 mod remote;
 mod retry;
 mod sectors;

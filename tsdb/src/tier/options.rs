@@ -16,7 +16,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum TierRole {
-    /// They are its own: it uploads them. There is one such database for each prefix.
+    /// They are its own: it uploads them. There is one such database for each prefix; another one is refused.
     #[default]
     Owner,
     /// It merges those that the owner let go, and makes windows of them. Any number may try: one at a time has the
@@ -45,6 +45,9 @@ pub struct Tier {
     pub retry: Retry,
     /// Default: the owner of the blocks.
     pub role: TierRole,
+    /// Does this database take over the blocks of another one, which runs no more? Without that it is refused where the
+    /// manifest names another one. To be set for one start, after the disk of the other one was lost. Default: no.
+    pub take_over: bool,
     /// Are blocks on object storage merged in the background? Default: yes.
     pub compaction: bool,
     /// How long a lease on merging them lasts unless it is renewed, ms: so long they stay as they are when whoever has
@@ -84,6 +87,7 @@ impl Tier {
             interval: Duration::from_secs(30),
             retry,
             role: TierRole::Owner,
+            take_over: false,
             compaction: true,
             lease_ms: 300_000,
             shared,
@@ -126,6 +130,7 @@ impl fmt::Debug for Tier {
             .field("interval", interval)
             .field("retry", retry)
             .field("role", &self.role)
+            .field("take_over", &self.take_over)
             .field("compaction", &self.compaction)
             .field("lease_ms", &self.lease_ms)
             .finish()

@@ -6,7 +6,7 @@ use super::manifest::{Manifest, StoredBlock, StoredFile};
 use super::options::{Tier, TierRole};
 use super::remote::RemoteFs;
 use super::upload::{self, UploadError};
-use super::{Epoch, deleted};
+use super::{Epoch, deleted, owner};
 use crate::block::{Block, FrameCache};
 use crate::fs::{Fs, write_file};
 use crate::head::Overflow;
@@ -92,6 +92,15 @@ impl Shipper {
         let copy = dir.join(names::MANIFEST_COPY);
         let (dropped, warning) = Dropped::open(fs, dir);
         let mut warnings = Vec::from_iter(warning);
+        let number = (tier.role == TierRole::Owner).then(|| owner::number(fs, dir));
+        let ledger = match number.transpose() {
+            Ok(None) => ledger,
+            Ok(Some(number)) => ledger.owned_by(number, tier.take_over),
+            Err(error) => {
+                warnings.push(format!("object storage will not know this database: {error}"));
+                ledger.owned_by(0, false)
+            }
+        };
         let known = fs.read(&copy).ok().and_then(|bytes| Manifest::read(&bytes).ok());
         known.iter().for_each(|known| ledger.remember(known.clone()));
         let manifest = match ledger.load() {

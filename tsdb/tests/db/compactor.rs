@@ -139,10 +139,12 @@ fn a_block_that_its_server_holds_is_merged_by_nobody_else() {
     assert_eq!(world.manifest().blocks.len(), 10);
     let error = compactor.delete(&[], TimeRange::new(0, 500).unwrap()).unwrap_err();
     assert!(matches!(error, Error::FarAway { .. }), "{error}");
-    // Whoever has lost its disk lets all of them go.
+    // Whoever has lost its disk takes over what it had, and lets all of them go.
     let expected = shipped(&owner);
     drop(owner);
-    let owner = world.owner(&SimFs::new());
+    let mut tier = world.tier();
+    tier.take_over = true;
+    let owner = open_with(&SimFs::new(), world.options(tier)).unwrap();
     owner.ship().unwrap();
     compactor.compact_far().unwrap();
     assert_eq!((world.manifest().blocks.len(), shipped(&compactor)), (2, expected));

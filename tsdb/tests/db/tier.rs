@@ -282,3 +282,61 @@ fn a_snapshot_names_the_blocks_that_lie_on_object_storage_and_so_does_whoever_op
     let told = Db::open_on(Arc::new(fs.clone()), Path::new(DIR), options()).unwrap().stats().warnings;
     assert!(told.iter().any(|told| told.contains("may be missing")), "{told:?}");
 }
+
+#[test]
+fn a_second_database_below_one_prefix_is_refused_until_it_takes_over_and_then_the_first_one_is() {
+    let store = Arc::new(SimStore::new());
+    let (first_fs, second_fs) = (SimFs::new(), SimFs::new());
+    let first = open_with(&first_fs, with(tier(&store))).unwrap();
+    fill(&first, 0, 3_000);
+    first.maintain().unwrap();
+    first.ship().unwrap();
+    let expected = contents(&first);
+    let second = open_with(&second_fs, with(tier(&store))).unwrap();
+    append_all(&second, &[(0, 7_000, 1.0)]);
+    second.flush().unwrap();
+    let before = store.keys();
+    for _ in 0..3 {
+        let told = second.ship().unwrap_err().to_string();
+        assert!(told.contains("another database") && told.contains("take_over"), "{told}");
+    }
+    assert_eq!(store.keys(), before);
+    first.ship().unwrap();
+    assert_eq!(contents(&first), expected);
+    second.close().unwrap();
+    drop(second);
+    // On purpose.
+    let mut over = tier(&store);
+    over.take_over = true;
+    let second = open_with(&second_fs, with(over)).unwrap();
+    second.ship().unwrap();
+    let all = contents(&second);
+    assert_eq!(part(&all, TimeRange::new(0, 1_999).unwrap(), |_| true).len(), 3);
+    append_all(&first, &[(0, 9_000, 1.0)]);
+    first.flush().unwrap();
+    assert!(first.ship().is_err());
+    second.close().unwrap();
+    drop(second);
+    let second = open_with(&second_fs, with(tier(&store))).unwrap();
+    second.ship().unwrap();
+    assert_eq!(contents(&second), all);
+}
+
+#[test]
+fn a_directory_that_moves_and_a_snapshot_of_it_are_the_same_database() {
+    let (fs, store) = (SimFs::new(), Arc::new(SimStore::new()));
+    let db = open_with(&fs, with(tier(&store))).unwrap();
+    fill(&db, 0, 3_000);
+    db.maintain().unwrap();
+    db.ship().unwrap();
+    let to = db.snapshots_dir().join("s");
+    db.snapshot(&to).unwrap();
+    db.close().unwrap();
+    drop(db);
+    for dir in [&to, Path::new(DIR)] {
+        let moved = Db::open_on(Arc::new(fs.process_killed()), dir, with(tier(&store))).unwrap();
+        append_all(&moved, &[(0, 8_000, 1.0)]);
+        moved.flush().unwrap();
+        moved.ship().unwrap();
+    }
+}

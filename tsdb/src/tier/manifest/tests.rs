@@ -33,11 +33,16 @@ fn block(number: u32) -> (BlockId, StoredBlock) {
 fn example_of_version_1() -> Manifest {
     let lease = Some(Lease { holder: "compactor-1".into(), epoch: 6, until: 1_700_000_300_000 });
     let blocks = [block(1), block(2)].into();
-    Manifest { generation: 42, writer: u128::MAX / 3, epoch: 7, lease, blocks }
+    Manifest { generation: 42, writer: u128::MAX / 3, epoch: 7, lease, owner: 0, blocks }
+}
+
+/// With an owner.
+fn example() -> Manifest {
+    Manifest { owner: u128::MAX / 5, ..example_of_version_2() }
 }
 
 /// With a block that nobody holds and in which something is deleted.
-fn example() -> Manifest {
+fn example_of_version_2() -> Manifest {
     let mut manifest = example_of_version_1();
     let tombstones = StoredFile { path: "tombstones".into(), size: 60, checksum: 7, tail: 0, version: None };
     let mut last = manifest.blocks.last_entry().unwrap();
@@ -57,19 +62,25 @@ fn a_manifest_of_the_first_version_is_read_and_its_blocks_are_held() {
 }
 
 #[test]
+fn a_manifest_of_the_second_version_is_read_and_has_no_owner() {
+    let bytes = std::fs::read(golden("v2")).unwrap();
+    assert_eq!(Manifest::read(&bytes).unwrap(), example_of_version_2());
+}
+
+#[test]
 fn the_golden_manifest_is_read_and_written_the_same() {
     let written = example().to_bytes();
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
-        std::fs::write(golden("v2"), &written).unwrap();
+        std::fs::write(golden("v3"), &written).unwrap();
     }
-    let bytes = std::fs::read(golden("v2")).unwrap();
+    let bytes = std::fs::read(golden("v3")).unwrap();
     assert_eq!(Manifest::read(&bytes).unwrap(), example());
     assert_eq!(bytes, written, "this version writes other bytes than before");
 }
 
 #[test]
 fn every_flipped_bit_and_every_truncation_is_refused() {
-    let bytes = std::fs::read(golden("v2")).unwrap();
+    let bytes = std::fs::read(golden("v3")).unwrap();
     for at in 0..bytes.len() {
         assert!(Manifest::read(&bytes[..at]).is_err(), "{at} bytes");
         for bit in 0..8 {
