@@ -22,8 +22,10 @@ pub(super) async fn exemplars(
 ) -> Result<Response, ApiError> {
     let params = parameters(&server, request).await?;
     let range = time_range(&params)?;
-    let text = query_text(&server, &params)?;
-    let expr = tsdb_promql::parse(&text, &server.engine().options().parse)
+    let limits = server.limits(scope.first());
+    let text = query_text(&limits.query, &params)?;
+    let engine = server.engine_for(scope.first(), &limits.query);
+    let expr = tsdb_promql::parse(&text, &engine.options().parse)
         .map_err(|error| ApiError::bad_data(error.to_string()))?;
     let selectors = selectors(&expr);
     if selectors.is_empty() {

@@ -8,6 +8,7 @@ use super::query::{lookback_ms, query_text, range_params};
 use super::{json, parameters, response};
 use crate::access::Scope;
 use crate::error::ApiError;
+use crate::limits::QueryLimits;
 use crate::state::Server;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -20,12 +21,14 @@ pub(super) async fn explain(
     request: Request,
 ) -> Result<Response, ApiError> {
     let params = parameters(&server, request).await?;
-    let text = query_text(&server, &params)?;
-    let query = query_params(&server, &params)?;
+    let limits = server.limits(scope.first());
+    let text = query_text(&limits.query, &params)?;
+    let query = query_params(&server, &limits.query, &params)?;
     let (asked, tenant) = (server.clone(), scope.first().clone());
     let work = move || {
         let view = asked.view(&scope)?;
-        let explanation = asked.engine().explain(&view, &text, &query)?;
+        let engine = asked.engine_for(scope.first(), &limits.query);
+        let explanation = engine.explain(&view, &text, &query)?;
         let write = |out: &mut Vec<u8>| {
             write_explanation(&explanation, out);
             Ok(())
@@ -35,10 +38,10 @@ pub(super) async fn explain(
     server.run_query(&tenant, work).await.map(json)
 }
 
-fn query_params(server: &Server, params: &Params) -> Result<QueryParams, ApiError> {
+fn query_params(server: &Server, limits: &QueryLimits, params: &Params) -> Result<QueryParams, ApiError> {
     let is_range = ["start", "end", "step"].iter().any(|name| params.get(name).is_some());
     let mut query = if is_range {
-        range_params(server, params)?
+        range_params(limits, params)?
     } else {
         QueryParams::instant(params.time("time")?.unwrap_or_else(|| server.now()))
     };

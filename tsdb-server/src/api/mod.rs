@@ -35,7 +35,7 @@ pub(crate) use outlet::{Outlet, Stop};
 pub(crate) use response::{query_result, write_json_string};
 pub(crate) use stats::{Detail, stats_text};
 
-use crate::access::{Pass, Peer, Right};
+use crate::access::{Pass, Peer, Right, Scope};
 use crate::error::ApiError;
 use crate::ingest::read_body;
 use crate::state::Server;
@@ -149,9 +149,9 @@ async fn admitted(
     Ok((request, Some(pass)))
 }
 
-/// The parameters of a request: its query string and, of a POST or PUT, its form.
+/// The parameters of a request: its query string and, of a POST or PUT, its form, which the limits of its tenant hold for.
 async fn parameters(server: &Server, request: Request) -> Result<Params, ApiError> {
-    let limits = &server.default_limits().query;
+    let limits = server.limits_of(request.extensions().get::<Scope>());
     let is_form = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -160,8 +160,8 @@ async fn parameters(server: &Server, request: Request) -> Result<Params, ApiErro
     if ![Method::POST, Method::PUT].contains(request.method()) || !is_form {
         return Params::parse(b"", query.as_bytes());
     }
-    let timeout = server.default_limits().ingest.body_timeout;
-    let body = read_body(request, limits.max_body_bytes, "limits.query.max_body_bytes", timeout).await?;
+    let (most, timeout) = (limits.query.max_body_bytes, limits.ingest.body_timeout);
+    let body = read_body(request, most, "limits.query.max_body_bytes", timeout).await?;
     Params::parse(&body, query.as_bytes())
 }
 

@@ -7,6 +7,7 @@ use super::{json, parameters, response};
 use crate::access::Scope;
 use crate::error::ApiError;
 use crate::govern::Asking;
+use crate::limits::QueryLimits;
 use crate::state::Server;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
@@ -35,7 +36,7 @@ pub(super) async fn range(
 ) -> Result<Response, ApiError> {
     let no_store = no_store(request.headers());
     let params = parameters(&server, request).await?;
-    let query = range_params(&server, &params)?;
+    let query = range_params(&server.limits(scope.first()).query, &params)?;
     evaluate(server, scope, &params, query, no_store).await
 }
 
@@ -56,7 +57,7 @@ async fn of_expression(
     write: impl FnOnce(&Expr, &mut Vec<u8>) + Send + 'static,
 ) -> Result<Response, ApiError> {
     let params = parameters(&server, request).await?;
-    let text = query_text(&server, &params)?;
+    let text = query_text(&server.default_limits().query, &params)?;
     let asked = server.clone();
     let work = move || {
         let expr = tsdb_promql::parse(&text, &asked.engine().options().parse)
@@ -70,7 +71,8 @@ async fn of_expression(
     server.run_unasked(work).await.map(json)
 }
 
-pub(super) fn range_params(server: &Server, params: &Params) -> Result<QueryParams, ApiError> {
+/// What a range query of a tenant with these limits asks for.
+pub(super) fn range_params(limits: &QueryLimits, params: &Params) -> Result<QueryParams, ApiError> {
     let start = params.required_time("start")?;
     let end = params.required_time("end")?;
     if end < start {
@@ -84,7 +86,6 @@ pub(super) fn range_params(server: &Server, params: &Params) -> Result<QueryPara
         let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(ApiError::bad_parameter("step", reason));
     }
-    let limits = &server.default_limits().query;
     let span_ms = end.saturating_sub(start);
     let steps = span_ms / step_ms;
     if let Some(allowed) = limits.max_points.exceeded_by(usize::try_from(steps).unwrap_or(usize::MAX)) {
@@ -109,10 +110,10 @@ fn thousands(number: u64) -> String {
     out
 }
 
-/// The text of the query, which must not be too long.
-pub(super) fn query_text(server: &Server, params: &Params) -> Result<String, ApiError> {
+/// The text of the query of a tenant with these limits, which must not be too long.
+pub(super) fn query_text(limits: &QueryLimits, params: &Params) -> Result<String, ApiError> {
     let text = params.get("query").unwrap_or_default();
-    match server.default_limits().query.max_query_bytes.exceeded_by(text.len()) {
+    match limits.max_query_bytes.exceeded_by(text.len()) {
         Some(allowed) => {
             let reason = format!("the query has {} bytes, max_query_bytes allows {allowed}", text.len());
             Err(ApiError::bad_parameter("query", reason))
@@ -128,7 +129,8 @@ async fn evaluate(
     mut query: QueryParams,
     no_store: bool,
 ) -> Result<Response, ApiError> {
-    let (text, keep) = (query_text(&server, params)?, params.limit("limit")?);
+    let text = query_text(&server.limits(scope.first()).query, params)?;
+    let keep = params.limit("limit")?;
     query.lookback_ms = lookback_ms(params)?;
     query.timeout = timeout(params)?;
     let detail = Detail::of(params.get("stats"));

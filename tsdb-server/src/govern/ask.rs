@@ -9,14 +9,14 @@ use super::slow::{Cost, SlowQuery};
 use crate::access::Scope;
 use crate::api::{Detail, Outlet, Stop, query_result, stats_text};
 use crate::error::{ApiError, ErrorKind};
-use crate::limits::Limits;
+use crate::limits::{Limits, QueryLimits};
 use crate::state::Server;
 use axum::response::{IntoResponse, Response};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tsdb_core::{TenantId, Timestamp};
-use tsdb_promql::{Pacer, QueryParams, QueryResult};
+use tsdb_promql::{Engine, Pacer, QueryParams, QueryResult};
 
 /// What is asked, as far as the answer depends on it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -61,6 +61,11 @@ struct Evaluation {
 }
 
 impl Server {
+    /// The engine for queries of `tenant`, which has these limits.
+    pub(crate) fn engine_for(&self, tenant: &TenantId, limits: &QueryLimits) -> Engine {
+        engine_of(self.engine(), limits, &self.governor().memory, tenant)
+    }
+
     /// The answer to a query.
     ///
     /// # Errors
@@ -200,7 +205,7 @@ impl Evaluation {
 
     fn result(&self, server: &Server) -> Result<QueryResult, ApiError> {
         let view = server.view(&self.asking.scope)?;
-        let engine = engine_of(server.engine(), &self.limits.query, &server.governor().memory, &self.tenant);
+        let engine = server.engine_for(&self.tenant, &self.limits.query);
         let Asking { text, params, .. } = &self.asking;
         let evaluated = match view.history().filter(|_| self.uses_cache) {
             None => engine.query(&view, text, params),

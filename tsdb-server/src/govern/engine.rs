@@ -29,12 +29,19 @@ pub(super) struct TenantMemory {
     parts: Mutex<BTreeMap<TenantId, Arc<MemoryPool>>>,
 }
 
+/// Tenants whose parts are kept while no query uses them.
+const MAX_IDLE: usize = 1_000;
+
 impl TenantMemory {
     /// The part of `tenant`.
     fn of(&self, tenant: &TenantId, whole: &Arc<MemoryPool>) -> Arc<MemoryPool> {
         let mut parts = self.parts.lock();
         if let Some(part) = parts.get(tenant) {
             return Arc::clone(part);
+        }
+        if parts.len() >= MAX_IDLE {
+            // Of what nobody uses nothing is held, so another one is as good. Names cost nothing to invent.
+            parts.retain(|_, part| Arc::strong_count(part) > 1);
         }
         let part = MemoryPool::part_of(Arc::clone(whole), whole.limit() - whole.limit() / LEFT_TO_OTHERS);
         let part = Arc::new(part);
@@ -80,5 +87,24 @@ pub(super) const fn limit_of(error: &QueryError) -> Option<&'static str> {
         QueryError::Timeout { .. } => Some("timeout"),
         QueryError::Cancelled => Some("canceled"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invented_names_take_no_memory_and_what_is_held_counts_on() {
+        let (memory, whole) = (TenantMemory::default(), Arc::new(MemoryPool::new(1_000)));
+        let of = |name: &str| memory.of(&TenantId::new(name).unwrap(), &whole);
+        let held = of("acme").hold(700).unwrap();
+        for number in 0..10 * MAX_IDLE {
+            of(&format!("t{number}"));
+        }
+        assert!(memory.parts.lock().len() <= MAX_IDLE);
+        assert!(of("acme").hold(100).is_none(), "a part is counted on as long as a query holds of it");
+        drop(held);
+        assert!(of("acme").hold(750).is_some());
     }
 }

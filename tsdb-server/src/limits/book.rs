@@ -66,7 +66,7 @@ impl LimitBook {
     }
 
     /// What holds for tenants without limits of their own.
-    pub(crate) fn defaults(&self) -> &Limits {
+    pub(crate) fn defaults(&self) -> &Arc<Limits> {
         &self.defaults.limits
     }
 

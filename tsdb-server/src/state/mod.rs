@@ -350,6 +350,12 @@ impl Server {
         self.inner.limits.of(tenant)
     }
 
+    /// The limits of a request within `scope`: those of its first tenant, the defaults if it has none.
+    pub(crate) fn limits_of(&self, scope: Option<&Scope>) -> Arc<Limits> {
+        let defaults = || Arc::clone(self.inner.limits.defaults());
+        scope.map_or_else(defaults, |scope| self.limits(scope.first()))
+    }
+
     /// The limits of tenants that have none of their own.
     pub(crate) fn default_limits(&self) -> &Limits {
         self.inner.limits.defaults()

@@ -341,3 +341,47 @@ async fn the_cache_can_be_switched_off() {
     assert_eq!(own(&server, "tsdb_query_cache_queries_total", "").await, 0.0);
     assert_eq!(own(&server, "tsdb_query_cache_bytes", "").await, 0.0);
 }
+
+#[tokio::test]
+async fn a_tenant_with_limits_of_its_own_asks_for_as_much_as_these_allow() {
+    let mut config = config();
+    config.limits.query.max_points = Limit::at(10);
+    config.limits.query.max_query_bytes = Limit::at(40);
+    config.limits.query.max_body_bytes = Limit::at(200);
+    let own = |points: u64, text: u64, body: u64| {
+        let own = format!(
+            "[query]\nmax_points = {points}\nmax_query_bytes = {text}\nmax_body_bytes = {body}\n"
+        );
+        own.parse().unwrap()
+    };
+    config.tenants.insert("more".into(), own(1_000, 4_000, 20_000));
+    config.tenants.insert("less".into(), own(2, 10, 60));
+    let server = start(config).await;
+    let ask = async |tenant: &str, path: &str, text_bytes: usize, points: i64| {
+        let text = format!("{:>text_bytes$}", "up");
+        let (start, end) = (0.to_string(), (points * 10).to_string());
+        let form = [("query", text.as_str()), ("start", &start), ("end", &end), ("step", "10")];
+        let whole = server.get(path).header("X-Tenant-ID", tenant).query(&form);
+        let posted = server.post(path).header("X-Tenant-ID", tenant).form(&form);
+        (send(whole).await.0.as_u16(), send(posted).await.0.as_u16())
+    };
+    for path in ["/api/v1/query_range", "/api/v1/query_explain"] {
+        for (tenant, points, text) in [("more", 1_000, 4_000), ("any", 10, 40), ("less", 2, 10)] {
+            assert_eq!(ask(tenant, path, 5, points).await.0, 200, "{tenant} {path}");
+            assert_eq!(ask(tenant, path, 5, points + 1).await.0, 400, "{tenant} {path}");
+            assert_eq!(ask(tenant, path, text, 1).await.0, 200, "{tenant} {path}");
+            assert_eq!(ask(tenant, path, text + 1, 1).await.0, 400, "{tenant} {path}");
+        }
+    }
+    for path in ["/api/v1/query", "/api/v1/query_range", "/api/v1/query_explain", "/api/v1/query_exemplars"] {
+        for (tenant, allowed) in [("more", 4_000), ("any", 40), ("less", 10)] {
+            assert_eq!(ask(tenant, path, allowed, 1).await, (200, 200), "{tenant} {path}");
+            assert_eq!(ask(tenant, path, allowed + 1, 1).await, (400, 400), "{tenant} {path}");
+        }
+        for (tenant, posted) in [("more", 400), ("any", 413), ("less", 413)] {
+            assert_eq!(ask(tenant, path, 5_000, 1).await, (400, posted), "{tenant} {path}");
+        }
+        assert_eq!(ask("less", path, 70, 1).await.1, 413, "{path}");
+        assert_eq!(ask("any", path, 70, 1).await.1, 400, "{path}");
+    }
+}
