@@ -56,6 +56,8 @@ pub(super) struct Entry {
     pub(super) began_ms: i64,
     /// What to become when the evaluation under way is over.
     pub(super) replacement: Option<Replacement>,
+    /// States of its rules that are known since the evaluation under way began.
+    pub(super) came: Vec<Running>,
 }
 
 /// What a group becomes.
@@ -81,7 +83,7 @@ impl Replacement {
     /// This one in place of another, which was not carried out.
     fn after(mut self, earlier: Self) -> Self {
         let Self { by, mut went, mut came } = earlier;
-        let with_it = by.iter().flat_map(Group::rules).filter(|rule| rule.has_arrived());
+        let with_it = by.iter().flat_map(Group::rules).filter(|rule| rule.is_settled());
         came.extend(with_it.cloned());
         give_away(&mut came, &self.went);
         went.append(&mut self.went);
@@ -112,12 +114,41 @@ impl Entry {
             mode: Mode::Current,
         });
         let pace = Pace::begin(terms, moment);
-        Self { group: Some(group), published, pace, restored: false, began_ms: 0, replacement: None }
+        Self {
+            group: Some(group),
+            published,
+            pace,
+            restored: false,
+            began_ms: 0,
+            replacement: None,
+            came: Vec::new(),
+        }
     }
 
     /// As it is known best.
     pub(super) fn known(&self) -> &Group {
         self.group.as_ref().unwrap_or(&self.published.group)
+    }
+
+    /// Has it a rule that is `identity`?
+    pub(super) fn has(&self, identity: &Identity) -> bool {
+        self.known().rules().iter().any(|rule| Identity::of(rule) == *identity)
+    }
+
+    /// Is the state of its rule `identity` from before not known?
+    pub(super) fn awaits(&self, identity: &Identity) -> bool {
+        self.known().rules().iter().any(|rule| !rule.is_settled() && Identity::of(rule) == *identity)
+    }
+
+    /// The state of a rule that was another group's until it became one of this.
+    pub(super) fn receive(&mut self, state: Running) {
+        Arc::make_mut(&mut self.published).group.receive(state.clone());
+        match &mut self.group {
+            Some(group) => {
+                group.receive(state);
+            }
+            None => self.came.push(state),
+        }
     }
 
     /// Does it go after its last turn?

@@ -7,6 +7,7 @@ use super::watermark::{Moment, Progress, Sent, Standard, Watermarks};
 use super::{AlertState, Departed, Group, StoreWorld, World, parse_file};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
 use tsdb_core::read::Queryable;
@@ -47,7 +48,12 @@ struct Simulation {
     /// What receivers heard, each change once: second, alert, state.
     heard: Mutex<Vec<(i64, String, AlertState)>>,
     known: Mutex<BTreeMap<Labels, AlertState>>,
+    /// What happens while a group is in its first turn, by its name.
+    meanwhile: Mutex<BTreeMap<String, Meanwhile>>,
 }
+
+/// Something that happens once.
+type Meanwhile = Box<dyn FnOnce(&Simulation) + Send>;
 
 impl Surroundings for Simulation {
     fn with_world(
@@ -75,7 +81,12 @@ impl Surroundings for Simulation {
         self.marks.agree_with(tenant, self.moment())
     }
 
-    fn recall(&self, _tenant: &TenantId, _group: &mut Group) {}
+    fn recall(&self, _tenant: &TenantId, group: &mut Group) {
+        let happens = self.meanwhile.lock().remove(&group.settings().name);
+        if let Some(happens) = happens {
+            happens(self);
+        }
+    }
 
     fn remember(&self, _tenant: &TenantId, _group: &Group) {}
 
@@ -121,6 +132,7 @@ impl Simulation {
             process: AtomicI64::new(0),
             heard: Mutex::default(),
             known: Mutex::default(),
+            meanwhile: Mutex::default(),
         }
     }
 
@@ -131,9 +143,13 @@ impl Simulation {
 
     /// A schedule of the rules, as after a start of the process.
     fn start(&self) -> Schedule {
+        self.start_with(RULES)
+    }
+
+    fn start_with(&self, rules: &str) -> Schedule {
         self.process.store(self.second.load(Ordering::Relaxed), Ordering::Relaxed);
         let schedule = Schedule::new(DEFAULTS);
-        self.load(&schedule, RULES);
+        self.load(&schedule, rules);
         schedule
     }
 
@@ -318,6 +334,55 @@ fn a_rule_that_goes_to_another_group_takes_its_state_along_and_its_alerts_go_on(
     assert!((900..=931).contains(&simulation.fired("High")), "{}", simulation.fired("High"));
     let kept = parse_count(&simulation, "count_over_time(sum:x[10m])", 1_200);
     assert!(kept >= 39.0, "its series has no end and no beginning: {kept}");
+}
+
+#[test]
+fn a_rule_that_goes_to_another_group_in_the_first_turn_of_its_own_loses_nothing_of_its_state() {
+    let alerts =
+        "  - {alert: Busy, expr: 'rate(x[1m]) > 0.5'}\n  - {alert: High, expr: 'max(level) > 0', for: 5m}\n";
+    let rest = alerts.lines().fold(RULES.to_owned(), |rules, alert| rules.replace(&format!("{alert}\n"), ""));
+    // Of two groups that are there from the beginning each is the first once.
+    for name in ["other", "k"] {
+        let other = format!("- name: {name}\n  rules:\n  - {{record: 'count:x', expr: count(x)}}\n");
+        for (before, after) in [
+            (RULES.to_owned(), format!("{rest}{other}{alerts}")),
+            (RULES.to_owned(), format!("groups:\n{other}{alerts}")),
+            (format!("{RULES}{other}"), format!("{rest}{other}{alerts}")),
+        ] {
+            for is_nested in [false, true] {
+                moves_in_the_first_turn(name, &before, &after, is_nested);
+            }
+        }
+    }
+}
+
+/// The rules `before` become those `after` while the group `g` is in its first turn after a restart; if `is_nested` that of
+/// the group `other` lies around it.
+fn moves_in_the_first_turn(other: &str, before: &str, after: &str, is_nested: bool) {
+    let simulation = Simulation::new();
+    let schedule = begun(&simulation);
+    simulation.run(Some(&schedule), (500, 700), ON_TIME, RIGHT);
+    let schedule = Arc::new(simulation.start_with(before));
+    let (changed, rules) = (Arc::clone(&schedule), after.to_owned());
+    let change = move |simulation: &Simulation| simulation.load(&changed, &rules);
+    simulation.meanwhile.lock().insert("g".to_owned(), Box::new(change));
+    if is_nested {
+        let under_way = Arc::clone(&schedule);
+        let first = move |simulation: &Simulation| {
+            while simulation.meanwhile.lock().contains_key("g") {
+                simulation.second.fetch_add(1, Ordering::Relaxed);
+                under_way.run_due(simulation);
+            }
+        };
+        simulation.meanwhile.lock().insert(other.to_owned(), Box::new(first));
+    }
+    simulation.run(Some(&schedule), (700, 1_500), ON_TIME, RIGHT);
+    assert!(simulation.meanwhile.lock().is_empty());
+    simulation.assert_nothing_false();
+    let fired = simulation.fired("High");
+    assert!((900..=931).contains(&fired), "{fired}: {before} {after} {is_nested}");
+    let kept = parse_count(&simulation, "min(count_over_time(ALERTS{alertname='Busy'}[10m]))", 1_200);
+    assert!(kept >= 39.0, "its series has no end and no beginning: {kept}: {before} {after} {is_nested}");
 }
 
 #[test]

@@ -206,6 +206,31 @@ impl Group {
         self.rules.extend_from_slice(came);
     }
 
+    /// Takes up the state of a rule that came from another group. Answers one that is no rule of this group any more: its
+    /// series end here.
+    pub(super) fn receive(&mut self, state: Running) -> Option<Running> {
+        let identity = Identity::of(&state);
+        let mut known = self.rules.iter_mut().filter(|rule| Identity::of(rule) == identity).peekable();
+        if known.peek().is_none() {
+            self.orphans.extend(state.series().iter().cloned());
+            return Some(state);
+        }
+        if let Some(running) = known.find(|rule| !rule.is_settled()) {
+            running.arrive(state);
+        }
+        None
+    }
+
+    /// The states of all rules from before are taken up.
+    pub(super) fn settle(&mut self) {
+        self.rules.iter_mut().for_each(Running::settle);
+    }
+
+    /// The series of `gone`, which is a rule of another group now, go on.
+    pub(super) fn disown(&mut self, gone: &Running) {
+        self.orphans.retain(|labels| !gone.series().contains(labels));
+    }
+
     /// Rules that are `went` have gone to other groups, with their series.
     pub(super) fn give_away(&mut self, went: &[Identity]) {
         give_away(&mut self.rules, went);

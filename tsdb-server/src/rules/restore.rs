@@ -45,7 +45,7 @@ pub(crate) fn restore(
     let mut missing = None;
     for running in group.rules_mut() {
         let last = match running.rule().kind() {
-            _ if running.has_arrived() => running.last_at(),
+            _ if running.is_settled() => running.last_at(),
             RuleKind::Alerting(_) => alerts(running, querier.as_ref(), range, &mut missing)?,
             RuleKind::Recording => recorded(running, querier.as_ref(), range, &mut missing)?,
         };

@@ -71,8 +71,8 @@ pub(crate) struct Running {
     last_at: Option<Timestamp>,
     /// Time since the last conclusive evaluation that nobody knows of, ms.
     unknown_ms: i64,
-    /// Did its state come with it from another group? Then nothing from before a restart is newer.
-    arrived: bool,
+    /// Was its state from before taken up, from another group or from what is stored? Then nothing else is newer.
+    settled: bool,
     /// Evaluations that failed and are to be made up for, with the time since the one before each, ms.
     owed: Vec<(Timestamp, i64)>,
     history: History,
@@ -109,7 +109,7 @@ impl Running {
             series: BTreeSet::new(),
             last_at: None,
             unknown_ms: 0,
-            arrived: false,
+            settled: false,
             owed: Vec::new(),
             history: History::default(),
         }
@@ -172,13 +172,20 @@ impl Running {
 
     /// Takes over the state that it had as a rule of another group.
     pub(super) fn arrive(&mut self, old: Self) {
+        let given = std::mem::take(&mut self.series);
         self.take_over(old);
-        self.arrived = true;
+        self.series.extend(given);
+        self.settled = true;
     }
 
-    /// Did its state come with it from another group?
-    pub(super) fn has_arrived(&self) -> bool {
-        self.arrived
+    /// Its state from before is taken up, as far as there is one.
+    pub(super) fn settle(&mut self) {
+        self.settled = true;
+    }
+
+    /// Was its state from before taken up?
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
     }
 
     /// The time of the last evaluation, ms.

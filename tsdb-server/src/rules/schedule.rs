@@ -8,7 +8,7 @@
 use super::counts::{Counts, Done};
 use super::entry::{Defaults, Entry, Key, Published, Replacement, interval_ms, key, terms};
 use super::group::{Evaluation, Group, Pass, World};
-use super::moves::{Departed, Moves};
+use super::moves::{Departed, Identity, Moves};
 use super::pace::{Data, Pace};
 use super::restore::restore;
 use super::running::{Mode, Running};
@@ -266,6 +266,7 @@ impl Schedule {
                 taken.pace.put_off(surroundings.moment());
                 return None;
             }
+            taken.group.settle();
         }
         let moment = surroundings.moment();
         let (tenant, group) = (&taken.key.0, &mut taken.group);
@@ -334,7 +335,7 @@ impl Schedule {
         let Some(entry) = state.groups.get_mut(&key) else { return Vec::new() };
         let mut departed = Vec::new();
         match entry.replacement.take() {
-            Some(replacement) if replacement.ends(&group) => {
+            Some(replacement) if replacement.ends(&group) && entry.came.is_empty() => {
                 state.groups.remove(&key);
                 return Vec::new();
             }
@@ -345,6 +346,10 @@ impl Schedule {
             }
             None => {}
         }
+        let came = std::mem::take(&mut entry.came);
+        departed.extend(came.into_iter().filter_map(|rule| group.receive(rule)));
+        state.hand_over(&key, &mut group, &mut departed);
+        let Some(entry) = state.groups.get_mut(&key) else { return Vec::new() };
         (entry.pace, entry.restored) = (pace, restored);
         entry.publish(&group, self.defaults);
         if let Some(done) = done {
@@ -368,6 +373,26 @@ impl State {
         entry.began_ms = moment.monotonic_ms;
         let group = entry.group.take().ok_or(None)?;
         Ok(Taken { key: key.clone(), group, pace: entry.pace, restored: entry.restored })
+    }
+
+    /// Of `departed`, rules that left the group `key` while it was evaluated, those that are in other groups now take their
+    /// state along, if it is not there yet. Their state was not known when they left if that was the first turn of the group.
+    fn hand_over(&mut self, key: &Key, group: &mut Group, departed: &mut Vec<Running>) {
+        departed.retain(|rule| {
+            let identity = Identity::of(rule);
+            let others = self.groups.iter_mut().filter(|(name, _)| name.0 == key.0 && *name != key);
+            let mut heirs = others.map(|(_, entry)| entry).filter(|entry| entry.has(&identity)).peekable();
+            let departs = heirs.peek().is_none();
+            if !departs {
+                group.disown(rule);
+            }
+            if rule.is_settled()
+                && let Some(heir) = heirs.find(|entry| entry.awaits(&identity))
+            {
+                heir.receive(rule.clone());
+            }
+            departs
+        });
     }
 
     /// What is told of `rules` of `tenant`, which are no more.

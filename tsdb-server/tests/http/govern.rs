@@ -349,9 +349,8 @@ async fn a_tenant_with_limits_of_its_own_asks_for_as_much_as_these_allow() {
     config.limits.query.max_query_bytes = Limit::at(40);
     config.limits.query.max_body_bytes = Limit::at(200);
     let own = |points: u64, text: u64, body: u64| {
-        let own = format!(
-            "[query]\nmax_points = {points}\nmax_query_bytes = {text}\nmax_body_bytes = {body}\n"
-        );
+        let own =
+            format!("[query]\nmax_points = {points}\nmax_query_bytes = {text}\nmax_body_bytes = {body}\n");
         own.parse().unwrap()
     };
     config.tenants.insert("more".into(), own(1_000, 4_000, 20_000));
