@@ -187,7 +187,8 @@ fn page(params: &Params) -> Result<Option<(usize, Option<String>)>, ApiError> {
 /// What names a group in a token: clients pass it back and look at nothing in it.
 fn token(published: &Published) -> String {
     let settings = published.group.settings();
-    let pairs = [("file", settings.file.as_str()), ("name", settings.name.as_str())];
+    let tenant = ("tenant", published.tenant.as_str());
+    let pairs = [("file", settings.file.as_str()), ("name", settings.name.as_str()), tenant];
     format!("{:016x}", Labels::from_pairs(pairs).map_or(0, |labels| labels.stable_hash()))
 }
 

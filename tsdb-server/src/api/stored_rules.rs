@@ -41,8 +41,7 @@ async fn one(
     scope: Scope,
 ) -> Result<Response, ApiError> {
     let (tenant, id) = (scope.tenant()?.clone(), id_of(&id)?);
-    let found = server.metadata().ask(move |store| of_tenant(store.rule(&tenant, id)?, &tenant, id));
-    answer(&found.await?)
+    answer(&stored_rule(&server, &tenant, id).await?)
 }
 
 /// `POST /api/v1/admin/rules`: a new rule.
@@ -74,7 +73,10 @@ async fn replace(
     let (by, expected) = (signature(&server, &caller), expected_version(request.headers())?);
     let spec = parsed(&body_of(&server, request).await?)?;
     stored::check(&spec, &server.engine().options().parse)?;
-    check_cost(&server, &tenant, &spec.expression).await?;
+    let before = stored_rule(&server, &tenant, id).await?;
+    if costs_more(&before.spec, &spec) {
+        check_cost(&server, &tenant, &spec.expression).await?;
+    }
     let update = server.metadata().change(move |store| store.update_rule(&tenant, id, &spec, expected, &by));
     answer(&update.await?)
 }
@@ -90,25 +92,20 @@ async fn change(
     let (by, expected) = (signature(&server, &caller), expected_version(request.headers())?);
     let changes: serde_json::Map<String, Value> =
         serde_json::from_slice(&body_of(&server, request).await?).map_err(|error| unreadable(&error))?;
-    let options = server.engine().options().parse.clone();
-    // One that cannot be parsed is told with the other mistakes.
-    if let Some(expression) = changes.get("expression").and_then(Value::as_str)
-        && tsdb_promql::parse(expression, &options).is_ok()
-    {
-        check_cost(&server, &tenant, expression).await?;
+    let before = stored_rule(&server, &tenant, id).await?;
+    let invalid = |error: serde_json::Error| MetadataError::invalid("rule", error.to_string());
+    let mut fields = serde_json::to_value(&before.spec).map_err(invalid)?;
+    if let Some(fields) = fields.as_object_mut() {
+        fields.extend(changes);
     }
-    let update = server.metadata().change(move |store| {
-        let before = of_tenant(store.rule(&tenant, id)?, &tenant, id)?;
-        let invalid = |error: serde_json::Error| MetadataError::invalid("rule", error.to_string());
-        let mut fields = serde_json::to_value(&before.spec).map_err(invalid)?;
-        if let Some(fields) = fields.as_object_mut() {
-            fields.extend(changes);
-        }
-        let spec: AlertRuleSpec = serde_json::from_value(fields).map_err(invalid)?;
-        stored::check(&spec, &options)?;
-        // What was not named must be as it was read.
-        store.update_rule(&tenant, id, &spec, expected.or(Some(before.version)), &by)
-    });
+    let spec: AlertRuleSpec = serde_json::from_value(fields).map_err(invalid)?;
+    stored::check(&spec, &server.engine().options().parse)?;
+    if costs_more(&before.spec, &spec) {
+        check_cost(&server, &tenant, &spec.expression).await?;
+    }
+    // What was not named must be as it was read.
+    let expected = expected.or(Some(before.version));
+    let update = server.metadata().change(move |store| store.update_rule(&tenant, id, &spec, expected, &by));
     answer(&update.await?)
 }
 
@@ -136,10 +133,19 @@ async fn check_cost(server: &Server, tenant: &TenantId, expression: &str) -> Res
     Ok(stored::check_cost(estimate.await?, &server.limits(tenant).rules)?)
 }
 
-fn of_tenant(found: Option<AlertRule>, tenant: &TenantId, id: RuleId) -> Result<AlertRule, MetadataError> {
-    found.ok_or_else(|| MetadataError::NotFound {
-        what: Subject::Rule { tenant: tenant.clone(), id: Some(id) },
-    })
+/// Is `after` evaluated where `before` was not? A rule that reads more by now than it may can still be paused, or changed in
+/// what costs nothing.
+fn costs_more(before: &AlertRuleSpec, after: &AlertRuleSpec) -> bool {
+    let is_new = before.expression != after.expression || before.status == RuleStatus::Paused;
+    after.status == RuleStatus::Active && is_new
+}
+
+/// The rule `id` of `tenant`.
+async fn stored_rule(server: &Server, tenant: &TenantId, id: RuleId) -> Result<AlertRule, ApiError> {
+    let of = tenant.clone();
+    let found = server.metadata().ask(move |store| store.rule(&of, id)).await?;
+    let missing = || MetadataError::NotFound { what: Subject::Rule { tenant: tenant.clone(), id: Some(id) } };
+    Ok(found.ok_or_else(missing)?)
 }
 
 fn id_of(text: &str) -> Result<RuleId, ApiError> {

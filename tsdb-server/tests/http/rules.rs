@@ -370,3 +370,30 @@ async fn rules_of_a_tenant_see_its_data_and_are_told_to_it_alone() {
     assert_eq!(data(&server, "/api/v1/alerts").await, json!({"alerts": []}));
     server.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn the_rules_of_several_tenants_are_told_page_by_page_each_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = with_rules(folder.path(), RULES);
+    let files = std::mem::take(&mut config.rules.files);
+    for tenant in ["a", "b", "c"] {
+        let own = tsdb_server::TenantRulesConfig { files: files.clone() };
+        config.rules.tenants.insert(tenant.to_owned(), own);
+    }
+    config.access.trusted_across_tenants = true;
+    let server = start(config).await;
+    let (mut names, mut token) = (Vec::new(), String::new());
+    while names.len() < 10 {
+        let path = format!("/api/v1/rules?group_limit=1&group_next_token={token}");
+        let (status, body) = send(server.get(&path).header("X-Tenant-ID", "a|b")).await;
+        assert_eq!(status, 200, "{body}");
+        let page = serde_json::from_str::<Value>(&body).unwrap()["data"].clone();
+        names.extend(page["groups"].as_array().unwrap().iter().map(|group| group["name"].clone()));
+        match page["groupNextToken"].as_str() {
+            Some(next) => token = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(names, ["first", "second", "first", "second"]);
+    server.stop().await.unwrap();
+}

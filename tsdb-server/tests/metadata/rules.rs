@@ -164,6 +164,32 @@ fn a_rule_that_reads_more_than_its_tenant_may_is_refused_with_the_figures() {
 }
 
 #[test]
+fn a_rule_that_became_too_costly_is_paused_and_edited_but_not_resumed() {
+    let OnDisk { folder: _folder, server } = start();
+    assert_eq!(server.push("acme", 20), 202);
+    let (_, made) = create(&server, &rule("Above", 0, "0s"));
+    let path = format!("{RULES}/{}", made["data"]["id"]);
+    let limits = "/api/v1/admin/tenants/acme/limits";
+    assert_eq!(send(server.put(limits, r#"{"rules":{"max_estimated_samples":10}}"#)).0, 200);
+    let put = |above: i64, hold: &str, status: &str| {
+        let mut rule: Value = serde_json::from_str(&rule("Above", above, hold)).unwrap();
+        rule["status"] = json!(status);
+        of_acme(server.put(&path, &rule.to_string())).0
+    };
+    assert_eq!(put(0, "5m", "ACTIVE"), 200, "what it reads is as it was");
+    assert_eq!(of_acme(server.patch(&path, r#"{"expression":"m > 0","for":"1m"}"#)).0, 200);
+    assert_eq!(of_acme(server.patch(&path, r#"{"expression":"m > 1"}"#)).0, 400);
+    assert_eq!(put(1, "5m", "ACTIVE"), 400);
+    assert_eq!(put(2, "5m", "PAUSED"), 200, "what is paused reads nothing");
+    assert_eq!(of_acme(server.patch(&path, r#"{"expression":"m > 3"}"#)).0, 200);
+    assert_eq!(of_acme(server.patch(&path, r#"{"status":"ACTIVE"}"#)).0, 400);
+    assert_eq!(put(3, "5m", "ACTIVE"), 400);
+    let cheap = r#"{"status":"ACTIVE","expression":"m{n=\"1\"} > 3"}"#;
+    assert_eq!(of_acme(server.patch(&path, cheap)).0, 200);
+    assert_eq!(of_acme(server.patch(&path, r#"{"status":"PAUSED"}"#)).0, 200);
+}
+
+#[test]
 fn a_pending_alert_is_known_to_the_millisecond_after_a_restart() {
     let OnDisk { folder, server } = start();
     assert_eq!(server.push("acme", 2), 202);
