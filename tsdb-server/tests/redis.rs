@@ -374,6 +374,25 @@ fn few_series_are_counted_exactly_whatever_happens_to_their_set() {
 }
 
 #[test]
+fn a_set_that_is_lost_is_missed_however_little_it_began_with() {
+    let Some(redis) = Redis::start() else { return };
+    let member = Member::start(&redis.url());
+    member.write("acme", 0..0);
+    member.expect_exactly("acme", Some(0));
+    member.write("acme", 0..1_000);
+    member.expect_exactly("acme", Some(1_000));
+    let mut connection = redis.connection();
+    let keys: Vec<String> = cmd("KEYS").arg("tsdb:set:{acme}:*").query(&mut connection).unwrap();
+    let _: u64 = cmd("DEL").arg(&keys).query(&mut connection).unwrap();
+    member.write("acme", 1_000..1_010);
+    eventually("all are counted again", || {
+        let exact = member.ask("acme")["fleet"]["seriesExact"].clone();
+        assert!([Value::Null, 1_000.into(), 1_010.into()].contains(&exact), "{exact}");
+        exact == 1_010
+    });
+}
+
+#[test]
 fn a_set_counts_for_as_long_as_its_window_lasts() {
     let Some(redis) = Redis::start() else { return };
     let short = |config: &mut Config| config.cardinality_tracker.window = Period::from_secs(4);

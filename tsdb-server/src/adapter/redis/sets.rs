@@ -89,7 +89,8 @@ impl Sets {
         if current < sent.least {
             return Ok(None);
         }
-        self.sent.lock().insert(share.tenant.clone(), sent);
+        // A set only grows as long as it is there.
+        self.sent.lock().insert(share.tenant.clone(), Sent { least: current, ..sent });
         let is_settling = now % self.window_secs < SETTLING_INTERVALS.saturating_mul(self.interval_secs);
         let count = if is_settling { current.max(before) } else { current };
         Ok(Some(count).filter(|_| with_many == 0))
