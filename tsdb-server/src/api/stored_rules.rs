@@ -1,7 +1,7 @@
 //! `/api/v1/admin/rules`: alerting rules of a tenant in the metadata store, in force as soon as they are answered.
 
 use super::parameters;
-use super::tenants::{body_of, expected_version, signature, success, versioned};
+use super::tenants::{body_of, expected_version, signature, success, success_with_warnings, versioned};
 use crate::access::{Caller, Scope};
 use crate::error::{ApiError, ErrorKind};
 use crate::metadata::{AlertRule, AlertRuleSpec, MetadataError, RuleId, RuleStatus, Subject};
@@ -30,8 +30,10 @@ pub(super) fn routes_of_one() -> MethodRouter<Server> {
 async fn list(State(server): State<Server>, scope: Scope, request: Request) -> Result<Response, ApiError> {
     let tenant = scope.tenant()?.clone();
     let status = parameters(&server, request).await?.get("status").map(status_of).transpose()?;
-    let rules = server.metadata().ask(move |store| store.rules(&tenant, status)).await?;
-    success(&rules.iter().map(told).collect::<Result<Vec<Value>, _>>()?)
+    let list = server.metadata().ask(move |store| store.rules(&tenant, status)).await?;
+    let rules: Vec<Value> = list.rules.iter().map(told).collect::<Result<_, _>>()?;
+    let unreadable: Vec<String> = list.unreadable.iter().map(ToString::to_string).collect();
+    success_with_warnings(&rules, &unreadable)
 }
 
 /// `GET /api/v1/admin/rules/{id}`
@@ -73,8 +75,13 @@ async fn replace(
     let (by, expected) = (signature(&server, &caller), expected_version(request.headers())?);
     let spec = parsed(&body_of(&server, request).await?)?;
     stored::check(&spec, &server.engine().options().parse)?;
-    let before = stored_rule(&server, &tenant, id).await?;
-    if costs_more(&before.spec, &spec) {
+    let is_dearer = match stored_rule(&server, &tenant, id).await {
+        Ok(before) => costs_more(&before.spec, &spec),
+        // One that cannot be read is mended in this way.
+        Err(MetadataError::Damaged { .. }) => spec.status == RuleStatus::Active,
+        Err(error) => return Err(error.into()),
+    };
+    if is_dearer {
         check_cost(&server, &tenant, &spec.expression).await?;
     }
     let update = server.metadata().change(move |store| store.update_rule(&tenant, id, &spec, expected, &by));
@@ -141,11 +148,11 @@ fn costs_more(before: &AlertRuleSpec, after: &AlertRuleSpec) -> bool {
 }
 
 /// The rule `id` of `tenant`.
-async fn stored_rule(server: &Server, tenant: &TenantId, id: RuleId) -> Result<AlertRule, ApiError> {
+async fn stored_rule(server: &Server, tenant: &TenantId, id: RuleId) -> Result<AlertRule, MetadataError> {
     let of = tenant.clone();
     let found = server.metadata().ask(move |store| store.rule(&of, id)).await?;
     let missing = || MetadataError::NotFound { what: Subject::Rule { tenant: tenant.clone(), id: Some(id) } };
-    Ok(found.ok_or_else(missing)?)
+    found.ok_or_else(missing)
 }
 
 fn id_of(text: &str) -> Result<RuleId, ApiError> {

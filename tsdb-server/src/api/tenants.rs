@@ -140,8 +140,20 @@ pub(super) async fn body_of(server: &Server, request: Request) -> Result<axum::b
 
 /// An answer of the API with `data` in it.
 pub(super) fn success<T: Serialize + ?Sized>(data: &T) -> Result<Response, ApiError> {
+    success_with_warnings(data, &[])
+}
+
+/// The same, with what is missing from it.
+pub(super) fn success_with_warnings<T: Serialize + ?Sized>(
+    data: &T,
+    warnings: &[String],
+) -> Result<Response, ApiError> {
     let mut body = b"{\"status\":\"success\",\"data\":".to_vec();
     serde_json::to_writer(&mut body, data).map_err(unwritable)?;
+    if !warnings.is_empty() {
+        body.extend_from_slice(b",\"warnings\":");
+        serde_json::to_writer(&mut body, warnings).map_err(unwritable)?;
+    }
     body.push(b'}');
     Ok(json(body))
 }

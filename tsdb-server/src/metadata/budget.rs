@@ -47,6 +47,10 @@ const MAX_NUMBER: u64 = (1 << 53) - 1;
 const MAX_FIELDS: usize = 1_000;
 /// Bytes of one text.
 const MAX_TEXT_BYTES: usize = 1_024;
+/// Under this name is what a store holds in place of a JSON object of limits.
+const UNREADABLE: &str = "other_limits";
+/// The names that limits had, and those of today.
+const RENAMED: [(&str, &str); 1] = [("ingest.max_active_series", "cardinality.max_active_series")];
 
 impl Overrides {
     /// The overrides that the JSON text `bytes` is.
@@ -55,6 +59,28 @@ impl Overrides {
     /// The text is no JSON object.
     pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
+    }
+
+    /// The overrides that a store holds as the JSON text `text`, under the names of today. A text that is no JSON object is one
+    /// override, which no server understands.
+    pub(crate) fn read(text: &str) -> Self {
+        let mut overrides = Self::parse(text.as_bytes()).unwrap_or_else(|_| {
+            let whole = (UNREADABLE.to_owned(), Value::from(text));
+            Self(Map::from_iter([whole]))
+        });
+        overrides.rename();
+        overrides
+    }
+
+    /// Gives limits that had another name the one of today.
+    pub(crate) fn rename(&mut self) {
+        for (before, today) in RENAMED {
+            if let Some(value) = self.take(before)
+                && self.value(today).is_none()
+            {
+                self.set(today, value);
+            }
+        }
     }
 
     /// Names and values.
@@ -93,7 +119,10 @@ impl Overrides {
             }
         }
         // What says how long data are kept, and is not understood, deletes none.
-        if faults.iter().any(|fault| fault.field.split('.').next() == Some("retention")) {
+        let is_of_retention = |fault: &OverrideFault| {
+            fault.field.split('.').next().is_some_and(|section| ["retention", UNREADABLE].contains(&section))
+        };
+        if faults.iter().any(is_of_retention) {
             limits.retention = limits.retention.keeping_everything();
         }
         (limits, faults)
@@ -141,6 +170,11 @@ fn descend<'a>(
 
 /// `limits` with `value` under the name `path`; why not, if it is no limit.
 fn with(limits: &Limits, path: &[&str], value: &Value) -> Result<Limits, String> {
+    if let ([UNREADABLE], Some(text)) = (path, value.as_str())
+        && let Err(error) = Overrides::parse(text.as_bytes())
+    {
+        return Err(format!("it is no JSON object of limits: {error}"));
+    }
     bounded(value)?;
     let written = serde_json::to_value(limits).map_err(|error| error.to_string())?;
     let Value::Object(mut all) = written else { return Err("limits have no names".to_owned()) };
@@ -274,6 +308,30 @@ mod tests {
         let kept = limits.retention.to_engine();
         assert_eq!((faults, kept.samples_ms, kept.rollups.len()), (vec![], Some(86_400_000), 1));
         assert_eq!(kept.max_expired_percent, 75);
+    }
+
+    #[test]
+    fn a_budget_that_cannot_be_read_leaves_the_limits_of_the_server_and_deletes_nothing() {
+        for text in ["", "{", "[1]", "{\"a\":1}}", "null", &"{\"a\":".repeat(200), &"x".repeat(5_000)] {
+            let given = Overrides::read(text);
+            let (limits, faults) = given.apply(&Limits::default());
+            let expected =
+                Limits { retention: Limits::default().retention.keeping_everything(), ..Limits::default() };
+            assert_eq!(limits, expected, "{text}");
+            assert_eq!((faults.len(), faults[0].field.as_str()), (1, "other_limits"), "{text}");
+            assert!(faults[0].reason.starts_with("it is no JSON object of limits: "), "{}", faults[0]);
+            assert_eq!(given.check(&Limits::default()), Err(faults));
+        }
+    }
+
+    #[test]
+    fn a_limit_that_had_another_name_is_read_under_that_of_today() {
+        let given = Overrides::read(r#"{"ingest":{"max_active_series":5}}"#);
+        assert_eq!(given, overrides(json!({"cardinality": {"max_active_series": 5}})));
+        let both =
+            r#"{"ingest":{"max_active_series":5,"burst_samples":1},"cardinality":{"max_active_series":6}}"#;
+        let expected = json!({"ingest": {"burst_samples": 1}, "cardinality": {"max_active_series": 6}});
+        assert_eq!(Overrides::read(both), overrides(expected));
     }
 
     #[test]

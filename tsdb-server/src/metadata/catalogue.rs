@@ -4,7 +4,7 @@
 //! samples, and what could not be stored is stored the next time.
 
 use super::live::Shared;
-use super::{MetadataError, ObservedMetric};
+use super::{MetadataError, MetadataErrorKind, ObservedMetric};
 use crate::store::Stores;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -50,7 +50,9 @@ impl Catalogue {
             let stored = progress.stored.entry(tenant.clone()).or_default();
             if let Err(error) = fill(&tenant, &store.metadata(), stored, shared) {
                 log::warn!("metrics of tenant {tenant} are not in the catalogue yet: {error}");
-                return;
+                if error.kind() == MetadataErrorKind::Unavailable {
+                    return;
+                }
             }
         }
     }

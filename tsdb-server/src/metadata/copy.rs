@@ -88,7 +88,8 @@ fn read_one(path: &Path) -> io::Result<Copy> {
     if checksum != format!("{:016x}\n", xxh3_64(json)).as_bytes() {
         return Err(damaged());
     }
-    let written: Written = serde_json::from_slice(json)?;
+    let mut written: Written = serde_json::from_slice(json)?;
+    written.budgets.values_mut().for_each(Overrides::rename);
     Ok(Copy { budgets: by_tenant(written.budgets)?, rules: by_tenant(written.rules)? })
 }
 

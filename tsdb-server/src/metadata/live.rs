@@ -8,7 +8,7 @@
 use super::budget::limits_of;
 use super::copy::{Copy, RuleCopy};
 use super::service::Limiting;
-use super::{Changes, MetadataError, MetadataErrorKind, MetadataStore, Overrides, Revision, RuleBook};
+use super::{Changes, MetadataError, MetadataStore, Overrides, Revision, RuleBook, RuleList, Unreadable};
 use crate::Limits;
 use crate::admission::LimitedStores;
 use parking_lot::{Condvar, Mutex};
@@ -52,8 +52,23 @@ struct Known {
     rounds: u32,
     /// The budgets in force; `None` if none were read yet.
     budgets: Option<BTreeMap<TenantId, Overrides>>,
-    /// The rules in force, and how many of them cannot be evaluated.
-    rules: BTreeMap<TenantId, (Vec<RuleCopy>, usize)>,
+    /// The rules in force.
+    rules: BTreeMap<TenantId, OfTenant>,
+    /// Budgets and rules that are nobody's.
+    unreadable: Vec<Unreadable>,
+    /// Was everything read once? Before that the copy knows more.
+    is_whole: bool,
+    /// Is the copy not yet as all this is?
+    is_unwritten: bool,
+}
+
+/// The rules of a tenant.
+#[derive(Default)]
+struct OfTenant {
+    rules: Vec<RuleCopy>,
+    /// How many of them cannot be evaluated.
+    unusable: usize,
+    unreadable: Vec<Unreadable>,
 }
 
 /// How it goes, for the server's own metrics.
@@ -71,8 +86,10 @@ pub(crate) struct Health {
     pub(crate) unknown_limits: AtomicU64,
     /// Rules, paused ones among them.
     pub(crate) rules: AtomicU64,
-    /// Rules that are to be evaluated and cannot be.
+    /// Rules that are to be evaluated and cannot be, or not be read.
     pub(crate) unusable_rules: AtomicU64,
+    /// Rules that cannot be read, and tenants with budgets or rules whose names are none.
+    pub(crate) unreadable: AtomicU64,
     /// States of alerts that are not written yet.
     pub(crate) unwritten_states: AtomicU64,
     /// Descriptions of metrics put into the catalogue.
@@ -83,10 +100,10 @@ pub(crate) struct Health {
 const ROUNDS_UNTIL_ALL: u32 = 60;
 
 impl Live {
-    /// Takes the budgets and rules of `store` into force; those in the file `copy` if the store does not answer.
+    /// Takes the budgets and rules of `store` into force; those in the file `copy` if the store does not answer, or is damaged.
     ///
     /// # Errors
-    /// The store answers, and cannot be used.
+    /// The store is of a newer program, or it is damaged and there is no copy.
     pub(crate) fn open(
         store: Arc<dyn MetadataStore>,
         Limiting { stores, defaults, named }: Limiting,
@@ -110,13 +127,19 @@ impl Live {
         shared.health.up.store(true, Ordering::Relaxed);
         match shared.refresh() {
             Ok(()) => {}
-            Err(error) if error.kind() == MetadataErrorKind::Unavailable => shared.take_copy(),
-            Err(error) => return Err(error),
+            Err(MetadataError::Unavailable { .. }) => {
+                shared.take_copy();
+            }
+            Err(error) => {
+                if !matches!(error, MetadataError::Damaged { .. }) || !shared.take_copy() {
+                    return Err(error);
+                }
+            }
         }
         Ok(Self { shared, thread: Mutex::default() })
     }
 
-    /// Starts the thread that asks for changes every `interval`, and does `chores` after each answer.
+    /// Starts the thread that asks for changes every `interval`, and then does `chores`.
     pub(crate) fn start(
         &self,
         interval: Duration,
@@ -125,10 +148,10 @@ impl Live {
         let shared = Arc::clone(&self.shared);
         let run = move || {
             while shared.wait(interval) {
-                if shared.refresh().is_ok() {
-                    shared.write_states();
-                    chores(&shared);
-                }
+                // What cannot be read is no reason not to write.
+                drop(shared.refresh());
+                shared.write_states();
+                chores(&shared);
             }
         };
         let mut thread = self.thread.lock();
@@ -198,74 +221,100 @@ impl Shared {
     /// Writes the states of alerts that changed.
     fn write_states(&self) {
         if let Err(error) = self.rules.write(self.store.as_ref()) {
-            log::warn!("states of alerts are kept in memory: {error}");
+            // Of a store that is away it was said before.
+            let is_news = self.health.up.load(Ordering::Relaxed);
+            let level = if is_news { log::Level::Warn } else { log::Level::Debug };
+            log::log!(level, "states of alerts are kept in memory: {error}");
         }
         self.health.unwritten_states.store(self.rules.unwritten() as u64, Ordering::Relaxed);
     }
 
     /// Takes the budgets and rules of the store if any changed.
     fn refresh(&self) -> Result<(), MetadataError> {
-        let outcome = self.take_changes();
+        // Held while the store answers, so that an older answer never comes after a newer one.
+        let mut known = self.known.lock();
+        let outcome = self.take_changes(&mut known);
         self.note(outcome.as_ref().err());
+        self.keep_copy(&mut known);
         outcome
     }
 
-    fn take_changes(&self) -> Result<(), MetadataError> {
-        // Held while the store answers, so that an older answer never comes after a newer one.
-        let mut known = self.known.lock();
+    fn take_changes(&self, known: &mut Known) -> Result<(), MetadataError> {
         let again = known.rounds >= ROUNDS_UNTIL_ALL;
-        let changes = self.store.changes(if again { Revision::START } else { known.revision })?;
-        let mut is_new = false;
-        if changes.all || !changes.budgets.is_empty() {
-            let budgets = self.store.budgets()?;
-            let budgets = budgets.into_iter().map(|budget| (budget.tenant, budget.overrides));
-            let budgets: BTreeMap<TenantId, Overrides> = budgets.collect();
-            if known.budgets.as_ref() != Some(&budgets) {
-                self.put_in_force(&budgets);
-                known.budgets = Some(budgets);
-                is_new = true;
-            }
-        }
-        is_new |= self.take_rules(&mut known, &changes)?;
-        if is_new {
-            self.keep_copy(&known);
-        }
+        let mut changes = self.store.changes(if again { Revision::START } else { known.revision })?;
+        // A fault of the ones does not keep the others from being taken.
+        let budgets = self.take_budgets(known, &changes);
+        let rules = self.take_rules(known, &changes);
+        budgets.and(rules)?;
         if changes.all {
+            self.take_unreadable(known, std::mem::take(&mut changes.unreadable));
             known.rounds = 0;
         }
         known.rounds = known.rounds.saturating_add(1);
         known.revision = changes.revision;
+        known.is_whole = true;
         Ok(())
     }
 
-    /// Takes the rules that changed. Did any?
-    fn take_rules(&self, known: &mut Known, changes: &Changes) -> Result<bool, MetadataError> {
+    fn take_budgets(&self, known: &mut Known, changes: &Changes) -> Result<(), MetadataError> {
+        if !changes.all && changes.budgets.is_empty() {
+            return Ok(());
+        }
+        let budgets = self.store.budgets()?;
+        let budgets = budgets.into_iter().map(|budget| (budget.tenant, budget.overrides));
+        let budgets: BTreeMap<TenantId, Overrides> = budgets.collect();
+        if known.budgets.as_ref() != Some(&budgets) {
+            self.put_in_force(&budgets);
+            known.budgets = Some(budgets);
+            known.is_unwritten = true;
+        }
+        Ok(())
+    }
+
+    /// Takes the rules that changed, and those of tenants that may have more or fewer of them now.
+    fn take_rules(&self, known: &mut Known, changes: &Changes) -> Result<(), MetadataError> {
         let mut changed: BTreeSet<TenantId> = changes.rules.iter().cloned().collect();
-        let mut is_new = false;
-        if changes.all {
-            changed.extend(self.rules.tenants());
-        }
+        let with_rules = self.rules.tenants().into_iter().chain(known.rules.keys().cloned());
+        changed.extend(with_rules.filter(|tenant| changes.all || changes.budgets.contains(tenant)));
+        let mut outcome = Ok(());
         for tenant in changed {
-            let rules = self.store.rules(&tenant, None)?;
-            let is_first = !known.rules.contains_key(&tenant);
-            let alerts = if is_first { self.store.alerts(&tenant)? } else { Vec::new() };
-            let copies: Vec<RuleCopy> = rules.iter().map(RuleCopy::of).collect();
-            let unusable = self.rules.take(&tenant, rules, alerts);
-            is_new |= known.rules.get(&tenant).map_or(!copies.is_empty(), |(before, _)| *before != copies);
-            if copies.is_empty() {
-                known.rules.remove(&tenant);
-            } else {
-                known.rules.insert(tenant, (copies, unusable));
-            }
+            outcome = outcome.and(self.take_rules_of(&tenant, known));
         }
-        let (mut rules, mut unusable) = (0u64, 0u64);
-        for (of_tenant, of_them) in known.rules.values() {
-            rules = rules.saturating_add(of_tenant.len() as u64);
-            unusable = unusable.saturating_add(*of_them as u64);
+        self.count(known);
+        outcome
+    }
+
+    fn take_rules_of(&self, tenant: &TenantId, known: &mut Known) -> Result<(), MetadataError> {
+        let RuleList { rules, unreadable } = self.store.rules(tenant, None)?;
+        let is_first = !known.rules.contains_key(tenant);
+        let alerts = if is_first { self.store.alerts(tenant)? } else { Vec::new() };
+        let before = known.rules.remove(tenant).unwrap_or_default();
+        warn_of(&unreadable, &before.unreadable);
+        let copies: Vec<RuleCopy> = rules.iter().map(RuleCopy::of).collect();
+        let unusable = self.rules.take(tenant, rules, alerts);
+        known.is_unwritten |= before.rules != copies;
+        if !copies.is_empty() || !unreadable.is_empty() {
+            known.rules.insert(tenant.clone(), OfTenant { rules: copies, unusable, unreadable });
         }
-        self.health.rules.store(rules, Ordering::Relaxed);
-        self.health.unusable_rules.store(unusable, Ordering::Relaxed);
-        Ok(is_new)
+        Ok(())
+    }
+
+    fn take_unreadable(&self, known: &mut Known, unreadable: Vec<Unreadable>) {
+        warn_of(&unreadable, &known.unreadable);
+        known.unreadable = unreadable;
+        self.count(known);
+    }
+
+    fn count(&self, known: &Known) {
+        let (mut rules, mut unusable, mut unreadable) = (0, 0, 0);
+        for of_tenant in known.rules.values() {
+            rules += of_tenant.rules.len();
+            unusable += of_tenant.unusable;
+            unreadable += of_tenant.unreadable.len();
+        }
+        self.health.rules.store((rules + unreadable) as u64, Ordering::Relaxed);
+        self.health.unusable_rules.store((unusable + unreadable) as u64, Ordering::Relaxed);
+        self.health.unreadable.store((unreadable + known.unreadable.len()) as u64, Ordering::Relaxed);
     }
 
     fn put_in_force(&self, budgets: &BTreeMap<TenantId, Overrides>) {
@@ -297,29 +346,41 @@ impl Shared {
         }
     }
 
-    fn keep_copy(&self, known: &Known) {
+    /// Writes the copy if it is older than what is known; if that fails, the next round tries again.
+    fn keep_copy(&self, known: &mut Known) {
+        if !known.is_whole || !known.is_unwritten {
+            return;
+        }
         let Some(path) = &self.copy else { return };
-        let rules = known.rules.iter().map(|(tenant, (rules, _))| (tenant.clone(), rules.clone()));
-        let copy = Copy { budgets: known.budgets.clone().unwrap_or_default(), rules: rules.collect() };
+        let rules = known.rules.iter().filter(|(_, of_tenant)| !of_tenant.rules.is_empty());
+        let rules = rules.map(|(tenant, of_tenant)| (tenant.clone(), of_tenant.rules.clone())).collect();
+        let copy = Copy { budgets: known.budgets.clone().unwrap_or_default(), rules };
         if copy == Copy::default() && !path.exists() {
             return;
         }
-        if let Err(error) = copy.write(path) {
-            log::warn!("limits and rules of tenants cannot be kept in {}: {error}", path.display());
+        match copy.write(path) {
+            Ok(()) => known.is_unwritten = false,
+            Err(error) => {
+                log::warn!("limits and rules of tenants cannot be kept in {}: {error}", path.display());
+            }
         }
     }
 
-    /// Puts the budgets and rules in force that the file has.
-    fn take_copy(&self) {
-        let Some(path) = &self.copy else { return };
+    /// Puts the budgets and rules in force that the file has, where the store did not say others. Is there such a file?
+    fn take_copy(&self) -> bool {
+        let Some(path) = &self.copy else { return false };
+        let known = self.known.lock();
         match Copy::read(path) {
             Ok(Copy { budgets, rules }) => {
                 log::warn!("{} budgets are those of {}", budgets.len(), path.display());
-                self.put_in_force(&budgets);
-                for (tenant, rules) in rules {
+                if known.budgets.is_none() {
+                    self.put_in_force(&budgets);
+                }
+                for (tenant, rules) in rules.into_iter().filter(|(of, _)| !known.rules.contains_key(of)) {
                     let rules = rules.into_iter().map(|rule| rule.rule(&tenant)).collect();
                     self.rules.take(&tenant, rules, Vec::new());
                 }
+                return true;
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 log::warn!("nothing expires before the metadata store says what tenants keep");
@@ -328,5 +389,12 @@ impl Shared {
                 log::error!("{} cannot be read: {error}; nothing expires before", path.display());
             }
         }
+        false
     }
+}
+
+/// Names what cannot be read, once.
+fn warn_of(unreadable: &[Unreadable], before: &[Unreadable]) {
+    let is_new = |one: &&Unreadable| !before.contains(one);
+    unreadable.iter().filter(is_new).for_each(|one| log::warn!("{one}; it is passed over"));
 }

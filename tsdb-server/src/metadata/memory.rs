@@ -3,7 +3,7 @@
 use super::{
     AlertKey, AlertRecord, AlertRule, AlertRuleSpec, AuditAction, AuditEntry, AuditQuery, Changes,
     Declaration, MetadataError, MetadataStore, MetricDefinition, MetricQuery, ObservedMetric, Overrides,
-    Revision, RuleId, RuleStatus, Signature, Subject, TenantBudget,
+    Revision, RuleId, RuleList, RuleStatus, Signature, Subject, TenantBudget,
 };
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -89,6 +89,7 @@ impl MetadataStore for MemoryMetadata {
             all,
             budgets: changed(&state.budgets_changed, &|tenant| state.budgets.contains_key(tenant)),
             rules: changed(&state.rules_changed, &has_rules),
+            unreadable: Vec::new(),
         })
     }
 
@@ -201,14 +202,14 @@ impl MetadataStore for MemoryMetadata {
         Ok(())
     }
 
-    fn rules(&self, tenant: &TenantId, status: Option<RuleStatus>) -> Result<Vec<AlertRule>, MetadataError> {
+    fn rules(&self, tenant: &TenantId, status: Option<RuleStatus>) -> Result<RuleList, MetadataError> {
         let state = self.state.lock();
         let wanted = |rule: &&AlertRule| {
             rule.tenant == *tenant && status.is_none_or(|status| rule.spec.status == status)
         };
         let mut rules: Vec<AlertRule> = state.rules.values().filter(wanted).cloned().collect();
         rules.sort_by(|a, b| (&a.spec.group, &a.spec.name, a.id).cmp(&(&b.spec.group, &b.spec.name, b.id)));
-        Ok(rules)
+        Ok(RuleList { rules, unreadable: Vec::new() })
     }
 
     fn rule(&self, tenant: &TenantId, id: RuleId) -> Result<Option<AlertRule>, MetadataError> {

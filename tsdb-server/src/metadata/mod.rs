@@ -42,7 +42,7 @@ pub use metric::{Declaration, MetricDefinition, MetricQuery, ObservedMetric};
 pub use rule::{AlertRule, AlertRuleSpec, ErrorPolicy, NoDataPolicy, RuleId, RuleStatus, Severity};
 pub(crate) use rule_book::RuleBook;
 pub(crate) use service::{Limiting, Service};
-pub use store::{Changes, MetadataStore, Revision, Signature};
+pub use store::{Changes, MetadataStore, Revision, RuleList, Signature, Unreadable};
 
 /// Can `text` be stored as `field`? No store of text takes a NUL.
 fn check_text(field: &str, text: &str, max_bytes: usize) -> Result<(), MetadataError> {

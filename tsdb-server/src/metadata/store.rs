@@ -4,6 +4,7 @@ use super::{
     AlertKey, AlertRecord, AlertRule, AlertRuleSpec, AuditEntry, AuditQuery, Declaration, MetadataError,
     MetricDefinition, MetricQuery, ObservedMetric, Overrides, RuleId, RuleStatus, TenantBudget,
 };
+use std::fmt;
 use tsdb_core::{TenantId, Timestamp};
 
 /// Tenants' budgets, the catalogue of metrics, alerting rules and the state of their alerts, and who changed what.
@@ -22,7 +23,8 @@ pub trait MetadataStore: Send + Sync {
     /// The store does not answer.
     fn changes(&self, since: Revision) -> Result<Changes, MetadataError>;
 
-    /// The budgets of all tenants that have one, by tenant.
+    /// The budgets of all tenants that have one, by tenant. What of a budget cannot be read is an override that no server
+    /// understands ([`Overrides::apply`]).
     ///
     /// # Errors
     /// The store does not answer.
@@ -96,16 +98,16 @@ pub trait MetadataStore: Send + Sync {
         at: Timestamp,
     ) -> Result<(), MetadataError>;
 
-    /// The rules of `tenant`, those of `status` if it is given, by group, name and number.
+    /// The rules of `tenant`, those of `status` if it is given, by group, name and number; and those that cannot be read.
     ///
     /// # Errors
     /// The store does not answer.
-    fn rules(&self, tenant: &TenantId, status: Option<RuleStatus>) -> Result<Vec<AlertRule>, MetadataError>;
+    fn rules(&self, tenant: &TenantId, status: Option<RuleStatus>) -> Result<RuleList, MetadataError>;
 
     /// The rule `id` of `tenant`.
     ///
     /// # Errors
-    /// The store does not answer.
+    /// The store does not answer, or the rule cannot be read.
     fn rule(&self, tenant: &TenantId, id: RuleId) -> Result<Option<AlertRule>, MetadataError>;
 
     /// A new rule.
@@ -199,4 +201,42 @@ pub struct Changes {
     pub budgets: Vec<TenantId>,
     /// Tenants of whose rules some changed or went away.
     pub rules: Vec<TenantId>,
+    /// Budgets and rules that are nobody's; all of them if `all` is set, otherwise none.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Rules of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RuleList {
+    /// Those that can be read.
+    pub rules: Vec<AlertRule>,
+    /// Those that cannot.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Something in a store that makes no sense, because somebody wrote it by hand or with a newer program. It is passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What it is: `rule 7 of tenant acme`.
+    pub what: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl RuleList {
+    /// How many there are, read or not.
+    pub fn len(&self) -> usize {
+        self.rules.len().saturating_add(self.unreadable.len())
+    }
+
+    /// Are there none?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be read: {}", self.what, self.reason)
+    }
 }

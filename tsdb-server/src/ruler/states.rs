@@ -306,7 +306,7 @@ mod tests {
     }
 
     fn group(store: &MemoryMetadata) -> Group {
-        let rules = store.rules(&tenant(), None).unwrap();
+        let rules = store.rules(&tenant(), None).unwrap().rules;
         let (mut groups, unusable) = stored::groups(&rules, &RuleLimits::default(), &ParseOptions::default());
         assert_eq!((groups.len(), unusable), (1, 0));
         groups.pop().unwrap()

@@ -95,13 +95,12 @@ pub(super) fn groups(
     let mut unusable = over.into_iter().filter(active).count();
     let mut members: BTreeMap<(String, String), (&AlertRule, Vec<Rule>)> = BTreeMap::new();
     for rule in by_number.into_iter().filter(active) {
-        match Rule::new(text(rule.id.0, &rule.spec), options) {
+        match usable(rule, options) {
             Ok(checked) => {
                 members.entry(place(rule)).or_insert_with(|| (rule, Vec::new())).1.push(checked);
             }
-            Err(faults) => {
-                let reasons: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                log::warn!("rule {} of tenant {}: {}", rule.id, rule.tenant, reasons.join("; "));
+            Err(reason) => {
+                log::warn!("rule {} of tenant {}: {reason}", rule.id, rule.tenant);
                 unusable = unusable.saturating_add(1);
             }
         }
@@ -111,6 +110,15 @@ pub(super) fn groups(
         Group::new(GroupSettings { file, name, interval, query_offset: None, limit: 0 }, rules)
     });
     (groups.collect(), unusable)
+}
+
+/// `rule` as it is evaluated; why it cannot be, if somebody stored it by other ways than the API.
+fn usable(rule: &AlertRule, options: &ParseOptions) -> Result<Rule, String> {
+    rule.spec.check().map_err(|error| error.to_string())?;
+    Rule::new(text(rule.id.0, &rule.spec), options).map_err(|faults| {
+        let reasons: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        reasons.join("; ")
+    })
 }
 
 /// File and name of the group of `rule`.

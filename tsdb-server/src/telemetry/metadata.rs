@@ -4,7 +4,7 @@ use super::{Family, counter, float, gauge, load};
 use crate::metadata::Health;
 use std::sync::atomic::Ordering;
 
-pub(crate) fn families(health: &Health) -> [Family; 9] {
+pub(crate) fn families(health: &Health) -> [Family; 10] {
     let up = health.up.load(Ordering::Relaxed);
     // Of the last answer to now nothing but this is left: seconds, as all times in metrics.
     #[expect(clippy::cast_precision_loss, reason = "metrics are doubles")]
@@ -32,6 +32,11 @@ pub(crate) fn families(health: &Health) -> [Family; 9] {
             "tsdb_metadata_unusable_rules",
             "Rules in the metadata store that are to be evaluated and cannot be.",
             float(load(&health.unusable_rules)),
+        ),
+        gauge(
+            "tsdb_metadata_unreadable",
+            "Rules that cannot be read, and tenants with budgets or rules whose names are none, in the metadata store.",
+            float(load(&health.unreadable)),
         ),
         gauge(
             "tsdb_metadata_unwritten_alert_states",

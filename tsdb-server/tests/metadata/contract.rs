@@ -64,7 +64,7 @@ fn an_empty_store_has_nothing(store: &dyn MetadataStore) {
     assert_eq!(store.budget(&a).unwrap(), None);
     assert_eq!(store.metrics(&a, &all_metrics()).unwrap(), []);
     assert_eq!(store.metric(&a, "up").unwrap(), None);
-    assert_eq!(store.rules(&a, None).unwrap(), []);
+    assert_eq!(store.rules(&a, None).unwrap().rules, []);
     assert_eq!(store.rule(&a, RuleId(1)).unwrap(), None);
     assert_eq!(store.alerts(&a).unwrap(), []);
     assert_eq!(store.audit(&all_entries()).unwrap(), []);
@@ -82,10 +82,10 @@ fn budgets_are_as_they_were_put(store: &dyn MetadataStore) {
         json!({}),
         json!({"ingest": {"samples_per_second": 100_000}}),
         // The columns of the table, besides each other and besides what has none.
-        json!({"ingest": {"samples_per_second": 1, "max_active_series": 2, "burst_samples": 3},
+        json!({"ingest": {"samples_per_second": 1, "burst_samples": 3}, "cardinality": {"max_active_series": 2},
                "push": {"max_labels": 4, "blocked_labels": ["a", "b"]}}),
         json!({"ingest": {"samples_per_second": 0}}),
-        json!({"ingest": {"samples_per_second": "of another type", "max_active_series": -1},
+        json!({"ingest": {"samples_per_second": "of another type"}, "cardinality": {"max_active_series": -1},
                "push": {"max_labels": 9_007_199_254_740_991u64}}),
         json!({"unknown": {"deep": {"er": [1, "x", null, {"y": 2.5}]}}, "text": "\u{0} \u{1f600} \" \\"}),
     ];
@@ -276,9 +276,9 @@ fn rules_are_as_they_were_created(store: &dyn MetadataStore) {
     assert!(first.id < second.id && second.id < twin.id);
     assert_eq!(store.rule(&a, first.id).unwrap().as_ref(), Some(&first));
     // By group, which the plain ones have none of.
-    assert_eq!(store.rules(&a, None).unwrap(), [second.clone(), twin.clone(), first.clone()]);
-    assert_eq!(store.rules(&a, Some(RuleStatus::Active)).unwrap(), [second.clone(), twin]);
-    assert_eq!(store.rules(&a, Some(RuleStatus::Paused)).unwrap(), [first]);
+    assert_eq!(store.rules(&a, None).unwrap().rules, [second.clone(), twin.clone(), first.clone()]);
+    assert_eq!(store.rules(&a, Some(RuleStatus::Active)).unwrap().rules, [second.clone(), twin]);
+    assert_eq!(store.rules(&a, Some(RuleStatus::Paused)).unwrap().rules, [first]);
 
     let changed = store.update_rule(&a, second.id, &full_spec(), None, &by("y", 9)).unwrap();
     assert_eq!((&changed.spec, changed.created_at, changed.updated_at), (&full_spec(), 2, 9));
@@ -292,7 +292,7 @@ fn rules_belong_to_their_tenants(store: &dyn MetadataStore) {
     let rule = store.create_rule(&a, &AlertRuleSpec::new("n", "up"), &one).unwrap();
     store.save_alerts(&a, &[record(rule.id, &[("x", "1")], 5)], &[]).unwrap();
     assert_eq!(store.rule(&b, rule.id).unwrap(), None);
-    assert_eq!(store.rules(&b, None).unwrap(), []);
+    assert_eq!(store.rules(&b, None).unwrap().rules, []);
     assert_eq!(store.alerts(&b).unwrap(), []);
     assert_eq!(kind(store.update_rule(&b, rule.id, &rule.spec, None, &one)), MetadataErrorKind::NotFound);
     assert_eq!(kind(store.delete_rule(&b, rule.id, None, &one)), MetadataErrorKind::NotFound);
@@ -324,7 +324,7 @@ fn a_rule_that_cannot_be_stored_is_refused_by_field(store: &dyn MetadataStore) {
         assert!(created.to_string().starts_with(field), "{field}: {created}");
         assert_eq!(kind(store.update_rule(&a, rule.id, &spec, None, &one)), MetadataErrorKind::Invalid);
     }
-    assert_eq!(store.rules(&a, None).unwrap(), [rule]);
+    assert_eq!(store.rules(&a, None).unwrap().rules, [rule]);
 }
 
 fn record(rule: RuleId, labels: &[(&str, &str)], at: i64) -> AlertRecord {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "clippy exempts test functions, not what they call")]
 
 mod admin_api;
+mod by_hand;
 mod contract;
 #[cfg(feature = "postgres")]
 mod outage;

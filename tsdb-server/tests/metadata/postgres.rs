@@ -170,7 +170,10 @@ fn postgresql_keeps_the_contract() {
     server.execute("by_hand", "INSERT INTO tenant_budgets (tenant_id, max_active_series) VALUES ('a', 5)");
     let changes = store.changes(before).unwrap();
     assert_eq!(changes.budgets, [TenantId::new("a").unwrap()]);
-    assert_eq!(store.budgets().unwrap()[0].overrides.to_string(), r#"{"ingest":{"max_active_series":5}}"#);
+    assert_eq!(
+        store.budgets().unwrap()[0].overrides.to_string(),
+        r#"{"cardinality":{"max_active_series":5}}"#
+    );
 
     println!("a schema from the future is refused by its number");
     let future = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \

@@ -145,6 +145,23 @@ fn a_tenant_has_as_many_rules_as_its_limit_says() {
 }
 
 #[test]
+fn a_limit_on_rules_that_changes_holds_for_those_that_are_there_when_it_is_answered() {
+    let OnDisk { folder: _folder, server } = start();
+    for n in 0..3 {
+        assert_eq!(create(&server, &rule(&n.to_string(), 0, "0s")).0, 201);
+    }
+    let evaluated =
+        || of_acme(server.get("/api/v1/rules")).1["data"]["groups"].as_array().map_or(0, Vec::len);
+    for (limits, expected) in [(r#"{"rules":{"max_rules":1}}"#, 1), ("{}", 3)] {
+        assert_eq!(send(server.put("/api/v1/admin/tenants/acme/limits", limits)).0, 200);
+        assert_eq!(
+            (evaluated(), server.metric("tsdb_metadata_unusable_rules")),
+            (expected, 3.0 - expected as f64)
+        );
+    }
+}
+
+#[test]
 fn a_rule_that_reads_more_than_its_tenant_may_is_refused_with_the_figures() {
     let OnDisk { folder: _folder, server } = start();
     assert_eq!(server.push("acme", 20), 202);

@@ -40,7 +40,18 @@ pub(super) async fn list(c: &mut AnyConnection, tenant: &TenantId) -> Result<Vec
                   resolved_at, last_evaluated_at, last_evaluated_value, last_error \
                   FROM alert_evaluation_states WHERE tenant_id = $1 ORDER BY rule_id";
     let rows = sqlx::query(select).bind(tenant.as_str()).fetch_all(c).await?;
-    rows.iter().map(record).collect()
+    let mut records = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match record(row) {
+            Ok(record) => records.push(record),
+            Err(failure) => {
+                let rule = number(row, "rule_id").unwrap_or_default();
+                let reason = failure.reason();
+                log::warn!("a state of an alert of rule {rule} of tenant {tenant} cannot be read: {reason}");
+            }
+        }
+    }
+    Ok(records)
 }
 
 pub(super) async fn save(

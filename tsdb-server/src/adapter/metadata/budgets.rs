@@ -1,7 +1,7 @@
 //! The table `tenant_budgets`.
 
 use super::failure::Failure;
-use super::rows::{count, from_json, number, optional_number, stored, tenant, text, to_json};
+use super::rows::{count, number, optional_number, optional_text, stored, tenant, text, to_json};
 use super::{audit, changes};
 use crate::metadata::{MetadataError, Overrides, Signature, Subject, TenantBudget};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use tsdb_core::TenantId;
 
 /// Limits that have a column of their own.
 const COLUMNS: [(&str, &str); 3] = [
-    ("max_active_series", "ingest.max_active_series"),
+    ("max_active_series", "cardinality.max_active_series"),
     ("max_samples_per_second", "ingest.samples_per_second"),
     ("allowed_custom_labels_count", "push.max_labels"),
 ];
@@ -20,25 +20,37 @@ const SELECT: &str = "SELECT tenant_id, max_active_series, max_samples_per_secon
                       allowed_custom_labels_count, other_limits, version, updated_by, updated_at \
                       FROM tenant_budgets";
 
+/// The budget in `row`. What cannot be read of it is an override that no server understands.
+///
+/// # Errors
+/// It is nobody's.
 fn budget(row: &AnyRow) -> Result<TenantBudget, Failure> {
-    let mut overrides: Overrides = from_json("limits of a tenant", &text(row, "other_limits")?)?;
+    let tenant = tenant(row)?;
+    let mut overrides = Overrides::read(&text(row, "other_limits").unwrap_or_default());
     for (column, field) in COLUMNS {
-        if let Some(limit) = optional_number(row, column)? {
-            overrides.set(field, Value::from(limit));
+        match optional_number(row, column) {
+            Ok(None) => {}
+            Ok(Some(limit)) => overrides.set(field, Value::from(limit)),
+            // A column of SQLite takes a value of any type.
+            Err(failure) => {
+                let written = optional_text(row, column).ok().flatten();
+                overrides.set(field, Value::from(written.unwrap_or_else(|| failure.reason())));
+            }
         }
     }
     Ok(TenantBudget {
-        tenant: tenant(row)?,
+        tenant,
         overrides,
-        version: count(row, "version")?,
-        updated_by: text(row, "updated_by")?,
-        updated_at: number(row, "updated_at")?,
+        version: count(row, "version").unwrap_or_default(),
+        updated_by: text(row, "updated_by").unwrap_or_default(),
+        updated_at: number(row, "updated_at").unwrap_or_default(),
     })
 }
 
 pub(super) async fn all(c: &mut AnyConnection) -> Result<Vec<TenantBudget>, Failure> {
     let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT} ORDER BY tenant_id"))).fetch_all(c).await?;
-    rows.iter().map(budget).collect()
+    // Those that are nobody's are named among the changes.
+    Ok(rows.iter().filter_map(|row| budget(row).ok()).collect())
 }
 
 pub(super) async fn one(c: &mut AnyConnection, tenant: &TenantId) -> Result<Option<TenantBudget>, Failure> {
@@ -110,4 +122,28 @@ pub(super) async fn delete(
         .execute(&mut *c)
         .await?;
     audit::add(c, &subject, Some(&before.overrides), None, by).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+
+    #[test]
+    fn every_column_is_a_limit_that_takes_effect() {
+        for (column, field) in COLUMNS {
+            let mut overrides = Overrides::default();
+            overrides.set(field, Value::from(7));
+            assert_eq!(overrides.check(&Limits::default()), Ok(()), "{column}");
+            let (limits, _) = overrides.apply(&Limits::default());
+            let limits = serde_json::to_value(limits).unwrap();
+            assert_eq!(
+                limits.pointer(&format!("/{}", field.replace('.', "/"))),
+                Some(&Value::from(7)),
+                "{column}"
+            );
+            let (columns, other) = split(&overrides);
+            assert_eq!((columns.iter().flatten().count(), other), (1, Overrides::default()), "{column}");
+        }
+    }
 }

@@ -2,8 +2,9 @@
 
 use super::failure::Failure;
 use super::rows::{count, stored, tenant, text};
-use crate::metadata::{Changes, Revision};
+use crate::metadata::{Changes, Revision, Unreadable};
 use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 
 /// Waits until no one else changes anything, and takes the next revision.
 pub(super) async fn next(c: &mut AnyConnection) -> Result<u64, Failure> {
@@ -17,24 +18,41 @@ pub(super) async fn since(c: &mut AnyConnection, since: Revision) -> Result<Chan
     // The counter is read first: what changes in between is told now and once more the next time.
     let row = sqlx::query("SELECT revision FROM change_counter WHERE id = 1").fetch_one(&mut *c).await?;
     let revision = Revision(count(&row, "revision")?);
-    let all = since == Revision::START || since > revision;
-    let mut changes = Changes { revision, all, ..Changes::default() };
-    let rows = if all {
-        let present = "SELECT 'budgets' AS subject, tenant_id FROM tenant_budgets \
-                       UNION SELECT 'rules' AS subject, tenant_id FROM alert_rules ORDER BY 1, 2";
-        sqlx::query(present).fetch_all(c).await?
-    } else if since == revision {
-        return Ok(changes);
-    } else {
+    if since == revision && since != Revision::START {
+        return Ok(Changes { revision, ..Changes::default() });
+    }
+    if since != Revision::START && since < revision {
         let changed = "SELECT subject, tenant_id FROM changes WHERE revision > $1 ORDER BY 1, 2";
-        sqlx::query(changed).bind(stored(since.0)).fetch_all(c).await?
-    };
+        let rows = sqlx::query(changed).bind(stored(since.0)).fetch_all(&mut *c).await?;
+        let changes = sorted(&rows, Changes { revision, ..Changes::default() })?;
+        // Which rows are nobody's, and still there, is known when all are looked at.
+        if changes.unreadable.is_empty() {
+            return Ok(changes);
+        }
+    }
+    let present = "SELECT 'budgets' AS subject, tenant_id FROM tenant_budgets \
+                   UNION SELECT 'rules' AS subject, tenant_id FROM alert_rules ORDER BY 1, 2";
+    let rows = sqlx::query(present).fetch_all(c).await?;
+    sorted(&rows, Changes { revision, all: true, ..Changes::default() })
+}
+
+/// `changes` with what `rows` name.
+fn sorted(rows: &[AnyRow], mut changes: Changes) -> Result<Changes, Failure> {
     for row in rows {
-        match text(&row, "subject")?.as_str() {
-            "budgets" => changes.budgets.push(tenant(&row)?),
-            "rules" => changes.rules.push(tenant(&row)?),
+        let subject = text(row, "subject")?;
+        let list = match subject.as_str() {
+            "budgets" => &mut changes.budgets,
+            "rules" => &mut changes.rules,
             // A newer server keeps more than this one asks for.
-            _ => {}
+            _ => continue,
+        };
+        match tenant(row) {
+            Ok(tenant) => list.push(tenant),
+            Err(failure) => {
+                let id = text(row, "tenant_id").unwrap_or_default();
+                let what = format!("what {subject} say of a tenant {id:?}");
+                changes.unreadable.push(Unreadable { what, reason: failure.reason() });
+            }
         }
     }
     Ok(changes)

@@ -12,6 +12,15 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// What is wrong with a row of which this is the failure.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Told(MetadataError::Damaged { what, source }) => format!("{what}: {source}"),
+            Self::Told(error) => error.to_string(),
+            Self::Database(error) => error.to_string(),
+        }
+    }
+
     /// The failure of a call that was to do `action`.
     pub(super) fn into_error(self, action: &'static str) -> MetadataError {
         match self {

@@ -18,7 +18,7 @@ mod schema;
 use crate::metadata::{
     AlertKey, AlertRecord, AlertRule, AlertRuleSpec, AuditEntry, AuditQuery, Changes, Declaration,
     MetadataError, MetadataStore, MetricDefinition, MetricQuery, ObservedMetric, Overrides, Revision, RuleId,
-    RuleStatus, Signature, TenantBudget,
+    RuleList, RuleStatus, Signature, TenantBudget,
 };
 use connections::Connections;
 use failure::Failure;
@@ -227,7 +227,7 @@ impl MetadataStore for SqlMetadata {
         self.change("store metrics", async |c| metrics::observe(c, tenant, metrics, at).await)
     }
 
-    fn rules(&self, tenant: &TenantId, status: Option<RuleStatus>) -> Result<Vec<AlertRule>, MetadataError> {
+    fn rules(&self, tenant: &TenantId, status: Option<RuleStatus>) -> Result<RuleList, MetadataError> {
         self.read("read rules", async |c| rules::list(c, tenant, status).await)
     }
 

@@ -5,13 +5,14 @@ use super::rows::{count, from_json, named, number, stored, tenant, text, to_json
 use super::{audit, changes};
 use crate::Period;
 use crate::metadata::{
-    AlertRule, AlertRuleSpec, ErrorPolicy, MetadataError, NoDataPolicy, RuleId, RuleStatus, Severity,
-    Signature, Subject,
+    AlertRule, AlertRuleSpec, ErrorPolicy, MetadataError, NoDataPolicy, RuleId, RuleList, RuleStatus,
+    Severity, Signature, Subject, Unreadable,
 };
+use serde_json::Value;
 use sqlx::AnyConnection;
 use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::query::Query;
-use tsdb_core::TenantId;
+use tsdb_core::{TenantId, Timestamp};
 
 const SELECT: &str = "SELECT id, tenant_id, group_name, rule_name, promql_expression, duration_interval_sec, \
                       for_duration_sec, keep_firing_for_sec, severity, status, no_data_policy, error_policy, \
@@ -49,13 +50,23 @@ pub(super) async fn list(
     c: &mut AnyConnection,
     tenant: &TenantId,
     status: Option<RuleStatus>,
-) -> Result<Vec<AlertRule>, Failure> {
-    let select = sqlx::AssertSqlSafe(format!(
-        "{SELECT} WHERE tenant_id = $1 AND ($2 = '' OR status = $2) ORDER BY group_name, rule_name, id"
-    ));
-    let status = status.map_or("", RuleStatus::as_str);
-    let rows = sqlx::query(select).bind(tenant.as_str()).bind(status).fetch_all(c).await?;
-    rows.iter().map(rule).collect()
+) -> Result<RuleList, Failure> {
+    let select =
+        sqlx::AssertSqlSafe(format!("{SELECT} WHERE tenant_id = $1 ORDER BY group_name, rule_name, id"));
+    let rows = sqlx::query(select).bind(tenant.as_str()).fetch_all(c).await?;
+    let mut list = RuleList::default();
+    for row in &rows {
+        match rule(row) {
+            Ok(rule) if status.is_none_or(|status| rule.spec.status == status) => list.rules.push(rule),
+            Ok(_) => {}
+            // Of such a rule nobody knows what its status is meant to be.
+            Err(failure) => {
+                let what = subject(tenant, RuleId(number(row, "id")?)).to_string();
+                list.unreadable.push(Unreadable { what, reason: failure.reason() });
+            }
+        }
+    }
+    Ok(list)
 }
 
 pub(super) async fn one(
@@ -63,9 +74,12 @@ pub(super) async fn one(
     tenant: &TenantId,
     id: RuleId,
 ) -> Result<Option<AlertRule>, Failure> {
+    row(c, tenant, id).await?.as_ref().map(rule).transpose()
+}
+
+async fn row(c: &mut AnyConnection, tenant: &TenantId, id: RuleId) -> Result<Option<AnyRow>, Failure> {
     let select = sqlx::AssertSqlSafe(format!("{SELECT} WHERE tenant_id = $1 AND id = $2"));
-    let row = sqlx::query(select).bind(tenant.as_str()).bind(id.0).fetch_optional(c).await?;
-    row.as_ref().map(rule).transpose()
+    Ok(sqlx::query(select).bind(tenant.as_str()).bind(id.0).fetch_optional(c).await?)
 }
 
 type Statement<'q> = Query<'q, Any, AnyArguments>;
@@ -100,7 +114,7 @@ pub(super) async fn create(
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15) RETURNING id";
     let row = bind(insert, tenant, spec, version)?.bind(by.at).fetch_one(&mut *c).await?;
     let id = RuleId(number(&row, "id")?);
-    audit::add(c, &subject(tenant, id), None, Some(spec), by).await?;
+    audit::add(c, &subject(tenant, id), None, Some(&told(spec)?), by).await?;
     Ok(AlertRule {
         id,
         tenant: tenant.clone(),
@@ -125,8 +139,15 @@ pub(super) async fn update(
                   status = $9, no_data_policy = $10, error_policy = $11, labels = $12, annotations = $13, \
                   version = $14, updated_at = $15 WHERE tenant_id = $1 AND id = $16";
     bind(update, tenant, spec, version)?.bind(by.at).bind(id.0).execute(&mut *c).await?;
-    audit::add(c, &subject(tenant, id), Some(&before.spec), Some(spec), by).await?;
-    Ok(AlertRule { spec: spec.clone(), version, updated_at: by.at, ..before })
+    audit::add(c, &subject(tenant, id), Some(&before.spec), Some(&told(spec)?), by).await?;
+    Ok(AlertRule {
+        id,
+        tenant: tenant.clone(),
+        spec: spec.clone(),
+        version,
+        created_at: before.created_at,
+        updated_at: by.at,
+    })
 }
 
 pub(super) async fn delete(
@@ -146,15 +167,30 @@ fn subject(tenant: &TenantId, id: RuleId) -> Subject {
     Subject::Rule { tenant: tenant.clone(), id: Some(id) }
 }
 
+/// A rule that is about to be changed, which may be one that cannot be read: that is how it is mended.
+struct Before {
+    /// What it says, as the audit log tells it; why that is not known if it cannot be read.
+    spec: Value,
+    created_at: Timestamp,
+}
+
 /// The rule `id`, which must be there and of the version `expected`.
 async fn existing(
     c: &mut AnyConnection,
     tenant: &TenantId,
     id: RuleId,
     expected: Option<u64>,
-) -> Result<AlertRule, Failure> {
-    let found = one(c, tenant, id).await?;
-    let rule = found.ok_or_else(|| MetadataError::NotFound { what: subject(tenant, id) })?;
-    subject(tenant, id).check_version(rule.version, expected)?;
-    Ok(rule)
+) -> Result<Before, Failure> {
+    let row = row(c, tenant, id).await?;
+    let row = row.ok_or_else(|| MetadataError::NotFound { what: subject(tenant, id) })?;
+    subject(tenant, id).check_version(count(&row, "version").unwrap_or_default(), expected)?;
+    let spec = match rule(&row) {
+        Ok(rule) => told(&rule.spec)?,
+        Err(failure) => Value::from(failure.reason()),
+    };
+    Ok(Before { spec, created_at: number(&row, "created_at").unwrap_or_default() })
+}
+
+fn told(spec: &AlertRuleSpec) -> Result<Value, Failure> {
+    Ok(serde_json::to_value(spec).map_err(|error| MetadataError::damaged("a rule", error))?)
 }
