@@ -25,6 +25,24 @@ struct Entry {
     retention: Arc<tsdb::Retention>,
 }
 
+/// The limits of a tenant that the engine keeps.
+#[derive(Debug)]
+pub(crate) struct OfEngine {
+    pub(crate) series: Arc<tsdb::SeriesLimits>,
+    /// How far behind its newest sample a tenant may send others, ms.
+    pub(crate) out_of_order_window_ms: i64,
+    /// `None` if that is not known yet: what is deleted too early does not come back.
+    pub(crate) retention: Option<Arc<tsdb::Retention>>,
+}
+
+impl OfEngine {
+    /// Does the book say the same still?
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        // Limits are made anew, all of them, whenever any change.
+        Arc::ptr_eq(&self.series, &other.series) && self.retention.is_some() == other.retention.is_some()
+    }
+}
+
 impl Entry {
     fn new(limits: Limits) -> Self {
         Self {
@@ -48,21 +66,22 @@ impl LimitBook {
     }
 
     /// What the engine is to keep for `tenant`.
-    pub(crate) fn series(&self, tenant: &TenantId) -> Arc<tsdb::SeriesLimits> {
-        Arc::clone(&self.own.read().get(tenant).unwrap_or(&self.defaults).series)
-    }
-
-    /// How far behind its newest sample `tenant` may send others, ms.
-    pub(crate) fn out_of_order_window_ms(&self, tenant: &TenantId) -> i64 {
+    pub(crate) fn of_engine(&self, tenant: &TenantId) -> OfEngine {
+        // ORDER: what is known to be complete is read after that is known.
+        let is_complete = self.is_complete.load(Ordering::Acquire);
         let own = self.own.read();
-        own.get(tenant).unwrap_or(&self.defaults).limits.ingest.out_of_order_window.as_signed_ms()
+        let Entry { limits, series, retention } = own.get(tenant).unwrap_or(&self.defaults);
+        OfEngine {
+            series: Arc::clone(series),
+            out_of_order_window_ms: limits.ingest.out_of_order_window.as_signed_ms(),
+            retention: is_complete.then(|| Arc::clone(retention)),
+        }
     }
 
     /// How long the engine is to keep what `tenant` has; `None` if that is not known yet: what is deleted too early does
     /// not come back.
     pub(crate) fn retention(&self, tenant: &TenantId) -> Option<Arc<tsdb::Retention>> {
-        let is_complete = self.is_complete.load(Ordering::Acquire);
-        is_complete.then(|| Arc::clone(&self.own.read().get(tenant).unwrap_or(&self.defaults).retention))
+        self.of_engine(tenant).retention
     }
 
     /// What holds for tenants without limits of their own.
