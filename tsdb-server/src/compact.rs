@@ -3,7 +3,8 @@
 //!
 //! What is kept of a tenant is said by the settings and by its budget. Budgets are in the metadata store; where the settings
 //! name none, each server has its own, which nobody else can read: then nothing is dropped here, and servers drop what they
-//! know to be past retention.
+//! know to be past retention. Nor is anything dropped while the store that they name is not there, or no server has made its
+//! tables: an empty store that was made here would say that nobody keeps anything longer than others.
 
 use crate::adapter;
 use crate::config::Config;
@@ -83,7 +84,7 @@ impl Keeping {
     fn open(config: &Config) -> Result<Self, OpenError> {
         let (mut defaults, mut named) = (config.limits.clone(), config.tenant_limits()?);
         if !config.metadata.url.is_empty() {
-            let metadata = Some(adapter::metadata(&config.metadata, &config.data_dir)?);
+            let metadata = Some(adapter::attached_metadata(&config.metadata)?);
             return Ok(Self { defaults, named, metadata });
         }
         log::info!("metadata.url names no store that servers share: nothing expires by this process");
@@ -101,5 +102,42 @@ impl Keeping {
         let book = LimitBook::new(self.defaults.clone(), HashMap::new());
         book.replace(limits_of(&budgets, &self.defaults, &self.named).0);
         Ok(book)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SqlMetadata;
+    use crate::metadata::{Overrides, Signature};
+    use std::path::Path;
+
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    fn keeping(file: &Path) -> Keeping {
+        let mut config = Config::default();
+        config.metadata.url = format!("sqlite://{}", file.display());
+        Keeping::open(&config).unwrap()
+    }
+
+    #[test]
+    fn a_store_that_is_not_there_is_not_made_and_says_nothing_of_what_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing.db");
+        let keeping_of_none = keeping(&missing);
+        assert!(keeping_of_none.book().is_err());
+        assert!(!missing.exists());
+        let empty = folder.path().join("empty.db");
+        std::fs::write(&empty, "").unwrap();
+        assert!(keeping(&empty).book().is_err(), "no server has made tables");
+        assert_eq!(std::fs::metadata(&empty).unwrap().len(), 0);
+
+        // A server comes later, and is found.
+        let store = SqlMetadata::open_file(&missing, TIMEOUT).unwrap();
+        let (tenant, by) = (TenantId::new("acme").unwrap(), Signature { who: "ann".to_owned(), at: 1 });
+        let limits = Overrides::parse(br#"{"retention":{"samples":"90d"}}"#).unwrap();
+        store.put_budget(&tenant, &limits, None, &by).unwrap();
+        let retention = keeping_of_none.book().unwrap().retention(&tenant).unwrap();
+        assert_eq!(retention.samples_ms, Some(90 * 86_400_000));
     }
 }

@@ -41,6 +41,13 @@ pub(crate) fn metadata(
     Ok(Arc::new(store?))
 }
 
+/// The metadata store that `config` names, as a server made it: nothing is made here, so a store that is not there is not taken
+/// for one that is empty.
+pub(crate) fn attached_metadata(config: &MetadataConfig) -> Result<Arc<dyn MetadataStore>, MetadataError> {
+    let timeout = config.timeout.as_duration().max(SHORTEST);
+    Ok(Arc::new(SqlMetadata::attach(&config.url, timeout)?))
+}
+
 /// Where `config` wants sketches to be shared; `None` if nowhere.
 pub(crate) fn board(config: &CardinalityTrackerConfig) -> Result<Option<Box<dyn Board>>, TrackerError> {
     if config.url.is_empty() {

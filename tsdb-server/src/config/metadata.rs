@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct MetadataConfig {
     /// `postgres://user@host/database`, for servers that share it, or `sqlite:///path`; empty for the SQLite file
-    /// `metadata.db` in the data directory. A password of PostgreSQL may come from the environment, as `PGPASSWORD`.
+    /// `metadata.db` in the data directory. A password of PostgreSQL may come from the environment, as `PGPASSWORD`. Compactors
+    /// read it and make none: they drop nothing of what is too old while it is not there.
     pub url: String,
     /// How often the store is asked for changes: so long may a changed budget take to be in force.
     pub poll_interval: Period,

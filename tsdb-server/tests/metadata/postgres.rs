@@ -175,11 +175,22 @@ fn postgresql_keeps_the_contract() {
         r#"{"cardinality":{"max_active_series":5}}"#
     );
 
+    println!("who only reads makes no tables");
+    server.execute("postgres", "CREATE DATABASE bare");
+    let guest = SqlMetadata::attach(&server.url("bare"), TIMEOUT).unwrap();
+    assert_eq!(guest.budgets().unwrap_err().kind(), MetadataErrorKind::Unavailable);
+    server.execute("bare", "CREATE TABLE tenant_budgets (id INTEGER)");
+    assert_eq!(guest.budgets().unwrap_err().kind(), MetadataErrorKind::Unavailable);
+    let guest = SqlMetadata::attach(&server.url("by_hand"), TIMEOUT).unwrap();
+    assert_eq!(guest.budgets().unwrap(), store.budgets().unwrap());
+
     println!("a schema from the future is refused by its number");
     let future = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                   VALUES (99, 'from the future', TRUE, '', 0)";
     server.execute("by_hand", future);
     let error = SqlMetadata::connect(&server.url("by_hand"), TIMEOUT).unwrap().ready().unwrap_err();
+    assert!(error.to_string().contains("schema version 99"), "{error}");
+    let error = SqlMetadata::attach(&server.url("by_hand"), TIMEOUT).unwrap().budgets().unwrap_err();
     assert!(error.to_string().contains("schema version 99"), "{error}");
 
     println!("many writers make every change, and each its own version");

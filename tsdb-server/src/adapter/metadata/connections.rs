@@ -19,10 +19,20 @@ pub(super) enum Dialect {
     Postgres,
 }
 
+/// What may be done with a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// It is ours: what it lacks is made.
+    Owner,
+    /// It is read as a server made it.
+    Guest,
+}
+
 /// The connections of one store.
 pub(super) struct Connections {
     options: AnyConnectOptions,
     dialect: Dialect,
+    access: Access,
     turns: Semaphore,
     idle: Mutex<Vec<AnyConnection>>,
 }
@@ -42,23 +52,30 @@ const MAX_CONNECTIONS: usize = 4;
 /// takes no change back; other processes, such as people with the shell of SQLite, are waited for.
 const SQLITE_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                                PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 3000";
+/// The same for a guest, who changes nothing, not even an empty file.
+const SQLITE_GUEST_SETTINGS: &str = "PRAGMA busy_timeout = 3000";
 
 impl Connections {
     /// To the SQLite file at `path`.
-    pub(super) fn to_file(path: &Path) -> Result<Self, MetadataError> {
+    pub(super) fn to_file(path: &Path, access: Access) -> Result<Self, MetadataError> {
         let invalid = |reason: String| MetadataError::invalid("metadata.url", reason);
         let path = std::path::absolute(path).map_err(|error| invalid(error.to_string()))?;
         let text = path.to_str().ok_or_else(|| invalid(format!("{} is not UTF-8", path.display())))?;
         // A single connection: SQLite has one writer, and everything here is small.
-        Self::new(&format!("sqlite://{}?mode=rwc", escaped(text)), Dialect::Sqlite, 1)
+        let mode = match access {
+            Access::Owner => "rwc",
+            // Who reads a log of SQLite notes so beside it.
+            Access::Guest => "rw",
+        };
+        Self::new(&format!("sqlite://{}?mode={mode}", escaped(text)), Dialect::Sqlite, access, 1)
     }
 
     /// To the server that `url` names.
-    pub(super) fn to_url(url: &str) -> Result<Self, MetadataError> {
+    pub(super) fn to_url(url: &str, access: Access) -> Result<Self, MetadataError> {
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
         match scheme {
             #[cfg(feature = "postgres")]
-            "postgres" | "postgresql" => Self::new(url, Dialect::Postgres, MAX_CONNECTIONS),
+            "postgres" | "postgresql" => Self::new(url, Dialect::Postgres, access, MAX_CONNECTIONS),
             #[cfg(not(feature = "postgres"))]
             "postgres" | "postgresql" => {
                 let reason = "this server was built without the feature postgres";
@@ -68,14 +85,18 @@ impl Connections {
         }
     }
 
-    fn new(url: &str, dialect: Dialect, turns: usize) -> Result<Self, MetadataError> {
+    fn new(url: &str, dialect: Dialect, access: Access, turns: usize) -> Result<Self, MetadataError> {
         static DRIVERS: Once = Once::new();
         DRIVERS.call_once(install);
         let options = AnyConnectOptions::from_str(url);
         let options = options.map_err(|error| MetadataError::invalid("metadata.url", error.to_string()))?;
         // Statements of the store are no news.
         let options = options.log_statements(log::LevelFilter::Trace);
-        Ok(Self { options, dialect, turns: Semaphore::new(turns), idle: Mutex::default() })
+        Ok(Self { options, dialect, access, turns: Semaphore::new(turns), idle: Mutex::default() })
+    }
+
+    pub(super) fn access(&self) -> Access {
+        self.access
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -114,7 +135,11 @@ impl Connections {
     async fn fresh(&self) -> Result<AnyConnection, Failure> {
         let mut connection = self.options.connect().await?;
         if self.dialect == Dialect::Sqlite {
-            connection.execute(SQLITE_SETTINGS).await?;
+            let settings = match self.access {
+                Access::Owner => SQLITE_SETTINGS,
+                Access::Guest => SQLITE_GUEST_SETTINGS,
+            };
+            connection.execute(settings).await?;
         }
         Ok(connection)
     }

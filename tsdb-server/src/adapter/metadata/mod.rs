@@ -20,7 +20,7 @@ use crate::metadata::{
     MetadataError, MetadataStore, MetricDefinition, MetricQuery, ObservedMetric, Overrides, Revision, RuleId,
     RuleList, RuleStatus, Signature, TenantBudget,
 };
-use connections::Connections;
+use connections::{Access, Connections};
 use failure::Failure;
 use sqlx::{AnyConnection, Connection};
 use std::path::Path;
@@ -35,6 +35,7 @@ use tsdb_core::{TenantId, Timestamp};
 pub struct SqlMetadata {
     connections: Connections,
     timeout: Duration,
+    /// Is its schema known to be the one of this program?
     migrated: AtomicBool,
     /// There until the store is dropped.
     runtime: Option<Runtime>,
@@ -56,7 +57,7 @@ impl SqlMetadata {
     /// # Errors
     /// A path that SQLite cannot be told.
     pub(crate) fn at_file(path: &Path, timeout: Duration) -> Result<Self, MetadataError> {
-        Self::over(Connections::to_file(path)?, timeout)
+        Self::over(Connections::to_file(path, Access::Owner)?, timeout)
     }
 
     /// The store in the database that `url` names, `postgres://user@host/database`. It need not be there yet.
@@ -64,7 +65,20 @@ impl SqlMetadata {
     /// # Errors
     /// The URL names no database that this program knows.
     pub fn connect(url: &str, timeout: Duration) -> Result<Self, MetadataError> {
-        Self::over(Connections::to_url(url)?, timeout)
+        Self::over(Connections::to_url(url, Access::Owner)?, timeout)
+    }
+
+    /// The store that a server made in the database that `url` names, `postgres://user@host/database` or `sqlite:///path`.
+    /// Neither a file nor a table is made: where there is no such store each call says that it does not answer.
+    ///
+    /// # Errors
+    /// The URL names no database that this program knows.
+    pub fn attach(url: &str, timeout: Duration) -> Result<Self, MetadataError> {
+        let connections = match url.strip_prefix("sqlite://") {
+            Some(path) => Connections::to_file(Path::new(path), Access::Guest),
+            None => Connections::to_url(url, Access::Guest),
+        };
+        Self::over(connections?, timeout)
     }
 
     fn over(connections: Connections, timeout: Duration) -> Result<Self, MetadataError> {
@@ -121,7 +135,11 @@ impl SqlMetadata {
         let attempt = async {
             let mut connection = self.connections.take().await?;
             if !self.migrated.load(Ordering::Acquire) {
-                schema::migrate(&mut connection, self.connections.dialect()).await?;
+                let dialect = self.connections.dialect();
+                match self.connections.access() {
+                    Access::Owner => schema::migrate(&mut connection, dialect).await?,
+                    Access::Guest => schema::check(&mut connection, dialect).await?,
+                }
                 self.migrated.store(true, Ordering::Release);
             }
             let outcome = work(&mut connection).await;
