@@ -150,6 +150,32 @@ fn assert_passed_over(server: &Running) {
 }
 
 #[test]
+fn text_of_sqlite_that_is_no_utf8_is_passed_over_like_other_mistakes() {
+    let folder = tempfile::tempdir().unwrap();
+    for statement in [
+        ROWS[0],
+        "INSERT INTO tenant_budgets (tenant_id, other_limits) VALUES ('latin', CAST(x'7b22fc223a317d' AS TEXT))",
+        "INSERT INTO tenant_budgets (tenant_id) VALUES (CAST(x'6dfc' AS TEXT))",
+        ROWS[3],
+        "INSERT INTO alert_rules (tenant_id, rule_name, promql_expression) \
+         VALUES ('acme', CAST(x'6dfc' AS TEXT), 'm > 0')",
+        "INSERT INTO alert_evaluation_states (rule_id, series_hash, tenant_id, series, current_state, \
+         last_evaluated_at) VALUES (1, 'x', 'acme', CAST(x'fc' AS TEXT), 'OK', 0)",
+    ] {
+        drop(SqlMetadata::open_file(&folder.path().join("metadata.db"), Duration::from_secs(30)).unwrap());
+        execute(folder.path(), statement);
+    }
+    let server = Running::start(config(folder.path(), ""));
+    let metrics = ["up", "budgets", "unknown_limits", "rules", "unusable_rules", "unreadable"];
+    let metrics = metrics.map(|name| server.metric(&format!("tsdb_metadata_{name}")));
+    assert_eq!(metrics, [1.0, 2.0, 1.0, 2.0, 1.0, 2.0]);
+    assert_eq!((server.push("acme", 2), server.push("acme", 4)), (202, 413));
+    assert_eq!(send(server.put("/api/v1/admin/tenants/latin/limits", "{}")).0, 200);
+    assert_eq!(of_acme(server.put(&format!("{RULES}/2"), ABOVE)).0, 200);
+    assert_eq!(server.metric("tsdb_metadata_unusable_rules"), 0.0);
+}
+
+#[test]
 fn a_damaged_store_is_as_one_that_is_away_where_there_is_a_copy_of_what_it_said() {
     let folder = tempfile::tempdir().unwrap();
     let settings = config(folder.path(), "");

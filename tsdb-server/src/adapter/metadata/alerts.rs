@@ -1,7 +1,9 @@
 //! The table `alert_evaluation_states`.
 
 use super::failure::Failure;
-use super::rows::{from_json, named, number, optional_number, optional_text, placeholders, text, to_json};
+use super::rows::{
+    from_json, named, number, optional_number, optional_text, placeholders, text, texts, to_json,
+};
 use crate::metadata::{AlertKey, AlertRecord, EvaluationState, MetadataError, RuleId};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
@@ -36,10 +38,12 @@ fn record(row: &AnyRow) -> Result<AlertRecord, Failure> {
 }
 
 pub(super) async fn list(c: &mut AnyConnection, tenant: &TenantId) -> Result<Vec<AlertRecord>, Failure> {
-    let select = "SELECT rule_id, series, current_state, first_triggered_at, fired_at, kept_since, \
-                  resolved_at, last_evaluated_at, last_evaluated_value, last_error \
-                  FROM alert_evaluation_states WHERE tenant_id = $1 ORDER BY rule_id";
-    let rows = sqlx::query(select).bind(tenant.as_str()).fetch_all(c).await?;
+    let select = format!(
+        "SELECT rule_id, {}, first_triggered_at, fired_at, kept_since, resolved_at, last_evaluated_at, \
+         last_evaluated_value FROM alert_evaluation_states WHERE tenant_id = $1 ORDER BY rule_id",
+        texts(c, &["series", "current_state", "last_error"])
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(select)).bind(tenant.as_str()).fetch_all(c).await?;
     let mut records = Vec::with_capacity(rows.len());
     for row in &rows {
         match record(row) {

@@ -1,7 +1,7 @@
 //! The table `tenant_budgets`.
 
 use super::failure::Failure;
-use super::rows::{count, number, optional_number, optional_text, stored, tenant, text, to_json};
+use super::rows::{count, number, optional_number, optional_text, stored, tenant, text, texts, to_json};
 use super::{audit, changes};
 use crate::metadata::{MetadataError, Overrides, Signature, Subject, TenantBudget};
 use serde_json::Value;
@@ -16,9 +16,13 @@ const COLUMNS: [(&str, &str); 3] = [
     ("allowed_custom_labels_count", "push.max_labels"),
 ];
 
-const SELECT: &str = "SELECT tenant_id, max_active_series, max_samples_per_second, \
-                      allowed_custom_labels_count, other_limits, version, updated_by, updated_at \
-                      FROM tenant_budgets";
+fn select(c: &AnyConnection) -> String {
+    let texts = texts(c, &["tenant_id", "other_limits", "updated_by"]);
+    format!(
+        "SELECT {texts}, max_active_series, max_samples_per_second, allowed_custom_labels_count, version, \
+         updated_at FROM tenant_budgets"
+    )
+}
 
 /// The budget in `row`. What cannot be read of it is an override that no server understands.
 ///
@@ -48,13 +52,14 @@ fn budget(row: &AnyRow) -> Result<TenantBudget, Failure> {
 }
 
 pub(super) async fn all(c: &mut AnyConnection) -> Result<Vec<TenantBudget>, Failure> {
-    let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT} ORDER BY tenant_id"))).fetch_all(c).await?;
+    let query = sqlx::AssertSqlSafe(format!("{} ORDER BY tenant_id", select(c)));
+    let rows = sqlx::query(query).fetch_all(c).await?;
     // Those that are nobody's are named among the changes.
     Ok(rows.iter().filter_map(|row| budget(row).ok()).collect())
 }
 
 pub(super) async fn one(c: &mut AnyConnection, tenant: &TenantId) -> Result<Option<TenantBudget>, Failure> {
-    let query = sqlx::AssertSqlSafe(format!("{SELECT} WHERE tenant_id = $1"));
+    let query = sqlx::AssertSqlSafe(format!("{} WHERE tenant_id = $1", select(c)));
     let row = sqlx::query(query).bind(tenant.as_str()).fetch_optional(c).await?;
     row.as_ref().map(budget).transpose()
 }

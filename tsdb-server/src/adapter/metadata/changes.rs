@@ -1,7 +1,7 @@
 //! Revisions: what changed since when.
 
 use super::failure::Failure;
-use super::rows::{count, stored, tenant, text};
+use super::rows::{count, stored, tenant, text, texts};
 use crate::metadata::{Changes, Revision, Unreadable};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -21,18 +21,21 @@ pub(super) async fn since(c: &mut AnyConnection, since: Revision) -> Result<Chan
     if since == revision && since != Revision::START {
         return Ok(Changes { revision, ..Changes::default() });
     }
+    let tenants = texts(c, &["tenant_id"]);
     if since != Revision::START && since < revision {
-        let changed = "SELECT subject, tenant_id FROM changes WHERE revision > $1 ORDER BY 1, 2";
-        let rows = sqlx::query(changed).bind(stored(since.0)).fetch_all(&mut *c).await?;
+        let changed = format!("SELECT subject, {tenants} FROM changes WHERE revision > $1 ORDER BY 1, 2");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(changed)).bind(stored(since.0)).fetch_all(&mut *c).await?;
         let changes = sorted(&rows, Changes { revision, ..Changes::default() })?;
         // Which rows are nobody's, and still there, is known when all are looked at.
         if changes.unreadable.is_empty() {
             return Ok(changes);
         }
     }
-    let present = "SELECT 'budgets' AS subject, tenant_id FROM tenant_budgets \
-                   UNION SELECT 'rules' AS subject, tenant_id FROM alert_rules ORDER BY 1, 2";
-    let rows = sqlx::query(present).fetch_all(c).await?;
+    let present = format!(
+        "SELECT 'budgets' AS subject, {tenants} FROM tenant_budgets \
+         UNION SELECT 'rules' AS subject, {tenants} FROM alert_rules ORDER BY 1, 2"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(present)).fetch_all(c).await?;
     sorted(&rows, Changes { revision, all: true, ..Changes::default() })
 }
 

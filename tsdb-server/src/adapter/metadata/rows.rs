@@ -4,16 +4,36 @@ use super::failure::Failure;
 use crate::metadata::MetadataError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 use tsdb_core::TenantId;
 
+/// `columns` of text in a list of what to select. SQLite takes any bytes for text, and the library fails all rows for one that
+/// is no UTF-8: there they are read as bytes.
+pub(super) fn texts(c: &AnyConnection, columns: &[&str]) -> String {
+    let is_checked = c.backend_name() == "PostgreSQL";
+    let read = |column: &&str| {
+        if is_checked { (*column).to_owned() } else { format!("CAST({column} AS BLOB) AS {column}") }
+    };
+    columns.iter().map(read).collect::<Vec<_>>().join(", ")
+}
+
 pub(super) fn text(row: &AnyRow, column: &str) -> Result<String, Failure> {
-    Ok(row.try_get(column)?)
+    match row.try_get::<Vec<u8>, _>(column) {
+        Ok(bytes) => utf8(bytes),
+        Err(_) => Ok(row.try_get(column)?),
+    }
 }
 
 pub(super) fn optional_text(row: &AnyRow, column: &str) -> Result<Option<String>, Failure> {
-    Ok(row.try_get(column)?)
+    match row.try_get::<Option<Vec<u8>>, _>(column) {
+        Ok(bytes) => bytes.map(utf8).transpose(),
+        Err(_) => Ok(row.try_get(column)?),
+    }
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, Failure> {
+    Ok(String::from_utf8(bytes).map_err(|error| MetadataError::damaged("a text", error))?)
 }
 
 pub(super) fn number(row: &AnyRow, column: &str) -> Result<i64, Failure> {

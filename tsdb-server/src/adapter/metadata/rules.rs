@@ -1,7 +1,7 @@
 //! The table `alert_rules`.
 
 use super::failure::Failure;
-use super::rows::{count, from_json, named, number, stored, tenant, text, to_json};
+use super::rows::{count, from_json, named, number, stored, tenant, text, texts, to_json};
 use super::{audit, changes};
 use crate::Period;
 use crate::metadata::{
@@ -14,9 +14,26 @@ use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::query::Query;
 use tsdb_core::{TenantId, Timestamp};
 
-const SELECT: &str = "SELECT id, tenant_id, group_name, rule_name, promql_expression, duration_interval_sec, \
-                      for_duration_sec, keep_firing_for_sec, severity, status, no_data_policy, error_policy, \
-                      labels, annotations, version, created_at, updated_at FROM alert_rules";
+const TEXTS: [&str; 10] = [
+    "tenant_id",
+    "group_name",
+    "rule_name",
+    "promql_expression",
+    "severity",
+    "status",
+    "no_data_policy",
+    "error_policy",
+    "labels",
+    "annotations",
+];
+
+fn select(c: &AnyConnection) -> String {
+    format!(
+        "SELECT id, {}, duration_interval_sec, for_duration_sec, keep_firing_for_sec, version, created_at, \
+         updated_at FROM alert_rules",
+        texts(c, &TEXTS)
+    )
+}
 
 const LABELS: &str = "labels of a rule";
 const ANNOTATIONS: &str = "annotations of a rule";
@@ -52,7 +69,7 @@ pub(super) async fn list(
     status: Option<RuleStatus>,
 ) -> Result<RuleList, Failure> {
     let select =
-        sqlx::AssertSqlSafe(format!("{SELECT} WHERE tenant_id = $1 ORDER BY group_name, rule_name, id"));
+        sqlx::AssertSqlSafe(format!("{} WHERE tenant_id = $1 ORDER BY group_name, rule_name, id", select(c)));
     let rows = sqlx::query(select).bind(tenant.as_str()).fetch_all(c).await?;
     let mut list = RuleList::default();
     for row in &rows {
@@ -78,7 +95,7 @@ pub(super) async fn one(
 }
 
 async fn row(c: &mut AnyConnection, tenant: &TenantId, id: RuleId) -> Result<Option<AnyRow>, Failure> {
-    let select = sqlx::AssertSqlSafe(format!("{SELECT} WHERE tenant_id = $1 AND id = $2"));
+    let select = sqlx::AssertSqlSafe(format!("{} WHERE tenant_id = $1 AND id = $2", select(c)));
     Ok(sqlx::query(select).bind(tenant.as_str()).bind(id.0).fetch_optional(c).await?)
 }
 
