@@ -27,6 +27,15 @@ async fn refused(sender: &mut Sender, server: &MetricsServer, why: &str) {
         assert!(answer.headers().contains_key("retry-after"));
         let text = answer.text().await.unwrap();
         assert!(text.contains("the batch was not written") && text.contains(why), "{text}");
+        // Balancers leave it what it can do, and who asks for writes learns why not.
+        for (path, status) in
+            [("/-/ready", StatusCode::OK), ("/-/ready?writes=true", StatusCode::SERVICE_UNAVAILABLE)]
+        {
+            let answer = server.client.get(format!("{}{path}", server.url)).send().await.unwrap();
+            assert_eq!(answer.status(), status, "{path}");
+            let text = answer.text().await.unwrap().to_lowercase();
+            assert!(text.contains(&why.to_lowercase()) && !text.contains("/default"), "{text}");
+        }
         return;
     }
 }

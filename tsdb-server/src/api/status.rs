@@ -1,14 +1,16 @@
 //! What the server says about itself: build, run time, metrics, health.
 
 use super::json;
+use super::params::Params;
 use super::response::{self, write_json_string};
 use crate::error::ApiError;
 use crate::rfc3339;
 use crate::state::Server;
 use crate::telemetry;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use std::time::Instant;
 
 /// The Prometheus release whose API this one follows. Clients such as Grafana choose features by it.
 const API_LEVEL: &str = "3.5.0";
@@ -73,12 +75,21 @@ pub(super) async fn healthy() -> Response {
 }
 
 /// `/-/ready`: the server takes requests, which it does not while it stops. Logs may still be replayed: what comes in is
-/// taken, and answers that may lack samples say so.
-pub(super) async fn ready(State(server): State<Server>) -> Response {
+/// taken, and answers that may lack samples say so. Of a server that answers queries but whose disk takes no writes this is
+/// told, and with `writes=true` it is not ready: for those who send only writes here.
+pub(super) async fn ready(State(server): State<Server>, uri: Uri) -> Result<Response, ApiError> {
     if server.is_stopping() {
-        return (StatusCode::SERVICE_UNAVAILABLE, TEXT, "The server is stopping.\n").into_response();
+        return Ok((StatusCode::SERVICE_UNAVAILABLE, TEXT, "The server is stopping.\n").into_response());
     }
-    (TEXT, "The server is ready.\n").into_response()
+    let asked = Params::parse(b"", uri.query().unwrap_or_default().as_bytes())?;
+    let Some(reason) = server.refusing().reason(Instant::now()) else {
+        return Ok((TEXT, "The server is ready.\n").into_response());
+    };
+    if asked.get("writes") == Some("true") {
+        let told = format!("The server takes no writes: {reason}\n");
+        return Ok((StatusCode::SERVICE_UNAVAILABLE, TEXT, told).into_response());
+    }
+    Ok((TEXT, format!("The server is ready.\nWrites are refused: {reason}\n")).into_response())
 }
 
 /// `/`: what to ask.

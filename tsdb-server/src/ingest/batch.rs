@@ -8,12 +8,13 @@
 //! up where the first stopped, and registers. So a request that is refused leaves no series behind, and no tenant; the
 //! usual request, of known series alone, is read once.
 
+use super::refusing::Refusing;
 use crate::admission::look_alike;
 use crate::error::ApiError;
 use crate::error::ErrorKind;
 use crate::limits::{IngestLimits, Limit};
 use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tsdb_core::histogram::FloatHistogram;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::write::{Appendable, Appender, Exceeded, Origin, SampleError, SeriesError, SeriesLimit};
@@ -287,9 +288,9 @@ impl<'a> Batch<'a> {
         self.appended
     }
 
-    /// Writes the batch.
-    pub(crate) fn commit(self) -> Result<Outcome, ApiError> {
-        let report = self.appender.commit()?;
+    /// Writes the batch. That the storage refuses it is told to `refusing`.
+    pub(crate) fn commit(self, refusing: &Refusing) -> Result<Outcome, ApiError> {
+        let report = self.appender.commit().inspect_err(|error| refusing.note(error, Instant::now()))?;
         let mut refused_positions = Vec::with_capacity(report.refused.len());
         let mut histograms = self.histograms.len() as u64;
         for refused in report.refused {

@@ -2,6 +2,7 @@
 
 use super::batch::{Batch, Outcome, Refusals};
 use super::encoding::{self, Encoding, EncodingError};
+use super::refusing::Refusing;
 use crate::error::{ApiError, ErrorKind};
 use crate::limits::{IngestLimits, Limits};
 use crate::rules::{Sent, SourceId};
@@ -66,6 +67,11 @@ impl<'a> Intake<'a> {
             Some(store) => Batch::new(store, &self.limits.ingest, self.now, origin),
             None => Batch::new(&NoStore, &self.limits.ingest, self.now, origin),
         }
+    }
+
+    /// Who takes note of batches that the storage refuses.
+    pub(crate) fn refusing(&self) -> &Refusing {
+        self.server.refusing()
     }
 
     /// Takes note of what was stored: rules wait for senders that are late.

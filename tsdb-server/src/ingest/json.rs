@@ -59,7 +59,7 @@ pub(crate) fn push(intake: &Intake<'_>, body: &[u8]) -> Result<Pushed, ApiError>
         sink.read(body)?;
     }
     let indices = sink.indices;
-    let outcome = sink.batch.commit()?;
+    let outcome = sink.batch.commit(intake.refusing())?;
     intake.stored(&outcome);
     Ok(report(outcome, &indices))
 }

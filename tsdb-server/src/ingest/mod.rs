@@ -9,6 +9,7 @@ mod intake;
 mod json;
 mod loose;
 mod protobuf;
+mod refusing;
 pub mod remote_write_format;
 mod self_metrics;
 mod source;
@@ -16,6 +17,7 @@ mod unseen;
 mod write;
 
 pub use encoding::{Encoding, EncodingError, decode as decode_content};
+pub(crate) use refusing::Refusing;
 pub(crate) use self_metrics::store_own_metrics;
 
 use crate::Period;

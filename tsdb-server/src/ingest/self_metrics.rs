@@ -1,6 +1,7 @@
 //! The server's own metrics, stored like anyone's: so a newcomer has something to query at once.
 
 use super::batch::Batch;
+use super::refusing::Refusing;
 use crate::error::ApiError;
 use crate::limits::IngestLimits;
 use crate::telemetry::Family;
@@ -18,6 +19,7 @@ pub(crate) fn store_own_metrics(
     instance: &str,
     limits: &IngestLimits,
     now: Timestamp,
+    refusing: &Refusing,
 ) -> Result<u64, ApiError> {
     let mut batch = Batch::new(store, limits, now, Origin::Scrape);
     append(&mut batch, &[(METRIC_NAME, "up"), ("job", JOB), ("instance", instance)], now, 1.0)?;
@@ -32,7 +34,7 @@ pub(crate) fn store_own_metrics(
             append(&mut batch, &pairs, now, point.value)?;
         }
     }
-    Ok(batch.commit()?.accepted)
+    Ok(batch.commit(refusing)?.accepted)
 }
 
 fn append(batch: &mut Batch<'_>, pairs: &[(&str, &str)], now: Timestamp, value: f64) -> Result<(), ApiError> {

@@ -61,7 +61,7 @@ pub(crate) fn write(intake: &Intake<'_>, version: Version, body: &[u8]) -> Resul
         sink.read(&body)?;
     }
     let (exemplars, refused_exemplars) = (sink.batch.exemplars() as u64, sink.refused_exemplars);
-    let mut outcome = sink.batch.commit()?;
+    let mut outcome = sink.batch.commit(intake.refusing())?;
     intake.stored(&outcome);
     name_refused(&body, &sink.starts, &mut outcome);
     let Outcome { accepted, histograms, refusals, look_alikes, .. } = outcome;

@@ -59,6 +59,7 @@ struct Inner {
     started: Timestamp,
     telemetry: Telemetry,
     rates: RateLimiter,
+    refusing: ingest::Refusing,
     buffers: Buffers,
     ingest_slots: Arc<Semaphore>,
     governor: Governor,
@@ -156,6 +157,7 @@ impl Server {
             clock,
             telemetry: Telemetry::default(),
             rates: RateLimiter::default(),
+            refusing: ingest::Refusing::default(),
             buffers: Buffers::default(),
             ingest_slots: Arc::new(slots(config.limits.ingest.concurrency)),
             governor: Governor::start(&config.queries).map_err(|source| OpenError::Threads { source })?,
@@ -189,6 +191,7 @@ impl Server {
             &instance,
             &self.limits(tenant).ingest,
             self.now(),
+            self.refusing(),
         )?;
         self.telemetry().accepted("own", accepted);
         self.heard(tenant, None, Sent { newest: self.now(), samples: accepted });
@@ -434,6 +437,11 @@ impl Server {
     /// `tenant` if it has a store: names that somebody invents are not kept.
     pub(crate) fn with_store<'t>(&self, tenant: &'t TenantId) -> Option<&'t TenantId> {
         matches!(self.existing_store(tenant), Ok(Some(_))).then_some(tenant)
+    }
+
+    /// Whether the storage takes writes.
+    pub(crate) fn refusing(&self) -> &ingest::Refusing {
+        &self.inner.refusing
     }
 
     /// How fast each tenant writes.
