@@ -13,7 +13,9 @@ use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tsdb_core::metadata::Metadata;
 use tsdb_core::read::{ExemplarQueryable, Querier, Queryable, ReadError, SeriesExemplars};
 use tsdb_core::write::{Appendable, Appender};
@@ -36,6 +38,9 @@ pub struct SeriesFilter {
 pub struct Db {
     inner: Arc<Inner>,
 }
+
+/// Time between two looks at a replay.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 struct Inner {
     // Dropped first: the threads use the engine.
@@ -61,6 +66,36 @@ impl Db {
     pub fn open_on(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
         let cache = FrameCache::new(options.block_cache_bytes);
         Self::open_sharing(fs, dir.as_ref(), options, cache)
+    }
+
+    /// [`open_on`](Self::open_on) of a database without a background, told from time to time how many bytes of the log are
+    /// still to be replayed.
+    pub(crate) fn open_watched(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        options: Options,
+        on_left: &mut dyn FnMut(u64),
+    ) -> Result<Self, Error> {
+        let cache = FrameCache::new(options.block_cache_bytes);
+        let (engine, recovery) = Engine::open(fs, dir, options, cache)?;
+        let engine = Arc::new(engine);
+        let mut look = || on_left(engine.head().unreplayed_bytes().unwrap_or(0));
+        look();
+        let (tell, told) = channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| tell.send(engine.replay(recovery)));
+            loop {
+                match told.recv_timeout(BETWEEN_LOOKS) {
+                    Ok(outcome) => break outcome,
+                    Err(RecvTimeoutError::Timeout) => look(),
+                    // It panicked, and so does the scope.
+                    Err(RecvTimeoutError::Disconnected) => break Err(Error::Closed),
+                }
+            }
+        })?;
+        look();
+        let inner = Inner { worker: Mutex::new(None), replay: Mutex::new(None), engine };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// [`open_on`](Self::open_on) with a cache that is a part of one for several databases.
@@ -138,7 +173,15 @@ impl Db {
     /// # Errors
     /// As [`compact`](Self::compact).
     pub fn clean_tombstones(&self) -> Result<(), Error> {
-        self.inner.engine.clean_tombstones()
+        self.clean_tombstones_watched(&mut |_| {})
+    }
+
+    /// [`clean_tombstones`](Self::clean_tombstones), told how far it is, block by block.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn clean_tombstones_watched(&self, on_progress: &mut OnProgress<'_>) -> Result<(), Error> {
+        self.inner.engine.clean_tombstones(on_progress)
     }
 
     /// Uploads the blocks that are not on object storage yet, removes old ones from the disk, and has queries read what

@@ -14,7 +14,7 @@
 use crate::block::{Block, BlockSpec, BlockWriter, FrameCache};
 use crate::engine::new_id;
 use crate::fs::{Fs, create_dirs};
-use crate::verify::{self, Finding, OnProgress, Verdict};
+use crate::verify::{self, Finding, OnProgress, Progress, Verdict};
 use crate::{Db, Error, Options, names};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -110,7 +110,7 @@ pub fn repair(fs: &Arc<dyn Fs>, dir: &Path, on_progress: &mut OnProgress<'_>) ->
     // Whoever opens the database locks it.
     drop(lock);
     if !of_log.is_empty() {
-        work.renew_log(&wal_dir)?;
+        work.renew_log(&wal_dir, on_progress)?;
     }
     let steps = work.steps;
     Ok(Repair { before, steps })
@@ -207,10 +207,15 @@ impl Work<'_> {
 
     /// Lets what can be read of the log become blocks, and keeps all of the log in the quarantine: a damaged record of
     /// a series makes sound records of its samples useless.
-    fn renew_log(&mut self, wal_dir: &Path) -> Result<(), Error> {
+    fn renew_log(&mut self, wal_dir: &Path, on_progress: &mut OnProgress<'_>) -> Result<(), Error> {
         self.keep_names(wal_dir)?;
         let options = Options { retention_ms: None, background: false, ..Options::default() };
-        let db = Db::open_on(Arc::clone(self.fs), self.dir, options)?;
+        let mut total = 0;
+        let db = Db::open_watched(Arc::clone(self.fs), self.dir, options, &mut |left| {
+            total = left.max(total);
+            on_progress(&Progress { now: "reads the log".to_owned(), done: total - left, total });
+        })?;
+        on_progress(&Progress { now: "makes blocks of the log".to_owned(), done: total, total });
         db.flush()?;
         db.renew_log()?;
         db.close()?;

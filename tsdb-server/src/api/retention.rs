@@ -37,8 +37,13 @@ async fn tried(State(server): State<Server>, scope: Scope, request: Request) -> 
 }
 
 /// Refuses `limits` for `tenant` if what they say of retention makes no sense, or would delete so much at once that it is
-/// taken for a mistake.
-pub(super) async fn check(server: &Server, tenant: &TenantId, limits: &Limits) -> Result<(), ApiError> {
+/// taken for a mistake: the refusal says what to do if it is none.
+pub(super) async fn check(
+    server: &Server,
+    tenant: &TenantId,
+    limits: &Limits,
+    if_meant: &str,
+) -> Result<(), ApiError> {
     let retention = sound(server, limits)?;
     if server.limits(tenant).retention == limits.retention {
         return Ok(());
@@ -49,8 +54,8 @@ pub(super) async fn check(server: &Server, tenant: &TenantId, limits: &Limits) -
     }
     let (blocks, bytes, all) = (plan.steps.len(), plan.bytes(), plan.all_bytes);
     Err(ApiError::bad_data(format!(
-        "limits.retention: it would delete {blocks} blocks, {bytes} of {all} bytes; if that is meant, set \
-         limits.retention.max_expired_percent to 100"
+        "limits.retention: it would delete {blocks} blocks, {bytes} of {all} bytes; if that is meant, \
+         {if_meant}"
     )))
 }
 

@@ -72,7 +72,7 @@ async fn put_limits(
         .map_err(|error| ApiError::bad_data(format!("the body is no JSON object of limits: {error}")))?;
     overrides.check(server.metadata().base_limits(&tenant)).map_err(|faults| refused(&faults))?;
     let (limits, _) = overrides.apply(server.metadata().base_limits(&tenant));
-    retention::check(&server, &tenant, &limits).await?;
+    retention::check(&server, &tenant, &limits, "set limits.retention.max_expired_percent to 100").await?;
     let of = tenant.clone();
     let put = server.metadata().change(move |store| store.put_budget(&of, &overrides, expected, &by));
     let budget = put.await?;
@@ -88,7 +88,9 @@ async fn delete_limits(
 ) -> Result<Response, ApiError> {
     let tenant = tenant_of(&tenant)?;
     let (by, expected) = (signature(&server, &caller), expected_version(request.headers())?);
-    retention::check(&server, &tenant, server.metadata().base_limits(&tenant)).await?;
+    let remedy =
+        r#"put {"retention":{"max_expired_percent":100}} in their place, and delete that once it has gone"#;
+    retention::check(&server, &tenant, server.metadata().base_limits(&tenant), remedy).await?;
     server.metadata().change(move |store| store.delete_budget(&tenant, expected, &by)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

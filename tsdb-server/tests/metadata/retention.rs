@@ -105,7 +105,14 @@ fn the_settings_may_name_what_single_tenants_keep() {
     assert_eq!((due(&server, "acme"), due(&server, "other")), (0, 0));
     let (status, answer) = send(server.delete(LIMITS));
     assert!(status == 400 && answer["error"].as_str().unwrap().contains("would delete"), "{answer}");
-    let meant = r#"{"retention":{"samples":"40s","max_expired_percent":100}}"#;
+    let meant = r#"{"retention":{"max_expired_percent":100}}"#;
+    assert!(
+        answer["error"]
+            .as_str()
+            .unwrap()
+            .ends_with(&format!("put {meant} in their place, and delete that once it has gone")),
+        "{answer}"
+    );
     assert_eq!(send(server.put(LIMITS, meant)).0, 200);
     assert!(due(&server, "acme") > 30);
 }

@@ -2,11 +2,12 @@
 
 use super::Engine;
 use super::work::Work;
-use crate::block::{BlockSpec, Merged};
+use crate::block::{Block, BlockSpec, Merged};
 use crate::blocks::{Blocks, OpenBlock};
 use crate::compact::{Failure, Job, Load, execute};
 use crate::stats::RunningCompaction;
 use crate::tombstones::Tombstones;
+use crate::verify::{OnProgress, Progress};
 use crate::{DuplicatePolicy, Error};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -79,17 +80,22 @@ impl Engine {
     }
 
     /// Writes each block of samples in which something is deleted anew, without it.
-    pub(crate) fn clean_tombstones(&self) -> Result<(), Error> {
+    pub(crate) fn clean_tombstones(&self, on_progress: &mut OnProgress<'_>) -> Result<(), Error> {
         let _turn = self.begin_compaction()?;
         let with_tombstones = self
             .infos()
             .into_iter()
             .filter(|info| info.deleted > 0.0 && info.meta.is_raw() && !info.is_damaged);
-        let ids: Vec<BlockId> = with_tombstones.map(|info| info.meta.id).collect();
-        ids.into_iter().try_for_each(|id| {
-            let due = Compaction { inputs: vec![id], reason: Reason::Deleted };
-            self.carry_out(&due, None)
-        })
+        let found: Vec<(BlockId, u64)> = with_tombstones.map(|info| (info.meta.id, info.bytes)).collect();
+        let total = found.iter().map(|(_, bytes)| bytes).sum();
+        let mut done = 0;
+        for (id, bytes) in found {
+            on_progress(&Progress { now: Block::dir_name(id), done, total });
+            self.carry_out(&Compaction { inputs: vec![id], reason: Reason::Deleted }, None)?;
+            done += bytes;
+            on_progress(&Progress { now: Block::dir_name(id), done, total });
+        }
+        Ok(())
     }
 
     /// Waits for the compaction of others.

@@ -363,7 +363,12 @@ fn what_is_deleted_is_taken_off_the_disk() {
     assert_eq!(db.stats().block_samples, samples);
     // A query that goes on reads on.
     let querier = db.querier(TimeRange::ALL).unwrap();
-    db.clean_tombstones().unwrap();
+    let mut told = Vec::new();
+    db.clean_tombstones_watched(&mut |progress| told.push((progress.done, progress.total))).unwrap();
+    assert!(
+        told.is_sorted() && told[0].0 == 0 && told.last().is_some_and(|(done, total)| done == total),
+        "{told:?}"
+    );
     assert_eq!(contents_of(&*querier, &[], TimeRange::ALL), expected);
     drop(querier);
     assert_eq!(contents(&db), expected);

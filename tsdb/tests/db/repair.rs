@@ -68,6 +68,23 @@ fn progress_ends_with_all_bytes() {
 }
 
 #[test]
+fn a_repair_of_the_log_says_how_much_of_it_is_read() {
+    let fs = SimFs::new();
+    let db = open(&fs).unwrap();
+    append_all(&db, &[(0, 1, 1.0), (0, 2, 2.0)]);
+    drop(db);
+    fs.flip(&Path::new(DIR).join("wal/000001"), 40 + 8 + 3, 1).unwrap();
+    let shared: Arc<dyn Fs> = Arc::new(fs);
+    let mut seen = Vec::new();
+    let done = repair(&shared, Path::new(DIR), &mut |progress| seen.push(progress.clone())).unwrap();
+    assert!(done.steps.contains(&Step::RenewedLog), "{done:?}");
+    let reads: Vec<_> = seen.iter().filter(|one| one.now == "reads the log").collect();
+    assert!(reads.last().is_some_and(|last| last.done == last.total && last.total > 0), "{seen:?}");
+    assert!(reads.is_sorted_by_key(|one| one.done), "{reads:?}");
+    assert_eq!(seen.last().unwrap().now, "makes blocks of the log");
+}
+
+#[test]
 fn samples_whose_series_is_lost_are_found_whatever_blocks_there_are() {
     let fs = SimFs::new();
     let db = open(&fs).unwrap();

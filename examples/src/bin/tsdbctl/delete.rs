@@ -1,11 +1,15 @@
 //! Samples that are to go.
 
 use crate::Failure;
+use crate::progress::Bar;
 use std::io::Write;
 use std::path::Path;
 use tsdb::{Db, Matcher, Options, Queryable, TimeRange};
 use tsdb_core::read::{SampleColumns, SelectHints};
 use tsdb_promql::{ParseOptions, parse_selector};
+
+/// Series between two words about progress.
+const SERIES_PER_WORD: usize = 1 << 8;
 
 /// The database in `directory`, in which nothing happens by itself.
 pub(crate) fn open(directory: &Path) -> Result<Db, Failure> {
@@ -41,7 +45,11 @@ fn count(db: &Db, matchers: &[Matcher], range: TimeRange) -> Result<(usize, usiz
     let set = db.querier(range)?.select(matchers, &SelectHints::over(range))?;
     let (mut series, mut samples) = (0, 0);
     let mut columns = SampleColumns::new();
+    let bar = Bar::new("series");
     for index in 0..set.len() {
+        if index.is_multiple_of(SERIES_PER_WORD) {
+            bar.set(index as u64, set.len() as u64);
+        }
         set.read(index, &mut columns)?;
         series += usize::from(!columns.is_empty());
         samples += columns.len();

@@ -235,7 +235,8 @@ fn run(command: &Command) -> Result<bool, Failure> {
             let db = delete::open(database(directory)?)?;
             delete::delete(&db, selectors, range, *dry_run, &mut out)?;
             if *clean {
-                db.clean_tombstones()?;
+                let bar = Bar::new("bytes");
+                db.clean_tombstones_watched(&mut |now| bar.show(now))?;
             }
             db.close()?;
             Ok(true)
