@@ -16,7 +16,7 @@ mod top;
 pub use among::{LabelNames, LabelValues};
 pub use cost::{LabelCost, LabelCosts};
 pub use limits::{MetricRule, SeriesLimits};
-pub use ranking::{RankBy, RankedMetric, RankedName, RankedPair, Ranking, Weight};
+pub use ranking::{NewSeries, RankBy, RankedMetric, RankedName, RankedPair, Ranking, Weight};
 pub use rate::Rate;
 pub use recent::Recent;
 pub use sketch::Sketch;

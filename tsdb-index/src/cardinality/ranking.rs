@@ -3,7 +3,6 @@
 use super::top::first;
 use crate::LiveIndex;
 use crate::live::PairId;
-use roaring::RoaringBitmap;
 use tsdb_core::METRIC_NAME;
 
 /// By what things are put in order.
@@ -82,23 +81,24 @@ pub struct Ranking {
     pub pairs: Vec<RankedPair>,
 }
 
-/// What the new series have.
-struct New<'i> {
-    series: &'i RoaringBitmap,
+/// What series have that count as new. They can be taken up in parts, so that an index that others change is held for one
+/// part at a time.
+#[derive(Debug, Clone, Default)]
+pub struct NewSeries {
+    series: u64,
     /// How many have each pair, by its number.
     pairs: Vec<u32>,
 }
 
 impl Ranking {
-    /// Ranks what `index` holds, of which those in `new` are new as far as they are there, with at most `top` entries in
-    /// each list. Costs by the number of metrics and label names, by that of the label pairs that have many series, and by
-    /// that of the new series.
-    pub fn of(index: &LiveIndex, new: &RoaringBitmap, by: RankBy, top: usize) -> Self {
-        let new = &(new & index.all());
-        let new = &New::of(index, new);
+    /// Ranks what `index` holds, of which that in `new` is new, with at most `top` entries in each list. Costs by the number
+    /// of metrics and label names, by that of the label pairs that have many series, and by that of the pairs of new ones.
+    pub fn of(index: &LiveIndex, mut new: NewSeries, by: RankBy, top: usize) -> Self {
+        new.keep(index);
+        let new = &new;
         Self {
             series: index.all().len(),
-            new_series: new.series.len(),
+            new_series: new.series,
             metrics: metrics(index, new, by, top),
             names: names(index, new, by, top),
             pairs: pairs(index, new, by, top),
@@ -106,15 +106,27 @@ impl Ranking {
     }
 }
 
-impl<'i> New<'i> {
-    fn of(index: &LiveIndex, series: &'i RoaringBitmap) -> Self {
-        let mut pairs = vec![0_u32; index.pairs().numbers()];
-        for pair in series.iter().flat_map(|series| index.pairs_of_series(series)) {
-            if let Some(count) = pairs.get_mut(pair.0 as usize) {
-                *count = count.saturating_add(1);
+impl NewSeries {
+    /// Takes up those of `series` that `index` holds. Each is named once.
+    pub fn add(&mut self, index: &LiveIndex, series: impl IntoIterator<Item = u32>) {
+        self.pairs.resize(index.pairs().numbers().max(self.pairs.len()), 0);
+        for series in series.into_iter().filter(|series| index.all().contains(*series)) {
+            self.series = self.series.saturating_add(1);
+            for pair in index.pairs_of_series(series) {
+                if let Some(count) = self.pairs.get_mut(pair.0 as usize) {
+                    *count = count.saturating_add(1);
+                }
             }
         }
-        Self { series, pairs }
+    }
+
+    /// Forgets what `index` does not hold any more: there are no more new series than series.
+    fn keep(&mut self, index: &LiveIndex) {
+        self.series = self.series.min(index.all().len());
+        for (number, count) in (0_u32..).zip(&mut self.pairs).filter(|(_, count)| **count > 0) {
+            let held = index.pairs().postings(PairId(number)).map_or(0, crate::postings::Postings::len);
+            *count = u32::try_from(held).unwrap_or(u32::MAX).min(*count);
+        }
     }
 
     fn series_of(&self, pair: PairId) -> u64 {
@@ -138,7 +150,7 @@ impl Weight {
     }
 }
 
-fn metrics(index: &LiveIndex, new: &New<'_>, by: RankBy, top: usize) -> Vec<RankedMetric> {
+fn metrics(index: &LiveIndex, new: &NewSeries, by: RankBy, top: usize) -> Vec<RankedMetric> {
     let table = index.pairs();
     let weight = |pair: PairId| {
         let series = table.postings(pair).map_or(0, crate::postings::Postings::len);
@@ -150,7 +162,7 @@ fn metrics(index: &LiveIndex, new: &New<'_>, by: RankBy, top: usize) -> Vec<Rank
     first(top, sized).into_iter().map(ranked).collect()
 }
 
-fn names(index: &LiveIndex, new: &New<'_>, by: RankBy, top: usize) -> Vec<RankedName> {
+fn names(index: &LiveIndex, new: &NewSeries, by: RankBy, top: usize) -> Vec<RankedName> {
     let table = index.pairs();
     let mut of_new: Vec<(u64, u64)> = Vec::new();
     for pair in new.pairs() {
@@ -179,7 +191,7 @@ fn names(index: &LiveIndex, new: &New<'_>, by: RankBy, top: usize) -> Vec<Ranked
     first(top, all.filter(|(size, _)| *size > 0)).into_iter().map(ranked).collect()
 }
 
-fn pairs(index: &LiveIndex, new: &New<'_>, by: RankBy, top: usize) -> Vec<RankedPair> {
+fn pairs(index: &LiveIndex, new: &NewSeries, by: RankBy, top: usize) -> Vec<RankedPair> {
     let table = index.pairs();
     let sized: Vec<(u64, PairId)> = match by {
         RankBy::Series => table.largest(None, top),
@@ -200,6 +212,7 @@ fn pairs(index: &LiveIndex, new: &New<'_>, by: RankBy, top: usize) -> Vec<Ranked
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use roaring::RoaringBitmap;
     use std::collections::BTreeMap;
     use tsdb_core::{Labels, SeriesRef};
 
@@ -233,6 +246,27 @@ mod tests {
         all
     }
 
+    #[test]
+    fn series_that_go_after_they_were_taken_up_are_not_ranked() {
+        let mut index = LiveIndex::new();
+        for number in 0..10_u32 {
+            let user = format!("u{number}");
+            let labels = Labels::from_pairs([(METRIC_NAME, "m"), ("user", &user)]).unwrap();
+            index.insert(SeriesRef(number), &labels).unwrap();
+        }
+        let mut new = NewSeries::default();
+        new.add(&index, 0..10);
+        index.remove(&(0..9).collect());
+        let ranking = Ranking::of(&index, new.clone(), RankBy::New, 5);
+        assert_eq!((ranking.series, ranking.new_series), (1, 1));
+        let pairs: Vec<_> = ranking.pairs.iter().map(|pair| (pair.value.as_str(), pair.weight)).collect();
+        let one = |bytes| Weight { series: 1, bytes, new_series: 1 };
+        assert_eq!(pairs, [("m", one(1)), ("u9", one(2))]);
+        assert_eq!(ranking.names.iter().map(|name| name.new_values).collect::<Vec<_>>(), [1, 1]);
+        index.remove(&(9..10).collect());
+        assert_eq!(Ranking::of(&index, new, RankBy::New, 5), Ranking::default());
+    }
+
     proptest! {
         #[test]
         fn rankings_are_those_of_looking_at_each_series(
@@ -240,6 +274,7 @@ mod tests {
             gone in proptest::collection::btree_set(0_u32..300, 0..60),
             new in proptest::collection::btree_set(0_u32..300, 0..80),
             top in 0_usize..6,
+            part in 1_usize..90,
         ) {
             let mut index = LiveIndex::new();
             let mut series = Vec::new();
@@ -253,12 +288,16 @@ mod tests {
             }
             index.remove(&gone.iter().copied().collect());
             series.retain(|(number, _)| !gone.contains(number));
+            // Part by part, as the holder of a lock does it.
+            let named: Vec<u32> = new.iter().copied().collect();
+            let mut counted = NewSeries::default();
+            named.chunks(part).for_each(|some| counted.add(&index, some.iter().copied()));
             let new: RoaringBitmap = new.into_iter().filter(|number| index.all().contains(*number)).collect();
             let metrics = model(&series, &new, |name, value| (name == METRIC_NAME).then(|| value.to_owned()), true);
             let names = model(&series, &new, |name, _| Some(name.to_owned()), false);
             let pairs = model(&series, &new, |name, value| Some((name.to_owned(), value.to_owned())), false);
             for by in [RankBy::Series, RankBy::Bytes, RankBy::New] {
-                let ranking = Ranking::of(&index, &new, by, top);
+                let ranking = Ranking::of(&index, counted.clone(), by, top);
                 prop_assert_eq!((ranking.series, ranking.new_series), (series.len() as u64, new.len()));
                 let found: Vec<_> = ranking.metrics.into_iter().map(|one| (one.name, one.weight)).collect();
                 prop_assert_eq!(found, ranked(&metrics, by, top));

@@ -4,7 +4,7 @@
 use super::Head;
 use tsdb_core::read::Projection;
 use tsdb_core::{Labels, Matcher, SeriesRef, Timestamp};
-use tsdb_index::cardinality::{LabelCost, LabelCosts, LabelNames, LabelValues, RankBy, Ranking};
+use tsdb_index::cardinality::{LabelCost, LabelCosts, LabelNames, LabelValues, NewSeries, RankBy, Ranking};
 use tsdb_index::{Cardinality, RoaringBitmap};
 
 /// Series that are looked at under one lock: who registers a series waits meanwhile.
@@ -62,8 +62,12 @@ impl Head {
 
     /// What weighs most; new is what was made within `window_ms`, an hour at most.
     pub(crate) fn ranking(&self, by: RankBy, window_ms: i64, top: usize) -> Ranking {
-        let new = self.admission.new_series(window_ms);
-        Ranking::of(&self.memory.index.read(), &new, by, top)
+        let new: Vec<u32> = self.admission.new_series(window_ms).iter().collect();
+        let mut counted = NewSeries::default();
+        for some in new.chunks(READ_AT_ONCE) {
+            counted.add(&self.memory.index.read(), some.iter().copied());
+        }
+        Ranking::of(&self.memory.index.read(), counted, by, top)
     }
 
     /// What each label in `names` costs among these series.
