@@ -16,10 +16,10 @@ pub struct QueriesConfig {
     pub max_memory_bytes: Limit,
     /// The same for rules, which never wait for the memory of queries.
     pub max_rule_memory_bytes: Limit,
-    /// A query of which a thread has used this much CPU goes on with a lower priority, the lower the more queries its tenant
-    /// runs: whoever asks little, and whoever writes, comes first. The queries of a tenant that use more than a quarter of all
-    /// cores while others ask as well run when nobody else wants the CPU, and as many at a time as there are cores. `0s` for
-    /// neither; all queries give way a little to writes and rules. On Linux.
+    /// A query that has used this much CPU rests half of the time while there is more to do than there are cores: whoever asks
+    /// little, and whoever writes, comes first. The queries of a tenant that use more than a quarter of all cores while others
+    /// ask as well stop at such times, and as many run as there are cores. `0s` for neither. On Linux, the threads of all
+    /// queries have a lower priority than those of writes and rules too.
     pub long_after: Period,
     /// Memory for results that are kept, in bytes; 0 keeps none.
     pub cache_bytes: u64,

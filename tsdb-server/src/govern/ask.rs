@@ -63,7 +63,7 @@ struct Evaluation {
 impl Server {
     /// The engine for queries of `tenant`, which has these limits.
     pub(crate) fn engine_for(&self, tenant: &TenantId, limits: &QueryLimits) -> Engine {
-        engine_of(self.engine(), limits, &self.governor().memory, tenant)
+        engine_of(self.engine(), limits, &self.governor().memory, tenant, self.governor().is_busy())
     }
 
     /// The answer to a query.
@@ -168,14 +168,14 @@ impl Server {
     ) -> Result<Delivered, ApiError> {
         let governor = self.governor();
         let listed = governor.active.list(evaluation.description(self.now()), Arc::clone(&cancel));
-        evaluation.asking.params.cancel = Some(cancel);
+        evaluation.asking.params.cancel = Some(Arc::clone(&cancel));
         let pacer = governor.pacer(&evaluation.tenant);
         evaluation.asking.params.pacer = pacer.clone().map(|pacer| pacer as Arc<dyn Pacer>);
         let (tenant, limits) = (evaluation.tenant.clone(), Arc::clone(&evaluation.limits));
         let server = self.clone();
         let work = move |answer| {
             listed.runs();
-            pacer.iter().for_each(|pacer| pacer.look());
+            pacer.iter().for_each(|pacer| pacer.begin(&cancel));
             evaluation.waited = evaluation.asked_at.elapsed();
             let mut outlet = Outlet::keeping(answer, kept);
             let outcome = evaluation.run(&server, &mut outlet);

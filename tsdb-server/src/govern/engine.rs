@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tsdb_core::TenantId;
-use tsdb_promql::{Engine, EngineOptions, MemoryPool, QueryError};
+use tsdb_promql::{Engine, EngineOptions, MemoryPool, QueryError, ScopedThreads};
 
 /// The deepest nesting that the stacks of the threads for queries are made for.
 const MOST_DEPTH: usize = 100;
@@ -50,14 +50,18 @@ impl TenantMemory {
     }
 }
 
-/// The engine of a tenant with these limits.
+/// The engine of a tenant with these limits; one that works `alone` starts no threads.
 pub(super) fn engine_of(
     base: &Engine,
     limits: &QueryLimits,
     memory: &TenantMemory,
     tenant: &TenantId,
+    alone: bool,
 ) -> Engine {
     let mut options = base.options().clone();
+    if alone {
+        options.executor = Arc::new(ScopedThreads::new(1));
+    }
     apply(limits, &mut options);
     options.memory = options.memory.map(|whole| memory.of(tenant, &whole));
     Engine::new(options)

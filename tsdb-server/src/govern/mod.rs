@@ -40,7 +40,7 @@ use cache::ResultCache;
 use counters::QueryCounters;
 use engine::TenantMemory;
 use flight::Flights;
-use pace::{Credits, GivesWay};
+use pace::{Credits, GivesWay, Pressing};
 use queue::{Refusal, Terms, Turn, Turns};
 use slow::SlowQueries;
 use std::sync::Arc;
@@ -52,9 +52,10 @@ use tsdb_core::TenantId;
 pub(crate) struct Governor {
     turns: Arc<Turns>,
     workers: Workers,
-    /// After how much CPU a thread of a query goes on with a lower priority.
+    /// After how much CPU a query gives way to others.
     long_after: Option<Duration>,
     credits: Arc<Credits>,
+    cores: usize,
     memory: TenantMemory,
     active: Arc<ActiveQueries>,
     slow: SlowQueries,
@@ -82,11 +83,13 @@ impl Governor {
     pub(crate) fn start(config: &QueriesConfig) -> std::io::Result<Self> {
         let places = config.concurrency.clamp(1, MAX_CONCURRENCY);
         let for_answers = config.cache_bytes / ANSWERS_SHARE;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Self {
             turns: Arc::new(Turns::new(places)),
             workers: Workers::start(places)?,
             long_after: Some(config.long_after.as_duration()).filter(|after| !after.is_zero()),
-            credits: Arc::new(Credits::new()),
+            credits: Arc::new(Credits::of_cores(cores)),
+            cores,
             memory: TenantMemory::default(),
             active: Arc::default(),
             slow: SlowQueries::default(),
@@ -113,10 +116,20 @@ impl Governor {
         &self.workers
     }
 
-    /// Who lowers the priority of the threads of a query of `tenant`.
+    /// A write is under way until the answer is dropped.
+    pub(crate) fn writes(&self) -> Pressing {
+        self.credits.press()
+    }
+
+    /// Who has a query of `tenant` give way to others.
     fn pacer(&self, tenant: &TenantId) -> Option<Arc<GivesWay>> {
         let after = self.long_after?;
-        Some(Arc::new(GivesWay::new(after, &self.turns, &self.credits, tenant)))
+        Some(Arc::new(GivesWay::new(after, &self.credits, tenant)))
+    }
+
+    /// Do so many queries run that one more gains nothing by threads of its own?
+    fn is_busy(&self) -> bool {
+        self.turns.counts().0 > self.cores
     }
 
     /// How many queries `tenant` may run at a time, if its limit allows so many.

@@ -1,18 +1,22 @@
 //! Queries that take long, and tenants that ask for much, give way to the others, and to ingest.
 //!
-//! A thread that has used more than so much CPU for a query goes on with a lower priority, the lower the more queries its
-//! tenant runs. A tenant has a share of the CPU for its queries, with some credit for bursts; once that is spent its queries
-//! run only while nobody else wants the CPU, if another tenant asks at all, and no more of them at a time than there are
-//! cores: a thread that has to wait may hold what others want, such as a lock of the allocator, and comes to let go of it the
-//! sooner the fewer wait with it. With nobody else there, all of this changes nothing.
+//! A query that has used more than so much CPU rests half of the time while there is more to do than there are cores and a
+//! write or a younger query is under way. A tenant has a share of the CPU for its queries, with some credit for bursts; once
+//! that is spent, and another tenant asks at all, its queries stop at such times until the share has paid for more. Then, and
+//! until half of the credit is saved again, no more of them run at a time than there are cores, and never more than twice as
+//! many. With nobody else there, all of this changes nothing.
+//!
+//! It is done by the queries themselves, where they hold nothing. Priorities of the operating system were tried: a thread that
+//! is not let onto the CPU holds what others want, such as a lock of the allocator or of the process' memory map, and writes
+//! and cheap queries waited for it for tenths of a second. Nor can a thread take its priority back, so that each such query
+//! cost a new thread.
 
-use super::queue::Turns;
 use crate::priority;
 use parking_lot::Mutex;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use tsdb_core::TenantId;
@@ -20,10 +24,10 @@ use tsdb_promql::Pacer;
 
 /// The clock is read at one of so many calls.
 const CALLS_PER_LOOK: u32 = 8;
-/// How many steps lower the priority of a long query is.
-const STEPS: i32 = 10;
-/// The most that are added where a tenant runs many.
-const MOST_FOR_MANY: i32 = 9;
+/// A query that gives way looks so soon whether it still must; one that need not stop works as long between two rests.
+const REST: Duration = Duration::from_micros(500);
+/// One that must stop looks so often before it looks whether it was cancelled.
+const LOOKS: usize = 20;
 /// A tenant's share is one of so many parts of all cores.
 const SHARE: i64 = 4;
 /// Credit that a share fills within this time is the most that is saved.
@@ -39,6 +43,53 @@ thread_local! {
     static CALLS: Cell<u32> = const { Cell::new(0) };
     /// CPU time of the job that its tenant has paid for.
     static PAID: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    /// CPU time of the job when it rested last.
+    static RESTED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// What is under way.
+#[derive(Debug, Default)]
+struct Traffic {
+    /// Writes and queries to which others give way.
+    pressing: AtomicUsize,
+    /// Queries that give way, and do not rest.
+    yielding: AtomicUsize,
+}
+
+impl Traffic {
+    /// Is there too much to do on so many cores for those that give way, `more` of which would like to go on?
+    fn is_dense(&self, cores: usize, more: usize) -> bool {
+        let pressing = self.pressing.load(Ordering::Relaxed);
+        let yielding = self.yielding.load(Ordering::Relaxed).saturating_add(more);
+        pressing > 0 && pressing.saturating_add(yielding) > cores
+    }
+}
+
+/// Something to which queries give way that take long, while it is under way.
+#[derive(Debug)]
+pub(crate) struct Pressing(Arc<Traffic>);
+
+impl Drop for Pressing {
+    fn drop(&mut self) {
+        self.0.pressing.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A query that gives way, while it is under way and does not rest.
+#[derive(Debug)]
+struct Yielding(Arc<Traffic>);
+
+impl Yielding {
+    fn begin(traffic: &Arc<Traffic>) -> Self {
+        traffic.yielding.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(traffic))
+    }
+}
+
+impl Drop for Yielding {
+    fn drop(&mut self) {
+        self.0.yielding.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What tenants have left of their shares.
@@ -49,6 +100,7 @@ pub(super) struct Credits {
     /// ns of CPU in each ms.
     rate: i64,
     book: Mutex<Book>,
+    traffic: Arc<Traffic>,
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +110,7 @@ struct Book {
     latest: [Option<(TenantId, Instant)>; 2],
 }
 
-/// What a tenant has left. Threads of low priority pay as well, so nobody waits for a lock here.
+/// What a tenant has left.
 #[derive(Debug)]
 struct Credit {
     /// ns of CPU; below zero it is in debt.
@@ -68,18 +120,29 @@ struct Credit {
 }
 
 impl Credits {
-    /// Shares of all cores.
-    pub(super) fn new() -> Self {
-        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    /// Shares of so many cores.
+    pub(super) fn of_cores(cores: usize) -> Self {
         let rate = i64::try_from(cores).unwrap_or(i64::MAX).saturating_mul(1_000_000) / SHARE;
-        Self { began: Instant::now(), cores, rate, book: Mutex::default() }
+        Self { began: Instant::now(), cores, rate, book: Mutex::default(), traffic: Arc::default() }
     }
 
     /// How many queries `tenant` may run at a time, if so many are allowed.
     pub(super) fn concurrency(&self, tenant: &TenantId, allowed: usize) -> usize {
         let (credit, has_company) = self.of(tenant);
-        let has_credit = credit.pay(Duration::ZERO, self.now_ms(), self.rate);
-        if has_credit || !has_company { allowed } else { allowed.min(self.cores) }
+        credit.pay(Duration::ZERO, self.now_ms(), self.rate);
+        // With any credit at all it would begin as many at once as wait, before the first of them has cost anything.
+        let has_saved = credit.left.load(Ordering::Relaxed) >= self.rate.saturating_mul(SAVED_MS / 2);
+        match (has_company, has_saved) {
+            (false, _) => allowed,
+            (true, true) => allowed.min(self.cores.saturating_mul(2)),
+            (true, false) => allowed.min(self.cores),
+        }
+    }
+
+    /// Something begins to which others give way.
+    pub(super) fn press(&self) -> Pressing {
+        self.traffic.pressing.fetch_add(1, Ordering::Relaxed);
+        Pressing(Arc::clone(&self.traffic))
     }
 
     fn now_ms(&self) -> i64 {
@@ -126,43 +189,89 @@ impl Credit {
     }
 }
 
-/// Lowers the priority of the threads of a query.
+/// Has a query give way.
 #[derive(Debug)]
 pub(super) struct GivesWay {
     after: Duration,
-    turns: Arc<Turns>,
-    tenant: TenantId,
     credits: Arc<Credits>,
     credit: Arc<Credit>,
     has_company: bool,
+    /// Does it give way to others by now?
+    yields: AtomicBool,
+    part: Mutex<Part>,
+}
+
+/// The part of a query in the traffic.
+#[derive(Debug)]
+#[expect(dead_code, reason = "guards count as long as they are kept")]
+enum Part {
+    None,
+    Pressing(Pressing),
+    Yielding(Yielding),
 }
 
 impl GivesWay {
-    /// A query of `tenant`, which gives way after so much CPU of a thread.
-    pub(super) fn new(
-        after: Duration,
-        turns: &Arc<Turns>,
-        credits: &Arc<Credits>,
-        tenant: &TenantId,
-    ) -> Self {
+    /// A query of `tenant`, which gives way after so much CPU.
+    pub(super) fn new(after: Duration, credits: &Arc<Credits>, tenant: &TenantId) -> Self {
         let (credit, has_company) = credits.of(tenant);
-        let (turns, credits) = (Arc::clone(turns), Arc::clone(credits));
-        Self { after, turns, tenant: tenant.clone(), credits, credit, has_company }
+        let (yields, part) = (AtomicBool::new(false), Mutex::new(Part::None));
+        Self { after, credits: Arc::clone(credits), credit, has_company, yields, part }
     }
 
-    /// Looks at what this thread has used. Also before it begins: what a query selects is not paced.
-    pub(super) fn look(&self) {
+    /// The query begins on this thread, if it is not cancelled before it may.
+    pub(super) fn begin(&self, cancel: &AtomicBool) {
+        RESTED.set(Duration::ZERO);
+        *self.part.lock() = Part::Pressing(self.credits.press());
+        self.look();
+        // What a query selects is not paced, so it waits before.
+        while self.must_stop() && !cancel.load(Ordering::Relaxed) {
+            self.rest(false);
+        }
+    }
+
+    fn must_stop(&self) -> bool {
+        self.yields.load(Ordering::Relaxed) && self.is_dense(0) && !self.has_credit(Duration::ZERO)
+    }
+
+    /// Looks at what this thread has used, and rests if it is time to.
+    fn look(&self) {
         let used = priority::used();
         // What a thread paid for its last job is more than it has used for a new one.
         let spent = used.checked_sub(PAID.replace(used)).unwrap_or(used);
-        let has_credit = self.credit.pay(spent, self.credits.now_ms(), self.credits.rate);
-        if !has_credit && self.has_company {
-            priority::idle();
-        } else if used >= self.after && !priority::was_lowered() {
-            let others = self.turns.running(&self.tenant).saturating_sub(1);
-            let for_many = i32::try_from(others).unwrap_or(i32::MAX).min(MOST_FOR_MANY);
-            priority::lower(STEPS.saturating_add(for_many));
+        let may_go_on = self.has_credit(spent) || !self.has_company;
+        if may_go_on && used < self.after {
+            return;
         }
+        if !self.yields.swap(true, Ordering::Relaxed) {
+            *self.part.lock() = Part::Yielding(Yielding::begin(&self.credits.traffic));
+        }
+        let is_tired = used.saturating_sub(RESTED.get()) >= REST;
+        if self.is_dense(0) && (!may_go_on || is_tired) {
+            RESTED.set(used);
+            self.rest(may_go_on);
+        }
+    }
+
+    /// Rests until it may go on, or others have done what they had to, or somebody should look whether it was cancelled.
+    fn rest(&self, may_go_on: bool) {
+        *self.part.lock() = Part::None;
+        let mut looks = 0;
+        loop {
+            thread::park_timeout(REST);
+            looks += 1;
+            if may_go_on || looks >= LOOKS || !self.is_dense(1) || self.has_credit(Duration::ZERO) {
+                break;
+            }
+        }
+        *self.part.lock() = Part::Yielding(Yielding::begin(&self.credits.traffic));
+    }
+
+    fn is_dense(&self, more: usize) -> bool {
+        self.credits.traffic.is_dense(self.credits.cores, more)
+    }
+
+    fn has_credit(&self, spent: Duration) -> bool {
+        self.credit.pay(spent, self.credits.now_ms(), self.credits.rate)
     }
 }
 
@@ -170,7 +279,7 @@ impl Pacer for GivesWay {
     fn pace(&self) {
         let calls = CALLS.get();
         CALLS.set(calls.wrapping_add(1) % CALLS_PER_LOOK);
-        if calls == 0 {
+        if calls == 0 || (self.yields.load(Ordering::Relaxed) && self.is_dense(0)) {
             self.look();
         }
     }
@@ -194,8 +303,23 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_in_debt_has_a_query_for_each_core_until_it_has_saved_for_half_a_second_and_then_two() {
+        let credits = Credits::of_cores(2);
+        let [one, other] = ["one", "other"].map(|name| TenantId::new(name).unwrap());
+        let (credit, _) = credits.of(&one);
+        credit.left.store(1, Ordering::Relaxed);
+        assert_eq!(credits.concurrency(&one, 32), 32, "there is nobody else");
+        credits.of(&other);
+        assert_eq!(credits.concurrency(&one, 32), 2);
+        assert_eq!(credits.concurrency(&one, 1), 1);
+        credit.left.store(credits.rate * 500, Ordering::Relaxed);
+        assert_eq!(credits.concurrency(&one, 32), 4);
+        assert_eq!(credits.concurrency(&one, 3), 3);
+    }
+
+    #[test]
     fn a_tenant_has_company_while_another_asks() {
-        let credits = Credits::new();
+        let credits = Credits::of_cores(2);
         let asks = |name: &str| credits.of(&TenantId::new(name).unwrap()).1;
         assert!(!asks("a") && !asks("a"));
         assert!(asks("b") && asks("b") && asks("a") && asks("a"));
@@ -203,5 +327,79 @@ mod tests {
             &credits.of(&TenantId::new("a").unwrap()).0,
             &credits.of(&TenantId::new("a").unwrap()).0
         ));
+    }
+
+    /// A query of a tenant that has company, and owes more than its share pays within seconds.
+    fn in_debt(credits: &Arc<Credits>) -> GivesWay {
+        let [other, tenant] = ["other", "tenant"].map(|name| TenantId::new(name).unwrap());
+        credits.of(&other);
+        let query = GivesWay::new(Duration::from_secs(60), credits, &tenant);
+        query.credit.pay(Duration::from_secs(60), credits.now_ms(), credits.rate);
+        query
+    }
+
+    fn begin_job() {
+        priority::begin_job();
+        PAID.set(Duration::ZERO);
+    }
+
+    #[test]
+    fn a_query_in_debt_rests_while_there_is_more_to_do_than_there_are_cores_and_no_longer() {
+        let credits = Arc::new(Credits::of_cores(1));
+        let query = in_debt(&credits);
+        begin_job();
+        let write = credits.press();
+        let cancel = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let begun = scope.spawn(|| {
+                begin_job();
+                query.begin(&cancel)
+            });
+            while credits.traffic.pressing.load(Ordering::Relaxed) > 1
+                || !query.yields.load(Ordering::Relaxed)
+            {
+                thread::yield_now();
+            }
+            assert!(!begun.is_finished());
+            cancel.store(true, Ordering::Relaxed);
+            begun.join().unwrap();
+        });
+        let began = Instant::now();
+        query.look();
+        assert!(began.elapsed() >= REST * 20, "it looks whether it was cancelled, and rests again");
+        assert_eq!(credits.traffic.pressing.load(Ordering::Relaxed), 1, "nobody gives way to it");
+        assert_eq!(credits.traffic.yielding.load(Ordering::Relaxed), 1);
+        drop(write);
+        assert!(!query.is_dense(0), "now it goes on");
+        drop(query);
+        assert_eq!(credits.traffic.yielding.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_query_in_debt_goes_on_where_there_are_cores_for_all() {
+        let credits = Arc::new(Credits::of_cores(2));
+        let (query, write) = (in_debt(&credits), credits.press());
+        begin_job();
+        query.begin(&AtomicBool::new(false));
+        assert!(!query.is_dense(0));
+        let another = credits.press();
+        assert!(query.is_dense(0));
+        drop((write, another));
+    }
+
+    #[test]
+    fn others_give_way_to_a_query_until_it_took_long() {
+        let credits = Arc::new(Credits::of_cores(1));
+        let query = GivesWay::new(Duration::from_micros(200), &credits, &TenantId::new("a").unwrap());
+        begin_job();
+        query.begin(&AtomicBool::new(false));
+        assert_eq!(credits.traffic.pressing.load(Ordering::Relaxed), 1);
+        while priority::used() < Duration::from_millis(2) {
+            query.pace();
+        }
+        query.look();
+        let traffic = &credits.traffic;
+        let counts = [&traffic.pressing, &traffic.yielding].map(|count| count.load(Ordering::Relaxed));
+        assert_eq!(counts, [0, 1]);
     }
 }

@@ -106,11 +106,6 @@ impl Turns {
         (state.taken, state.lines.values().map(|line| line.waiting.len()).sum())
     }
 
-    /// Queries of `tenant` that run.
-    pub(crate) fn running(&self, tenant: &TenantId) -> usize {
-        self.state.lock().lines.get(tenant).map_or(0, |line| line.running)
-    }
-
     fn line_up<'a>(
         &'a self,
         tenant: &'a TenantId,
