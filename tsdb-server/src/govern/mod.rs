@@ -28,6 +28,7 @@ pub(crate) use answer::Answer;
 pub(crate) use ask::{Asking, Question};
 pub(crate) use engine::engine_options;
 pub(crate) use flight::Delivered;
+pub(crate) use pace::Traffic;
 
 use crate::config::QueriesConfig;
 use crate::error::{ApiError, ErrorKind};
@@ -40,7 +41,7 @@ use cache::ResultCache;
 use counters::QueryCounters;
 use engine::TenantMemory;
 use flight::Flights;
-use pace::{Credits, GivesWay, Pressing};
+use pace::{Credits, GivesWay};
 use queue::{Refusal, Terms, Turn, Turns};
 use slow::SlowQueries;
 use std::sync::Arc;
@@ -76,11 +77,11 @@ const ANSWERS_SHARE: u64 = 4;
 pub(crate) const BUSY_RETRY: Duration = Duration::from_secs(1);
 
 impl Governor {
-    /// Starts the threads for queries.
+    /// Starts the threads for queries, which give way to others in `traffic`.
     ///
     /// # Errors
     /// The operating system has no more threads.
-    pub(crate) fn start(config: &QueriesConfig) -> std::io::Result<Self> {
+    pub(crate) fn start(config: &QueriesConfig, traffic: Arc<Traffic>) -> std::io::Result<Self> {
         let places = config.concurrency.clamp(1, MAX_CONCURRENCY);
         let for_answers = config.cache_bytes / ANSWERS_SHARE;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -88,7 +89,7 @@ impl Governor {
             turns: Arc::new(Turns::new(places)),
             workers: Workers::start(places)?,
             long_after: Some(config.long_after.as_duration()).filter(|after| !after.is_zero()),
-            credits: Arc::new(Credits::of_cores(cores)),
+            credits: Arc::new(Credits::of_cores(cores, traffic)),
             cores,
             memory: TenantMemory::default(),
             active: Arc::default(),
@@ -114,11 +115,6 @@ impl Governor {
     /// The threads for queries. Whoever uses one has a turn.
     pub(crate) fn workers(&self) -> &Workers {
         &self.workers
-    }
-
-    /// A write is under way until the answer is dropped.
-    pub(crate) fn writes(&self) -> Pressing {
-        self.credits.press()
     }
 
     /// Who has a query of `tenant` give way to others.

@@ -1,7 +1,7 @@
-//! Queries that take long, and tenants that ask for much, give way to the others, and to ingest.
+//! Queries that take long, and tenants that ask for much, give way to the others, to ingest and to rules.
 //!
 //! A query that has used more than so much CPU rests half of the time while there is more to do than there are cores and a
-//! write or a younger query is under way. A tenant has a share of the CPU for its queries, with some credit for bursts; once
+//! write, a rule or a younger query is under way. A tenant has a share of the CPU for its queries, with some credit for bursts; once
 //! that is spent, and another tenant asks at all, its queries stop at such times until the share has paid for more. Then, and
 //! until half of the credit is saved again, no more of them run at a time than there are cores, and never more than twice as
 //! many. With nobody else there, all of this changes nothing.
@@ -49,14 +49,20 @@ thread_local! {
 
 /// What is under way.
 #[derive(Debug, Default)]
-struct Traffic {
-    /// Writes and queries to which others give way.
+pub(crate) struct Traffic {
+    /// Writes, rules and queries to which others give way.
     pressing: AtomicUsize,
     /// Queries that give way, and do not rest.
     yielding: AtomicUsize,
 }
 
 impl Traffic {
+    /// Something begins to which queries give way that take long, and ends when the answer is dropped.
+    pub(crate) fn press(self: &Arc<Self>) -> Pressing {
+        self.pressing.fetch_add(1, Ordering::Relaxed);
+        Pressing(Arc::clone(self))
+    }
+
     /// Is there too much to do on so many cores for those that give way, `more` of which would like to go on?
     fn is_dense(&self, cores: usize, more: usize) -> bool {
         let pressing = self.pressing.load(Ordering::Relaxed);
@@ -121,9 +127,9 @@ struct Credit {
 
 impl Credits {
     /// Shares of so many cores.
-    pub(super) fn of_cores(cores: usize) -> Self {
+    pub(super) fn of_cores(cores: usize, traffic: Arc<Traffic>) -> Self {
         let rate = i64::try_from(cores).unwrap_or(i64::MAX).saturating_mul(1_000_000) / SHARE;
-        Self { began: Instant::now(), cores, rate, book: Mutex::default(), traffic: Arc::default() }
+        Self { began: Instant::now(), cores, rate, book: Mutex::default(), traffic }
     }
 
     /// How many queries `tenant` may run at a time, if so many are allowed.
@@ -137,12 +143,6 @@ impl Credits {
             (true, true) => allowed.min(self.cores.saturating_mul(2)),
             (true, false) => allowed.min(self.cores),
         }
-    }
-
-    /// Something begins to which others give way.
-    pub(super) fn press(&self) -> Pressing {
-        self.traffic.pressing.fetch_add(1, Ordering::Relaxed);
-        Pressing(Arc::clone(&self.traffic))
     }
 
     fn now_ms(&self) -> i64 {
@@ -221,7 +221,7 @@ impl GivesWay {
     /// The query begins on this thread, if it is not cancelled before it may.
     pub(super) fn begin(&self, cancel: &AtomicBool) {
         RESTED.set(Duration::ZERO);
-        *self.part.lock() = Part::Pressing(self.credits.press());
+        *self.part.lock() = Part::Pressing(self.credits.traffic.press());
         self.look();
         // What a query selects is not paced, so it waits before.
         while self.must_stop() && !cancel.load(Ordering::Relaxed) {
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_tenant_in_debt_has_a_query_for_each_core_until_it_has_saved_for_half_a_second_and_then_two() {
-        let credits = Credits::of_cores(2);
+        let credits = Credits::of_cores(2, Arc::default());
         let [one, other] = ["one", "other"].map(|name| TenantId::new(name).unwrap());
         let (credit, _) = credits.of(&one);
         credit.left.store(1, Ordering::Relaxed);
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_tenant_has_company_while_another_asks() {
-        let credits = Credits::of_cores(2);
+        let credits = Credits::of_cores(2, Arc::default());
         let asks = |name: &str| credits.of(&TenantId::new(name).unwrap()).1;
         assert!(!asks("a") && !asks("a"));
         assert!(asks("b") && asks("b") && asks("a") && asks("a"));
@@ -345,10 +345,10 @@ mod tests {
 
     #[test]
     fn a_query_in_debt_rests_while_there_is_more_to_do_than_there_are_cores_and_no_longer() {
-        let credits = Arc::new(Credits::of_cores(1));
+        let credits = Arc::new(Credits::of_cores(1, Arc::default()));
         let query = in_debt(&credits);
         begin_job();
-        let write = credits.press();
+        let write = credits.traffic.press();
         let cancel = AtomicBool::new(false);
         thread::scope(|scope| {
             let begun = scope.spawn(|| {
@@ -377,19 +377,19 @@ mod tests {
 
     #[test]
     fn a_query_in_debt_goes_on_where_there_are_cores_for_all() {
-        let credits = Arc::new(Credits::of_cores(2));
-        let (query, write) = (in_debt(&credits), credits.press());
+        let credits = Arc::new(Credits::of_cores(2, Arc::default()));
+        let (query, write) = (in_debt(&credits), credits.traffic.press());
         begin_job();
         query.begin(&AtomicBool::new(false));
         assert!(!query.is_dense(0));
-        let another = credits.press();
+        let another = credits.traffic.press();
         assert!(query.is_dense(0));
         drop((write, another));
     }
 
     #[test]
     fn others_give_way_to_a_query_until_it_took_long() {
-        let credits = Arc::new(Credits::of_cores(1));
+        let credits = Arc::new(Credits::of_cores(1, Arc::default()));
         let query = GivesWay::new(Duration::from_micros(200), &credits, &TenantId::new("a").unwrap());
         begin_job();
         query.begin(&AtomicBool::new(false));

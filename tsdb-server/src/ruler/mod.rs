@@ -11,6 +11,7 @@ mod states;
 pub(crate) mod stored;
 
 use crate::config::RulesConfig;
+use crate::govern::Traffic;
 use crate::limits::{Limit, LimitBook};
 use crate::metadata::{AlertRecord, AlertRule, MetadataError, MetadataStore, RuleBook, RuleId, RuleStatus};
 use crate::rules::{
@@ -94,6 +95,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     /// Takes the alerts to their receivers.
     pub(crate) sink: Arc<dyn AlertSink>,
+    /// Queries give way to rules.
+    pub(crate) traffic: Arc<Traffic>,
 }
 
 /// What the rules see of the server.
@@ -102,6 +105,7 @@ struct OfServer {
     engine: Engine,
     clock: Arc<dyn Clock>,
     sink: Arc<dyn AlertSink>,
+    traffic: Arc<Traffic>,
     watermarks: Watermarks,
     states: States,
     external_labels: Labels,
@@ -119,7 +123,7 @@ const PLATFORM_FILE: &str = "platform.yml";
 impl Ruler {
     /// Loads the rules that `config` names.
     pub(crate) fn open(config: RulesConfig, parts: Parts) -> Result<Self, RulesError> {
-        let Parts { tenant, stores, limits, mut engine, clock, sink } = parts;
+        let Parts { tenant, stores, limits, mut engine, clock, sink, traffic } = parts;
         engine.executor = Arc::new(ScopedThreads::new(1));
         engine.max_samples = engine.max_samples.min(config.max_samples.get().unwrap_or(u64::MAX));
         let labels = config.external_labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -132,6 +136,7 @@ impl Ruler {
             started_at: clock.now(),
             clock,
             sink,
+            traffic,
             watermarks: Watermarks::default(),
             states: States::default(),
             external_labels,
@@ -328,6 +333,7 @@ impl Surroundings for OfServer {
         work: &mut dyn FnMut(&dyn World, &dyn Queryable),
     ) -> Result<(), String> {
         let store = self.stores.open(tenant).map_err(|error| error.to_string())?;
+        let _pressing = self.traffic.press();
         work(&self.world(store.as_ref()), store.as_ref());
         Ok(())
     }

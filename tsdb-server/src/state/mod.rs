@@ -17,7 +17,7 @@ use crate::census::Census;
 use crate::config::Config;
 use crate::error::{ApiError, ErrorKind};
 use crate::fleet::{FleetStatus, Tracker};
-use crate::govern::{Governor, engine_options};
+use crate::govern::{Governor, Traffic, engine_options};
 use crate::limits::{Limit, LimitBook, Limits};
 use crate::metadata::{Limiting, MemoryMetadata, MetadataStore, RuleBook, Service};
 use crate::notify::{Notifier, ReceiverStatus};
@@ -62,6 +62,7 @@ struct Inner {
     refusing: ingest::Refusing,
     buffers: Buffers,
     ingest_slots: Arc<Semaphore>,
+    traffic: Arc<Traffic>,
     governor: Governor,
     ruler: Arc<Ruler>,
     notifier: Option<Arc<Notifier>>,
@@ -132,6 +133,7 @@ impl Server {
         let stores = Arc::new(LimitedStores::new(stores, Arc::clone(&limits)));
         let limiting = Limiting { stores: Arc::clone(&stores), defaults, named };
         let notifier = Notifier::open(&config, &clock)?.map(Arc::new);
+        let traffic = Arc::<Traffic>::default();
         let of_rules = ruler::Parts {
             tenant: of_rules,
             stores: Arc::clone(&stores) as Arc<dyn Stores>,
@@ -139,6 +141,7 @@ impl Server {
             engine: engine_options(&config, config.queries.max_rule_memory_bytes),
             clock: Arc::clone(&clock),
             sink: sink(notifier.as_ref()),
+            traffic: Arc::clone(&traffic),
         };
         let ruler = Arc::new(Ruler::open(config.rules.clone(), of_rules)?);
         let rule_book = Arc::clone(&ruler) as Arc<dyn RuleBook>;
@@ -160,7 +163,9 @@ impl Server {
             refusing: ingest::Refusing::default(),
             buffers: Buffers::default(),
             ingest_slots: Arc::new(slots(config.limits.ingest.concurrency)),
-            governor: Governor::start(&config.queries).map_err(|source| OpenError::Threads { source })?,
+            governor: Governor::start(&config.queries, Arc::clone(&traffic))
+                .map_err(|source| OpenError::Threads { source })?,
+            traffic,
             stopping: AtomicBool::new(false),
             config,
         };

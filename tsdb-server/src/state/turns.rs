@@ -24,7 +24,7 @@ impl Server {
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let slot = Arc::clone(&self.inner.ingest_slots).acquire_owned().await.map_err(closed)?;
-        let pressing = self.inner.governor.writes();
+        let pressing = self.inner.traffic.press();
         // The slot goes with the work, which runs on when the client leaves.
         blocking(move || {
             let outcome = work();
