@@ -178,6 +178,15 @@ pub enum SampleError {
         /// The largest number of buckets.
         limit: usize,
     },
+    /// Its series is new and a limit on series is reached, which showed only when the batch was written.
+    #[error("{exceeded}")]
+    SeriesLimit {
+        /// The limit.
+        exceeded: Exceeded,
+    },
+    /// Its series is new and of a metric that nobody has approved of, which showed only when the batch was written.
+    #[error("the metric is declared high-cardinality and not approved")]
+    SeriesNotApproved,
     /// The reference names no series of this store.
     #[error("series reference {series} is unknown", series = series.0)]
     UnknownSeries {

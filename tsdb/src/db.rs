@@ -108,6 +108,8 @@ impl Db {
         let rhythm = rhythm(&options);
         let in_background = options.replay == Replay::Background;
         let (engine, recovery) = Engine::open(fs, dir, options, cache)?;
+        // A new database is whole at once: whoever writes first is told of limits, and finds what was written.
+        let in_background = in_background && !recovery.is_empty();
         let engine = Arc::new(engine);
         let replay = if in_background {
             let thread = std::thread::Builder::new().name("tsdb-replay".into());

@@ -362,6 +362,8 @@ pub(crate) const fn sample_reason(error: &SampleError) -> &'static str {
         SampleError::TooFarInFuture { .. } => "too_far_in_future",
         SampleError::HistogramsUnsupported { .. } => "histograms_unsupported",
         SampleError::TooManyBuckets { .. } => "too_many_buckets",
+        SampleError::SeriesLimit { exceeded } => limit_reason(exceeded.limit),
+        SampleError::SeriesNotApproved => "not_approved",
         _ => "refused",
     }
 }
@@ -453,6 +455,16 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sample_of_a_series_that_is_refused_late_has_the_reason_of_one_that_is_refused_at_once() {
+        let exceeded = Exceeded { limit: SeriesLimit::Active, allowed: 1, found: 1 };
+        let late = SampleError::SeriesLimit { exceeded };
+        let at_once = SeriesError::Limit { exceeded, series: Labels::empty() };
+        assert_eq!(sample_reason(&late), series_reason(&at_once));
+        let not_approved = SeriesError::NotApproved { series: Labels::empty() };
+        assert_eq!(sample_reason(&SampleError::SeriesNotApproved), series_reason(&not_approved));
+    }
 
     #[test]
     fn the_alert_about_tenants_at_their_limits_knows_the_limits_of_series() {

@@ -30,7 +30,8 @@ impl Counters {
         match outcome {
             Ok(report) => {
                 add(&self.appended, report.accepted);
-                report.refused.iter().for_each(|refused| add(self.counter(&refused.reason), 1));
+                let refused = report.refused.iter().filter_map(|refused| self.counter(&refused.reason));
+                refused.for_each(|counter| add(counter, 1));
             }
             Err(_) => add(&self.failed_commits, 1),
         }
@@ -71,8 +72,10 @@ impl Counters {
         };
     }
 
-    fn counter(&self, reason: &SampleError) -> &AtomicU64 {
-        match reason {
+    /// What counts samples refused for `reason`; those of series that are refused count there.
+    fn counter(&self, reason: &SampleError) -> Option<&AtomicU64> {
+        Some(match reason {
+            SampleError::SeriesLimit { .. } | SampleError::SeriesNotApproved => return None,
             SampleError::OutOfOrder { .. } => &self.out_of_order,
             SampleError::Duplicate { .. } => &self.duplicate,
             SampleError::TooOld { .. } => &self.too_old,
@@ -80,7 +83,7 @@ impl Counters {
             SampleError::TooManyLate { .. } => &self.too_many_late,
             // A reason that the head does not give.
             _ => &self.unknown_series,
-        }
+        })
     }
 }
 

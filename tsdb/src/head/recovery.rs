@@ -102,6 +102,11 @@ impl Head {
 }
 
 impl Recovery {
+    /// Is there nothing to replay? So it is with a new database.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.checkpoint.is_none() && self.segments.last().is_none()
+    }
+
     /// Replays the log into `head` as long as `goes_on`, and returns what was found wrong as sentences. What replay has
     /// not come to when it is stopped stays in the log.
     ///

@@ -106,8 +106,13 @@ impl<'a> SpoolAppender<'a> {
         appender.set_origin(self.origin);
         // A number that no series has keeps the positions of the samples behind it.
         let nobody = SeriesRef(u32::MAX);
-        let numbers: Vec<_> =
-            self.series.iter().map(|labels| appender.series(labels).unwrap_or(nobody)).collect();
+        let (mut numbers, mut reasons) = (Vec::with_capacity(self.series.len()), HashMap::new());
+        for (labels, series) in self.series.iter().zip(0..) {
+            let registered = appender.series(labels);
+            numbers.push(*registered.as_ref().unwrap_or(&nobody));
+            reasons.extend(registered.err().and_then(reason_of).map(|reason| (SeriesRef(series), reason)));
+        }
+        let reasons = self.reasons_by_position(&reasons);
         self.samples.renumber(|series| numbers.get(series.index()).copied().unwrap_or(nobody));
         appender.set_samples(std::mem::take(&mut self.samples));
         for (series, exemplar) in self.exemplars.drain(..) {
@@ -115,7 +120,25 @@ impl<'a> SpoolAppender<'a> {
             appender.append_exemplar(number, exemplar);
         }
         self.metadata.drain(..).for_each(|(metric, metadata)| appender.set_metadata(&metric, metadata));
-        appender.write()
+        let mut report = appender.write()?;
+        for refused in &mut report.refused {
+            if let Some(reason) = reasons.get(&refused.position) {
+                refused.reason = *reason;
+            }
+        }
+        Ok(report)
+    }
+
+    /// Why samples are refused, by their position, if that is why their series are.
+    fn reasons_by_position(
+        &self,
+        by_series: &HashMap<SeriesRef, SampleError>,
+    ) -> HashMap<usize, SampleError> {
+        if by_series.is_empty() {
+            return HashMap::new();
+        }
+        let reason = |sample: BatchSample<'_>| Some((sample.position, *by_series.get(&sample.series)?));
+        self.samples.iter().filter_map(reason).collect()
     }
 }
 
@@ -172,6 +195,17 @@ impl Appender for SpoolAppender<'_> {
         let outcome = self.write();
         self.head.counters.count(&outcome);
         outcome
+    }
+}
+
+/// Why the samples of a series are refused that was refused for `error`.
+fn reason_of(error: SeriesError) -> Option<SampleError> {
+    match error {
+        SeriesError::Limit { exceeded, .. } | SeriesError::LabelValues { exceeded, .. } => {
+            Some(SampleError::SeriesLimit { exceeded })
+        }
+        SeriesError::NotApproved { .. } => Some(SampleError::SeriesNotApproved),
+        _ => None,
     }
 }
 

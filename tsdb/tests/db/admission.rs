@@ -1,13 +1,14 @@
 //! How many series a database takes: exactly as many as its limits say, and what is refused leaves no trace.
 
 use super::fixture::*;
+use super::replay::Door;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use tsdb::fs::SimFs;
-use tsdb::{Appendable, Db, Labels, MetricRule, Options, SeriesLimits};
+use tsdb::{Appendable, Db, Labels, MetricRule, Options, Replay, SeriesLimits};
 use tsdb_core::testing::ManualClock;
-use tsdb_core::write::{Exceeded, Origin, SeriesError, SeriesLimit};
+use tsdb_core::write::{Exceeded, Origin, SampleError, SeriesError, SeriesLimit};
 
 fn active(max: u64) -> Arc<SeriesLimits> {
     Arc::new(SeriesLimits { max_active: Some(max), ..SeriesLimits::default() })
@@ -15,6 +16,10 @@ fn active(max: u64) -> Arc<SeriesLimits> {
 
 fn open_limited(fs: &SimFs, limits: Arc<SeriesLimits>) -> Db {
     open_with(fs, Options { series_limits: limits, ..options() }).unwrap()
+}
+
+fn open_in_background(fs: &SimFs, limits: Arc<SeriesLimits>) -> Db {
+    open_with(fs, Options { series_limits: limits, replay: Replay::Background, ..options() }).unwrap()
 }
 
 fn refusal(limit: SeriesLimit, allowed: u64, series: Labels) -> Result<tsdb::SeriesRef, SeriesError> {
@@ -53,6 +58,37 @@ fn replay_never_refuses_but_counts() {
     append_all(&db, &[(0, 2, 1.0), (1, 2, 1.0)]);
     let exceeded = Exceeded { limit: SeriesLimit::Active, allowed: 1, found: 3 };
     assert_eq!(db.appender().series(&labels(3)), Err(SeriesError::Limit { exceeded, series: labels(3) }));
+}
+
+#[test]
+fn series_over_a_limit_in_a_batch_begun_during_replay_and_committed_after_it_are_refused_for_it() {
+    let fs = SimFs::new();
+    append_all(&open_limited(&fs, active(2)), &[(0, 1, 1.0), (1, 1, 1.0)]);
+    let door = Door::shut(&fs);
+    let db = open_in_background(&fs, active(3));
+    let mut appender = db.appender();
+    for number in [7, 8, 0, 8, 9, 7] {
+        let series = appender.series(&labels(number)).unwrap();
+        appender.append(series, 5, 1.0);
+    }
+    door.open();
+    db.wait_for_replay();
+    let report = appender.commit().unwrap();
+    let exceeded = Exceeded { limit: SeriesLimit::Active, allowed: 3, found: 3 };
+    let refused: Vec<_> = report.refused.iter().map(|refused| (refused.position, refused.reason)).collect();
+    assert_eq!(refused, [1, 3, 4].map(|position| (position, SampleError::SeriesLimit { exceeded })));
+    let stats = db.stats();
+    assert_eq!((report.accepted, stats.active_series), (3, 3));
+    assert_eq!((stats.series_refused.active, stats.samples_refused.unknown_series), (3, 0));
+}
+
+#[test]
+fn a_new_database_has_nothing_to_replay_and_asks_its_limits_from_the_first_batch_on() {
+    for _ in 0..50 {
+        let db = open_in_background(&SimFs::new(), active(0));
+        assert_eq!(db.stats().unreplayed_bytes, None);
+        assert_eq!(db.appender().series(&labels(0)), refusal(SeriesLimit::Active, 0, labels(0)));
+    }
 }
 
 #[test]
