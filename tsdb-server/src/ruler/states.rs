@@ -91,11 +91,12 @@ impl States {
         stored.for_each(|(rule, running)| of_tenant.note(rule, running));
     }
 
-    /// Gives the rules of `group` back what is known of their alerts. Series told already what they tell.
+    /// Gives the rules of `group` whose state is sought back what is known of their alerts. Series told already what they
+    /// tell.
     pub(super) fn give_back(&self, tenant: &TenantId, group: &mut Group, now: Timestamp) {
         let tenants = self.tenants.lock();
         let Some(of_tenant) = tenants.get(tenant) else { return };
-        for running in group.rules_mut() {
+        for running in group.rules_mut().iter_mut().filter(|running| running.is_sought()) {
             let Some(number) = running.rule().text().number else { continue };
             if let Some(records) = of_tenant.known.get(&RuleId(number)) {
                 give_back(running, records, now);
@@ -352,9 +353,11 @@ mod tests {
         let after = States::default();
         after.take_over(&tenant(), store.alerts(&tenant()).unwrap());
         let mut fresh = group(&store);
+        fresh.seek();
         after.give_back(&tenant(), &mut fresh, NOW + 60_000);
         assert_eq!((alerts(&fresh), fresh.last_evaluation()), (all.clone(), Some(NOW)));
         let mut late = group(&store);
+        late.seek();
         after.give_back(&tenant(), &mut late, NOW + 7_200_000);
         assert_eq!(alerts(&late), all[2..], "of what was long ago only what fires matters");
     }
@@ -375,6 +378,7 @@ mod tests {
         let mut fresh = group(&store);
         let of_another = told("b", NOW - 50_000);
         put(&mut fresh, &[told("a", (NOW - 400_321) / 1_000 * 1_000), of_another.clone()]);
+        fresh.seek();
         states.give_back(&tenant(), &mut fresh, NOW);
         assert_eq!(alerts(&fresh), [known("a", AlertState::Firing), of_another]);
     }

@@ -83,7 +83,7 @@ impl Replacement {
     /// This one in place of another, which was not carried out.
     fn after(mut self, earlier: Self) -> Self {
         let Self { by, mut went, mut came } = earlier;
-        let with_it = by.iter().flat_map(Group::rules).filter(|rule| rule.is_settled());
+        let with_it = by.iter().flat_map(Group::rules).filter(|rule| rule.has_past());
         came.extend(with_it.cloned());
         give_away(&mut came, &self.went);
         went.append(&mut self.went);

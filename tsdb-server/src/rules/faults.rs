@@ -386,6 +386,38 @@ fn moves_in_the_first_turn(other: &str, before: &str, after: &str, is_nested: bo
 }
 
 #[test]
+fn a_rule_that_leaves_a_group_that_waits_for_its_first_turn_is_restored_in_the_one_that_had_its_own() {
+    let alerts =
+        "  - {alert: Busy, expr: 'rate(x[1m]) > 0.5'}\n  - {alert: High, expr: 'max(level) > 0', for: 5m}\n";
+    let rest = alerts.lines().fold(RULES.to_owned(), |rules, alert| rules.replace(&format!("{alert}\n"), ""));
+    let other = |name: &str| format!("- name: {name}\n  rules:\n  - {{record: 'count:x', expr: count(x)}}\n");
+    let [first, second] = ["k", "other"].map(other);
+    for is_twice in [false, true] {
+        let simulation = Simulation::new();
+        let schedule = begun(&simulation);
+        simulation.run(Some(&schedule), (500, 700), ON_TIME, RIGHT);
+        let others = simulation.start_with(&format!("groups:\n{first}{second}"));
+        let mut now = 700;
+        while others.published().iter().any(|group| group.evaluated_at.is_none()) {
+            simulation.run(Some(&others), (now, now + 1), ON_TIME, RIGHT);
+            now += 1;
+        }
+        simulation.load(&others, &format!("{RULES}{first}{second}"));
+        if is_twice {
+            simulation.load(&others, &format!("{rest}{first}{alerts}{second}"));
+        }
+        simulation.load(&others, &format!("{rest}{first}{second}{alerts}"));
+        simulation.run(Some(&others), (now, 1_500), ON_TIME, RIGHT);
+        simulation.assert_nothing_false();
+        let (fired, away) = (simulation.fired("High"), now - 700);
+        assert!((900..=931 + away + 30).contains(&fired), "{fired}, {away}: {is_twice}");
+        assert!(now < 760 && fired < now + 270, "{fired}, {now}: its clock went on");
+        let ends = parse_count(&simulation, "max(changes(ALERTS{alertname='Busy'}[15m]))", 1_500);
+        assert_eq!(ends, 0.0);
+    }
+}
+
+#[test]
 fn alerts_of_a_rule_that_is_no_more_are_over_at_once_unless_another_rule_makes_them_too() {
     let simulation = Simulation::new();
     let schedule = begun(&simulation);

@@ -221,7 +221,17 @@ impl Group {
         None
     }
 
-    /// The states of all rules from before are taken up.
+    /// The states of all rules from before are to be taken up, as far as they are not known.
+    pub(crate) fn seek(&mut self) {
+        self.rules.iter_mut().for_each(Running::seek);
+    }
+
+    /// Are states from before to be taken up?
+    pub(super) fn is_seeking(&self) -> bool {
+        self.rules.iter().any(Running::is_sought)
+    }
+
+    /// The states from before are taken up.
     pub(super) fn settle(&mut self) {
         self.rules.iter_mut().for_each(Running::settle);
     }

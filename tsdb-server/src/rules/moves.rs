@@ -5,7 +5,7 @@
 //! what nobody looks at any more. An alert that another rule makes too goes on.
 
 use super::alert::{Alert, AlertState};
-use super::entry::Key;
+use super::entry::{Entry, Key};
 use super::group::Group;
 use super::running::Running;
 use std::collections::{BTreeMap, VecDeque};
@@ -72,12 +72,16 @@ pub(super) struct Moves {
 }
 
 impl Moves {
-    /// The group `key`, which is `before`, becomes `fresh`.
-    pub(super) fn leave(&mut self, key: &Key, before: &Group, fresh: Option<&Group>) {
-        for position in beyond(before.rules(), fresh.map_or(&[], Group::rules)) {
-            let Some(running) = before.rules().get(position) else { continue };
-            let of_rule = self.leaving.entry((key.0.clone(), Identity::of(running))).or_default();
-            of_rule.push_back((key.clone(), running.clone()));
+    /// The group `key`, which is `before`, becomes `fresh`. Had it no turn yet, the state of its rules is sought where they go.
+    pub(super) fn leave(&mut self, key: &Key, before: &Entry, fresh: Option<&Group>) {
+        let rules = before.known().rules();
+        for position in beyond(rules, fresh.map_or(&[], Group::rules)) {
+            let Some(mut running) = rules.get(position).cloned() else { continue };
+            if !before.restored {
+                running.seek();
+            }
+            let of_rule = self.leaving.entry((key.0.clone(), Identity::of(&running))).or_default();
+            of_rule.push_back((key.clone(), running));
         }
     }
 

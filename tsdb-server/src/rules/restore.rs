@@ -27,8 +27,8 @@ pub(crate) enum RestoreError {
     Missing(String),
 }
 
-/// Takes up the alerts of `group` that were active when it was evaluated last, at most an hour before `now`. Answers when
-/// that was.
+/// Takes up the alerts of those rules of `group` whose state is sought that were active when it was evaluated last, at most
+/// an hour before `now`. Answers when that was.
 ///
 /// # Errors
 /// The store cannot be read, or not all of it: the group has what was found.
@@ -41,21 +41,27 @@ pub(crate) fn restore(
     let reach = OUTAGE_TOLERANCE_MS.max(catch_up_ms);
     let Some(range) = TimeRange::new(now.saturating_sub(reach), now) else { return Ok(None) };
     let querier = store.querier(range)?;
-    let mut latest: Option<Timestamp> = None;
+    let (mut lasts, mut latest): (Vec<Option<Timestamp>>, _) = (Vec::new(), None);
     let mut missing = None;
     for running in group.rules_mut() {
         let last = match running.rule().kind() {
-            _ if running.is_settled() => running.last_at(),
+            _ if !running.is_sought() => running.last_at(),
             RuleKind::Alerting(_) => alerts(running, querier.as_ref(), range, &mut missing)?,
             RuleKind::Recording => recorded(running, querier.as_ref(), range, &mut missing)?,
         };
+        lasts.push(last);
         latest = latest.max(last);
     }
     if let Some(missing) = missing {
         return Err(RestoreError::Missing(missing));
     }
     let Some(latest) = latest else { return Ok(None) };
-    for running in group.rules_mut() {
+    for (running, last) in group.rules_mut().iter_mut().zip(lasts) {
+        if let Some(last) = last {
+            // Others of the group were evaluated since: what is not made up for does not count.
+            running.was_evaluated(last);
+            running.miss(latest.saturating_sub(last));
+        }
         running.was_evaluated(latest);
         if now.saturating_sub(latest) > catch_up_ms {
             // Nothing is made up for: that time does not count.

@@ -71,11 +71,21 @@ pub(crate) struct Running {
     last_at: Option<Timestamp>,
     /// Time since the last conclusive evaluation that nobody knows of, ms.
     unknown_ms: i64,
-    /// Was its state from before taken up, from another group or from what is stored? Then nothing else is newer.
-    settled: bool,
+    past: Past,
     /// Evaluations that failed and are to be made up for, with the time since the one before each, ms.
     owed: Vec<(Timestamp, i64)>,
     history: History,
+}
+
+/// What a rule knows of its state from before it came into its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Past {
+    /// Nothing, and nothing is looked for; another group may still bring it.
+    Open,
+    /// It is looked for in what is stored, in the next turn of the group.
+    Sought,
+    /// It was taken up, from another group or from what is stored. Then nothing else is newer.
+    Settled,
 }
 
 /// How the last evaluation of a rule went.
@@ -109,7 +119,7 @@ impl Running {
             series: BTreeSet::new(),
             last_at: None,
             unknown_ms: 0,
-            settled: false,
+            past: Past::Open,
             owed: Vec::new(),
             history: History::default(),
         }
@@ -170,22 +180,43 @@ impl Running {
         *self = Self { rule, ..old };
     }
 
-    /// Takes over the state that it had as a rule of another group.
+    /// Takes over the state that it had as a rule of another group; or what that did not know yet is sought here.
     pub(super) fn arrive(&mut self, old: Self) {
         let given = std::mem::take(&mut self.series);
         self.take_over(old);
         self.series.extend(given);
-        self.settled = true;
+        if !self.is_sought() {
+            self.past = Past::Settled;
+        }
     }
 
-    /// Its state from before is taken up, as far as there is one.
+    /// Its state from before is to be taken up from what is stored, unless it is known.
+    pub(super) fn seek(&mut self) {
+        if self.past == Past::Open {
+            self.past = Past::Sought;
+        }
+    }
+
+    /// What was sought is taken up, as far as there is one.
     pub(super) fn settle(&mut self) {
-        self.settled = true;
+        if self.is_sought() {
+            self.past = Past::Settled;
+        }
+    }
+
+    /// Is its state from before to be taken up from what is stored?
+    pub(crate) fn is_sought(&self) -> bool {
+        self.past == Past::Sought
     }
 
     /// Was its state from before taken up?
     pub(super) fn is_settled(&self) -> bool {
-        self.settled
+        self.past == Past::Settled
+    }
+
+    /// Will its state from before be known, or is it?
+    pub(super) fn has_past(&self) -> bool {
+        self.past != Past::Open
     }
 
     /// The time of the last evaluation, ms.

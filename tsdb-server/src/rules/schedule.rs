@@ -129,9 +129,9 @@ impl Schedule {
         let names: Vec<_> = old.map(|(name, _)| name.clone()).collect();
         let mut moves = Moves::default();
         let old = names.iter().filter_map(|name| state.groups.get_key_value(name));
-        // What is not restored has no state to take along, and is restored where it goes.
-        for (name, entry) in old.filter(|(_, entry)| entry.restored) {
-            moves.leave(name, entry.known(), groups.get(name));
+        // A group in its first turn knows the state of its rules after that.
+        for (name, entry) in old.filter(|(_, entry)| entry.restored || entry.group.is_some()) {
+            moves.leave(name, entry, groups.get(name));
         }
         for (name, group) in &mut groups {
             moves.arrive(name, state.groups.get(name).map(Entry::known), group);
@@ -261,11 +261,14 @@ impl Schedule {
     /// `None` if it is not time yet or there is nothing to evaluate with.
     fn evaluate(&self, surroundings: &dyn Surroundings, taken: &mut Taken) -> Option<Done> {
         if !taken.restored {
-            taken.restored = self.restore(surroundings, taken);
-            if !taken.restored {
+            taken.group.seek();
+        }
+        if !taken.restored || taken.group.is_seeking() {
+            if !self.restore(surroundings, taken) {
                 taken.pace.put_off(surroundings.moment());
                 return None;
             }
+            taken.restored = true;
             taken.group.settle();
         }
         let moment = surroundings.moment();

@@ -397,6 +397,7 @@ fn alerts_are_taken_up_again_after_a_restart() {
         before.evaluate(Pass::current(minute * MINUTE), &world);
     }
     let mut after = group(rules);
+    after.seek();
     let last = restore(&mut after, &world.store, 5 * MINUTE, 60 * MINUTE).unwrap();
     assert_eq!(last, Some(3 * MINUTE));
     assert_eq!(states(&after), [r#"{alertname="Waiting"} pending"#, r#"{alertname="Firing"} firing"#]);
@@ -408,6 +409,7 @@ fn alerts_are_taken_up_again_after_a_restart() {
     };
     assert_eq!(since(&after), [0, 0], "the data of the outage is there: the clock of 'for' went on");
     let mut forgotten = group(rules);
+    forgotten.seek();
     restore(&mut forgotten, &world.store, 90 * MINUTE, 60 * MINUTE).unwrap();
     assert_eq!(states(&forgotten), [""; 0], "what was an hour ago is not taken up");
 }
@@ -427,6 +429,7 @@ fn time_of_which_there_is_no_data_does_not_count_for_an_alert() {
         before.evaluate(Pass::current(minute * MINUTE), &world);
     }
     let mut after = group(rules);
+    after.seek();
     restore(&mut after, &world.store, 12 * MINUTE, 60 * MINUTE).unwrap();
     for minute in 5..=10 {
         after.evaluate(Pass { mode: Mode::CatchUp, ..Pass::current(minute * MINUTE) }, &world);
