@@ -18,9 +18,6 @@ use tsdb_core::Corruption;
 use tsdb_core::block::BlockId;
 use tsdb_index::IndexReader;
 
-/// How long a file that could not be read is not tried again: each series of a query would try it anew.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
 /// The opened files of a block.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -56,10 +53,12 @@ pub(super) enum Parts {
 }
 
 /// Opened files that may be let go.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Far {
     opened: Mutex<Option<Kept>>,
     used: AtomicBool,
+    /// How long a file that could not be read is not tried again: each series of a query would try it anew.
+    look_again: Duration,
 }
 
 #[derive(Debug)]
@@ -89,6 +88,12 @@ impl Deref for InUse<'_> {
     }
 }
 
+impl Far {
+    pub(super) fn new(look_again: Duration) -> Self {
+        Self { opened: Mutex::default(), used: AtomicBool::new(false), look_again }
+    }
+}
+
 impl Parts {
     /// The files; `open` reads them if they are not here, and says what of them cannot be used.
     pub(super) fn in_use(
@@ -110,7 +115,7 @@ impl Parts {
         let (new, damaged) = open()?;
         let new = Arc::new(new);
         let may_pass = damaged.iter().any(|(_, damage)| damage.may_pass());
-        let again = may_pass.then(|| Instant::now().checked_add(LOOK_AGAIN)).flatten();
+        let again = may_pass.then(|| Instant::now().checked_add(far.look_again)).flatten();
         *opened = Some(Kept { opened: Arc::clone(&new), again });
         Ok(InUse::Far(new))
     }

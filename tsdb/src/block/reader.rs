@@ -11,6 +11,7 @@ use crate::tombstones::{self, Intervals, Kept, Tombstones};
 use parking_lot::RwLock;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tsdb_core::block::{BlockId, BlockMeta, BlockStats, Rollup};
 use tsdb_core::error::CorruptionKind;
 use tsdb_core::pack::{Times, Values};
@@ -101,12 +102,17 @@ impl Block {
         Ok(Self { fs: Arc::clone(fs), dir: dir.into(), meta, parts, cache, warnings, deleted })
     }
 
-    /// The block `meta` in `dir` of a file system that is [far](Fs::is_far): none of its files is read before a query
-    /// needs it. Tombstones are not looked for: whoever opens it says what is deleted in it.
-    pub fn far(fs: &Arc<dyn Fs>, dir: &Path, meta: BlockMeta, cache: Arc<FrameCache>) -> Self {
-        let (fs, parts) = (Arc::clone(fs), Parts::Far(Far::default()));
-        let deleted = RwLock::new(Deleted::from(Kept::none()));
-        Self { fs, dir: dir.into(), meta, parts, cache, warnings: Vec::new(), deleted }
+    /// The block `meta` in `dir` of a file system that is [far](Fs::is_far): none of its files is read before a query needs
+    /// it, nor `look_again` after it could not be read. Whoever opens it says what is deleted in it.
+    pub fn far(
+        fs: &Arc<dyn Fs>,
+        dir: &Path,
+        meta: BlockMeta,
+        cache: Arc<FrameCache>,
+        look_again: Duration,
+    ) -> Self {
+        let (parts, deleted) = (Parts::Far(Far::new(look_again)), RwLock::new(Deleted::from(Kept::none())));
+        Self { fs: Arc::clone(fs), dir: dir.into(), meta, parts, cache, warnings: Vec::new(), deleted }
     }
 
     /// Lets go of what a far block keeps in memory, if nobody used it since the last call.

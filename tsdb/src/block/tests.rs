@@ -7,6 +7,7 @@ use crate::names;
 use crate::tombstones::Intervals;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tsdb_core::block::BlockId;
 use tsdb_core::histogram::{FloatHistogram, FloatParts, ResetHint, Span};
 use tsdb_core::read::Projection;
@@ -154,13 +155,13 @@ fn a_far_block_reads_its_files_when_it_is_asked_and_again_after_it_let_them_go()
     let dir = write(&fs, &series, 2_000).unwrap();
     let meta = open(&fs, &dir).unwrap().meta().clone();
     let cache = || Arc::new(FrameCache::new(1 << 20));
-    let far = Block::far(&shared(&fs), &dir, meta.clone(), cache());
+    let far = Block::far(&shared(&fs), &dir, meta.clone(), cache(), Duration::ZERO);
     assert_eq!(assert_serves(&far, &series, TimeRange::ALL), 0);
     // Used since the last call: kept.
     far.release();
     far.release();
     assert_eq!(assert_serves(&far, &series, TimeRange::ALL), 0);
-    let missing = Block::far(&shared(&fs), Path::new("nowhere"), meta, cache());
+    let missing = Block::far(&shared(&fs), Path::new("nowhere"), meta, cache(), Duration::ZERO);
     let error = missing.find(&[]).unwrap_err().to_string();
     assert!(error.contains("nowhere"), "{error}");
 }

@@ -47,6 +47,7 @@ pub(super) struct Fetcher {
 struct Job {
     index: usize,
     wanted: Wanted,
+    retry: Retry,
     /// Which ranges of the same call have been answered: what waits here may be asked for twice.
     answered: Arc<[AtomicBool]>,
     answer: Sender<(usize, Result<Vec<u8>, StoreError>)>,
@@ -54,12 +55,12 @@ struct Job {
 
 impl Fetcher {
     /// A reader of `store`. Its threads end when it is dropped and they have nothing more to do.
-    pub(super) fn start(store: &Arc<dyn ObjectStore>, retry: Retry) -> io::Result<Self> {
+    pub(super) fn start(store: &Arc<dyn ObjectStore>) -> io::Result<Self> {
         let (jobs, queue) = unbounded();
         let counts = Arc::new(FetchCounts::default());
         for _ in 0..THREADS {
             let (store, queue, counts) = (Arc::clone(store), queue.clone(), Arc::clone(&counts));
-            Builder::new().name("tsdb-fetch".into()).spawn(move || work(&*store, retry, &queue, &counts))?;
+            Builder::new().name("tsdb-fetch".into()).spawn(move || work(&*store, &queue, &counts))?;
         }
         Ok(Self { jobs, counts })
     }
@@ -68,13 +69,13 @@ impl Fetcher {
         &self.counts
     }
 
-    /// The bytes of each range, in order.
-    pub(super) fn all(&self, wanted: &[Wanted]) -> Vec<Result<Vec<u8>, StoreError>> {
+    /// The bytes of each range, in order; calls that fail are repeated as `retry` says.
+    pub(super) fn all(&self, wanted: &[Wanted], retry: Retry) -> Vec<Result<Vec<u8>, StoreError>> {
         let (answer, answers) = unbounded();
         let answered: Arc<[AtomicBool]> = wanted.iter().map(|_| AtomicBool::new(false)).collect();
         let send = |index: usize, wanted: &Wanted| {
             let answered = Arc::clone(&answered);
-            let job = Job { index, wanted: wanted.clone(), answered, answer: answer.clone() };
+            let job = Job { index, wanted: wanted.clone(), retry, answered, answer: answer.clone() };
             // The threads hold the other end for as long as this is alive.
             drop(self.jobs.send(job));
         };
@@ -125,14 +126,14 @@ impl FetchCounts {
     }
 }
 
-fn work(store: &dyn ObjectStore, retry: Retry, queue: &Receiver<Job>, counts: &FetchCounts) {
+fn work(store: &dyn ObjectStore, queue: &Receiver<Job>, counts: &FetchCounts) {
     for job in queue {
         let Wanted { key, range, version } = &job.wanted;
         let answered = job.answered.get(job.index);
         if answered.is_some_and(|answered| answered.load(Ordering::Relaxed)) {
             continue;
         }
-        let got = retry.run(|| {
+        let got = job.retry.run(|| {
             counts.requests.fetch_add(1, Ordering::Relaxed);
             let begun = Instant::now();
             let got = store.get(key, range.clone(), version.as_ref());

@@ -41,7 +41,7 @@ pub struct Tier {
     pub sweep_delay_ms: i64,
     /// How often the background looks for blocks to upload. Default: 30 s.
     pub interval: Duration,
-    /// How failed calls are repeated.
+    /// How failed calls are repeated. Clones may have others.
     pub retry: Retry,
     /// Default: the owner of the blocks.
     pub role: TierRole,
@@ -74,8 +74,7 @@ impl Tier {
     /// # Errors
     /// The threads that read from it cannot be started.
     pub fn new(store: Arc<dyn ObjectStore>, cache_bytes: usize) -> io::Result<Self> {
-        let retry = Retry::default();
-        let fetcher = Fetcher::start(&store, retry)?;
+        let fetcher = Fetcher::start(&store)?;
         let sectors = Sectors::new(cache_bytes);
         let shared =
             Arc::new(Shared { store, fetcher, sectors, disk: OnceLock::new(), numbers: AtomicU64::new(0) });
@@ -85,7 +84,7 @@ impl Tier {
             max_backlog_bytes: None,
             sweep_delay_ms: 86_400_000,
             interval: Duration::from_secs(30),
-            retry,
+            retry: Retry::default(),
             role: TierRole::Owner,
             take_over: false,
             compaction: true,

@@ -8,7 +8,7 @@ use super::fetch::{FetchCounts, Wanted};
 use super::ledger::Ledger;
 use super::manifest::StoredBlock;
 use super::options::{Shared, Tier};
-use super::{StoreError, Version};
+use super::{Retry, StoreError, Version};
 use crate::block::Block;
 use crate::fs::{DirEntry, File, FileLock, Fs};
 use crate::names;
@@ -39,6 +39,7 @@ pub(crate) struct RemoteFs {
     root: PathBuf,
     files: RwLock<BTreeMap<PathBuf, Arc<RemoteFile>>>,
     shared: Arc<Shared>,
+    retry: Retry,
 }
 
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl RemoteFs {
     /// A file system without files over the store of `ledger`, which is that of `tier`.
     pub(super) fn over(ledger: &Ledger, tier: &Tier) -> Self {
         let root = PathBuf::from(ledger.key("blocks"));
-        Self { root, files: RwLock::default(), shared: Arc::clone(&tier.shared) }
+        Self { root, files: RwLock::default(), shared: Arc::clone(&tier.shared), retry: tier.retry }
     }
 
     /// The directory of the block `id`.
@@ -129,7 +130,7 @@ impl RemoteFs {
         }
         let ranges: Vec<Wanted> = runs.iter().map(|(file, run)| file.wanted(run)).collect();
         let mut outcome = Ok(());
-        for ((file, run), got) in runs.iter().zip(self.shared.fetcher.all(&ranges)) {
+        for ((file, run), got) in runs.iter().zip(self.shared.fetcher.all(&ranges, self.retry)) {
             match got {
                 Ok(bytes) => {
                     for (sector, part) in (run.start..).zip(bytes.chunks(SECTOR_BYTES as usize)) {
@@ -165,7 +166,13 @@ impl RemoteFs {
             // The bound on memory is so tight that it is gone again.
             None => {
                 let one = file.wanted(&(sector..sector + 1));
-                let got = self.shared.fetcher.all(&[one]).pop().transpose().map_err(StoreError::into_io)?;
+                let got = self
+                    .shared
+                    .fetcher
+                    .all(&[one], self.retry)
+                    .pop()
+                    .transpose()
+                    .map_err(StoreError::into_io)?;
                 Ok(got.unwrap_or_default().into())
             }
         }

@@ -14,7 +14,7 @@ pub struct Retry {
     /// The longest wait after the first failure. It doubles with each one; a random part of it is waited, so that many
     /// that failed together do not come back together.
     pub first: Duration,
-    /// The longest wait at all.
+    /// The longest wait at all. A block of which something could not be read is not opened anew for so long.
     pub most: Duration,
 }
 

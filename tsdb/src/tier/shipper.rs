@@ -166,7 +166,8 @@ impl Shipper {
         self.remote.add(&self.ledger, stored);
         let fs = Arc::clone(&self.remote) as Arc<dyn Fs>;
         let dir = self.remote.dir(stored.meta.id);
-        let block = Arc::new(Block::far(&fs, &dir, stored.meta.clone(), Arc::clone(&self.cache)));
+        let look_again = self.ledger.retry().most;
+        let block = Arc::new(Block::far(&fs, &dir, stored.meta.clone(), Arc::clone(&self.cache), look_again));
         if let (Some((tombstones, generation)), Some(file)) = (tombstones, stored.tombstones()) {
             self.set_deleted(&block, tombstones, generation, file.checksum);
         }

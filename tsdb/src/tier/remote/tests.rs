@@ -71,8 +71,8 @@ impl Fixture {
         let stored = manifest.blocks.get(&ID).unwrap();
         remote.add(&self.ledger, stored);
         let fs = Arc::clone(&remote) as Arc<dyn Fs>;
-        let block =
-            Block::far(&fs, &remote.dir(ID), stored.meta.clone(), Arc::new(FrameCache::new(64 << 20)));
+        let cache = Arc::new(FrameCache::new(64 << 20));
+        let block = Block::far(&fs, &remote.dir(ID), stored.meta.clone(), cache, tier.retry.most);
         (remote, block)
     }
 }
@@ -141,6 +141,33 @@ fn failing_calls_are_repeated_and_wrong_bytes_read_once_more() {
         _ => Fate::Succeeds,
     });
     let (_, far) = fixture.far();
+    assert_eq!(read(&far, &[]).unwrap(), read(&fixture.block, &[]).unwrap());
+}
+
+#[test]
+fn reads_are_repeated_as_often_as_the_settings_say_and_blocks_opened_anew_as_soon() {
+    let fixture = fixture(20, 3, 60);
+    fixture.ship();
+    let (remote, far) = fixture.far();
+    let calls = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&calls);
+    fixture.store.set_script(move |call| {
+        counted.fetch_add(u64::from(call.action == "get"), Ordering::SeqCst);
+        Fate::Fails
+    });
+    let index = remote.dir(ID).join(names::INDEX);
+    remote.read(&index).unwrap_err();
+    // A slow machine may ask a second time before the first answer is there.
+    let asked = 1 + remote.counts().hedged.load(Ordering::SeqCst);
+    let calls = calls.load(Ordering::SeqCst);
+    assert!((3..=3 * asked).contains(&calls), "{calls} calls for {asked} reads of three attempts each");
+    // The index is there, the samples are not.
+    fixture.store.set_script(|call| match call.key.contains("chunks") {
+        true => Fate::Fails,
+        false => Fate::Succeeds,
+    });
+    read(&far, &[]).unwrap_err();
+    fixture.store.clear_script();
     assert_eq!(read(&far, &[]).unwrap(), read(&fixture.block, &[]).unwrap());
 }
 
