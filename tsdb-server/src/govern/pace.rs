@@ -2,9 +2,9 @@
 //!
 //! A query that has used more than so much CPU rests half of the time while there is more to do than there are cores and a
 //! write, a rule or a younger query is under way. A tenant has a share of the CPU for its queries, with some credit for bursts; once
-//! that is spent, and another tenant asks at all, its queries stop at such times until the share has paid for more. Then, and
-//! until half of the credit is saved again, no more of them run at a time than there are cores, and never more than twice as
-//! many. With nobody else there, all of this changes nothing.
+//! that is spent, and another tenant asks at all, its queries stop at such times until the share has paid for more. No more of
+//! them run at a time than there are cores, and until half of the credit is saved again they leave one core to others. With
+//! nobody else there, all of this changes nothing.
 //!
 //! It is done by the queries themselves, where they hold nothing. Priorities of the operating system were tried: a thread that
 //! is not let onto the CPU holds what others want, such as a lock of the allocator or of the process' memory map, and writes
@@ -140,8 +140,8 @@ impl Credits {
         let has_saved = credit.left.load(Ordering::Relaxed) >= self.rate.saturating_mul(SAVED_MS / 2);
         match (has_company, has_saved) {
             (false, _) => allowed,
-            (true, true) => allowed.min(self.cores.saturating_mul(2)),
-            (true, false) => allowed.min(self.cores),
+            (true, true) => allowed.min(self.cores),
+            (true, false) => allowed.min(self.cores.saturating_sub(1).max(1)),
         }
     }
 
@@ -303,18 +303,17 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_in_debt_has_a_query_for_each_core_until_it_has_saved_for_half_a_second_and_then_two() {
+    fn a_tenant_in_debt_leaves_a_core_to_others_until_it_has_saved_for_half_a_second() {
         let credits = Credits::of_cores(2, Arc::default());
         let [one, other] = ["one", "other"].map(|name| TenantId::new(name).unwrap());
         let (credit, _) = credits.of(&one);
         credit.left.store(1, Ordering::Relaxed);
         assert_eq!(credits.concurrency(&one, 32), 32, "there is nobody else");
         credits.of(&other);
+        assert_eq!(credits.concurrency(&one, 32), 1);
+        credit.left.store(credits.rate * 500, Ordering::Relaxed);
         assert_eq!(credits.concurrency(&one, 32), 2);
         assert_eq!(credits.concurrency(&one, 1), 1);
-        credit.left.store(credits.rate * 500, Ordering::Relaxed);
-        assert_eq!(credits.concurrency(&one, 32), 4);
-        assert_eq!(credits.concurrency(&one, 3), 3);
     }
 
     #[test]
