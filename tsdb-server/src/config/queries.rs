@@ -18,8 +18,8 @@ pub struct QueriesConfig {
     pub max_rule_memory_bytes: Limit,
     /// A query that has used this much CPU rests half of the time while there is more to do than there are cores: whoever asks
     /// little, and whoever writes, comes first. The queries of a tenant that use more than a quarter of all cores while others
-    /// ask as well stop at such times, and leave a core to others. `0s` for neither. On Linux, the threads of all
-    /// queries have a lower priority than those of writes and rules too.
+    /// ask as well stop at such times, and leave a core to others. `0s` for neither. On Linux, the threads of all queries have
+    /// a lower priority than those of writes and rules too.
     pub long_after: Period,
     /// Memory for results that are kept, in bytes; 0 keeps none.
     pub cache_bytes: u64,

@@ -56,7 +56,6 @@ pub(crate) struct Governor {
     /// After how much CPU a query gives way to others.
     long_after: Option<Duration>,
     credits: Arc<Credits>,
-    cores: usize,
     memory: TenantMemory,
     active: Arc<ActiveQueries>,
     slow: SlowQueries,
@@ -90,7 +89,6 @@ impl Governor {
             workers: Workers::start(places)?,
             long_after: Some(config.long_after.as_duration()).filter(|after| !after.is_zero()),
             credits: Arc::new(Credits::of_cores(cores, traffic)),
-            cores,
             memory: TenantMemory::default(),
             active: Arc::default(),
             slow: SlowQueries::default(),
@@ -125,7 +123,7 @@ impl Governor {
 
     /// Do so many queries run that one more gains nothing by threads of its own?
     fn is_busy(&self) -> bool {
-        self.turns.counts().0 > self.cores
+        self.turns.running() > self.credits.cores()
     }
 
     /// How many queries `tenant` may run at a time, if its limit allows so many.

@@ -1,10 +1,10 @@
 //! Queries that take long, and tenants that ask for much, give way to the others, to ingest and to rules.
 //!
 //! A query that has used more than so much CPU rests half of the time while there is more to do than there are cores and a
-//! write, a rule or a younger query is under way. A tenant has a share of the CPU for its queries, with some credit for bursts; once
-//! that is spent, and another tenant asks at all, its queries stop at such times until the share has paid for more. No more of
-//! them run at a time than there are cores, and until half of the credit is saved again they leave one core to others. With
-//! nobody else there, all of this changes nothing.
+//! write, a rule or a younger query is under way. A tenant has a share of the CPU for its queries, with some credit for
+//! bursts; once that is spent, and another tenant asks at all, its queries stop at such times until the share has paid for
+//! more. No more of them run at a time than there are cores, and until half of the credit is saved again they leave one core
+//! to others. With nobody else there, all of this changes nothing.
 //!
 //! It is done by the queries themselves, where they hold nothing. Priorities of the operating system were tried: a thread that
 //! is not let onto the CPU holds what others want, such as a lock of the allocator or of the process' memory map, and writes
@@ -130,6 +130,10 @@ impl Credits {
     pub(super) fn of_cores(cores: usize, traffic: Arc<Traffic>) -> Self {
         let rate = i64::try_from(cores).unwrap_or(i64::MAX).saturating_mul(1_000_000) / SHARE;
         Self { began: Instant::now(), cores, rate, book: Mutex::default(), traffic }
+    }
+
+    pub(super) const fn cores(&self) -> usize {
+        self.cores
     }
 
     /// How many queries `tenant` may run at a time, if so many are allowed.

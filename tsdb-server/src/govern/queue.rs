@@ -106,6 +106,11 @@ impl Turns {
         (state.taken, state.lines.values().map(|line| line.waiting.len()).sum())
     }
 
+    /// Queries that run.
+    pub(crate) fn running(&self) -> usize {
+        self.state.lock().taken
+    }
+
     fn line_up<'a>(
         &'a self,
         tenant: &'a TenantId,

@@ -66,28 +66,16 @@ pub(super) struct Replacement {
     pub(super) by: Option<Group>,
     /// Rules that went to other groups.
     pub(super) went: Vec<Identity>,
-    /// Rules that came from other groups with what it was to become before, with their state.
-    came: Vec<Running>,
 }
 
 impl Replacement {
     pub(super) const fn new(by: Option<Group>, went: Vec<Identity>) -> Self {
-        Self { by, went, came: Vec::new() }
+        Self { by, went }
     }
 
     /// Is there nothing left to do for `group` but to go?
     pub(super) fn ends(&self, group: &Group) -> bool {
-        self.by.is_none() && self.came.is_empty() && group.rules().is_empty()
-    }
-
-    /// This one in place of another, which was not carried out.
-    fn after(mut self, earlier: Self) -> Self {
-        let Self { by, mut went, mut came } = earlier;
-        let with_it = by.iter().flat_map(Group::rules).filter(|rule| rule.has_past());
-        came.extend(with_it.cloned());
-        give_away(&mut came, &self.went);
-        went.append(&mut self.went);
-        Self { by: self.by, went, came }
+        self.by.is_none() && group.rules().is_empty()
     }
 
     /// What becomes of `before`, and its rules that are no more.
@@ -96,7 +84,6 @@ impl Replacement {
         // A group without rules gives its series stale markers at its last turn, and goes.
         let nothing = || Group::new(before.settings().clone(), Vec::new());
         let mut group = self.by.clone().unwrap_or_else(nothing);
-        before.take_in(&self.came);
         let departed = group.take_over(before);
         (group, departed)
     }
@@ -158,20 +145,34 @@ impl Entry {
 
     /// Becomes another group, or goes. Answers the rules that are no more; those of a group that is evaluated are known after
     /// that.
-    pub(super) fn become_group(&mut self, replacement: Replacement, defaults: Defaults) -> Vec<Running> {
+    pub(super) fn become_group(&mut self, mut replacement: Replacement, defaults: Defaults) -> Vec<Running> {
         let Some(before) = self.group.take() else {
             let (shown, _) = replacement.replace(self.published.group.clone());
             self.publish(&shown, defaults);
-            self.replacement = Some(match self.replacement.take() {
-                Some(earlier) => replacement.after(earlier),
-                None => replacement,
-            });
+            if let Some(Replacement { by, went }) = self.replacement.take() {
+                // What came with it from other groups has its state from nowhere else.
+                self.came.extend(by.iter().flat_map(Group::rules).filter(|rule| rule.has_past()).cloned());
+                give_away(&mut self.came, &replacement.went);
+                replacement.went.splice(..0, went);
+            }
+            self.replacement = Some(replacement);
             return Vec::new();
         };
         let (group, departed) = replacement.replace(before);
         self.publish(&group, defaults);
         self.group = Some(group);
         self.replacement = replacement.by.is_none().then(|| Replacement::new(None, Vec::new()));
+        departed
+    }
+
+    /// `group` is what the evaluation under way left of it. Answers the rules that are no more since it began.
+    pub(super) fn evaluated(&mut self, group: Group, defaults: Defaults) -> Vec<Running> {
+        self.group = Some(group);
+        let replacement = self.replacement.take();
+        let mut departed =
+            replacement.map(|replacement| self.become_group(replacement, defaults)).unwrap_or_default();
+        let came = std::mem::take(&mut self.came);
+        departed.extend(came.into_iter().filter_map(|rule| self.group.as_mut()?.receive(rule)));
         departed
     }
 

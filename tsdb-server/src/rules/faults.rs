@@ -324,7 +324,7 @@ fn a_rule_that_goes_to_another_group_takes_its_state_along_and_its_alerts_go_on(
     simulation.run(Some(&schedule), (500, 700), ON_TIME, RIGHT);
     let (first, second) = RULES.split_at(RULES.find("  - {alert: High").unwrap());
     let busy = "  - {alert: Busy, expr: 'rate(x[1m]) > 0.5'}\n";
-    let other = "- name: other\n  rules:\n  - {record: 'count:x', expr: count(x)}\n";
+    let other = counting("other");
     // To a group that is new, and from there to one that has been there.
     simulation.load(&schedule, &format!("{}{other}{busy}{second}", first.replace(busy, "")));
     simulation.run(Some(&schedule), (700, 800), ON_TIME, RIGHT);
@@ -336,14 +336,25 @@ fn a_rule_that_goes_to_another_group_takes_its_state_along_and_its_alerts_go_on(
     assert!(kept >= 39.0, "its series has no end and no beginning: {kept}");
 }
 
-#[test]
-fn a_rule_that_goes_to_another_group_in_the_first_turn_of_its_own_loses_nothing_of_its_state() {
+/// Two of [`RULES`], and all without them.
+fn two_alerts() -> (&'static str, String) {
     let alerts =
         "  - {alert: Busy, expr: 'rate(x[1m]) > 0.5'}\n  - {alert: High, expr: 'max(level) > 0', for: 5m}\n";
     let rest = alerts.lines().fold(RULES.to_owned(), |rules, alert| rules.replace(&format!("{alert}\n"), ""));
+    (alerts, rest)
+}
+
+/// The group `name`, which counts.
+fn counting(name: &str) -> String {
+    format!("- name: {name}\n  rules:\n  - {{record: 'count:x', expr: count(x)}}\n")
+}
+
+#[test]
+fn a_rule_that_goes_to_another_group_in_the_first_turn_of_its_own_loses_nothing_of_its_state() {
+    let (alerts, rest) = two_alerts();
     // Of two groups that are there from the beginning each is the first once.
     for name in ["other", "k"] {
-        let other = format!("- name: {name}\n  rules:\n  - {{record: 'count:x', expr: count(x)}}\n");
+        let other = counting(name);
         for (before, after) in [
             (RULES.to_owned(), format!("{rest}{other}{alerts}")),
             (RULES.to_owned(), format!("groups:\n{other}{alerts}")),
@@ -387,11 +398,8 @@ fn moves_in_the_first_turn(other: &str, before: &str, after: &str, is_nested: bo
 
 #[test]
 fn a_rule_that_leaves_a_group_that_waits_for_its_first_turn_is_restored_in_the_one_that_had_its_own() {
-    let alerts =
-        "  - {alert: Busy, expr: 'rate(x[1m]) > 0.5'}\n  - {alert: High, expr: 'max(level) > 0', for: 5m}\n";
-    let rest = alerts.lines().fold(RULES.to_owned(), |rules, alert| rules.replace(&format!("{alert}\n"), ""));
-    let other = |name: &str| format!("- name: {name}\n  rules:\n  - {{record: 'count:x', expr: count(x)}}\n");
-    let [first, second] = ["k", "other"].map(other);
+    let (alerts, rest) = two_alerts();
+    let [first, second] = ["k", "other"].map(counting);
     for is_twice in [false, true] {
         let simulation = Simulation::new();
         let schedule = begun(&simulation);

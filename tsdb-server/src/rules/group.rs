@@ -201,11 +201,6 @@ impl Group {
         departed
     }
 
-    /// Has the rules `came` too, as they are.
-    pub(super) fn take_in(&mut self, came: &[Running]) {
-        self.rules.extend_from_slice(came);
-    }
-
     /// Takes up the state of a rule that came from another group. Answers one that is no rule of this group any more: its
     /// series end here.
     pub(super) fn receive(&mut self, state: Running) -> Option<Running> {

@@ -331,26 +331,17 @@ impl Schedule {
     fn put_back(&self, taken: Taken, done: Option<Done>, now: Timestamp) -> Vec<Departed> {
         let mut state = self.state.lock();
         let state = &mut *state;
-        let Taken { key, mut group, pace, restored } = taken;
+        let Taken { key, group, pace, restored } = taken;
         if let Some(done) = &done {
             state.counts.add(done, group.rules().len());
         }
         let Some(entry) = state.groups.get_mut(&key) else { return Vec::new() };
-        let mut departed = Vec::new();
-        match entry.replacement.take() {
-            Some(replacement) if replacement.ends(&group) && entry.came.is_empty() => {
-                state.groups.remove(&key);
-                return Vec::new();
-            }
-            Some(replacement) => {
-                entry.group = Some(group);
-                departed = entry.become_group(replacement, self.defaults);
-                group = entry.group.take().unwrap_or_else(|| entry.published.group.clone());
-            }
-            None => {}
+        if entry.replacement.as_ref().is_some_and(|to| to.ends(&group)) && entry.came.is_empty() {
+            state.groups.remove(&key);
+            return Vec::new();
         }
-        let came = std::mem::take(&mut entry.came);
-        departed.extend(came.into_iter().filter_map(|rule| group.receive(rule)));
+        let mut departed = entry.evaluated(group, self.defaults);
+        let mut group = entry.group.take().unwrap_or_else(|| entry.published.group.clone());
         state.hand_over(&key, &mut group, &mut departed);
         let Some(entry) = state.groups.get_mut(&key) else { return Vec::new() };
         (entry.pace, entry.restored) = (pace, restored);

@@ -302,9 +302,7 @@ fn a_rule_that_comes_while_a_group_is_evaluated_keeps_its_state_however_often_th
     };
     let becomes = |rules: &str| Replacement::new(Some(group(rules)), Vec::new());
     let ends = |mut entry: Entry, evaluated: Group| {
-        entry.group = Some(evaluated);
-        let replacement = entry.replacement.take().unwrap();
-        let departed = entry.become_group(replacement, DEFAULTS);
+        let departed = entry.evaluated(evaluated, DEFAULTS);
         (states(entry.known()), departed.len())
     };
     let pending = r#"{alertname="Down", job="a", severity="page"} pending"#;

@@ -78,8 +78,7 @@ impl Engine {
     fn ship_all(&self, shipper: &Shipper, pace: &mut Pace) -> Result<(), Error> {
         let waiting = self.note_backlog(shipper, &[]);
         // ORDER: nothing is uploaded, dropped or let go below the prefix of another database.
-        shipper.ledger().claim()?;
-        let known = shipper.ledger().load()?;
+        let known = shipper.ledger().claim()?;
         let is_missing = |block: &Arc<Block>| {
             let meta = block.meta();
             let mut named = known.manifest.blocks.values();

@@ -107,14 +107,13 @@ impl Ledger {
         self
     }
 
-    /// Has the manifest name this database as the owner of the blocks, if it is to be.
+    /// [`load`](Self::load), after which the manifest names this database as the owner of the blocks, if it is to be.
     ///
     /// # Errors
     /// They are those of another one, or the store failed.
-    pub(crate) fn claim(&self) -> Result<(), LedgerError> {
-        let Some(owner) = self.owner else { return Ok(()) };
-        self.commit::<LedgerError>(|manifest| Ok(std::mem::replace(&mut manifest.owner, owner) != owner))?;
-        Ok(())
+    pub(crate) fn claim(&self) -> Result<Arc<Loaded>, LedgerError> {
+        let Some(owner) = self.owner else { return self.load() };
+        self.commit(|manifest| Ok(std::mem::replace(&mut manifest.owner, owner) != owner))
     }
 
     /// May this database change `manifest`?
