@@ -15,7 +15,8 @@
 //!                             and the same again
 //! <data>/snapshots/<name>/     a snapshot: a data directory of its own, whose files are those above under second names
 //! <data>/quarantine/<name>     what a repair moved aside; nobody reads it
-//! <data>/clock                the time that was believed last, and which retention was acted on
+//! <data>/clock                the time that was believed last, which retention was acted on, and what a clock that is
+//!                             doubted showed since
 //! <data>/manifest-copy        the manifest on object storage as it was read last, if there is one
 //! <data>/owner                which database this is, if there is object storage
 //! <data>/dropped              blocks that were dropped here and that object storage may still name, if there are any
@@ -44,7 +45,7 @@ pub(crate) const TOMBSTONES_COPY: &str = "tombstones-copy";
 
 /// The directory of snapshots that lie in the data directory.
 pub(crate) const SNAPSHOTS_DIR: &str = "snapshots";
-/// The time that was believed last, and the retention that was acted on last.
+/// The time that was believed last, the retention that was acted on last, and what the clock showed since.
 pub(crate) const CLOCK: &str = "clock";
 /// A copy of the manifest on object storage, as it was read last.
 pub(crate) const MANIFEST_COPY: &str = "manifest-copy";

@@ -6,6 +6,16 @@
 //! A restart is no way around that: the time that was believed last lies in a file, and a clock that shows another one at
 //! the start has leapt meanwhile, or the machine was off for long. Both are doubted alike, and cost an hour. Beside it stands
 //! which retention was acted on last: another one may be mistyped.
+//!
+//! # Databases that are open for less than an hour
+//!
+//! They never see a clock go on for an hour, and nobody can tell how long they were closed but the clock itself. So a
+//! doubted clock is *sighted*, at most once in twelve hours by its own reckoning, and the last seven sightings lie in the
+//! file. Each came when the database was open, with time that it lived through, and later than the one before; a clock that
+//! goes back takes those with it that were ahead of it. When there are seven, the oldest counts as the time: six later
+//! ones, three days at least, have gone on from it. So a clock that is wrong at one start, or at a few, is sighted and
+//! believed in nothing; what is deleted is late by six sightings. What is trusted beyond that is trusted with an hour of
+//! steady running too: that somebody sets a clock right which is wrong for that long.
 
 use crate::fs::{Fs, twice, write_file};
 use crate::names;
@@ -23,17 +33,44 @@ const DOUBT_MS: i64 = 3_600_000;
 const LEAP_OVER_RESTART_MS: u64 = 3_600_000;
 /// How far the time may be ahead of the one in the file, in ms.
 const KEEP_EVERY_MS: u64 = 600_000;
+/// A doubted clock is sighted again when it shows so much more, in ms.
+const SIGHT_EVERY_MS: i64 = 43_200_000;
+/// Of so many sightings the oldest is believed.
+const SIGHTINGS: usize = 7;
 
 /// What is kept for the next start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kept {
-    /// The time.
+    /// The time that was believed; the first instant of all if none was.
     pub(crate) time: Timestamp,
     /// What tells the retention apart that was acted on last; 0 if none was.
     pub(crate) retention: u64,
+    /// Times that the clock showed since, while it was doubted, ascending.
+    pub(crate) sightings: Vec<Timestamp>,
 }
 
 impl Kept {
+    /// When nothing is known.
+    const fn nothing() -> Self {
+        Self { time: Timestamp::MIN, retention: 0, sightings: Vec::new() }
+    }
+
+    /// Notes that a clock that is doubted shows `now`.
+    fn sight(&mut self, now: Timestamp) {
+        self.sightings.retain(|sighted| *sighted <= now);
+        let is_due = |last: &Timestamp| now.saturating_sub(*last) >= SIGHT_EVERY_MS;
+        if self.sightings.last().is_none_or(is_due) {
+            self.sightings.push(now);
+        }
+        let surplus = self.sightings.len().saturating_sub(SIGHTINGS);
+        self.sightings.drain(..surplus);
+    }
+
+    /// The time that may be believed of a clock that is doubted.
+    fn confirmed(&self) -> Option<Timestamp> {
+        self.sightings.first().copied().filter(|_| self.sightings.len() >= SIGHTINGS)
+    }
+
     /// What the data directory `dir` says.
     pub(crate) fn read(fs: &dyn Fs, dir: &Path) -> Option<Self> {
         let path = dir.join(names::CLOCK);
@@ -68,11 +105,14 @@ impl Horizon {
         Self { kept, is_new, ..Self::default() }
     }
 
-    /// The time from which retention counts back, `newest` being the newest sample. In doubt it stays where it was.
+    /// The time from which retention counts back, `newest` being the newest sample. In doubt it stays where it was, or
+    /// goes on to what was confirmed.
     pub(super) fn next(&mut self, clock: &dyn Clock, newest: Timestamp) -> Option<Timestamp> {
         let now = self.look(clock);
         if self.is_believed(clock) {
             self.latest = Some(newest.min(now));
+        } else if let Some(confirmed) = self.kept.as_ref().and_then(Kept::confirmed) {
+            self.latest = self.latest.max(Some(newest.min(confirmed).min(now)));
         }
         self.latest
     }
@@ -84,7 +124,8 @@ impl Horizon {
         let has_leapt = match self.offset.replace(offset) {
             Some(before) => before.abs_diff(offset) > LEAP_MS,
             None => {
-                !self.is_new && self.kept.is_none_or(|kept| kept.time.abs_diff(now) > LEAP_OVER_RESTART_MS)
+                let is_far = |kept: &Kept| kept.time.abs_diff(now) > LEAP_OVER_RESTART_MS;
+                !self.is_new && self.kept.as_ref().is_none_or(is_far)
             }
         };
         if has_leapt {
@@ -101,35 +142,48 @@ impl Horizon {
     }
 
     /// Keeps the time for the next start with what tells the `retention` apart that was acted on, if the time is believed and
-    /// not kept already; at the end to the millisecond. A disk that takes no writing has the next start doubt for an hour.
+    /// not kept already; at the end to the millisecond. A time that is doubted is sighted. A disk that takes no writing has
+    /// the next start doubt for an hour.
     pub(super) fn keep(&mut self, fs: &dyn Fs, dir: &Path, clock: &dyn Clock, retention: u64, is_end: bool) {
         let now = self.look(clock);
-        let far = if is_end { 0 } else { KEEP_EVERY_MS };
-        let is_near = |kept: Kept| kept.time.abs_diff(now) <= far && kept.retention == retention;
-        if self.kept.is_some_and(is_near) || !self.is_believed(clock) {
+        let mut next = Kept { retention, ..self.kept.clone().unwrap_or_else(Kept::nothing) };
+        if self.is_believed(clock) {
+            next.sightings.clear();
+            let far = if is_end { 0 } else { KEEP_EVERY_MS };
+            if self.kept.is_none() || next.time.abs_diff(now) > far {
+                next.time = now;
+            }
+        } else {
+            next.sight(now);
+        }
+        if self.kept.as_ref() == Some(&next) {
             return;
         }
-        let kept = Kept { time: now, retention };
         let path = dir.join(names::CLOCK);
-        match write_file(fs, &path, render(kept).as_bytes()) {
-            Ok(()) => self.kept = Some(kept),
+        match write_file(fs, &path, render(&next).as_bytes()) {
+            Ok(()) => self.kept = Some(next),
             Err(error) => log::warn!("{}: {error}", path.display()),
         }
     }
 }
 
-fn render(kept: Kept) -> String {
-    let fields = format!("{} {:016x}", kept.time, kept.retention);
+fn render(kept: &Kept) -> String {
+    let sightings: String = kept.sightings.iter().map(|time| format!(" {time}")).collect();
+    let fields = format!("{} {:016x}{sightings}", kept.time, kept.retention);
     format!("{fields} {:08x}\n", checksum(fields.as_bytes()))
 }
 
 /// What `bytes` say, if they are whole.
 fn parse(bytes: &[u8]) -> Option<Kept> {
-    let mut fields = std::str::from_utf8(bytes).ok()?.split(' ');
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (fields, _) = text.rsplit_once(' ')?;
+    let mut fields = fields.split(' ');
     let time = fields.next()?.parse().ok()?;
     let retention = u64::from_str_radix(fields.next()?, 16).ok()?;
-    let kept = Kept { time, retention };
-    (render(kept).as_bytes() == bytes).then_some(kept)
+    let sightings = fields.map(|field| field.parse().ok()).collect::<Option<Vec<Timestamp>>>()?;
+    let kept = Kept { time, retention, sightings };
+    let is_right = kept.sightings.len() <= SIGHTINGS && kept.sightings.is_sorted();
+    (is_right && render(&kept).as_bytes() == bytes).then_some(kept)
 }
 
 #[cfg(test)]
@@ -139,8 +193,9 @@ mod tests {
     #[test]
     fn the_time_that_is_kept_is_read_as_it_was_written_and_no_flipped_bit_goes_unseen() {
         for time in [0, -1, 1_700_000_000_000, i64::MIN, i64::MAX] {
-            let kept = Kept { time, retention: 0x0123_4567_89ab_cdef };
-            let bytes = render(kept).into_bytes();
+            let sightings = (0..time.rem_euclid(8)).map(|n| n * SIGHT_EVERY_MS).collect();
+            let kept = Kept { time, retention: 0x0123_4567_89ab_cdef, sightings };
+            let bytes = render(&kept).into_bytes();
             assert_eq!(parse(&bytes), Some(kept));
             for bit in 0..bytes.len() * 8 {
                 let mut changed = bytes.clone();
@@ -149,5 +204,34 @@ mod tests {
             }
             (0..bytes.len()).for_each(|len| assert_eq!(parse(&bytes[..len]), None));
         }
+    }
+
+    const DAY: i64 = 86_400_000;
+
+    #[test]
+    fn the_oldest_of_seven_sightings_is_believed_and_they_go_on() {
+        let mut kept = Kept::nothing();
+        for day in 0..6 {
+            (0..5).for_each(|minute| kept.sight(day * DAY + minute * 60_000));
+            assert_eq!(kept.confirmed(), None, "day {day}");
+        }
+        for day in 6..20 {
+            kept.sight(day * DAY);
+            assert_eq!(kept.confirmed(), Some((day - 6) * DAY));
+        }
+    }
+
+    #[test]
+    fn sightings_ahead_of_a_later_one_are_forgotten_and_starts_that_follow_fast_are_one() {
+        let mut kept = Kept::nothing();
+        (0..5).for_each(|day| kept.sight(day * DAY));
+        kept.sight(400 * DAY);
+        (0..100).for_each(|minute| kept.sight(400 * DAY + minute * 60_000));
+        kept.sight(5 * DAY);
+        assert_eq!(kept.sightings, [0, DAY, 2 * DAY, 3 * DAY, 4 * DAY, 5 * DAY]);
+        kept.sight(-DAY);
+        assert_eq!(kept.sightings, [-DAY]);
+        (0..7).for_each(|hour| kept.sight(hour * 3_600_000));
+        assert_eq!(kept.sightings, [-DAY, 0]);
     }
 }

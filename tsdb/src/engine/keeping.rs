@@ -28,7 +28,7 @@ struct State {
 
 impl Keeping {
     /// The retention of `options` in a data directory that has `kept`, or has nothing to lose if it `is_new`.
-    pub(super) fn new(options: &Options, kept: Option<Kept>, is_new: bool) -> Self {
+    pub(super) fn new(options: &Options, kept: Option<&Kept>, is_new: bool) -> Self {
         let in_force = (!options.awaits_retention).then(|| Arc::new(options.retention()));
         let first = in_force.as_ref().filter(|_| is_new).map(|retention| retention.fingerprint());
         let acted_on = first.or(kept.map(|kept| kept.retention));

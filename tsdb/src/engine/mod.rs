@@ -114,6 +114,7 @@ impl Engine {
         }
         // After the loss of a disk there is nothing here, and all of it on object storage; or nobody knows.
         let is_new = is_new && blocks.everywhere().next().is_none() && open_warnings.is_empty();
+        let keeping = keeping::Keeping::new(&options, kept.as_ref(), is_new);
         let horizon = horizon::Horizon::after(kept, is_new);
         let head_place = Place { fs, wal_dir: dir.join(names::WAL_DIR), wal_options: WalOptions::default() };
         let (head, recovery) = Head::open(head_place, head_settings(&options))?;
@@ -121,7 +122,7 @@ impl Engine {
         let throttle = Throttle::new(options.compaction_bytes_per_second);
         let engine = Self {
             place,
-            keeping: keeping::Keeping::new(&options, kept, is_new),
+            keeping,
             options,
             head: Arc::new(head),
             published: RwLock::new(Published { blocks, border }),

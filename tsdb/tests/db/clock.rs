@@ -280,3 +280,46 @@ fn a_lost_or_damaged_file_with_the_time_costs_an_hour_and_no_sample() {
         assert_eq!(before(&db, 4000), all);
     }
 }
+
+const DAY: i64 = 86_400_000;
+
+/// Opens the database at `at` for ten minutes, in which samples come.
+fn visit(fs: &SimFs, at: i64) -> Contents {
+    let clock = TwoHands::at(at);
+    let db = open_at(fs, &clock, Some(2 * DAY));
+    live(&db, &clock, 15);
+    clock.pass(600_000);
+    live(&db, &clock, 15);
+    let found = contents(&db);
+    db.close().unwrap();
+    found
+}
+
+#[test]
+fn a_database_that_is_open_for_minutes_a_day_deletes_what_is_old_some_days_late() {
+    let fs = SimFs::new();
+    for day in 0..20 {
+        let found = visit(&fs, day * DAY);
+        let oldest = *found[&labels(0)].first_key_value().unwrap().0 / DAY;
+        // Seven sightings, the first of them on the second day, and two days of retention.
+        assert_eq!(oldest, (day - 8).max(0), "day {day}");
+    }
+}
+
+#[test]
+fn a_clock_a_year_ahead_at_some_starts_deletes_nothing_of_a_database_that_is_open_for_minutes_a_day() {
+    let fs = SimFs::new();
+    let mut all = Contents::new();
+    for day in 0..10 {
+        all = visit(&fs, day * DAY);
+    }
+    for fs in [fs.process_killed(), fs] {
+        for start in 0..6 {
+            let found = visit(&fs, 10 * DAY + YEAR + start * 7_200_000);
+            let found = part(&found, TimeRange::new(0, 10 * DAY).unwrap(), |_| true);
+            // The tenth day was sighted rightly: what was past retention on the fourth may go.
+            let kept = TimeRange::new(2 * DAY, 10 * DAY).unwrap();
+            assert_eq!(part(&found, kept, |_| true), part(&all, kept, |_| true), "start {start}");
+        }
+    }
+}
