@@ -40,6 +40,8 @@ pub(crate) const INDEX: &str = "index";
 pub(crate) const CHUNKS_DIR: &str = "chunks";
 /// What is deleted in a block.
 pub(crate) const TOMBSTONES: &str = "tombstones";
+/// The types of the metrics in a block, on object storage alone.
+pub(crate) const TYPES: &str = "types";
 /// The second copy of what is deleted in a block.
 pub(crate) const TOMBSTONES_COPY: &str = "tombstones-copy";
 

@@ -5,7 +5,7 @@
 //! names it in place of its sources, if the lease is still ours and nothing was deleted in them. Whatever is cut short
 //! leaves objects that nobody names. A source that cannot be read is left out from then on and named.
 
-use super::Engine;
+use super::{Engine, types};
 use crate::Error;
 use crate::block::{Block, BlockSpec, FrameCache};
 use crate::blocks::BlockPlace;
@@ -96,6 +96,7 @@ impl Engine {
         let place = self.scratch(scratch)?;
         let Sources::Ready(sources) = self.fetch_sources(shipper, due, &place)? else { return Ok(()) };
         let Some(job) = self.far_job(&sources, &place)? else { return Ok(()) };
+        let types = types::recorded(shipper, &sources)?;
         let samples = job.inputs.iter().map(|(meta, _)| meta.stats.samples).sum();
         let blocks = job.inputs.len() as u64;
         self.compactions.begin(RunningCompaction { blocks, samples, bytes_written: 0 }, load.cloned());
@@ -111,7 +112,7 @@ impl Engine {
                     merged.publish().map_err(Error::from)?;
                     let dir = place.path(job.spec.id);
                     let block = Block::open(&place.fs, &dir, Arc::clone(&place.cache))?;
-                    put_block(&*place.fs, &dir, &block, false, shipper.ledger())
+                    put_block(&*place.fs, &dir, &block, &types, false, shipper.ledger())
                         .map(Some)
                         .map_err(Error::from)
                 })

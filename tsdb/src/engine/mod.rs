@@ -11,6 +11,7 @@ mod retire;
 mod rollup;
 mod ship;
 mod snapshot;
+mod types;
 mod work;
 
 use crate::block::FrameCache;

@@ -14,13 +14,12 @@ use crate::block::{Block, BlockSeries, BlockSpec, BlockWriter};
 use crate::blocks::{Blocks, OpenBlock};
 use crate::compact::Load;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tsdb_core::Labels;
 use tsdb_core::block::{BlockId, BlockMeta};
-use tsdb_core::metadata::MetricType;
 use tsdb_core::read::{ReadError, SampleColumns};
 use tsdb_rollup::aggregate::AggregateColumns;
 use tsdb_rollup::downsample::{downsample, form_of};
@@ -65,7 +64,7 @@ enum Outcome {
 }
 
 /// Why no windows were made.
-enum Failure {
+pub(super) enum Failure {
     /// Something cannot be read, which may pass.
     Unread(Error),
     Other(Error),
@@ -186,8 +185,7 @@ impl Engine {
         writer: &mut BlockWriter<'_>,
         load: Option<&Arc<dyn Load>>,
     ) -> Result<(), Failure> {
-        let types: BTreeMap<String, MetricType> =
-            self.head.metadata().into_iter().map(|(name, known)| (name, known.metric_type)).collect();
+        let types = self.types_of(inputs, missing.is_patient)?;
         let damage = RefCell::new(Vec::new());
         let streams = inputs.iter().map(|block| Pages::new(block, step, &damage));
         let mut samples = SampleColumns::new();
@@ -199,7 +197,7 @@ impl Engine {
             self.note_missing(&damage, missing)?;
             let parts = if inputs.iter().all(|block| block.meta().is_raw()) {
                 self.read_samples(&series.parts, step, &damage, &mut samples);
-                let declared = declared(&types, &series.labels);
+                let declared = types.of(series.labels.metric_name());
                 let form = form_of(&series.labels, declared, &samples);
                 let mut windows = AggregateColumns::default();
                 let all = AggregateColumns::of_samples(std::mem::take(&mut samples), form);
@@ -272,14 +270,6 @@ impl Engine {
             other => Error::io("read", &self.place.dir, std::io::Error::other(other)),
         }
     }
-}
-
-/// The type that was declared for the metric of a series, or for the family that it belongs to.
-fn declared(types: &BTreeMap<String, MetricType>, labels: &Labels) -> MetricType {
-    let name = labels.metric_name();
-    let families = ["", "_bucket", "_count", "_sum", "_total"];
-    let found = families.into_iter().filter_map(|end| types.get(name.strip_suffix(end)?));
-    found.copied().find(|declared| *declared != MetricType::Unknown).unwrap_or_default()
 }
 
 /// The windows of a series, made of shorter ones: runs of one form. What cannot be read is left out and added to

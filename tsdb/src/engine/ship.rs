@@ -91,7 +91,7 @@ impl Engine {
                 return Err(Error::Closed);
             }
             let dir = self.place.path(block.meta().id);
-            shipper.ship(&*self.place.fs, &dir, block)?;
+            shipper.ship(&*self.place.fs, &dir, block, &self.types_in(block))?;
             self.note_backlog(shipper, waiting.get(done + 1..).unwrap_or_default());
         }
         drop(waiting);

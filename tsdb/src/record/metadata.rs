@@ -19,13 +19,23 @@ const TYPES: [MetricType; 8] = [
     MetricType::Stateset,
 ];
 
+/// The number of a type; that of the unknown one for a type that has none yet.
+pub(crate) fn type_number(metric_type: MetricType) -> u8 {
+    let number = TYPES.iter().zip(0_u8..).find(|(known, _)| **known == metric_type);
+    number.map_or(0, |(_, number)| number)
+}
+
+/// The type with a number.
+pub(crate) fn numbered_type(number: u8) -> Option<MetricType> {
+    TYPES.get(usize::from(number)).copied()
+}
+
 /// Appends a record to `out` that says what `metric` is. A type that has no number yet is written as unknown.
 pub fn encode_metadata(metric: &str, metadata: &Metadata, out: &mut Vec<u8>) {
-    let number = TYPES.iter().zip(0_u8..).find(|(known, _)| **known == metadata.metric_type);
     let mut writer = Writer::new();
     writer.u8(TAG_METADATA);
     writer.str(metric);
-    writer.u8(number.map_or(0, |(_, number)| number));
+    writer.u8(type_number(metadata.metric_type));
     writer.str(&metadata.unit);
     writer.str(&metadata.help);
     out.extend_from_slice(writer.as_bytes());
@@ -35,8 +45,7 @@ pub(super) fn decode(payload: &[u8], sink: &mut impl RecordSink) -> Result<(), C
     let mut reader = Reader::new(SECTION, payload);
     let metric = reader.str("metric")?;
     let number = reader.u8("type")?;
-    let metric_type =
-        *TYPES.get(usize::from(number)).ok_or_else(|| reader.invalid("type", u64::from(number)))?;
+    let metric_type = numbered_type(number).ok_or_else(|| reader.invalid("type", u64::from(number)))?;
     let unit = reader.str("unit")?.to_owned();
     let help = reader.str("help")?.to_owned();
     sink.metadata(metric, Metadata { metric_type, unit, help });

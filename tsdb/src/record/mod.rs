@@ -29,6 +29,7 @@ pub use exemplars::{ExemplarSeries, ExemplarsEncoder};
 pub use histograms::HistogramsEncoder;
 pub use late::encode_late;
 pub use metadata::encode_metadata;
+pub(crate) use metadata::{numbered_type, type_number};
 pub use named::encode_named;
 pub use newest::encode_newest;
 pub use retired::encode_retired;

@@ -27,6 +27,7 @@ mod shipper;
 mod sim;
 mod store;
 mod sweep;
+pub(crate) mod types;
 pub(crate) mod upload;
 
 pub use backup::{BackupError, BackupReport, Backups};

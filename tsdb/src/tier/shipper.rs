@@ -5,6 +5,7 @@ use super::ledger::{Ledger, LedgerError, Loaded};
 use super::manifest::{Manifest, StoredBlock, StoredFile};
 use super::options::{Tier, TierRole};
 use super::remote::RemoteFs;
+use super::types::Types;
 use super::upload::{self, UploadError};
 use super::{Epoch, deleted, owner};
 use crate::block::{Block, FrameCache};
@@ -345,10 +346,16 @@ impl Shipper {
         (bytes > limit).then_some(Overflow { bytes, limit })
     }
 
-    /// Uploads `block`, which lies in `dir`, and names it.
-    pub(crate) fn ship(&self, fs: &dyn Fs, dir: &Path, block: &Block) -> Result<(), UploadError> {
+    /// Uploads `block`, which lies in `dir`, with the `types` of its metrics, and names it.
+    pub(crate) fn ship(
+        &self,
+        fs: &dyn Fs,
+        dir: &Path,
+        block: &Block,
+        types: &Types,
+    ) -> Result<(), UploadError> {
         let is_held = self.tier.role == TierRole::Owner;
-        let stored = upload::put_block(fs, dir, block, is_held, &self.ledger)?;
+        let stored = upload::put_block(fs, dir, block, types, is_held, &self.ledger)?;
         self.uploaded_bytes.fetch_add(stored.bytes(), Ordering::Relaxed);
         upload::name_blocks(&self.ledger, &[stored], &BTreeSet::new())?;
         Ok(())

@@ -6,6 +6,7 @@
 
 use super::ledger::{Ledger, LedgerError};
 use super::manifest::{Manifest, StoredBlock, StoredFile};
+use super::types::{self, Types};
 use super::{ObjectInfo, StoreError, Version, deleted};
 use crate::Error;
 use crate::block::Block;
@@ -38,12 +39,13 @@ impl From<StoreError> for UploadError {
     }
 }
 
-/// Puts all files of `block`, which lies in `dir`, and what is deleted in it into the store of `ledger` and returns the
-/// entry for the manifest.
+/// Puts all files of `block`, which lies in `dir`, what is deleted in it and the `types` of its metrics into the store of
+/// `ledger` and returns the entry for the manifest.
 pub(crate) fn put_block(
     fs: &dyn Fs,
     dir: &Path,
     block: &Block,
+    types: &Types,
     is_held: bool,
     ledger: &Ledger,
 ) -> Result<StoredBlock, UploadError> {
@@ -63,11 +65,15 @@ pub(crate) fn put_block(
     if let Some(tombstones) = block.tombstone_bytes() {
         files.push(deleted::put(ledger, id, &tombstones)?);
     }
+    if !types.is_empty() {
+        files.push(types::put(ledger, id, types)?);
+    }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(StoredBlock { meta: block.meta().clone(), description, files, is_held })
 }
 
-/// Writes the files of `stored` into the directory `dir`, which is made, and compares their checksums.
+/// Writes the files of `stored`, but for the types of metrics, into the directory `dir`, which is made, and compares their
+/// checksums.
 pub(crate) fn fetch_block(
     fs: &dyn Fs,
     dir: &Path,
@@ -78,7 +84,7 @@ pub(crate) fn fetch_block(
         let path = path.to_owned();
         move |error| UploadError::Local(Error::io(action, path, error))
     };
-    for file in &stored.files {
+    for file in stored.files.iter().filter(|file| file.path != names::TYPES) {
         let place = file.path.split('/').fold(dir.to_owned(), |place, word| place.join(word));
         let parent = place.parent().unwrap_or(dir);
         fs.create_dir_all(parent).map_err(local("create", parent))?;

@@ -2,14 +2,15 @@
 //! comes back, and what a loser made is never named.
 
 use super::fixture::*;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tsdb::fs::{Fs, Loss, SimFs};
 use tsdb::tier::{Fate, Ledger, Manifest, ObjectStore, SimStore, Tier, TierRole};
-use tsdb::{Db, Error, Matcher, Options, TimeRange};
+use tsdb::{Appendable, Db, Error, Labels, Matcher, Options, RollupLevel, TimeRange};
 use tsdb_core::MatchOp;
+use tsdb_core::metadata::{Metadata, MetricType};
 use tsdb_core::testing::ManualClock;
 use tsdb_core::time::Clock;
 
@@ -123,6 +124,75 @@ fn blocks_that_nobody_holds_become_one_and_everybody_reads_that() {
     assert!(far(&owner) <= 4, "{} blocks", far(&owner));
     assert_eq!(shipped(&owner), expected);
     assert!(owner.stats().compactions.done > 0);
+}
+
+/// The files of the only block of windows, but for its description: on `fs`, or else on object storage.
+fn windows(world: &World, fs: Option<&SimFs>) -> Vec<Vec<u8>> {
+    let names = ["index", "chunks/000001"];
+    let Some(fs) = fs else {
+        let manifest = world.manifest();
+        let mut found = manifest.blocks.iter().filter(|(_, stored)| stored.meta.rollup.is_some());
+        let (id, stored) = found.next().unwrap();
+        assert!(found.next().is_none());
+        let of = |name: &&str| stored.files.iter().find(|file| file.path == **name).unwrap();
+        let get = |name| {
+            let file = of(&name);
+            world.store.get(&format!("fleet/{}", file.key(*id)), 0..file.size, None).unwrap()
+        };
+        return names.map(get).into();
+    };
+    let described = fs.files().into_iter().filter(|path| path.ends_with("meta.json"));
+    let is_rollup =
+        |path: &PathBuf| String::from_utf8(fs.read(path).unwrap()).unwrap().contains("\"rollup\"");
+    let found: Vec<PathBuf> = described.filter(is_rollup).collect();
+    assert_eq!(found.len(), 1);
+    names.map(|name| fs.read(&found[0].with_file_name(name)).unwrap()).into()
+}
+
+#[test]
+fn windows_of_a_compactor_are_those_of_the_owner_whatever_types_were_declared() {
+    const SPAN: i64 = 288 * WINDOW;
+    let types =
+        [("heat", MetricType::Gauge), ("level_total", MetricType::Gauge), ("jobs", MetricType::Counter)];
+    for is_merged_before in [false, true] {
+        let world = World::new();
+        let with = |role, rollups| {
+            let mut tier = world.tier();
+            tier.role = role;
+            Options { block_range_ms: 50_000, rollups, ..world.options(tier) }
+        };
+        let levels = || vec![RollupLevel::new(WINDOW, 0, None)];
+        let fs = SimFs::new();
+        let owner = open_with(&fs, with(TierRole::Owner, Vec::new())).unwrap();
+        for t in (1..SPAN).step_by(500) {
+            let mut batch = owner.appender();
+            for (name, metric_type) in types {
+                batch.set_metadata(name, Metadata { metric_type, ..Metadata::default() });
+                let series = batch.series(&Labels::from_pairs([("__name__", name)]).unwrap()).unwrap();
+                // What falls all the time is no counter by its shape.
+                let value = if metric_type == MetricType::Counter { -t } else { t };
+                batch.append(series, t, value as f64);
+            }
+            batch.commit().unwrap();
+        }
+        owner.flush().unwrap();
+        let alone = fs.process_killed();
+        let reference = open_with(&alone, Options { tier: None, ..with(TierRole::Owner, levels()) }).unwrap();
+        reference.maintain().unwrap();
+        owner.ship().unwrap();
+        assert_eq!(on_disk(&fs), 0);
+        if is_merged_before {
+            let compactor = open_with(&SimFs::new(), with(TierRole::Compactor, Vec::new())).unwrap();
+            let before = world.manifest().blocks.len();
+            compactor.compact_far().unwrap();
+            assert!(world.manifest().blocks.len() < before);
+        }
+        let compactor = open_with(&SimFs::new(), with(TierRole::Compactor, levels())).unwrap();
+        compactor.maintain().unwrap();
+        compactor.ship().unwrap();
+        assert_eq!(compactor.stats().rollups_made, 1);
+        assert_eq!(windows(&world, None), windows(&world, Some(&alone)), "merged before: {is_merged_before}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::*;
 use crate::SystemClock;
 use crate::block::{BlockSpec, BlockWriter, FrameCache};
 use crate::fs::OsFs;
+use crate::tier::types::Types;
 use crate::tier::upload::{UploadError, name_blocks, put_block};
 use crate::tier::{Fate, ObjectStore, Retry, SimStore};
 use std::sync::atomic::AtomicU64;
@@ -54,7 +55,8 @@ pub(crate) fn fixture(targets: usize, metrics: usize, samples: i64) -> Fixture {
 
 impl Fixture {
     fn put(&self) -> Result<StoredBlock, UploadError> {
-        put_block(&OsFs, &self.dir.path().join(Block::dir_name(ID)), &self.block, true, &self.ledger)
+        let dir = self.dir.path().join(Block::dir_name(ID));
+        put_block(&OsFs, &dir, &self.block, &Types::new(), true, &self.ledger)
     }
 
     fn ship(&self) {
