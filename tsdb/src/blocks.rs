@@ -55,6 +55,21 @@ impl SetAside {
         Self { id: Some(meta.id), sentence, range: Some(meta.range) }
     }
 
+    /// What is told of `all` of them, which lie on object storage: one sentence, however many there are.
+    pub(crate) fn summary<'a>(all: impl Iterator<Item = &'a Self>) -> Option<String> {
+        let mut count = 0_usize;
+        let mut first = None;
+        for aside in all {
+            count += 1;
+            first.get_or_insert(aside);
+        }
+        let sentence = &first?.sentence;
+        Some(match count {
+            1 => sentence.clone(),
+            _ => format!("{count} blocks on object storage are missing; the first: {sentence}"),
+        })
+    }
+
     /// Which block, if that is known.
     pub(crate) fn id(&self) -> Option<BlockId> {
         self.id
@@ -146,7 +161,8 @@ impl Blocks {
     /// What is told of blocks that could not be opened and may have samples within `range`.
     pub(crate) fn missing(&self, range: TimeRange) -> impl Iterator<Item = String> {
         let concerned = move |aside: &&SetAside| aside.range.is_none_or(|held| held.overlaps(&range));
-        self.aside.iter().chain(self.far_aside.iter()).filter(concerned).map(|aside| aside.sentence.clone())
+        let far = SetAside::summary(self.far_aside.iter().filter(concerned));
+        self.aside.iter().filter(concerned).map(|aside| aside.sentence.clone()).chain(far)
     }
 
     /// The blocks that lie on object storage only and can be read.

@@ -1,12 +1,13 @@
 //! What of a database does not lie on its disk: blocks that are on object storage only.
 //!
 //! A snapshot, a backup and a program that opens the directory without object storage lack them, and must say so. The copy of
-//! the manifest that a database keeps on its disk tells which they are.
+//! the manifest that a database keeps on its disk tells which they are; of these, those that the database has dropped since
+//! are not missed.
 
 use crate::block::Block;
 use crate::fs::{Fs, twice};
-use crate::tier::Manifest;
 use crate::tier::upload::holds_all_of;
+use crate::tier::{Manifest, dropped};
 use crate::{Error, names};
 use std::fmt;
 use std::io;
@@ -63,6 +64,10 @@ pub(crate) fn missing(fs: &dyn Fs, dir: &Path) -> Result<Vec<(BlockMeta, u64)>, 
     let here: Vec<BlockMeta> =
         blocks.filter_map(|entry| Block::described(fs, &dir.join(&entry.name))).collect();
     let is_here = |meta: &BlockMeta| here.iter().any(|one| one.id == meta.id || holds_all_of(one, meta));
-    let stored = manifest.blocks.values().filter(|stored| !is_here(&stored.meta));
+    // Whoever does not know names rather too many.
+    let (dropped, damage) = dropped::read(fs, dir);
+    damage.iter().for_each(|what| log::warn!("{what}; blocks that were dropped may count as missing"));
+    let is_missing = |meta: &BlockMeta| !dropped.contains(&meta.id) && !is_here(meta);
+    let stored = manifest.blocks.values().filter(|stored| is_missing(&stored.meta));
     Ok(stored.map(|stored| (stored.meta.clone(), stored.bytes())).collect())
 }

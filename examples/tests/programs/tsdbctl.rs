@@ -286,6 +286,21 @@ fn a_backup_sends_what_is_new_and_is_restored_and_its_damage_is_found() {
 }
 
 #[test]
+fn a_damaged_copy_of_the_manifest_keeps_no_backup_from_being_made_and_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    directory(&folder.path().join("data"));
+    std::fs::write(folder.path().join("data/manifest-copy"), b"tsdbman\n and no more").unwrap();
+    let url = format!("file://{}", path("store"));
+    let said = run(0, &["backup", &path("data"), &url, "--name", "monday"]);
+    assert!(
+        said.contains("monday: blocks on object storage, if there are any") && said.contains("manifest-copy")
+    );
+    run(0, &["restore", &url, &path("back"), "--name", "monday"]);
+    assert_eq!(run(0, &["dump", &path("back")]), run(0, &["dump", &path("data")]));
+}
+
+#[test]
 fn blocks_exported_for_prometheus_are_imported_as_the_same_samples() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

@@ -338,10 +338,12 @@ fn unread_far(place: &BlockPlace) -> (Vec<SetAside>, Vec<String>) {
             vec![format!("blocks on object storage, which is not used here, may be missing: {error}")],
         ),
         Ok(missing) => {
-            let sentence =
-                |(meta, bytes): &(_, _)| format!("{}, which is not used here", FarAway::of(meta, *bytes));
-            let aside = missing.iter().map(|found| SetAside::far(&found.0, sentence(found)));
-            (aside.collect(), missing.iter().map(sentence).collect())
+            let aside = missing.iter().map(|(meta, bytes)| {
+                SetAside::far(meta, format!("{}, which is not used here", FarAway::of(meta, *bytes)))
+            });
+            let aside: Vec<SetAside> = aside.collect();
+            let told = SetAside::summary(aside.iter());
+            (aside, told.into_iter().collect())
         }
     }
 }

@@ -86,10 +86,12 @@ impl Engine {
                 link_tree(fs, &from.join(&entry.name), &to.join(&entry.name))?;
             }
         }
-        // It is the same database wherever it goes.
-        let (owner, copy) = (from.join(names::OWNER), to.join(names::OWNER));
-        if fs.exists(&owner).map_err(|e| Error::io("inspect", &owner, e))? {
-            link(fs, &owner, &copy)?;
+        // It is the same database wherever it goes, and has dropped the same blocks.
+        for name in [names::OWNER, names::DROPPED] {
+            let (file, copy) = (from.join(name), to.join(name));
+            if fs.exists(&file).map_err(|e| Error::io("inspect", &file, e))? {
+                link(fs, &file, &copy)?;
+            }
         }
         if let Some(known) = self.shipper.as_ref().and_then(|shipper| shipper.ledger().known()) {
             let copy = to.join(names::MANIFEST_COPY);

@@ -3,7 +3,7 @@
 //! All of their samples were deleted, or they were written anew and nothing was left. Until the manifest names them no
 //! longer a file beside the blocks lists them, so that a restart does not take them for blocks that lie far away.
 
-use crate::fs::{Fs, write_file};
+use crate::fs::{Fs, twice, write_file};
 use crate::{Error, names};
 use std::collections::BTreeSet;
 use std::io;
@@ -28,17 +28,9 @@ impl Dropped {
     /// The list of the database in `dir`. Says also what is wrong with it.
     pub(super) fn open(fs: &dyn Fs, dir: &Path) -> (Self, Option<String>) {
         let path = dir.join(names::DROPPED);
-        let (blocks, damage) = match fs.read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (BTreeSet::new(), None),
-            Err(error) => (BTreeSet::new(), Some(error.to_string())),
-            Ok(bytes) => match parse(&bytes) {
-                Ok(blocks) => (blocks, None),
-                Err(damage) => (BTreeSet::new(), Some(damage.to_string())),
-            },
-        };
-        let warning = damage.map(|what| {
-            format!("{}: {what}; samples that were deleted may be found on object storage", path.display())
-        });
+        let (blocks, damage) = read(fs, dir);
+        let warning =
+            damage.map(|what| format!("{what}; samples that were deleted may be found on object storage"));
         (Self { path, blocks }, warning)
     }
 
@@ -65,6 +57,20 @@ impl Dropped {
         }
         Ok(())
     }
+}
+
+/// The blocks that the database in `dir` dropped. Says also what is wrong with the list.
+pub(crate) fn read(fs: &dyn Fs, dir: &Path) -> (BTreeSet<BlockId>, Option<String>) {
+    let path = dir.join(names::DROPPED);
+    let damage = match twice(|| fs.read(&path)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => Some(error.to_string()),
+        Ok(bytes) => match parse(&bytes) {
+            Ok(blocks) => return (blocks, None),
+            Err(damage) => Some(damage.to_string()),
+        },
+    };
+    (BTreeSet::new(), damage.map(|what| format!("{}: {what}", path.display())))
 }
 
 fn render(blocks: &BTreeSet<BlockId>) -> Vec<u8> {

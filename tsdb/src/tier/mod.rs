@@ -12,7 +12,7 @@ mod backup;
 pub(crate) mod deleted;
 mod dir;
 mod disk;
-mod dropped;
+pub(crate) mod dropped;
 mod fetch;
 mod lease;
 mod ledger;

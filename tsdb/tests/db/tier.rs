@@ -268,9 +268,15 @@ fn a_snapshot_names_the_blocks_that_lie_on_object_storage_and_so_does_whoever_op
     drop(db);
     for dir in [&to, Path::new(DIR)] {
         let alone = Db::open_on(Arc::new(fs.clone()), dir, options()).unwrap();
+        // One sentence for all of them, with the first.
+        for told in [alone.stats().warnings, warnings(&alone), alone.left_out(TimeRange::ALL)] {
+            assert!(
+                told.len() == 1 && told[0].starts_with("2 blocks on object storage are missing"),
+                "{told:?}"
+            );
+            assert!(told[0].contains(&made.far_away[0].block), "{told:?}");
+        }
         for far in &made.far_away {
-            assert!(alone.stats().warnings.iter().any(|told| told.contains(&far.block)));
-            assert!(warnings(&alone).iter().any(|told| told.contains(&far.block)));
             assert!(alone.left_out(far.range).iter().any(|told| told.contains(&far.block)));
         }
         let later = TimeRange::new(3_200, 3_400).unwrap();
@@ -281,6 +287,33 @@ fn a_snapshot_names_the_blocks_that_lie_on_object_storage_and_so_does_whoever_op
     assert!(tsdb::far_away(&fs, Path::new(DIR)).is_err());
     let told = Db::open_on(Arc::new(fs.clone()), Path::new(DIR), options()).unwrap().stats().warnings;
     assert!(told.iter().any(|told| told.contains("may be missing")), "{told:?}");
+}
+
+#[test]
+fn a_block_that_was_dropped_is_missed_by_nobody_and_comes_back_with_no_snapshot() {
+    let (fs, store) = (SimFs::new(), Arc::new(SimStore::new()));
+    let mut keeping = tier(&store);
+    keeping.keep_local_ms = 10_000_000;
+    let db = open_with(&fs, with(keeping.clone())).unwrap();
+    fill(&db, 0, 5_000);
+    db.maintain().unwrap();
+    db.ship().unwrap();
+    db.delete(&[], TimeRange::new(0, 1_999).unwrap()).unwrap();
+    db.clean_tombstones().unwrap();
+    let expected = contents(&db);
+    assert_eq!((on_disk(&fs), far(&db).blocks), (2, 0), "the manifest still names four");
+    let to = db.snapshots_dir().join("s");
+    assert_eq!(db.snapshot(&to).unwrap().far_away, []);
+    db.close().unwrap();
+    drop(db);
+    for dir in [&to, Path::new(DIR)] {
+        assert_eq!(tsdb::far_away(&fs, dir).unwrap(), []);
+        let alone = Db::open_on(Arc::new(fs.clone()), dir, options()).unwrap();
+        assert_eq!((contents(&alone), alone.left_out(TimeRange::ALL)), (expected.clone(), vec![]));
+        assert_eq!(alone.stats().warnings, [""; 0]);
+    }
+    let moved = Db::open_on(Arc::new(fs.process_killed()), &to, with(keeping)).unwrap();
+    assert_eq!(contents(&moved), expected, "with object storage either");
 }
 
 #[test]

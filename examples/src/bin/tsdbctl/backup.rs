@@ -29,7 +29,8 @@ impl Place {
     }
 }
 
-/// Backs up `directory` under `name`, or under the time; sends what no earlier backup has.
+/// Backs up `directory` under `name`, or under the time; sends what no earlier backup has. If what it knows of blocks on
+/// object storage is damaged, that is told: the next start with object storage makes it anew, of a restored one too.
 pub(crate) fn back_up(
     directory: &Path,
     place: &Place,
@@ -42,7 +43,16 @@ pub(crate) fn back_up(
     drop(bar);
     let BackupReport { files, bytes, sent_files, sent_bytes, .. } = report;
     writeln!(out, "{name}: {files} files, {bytes} bytes; sent {sent_files} files, {sent_bytes} bytes")?;
-    let far = tsdb::far_away(&OsFs, directory)?;
+    let far = match tsdb::far_away(&OsFs, directory) {
+        Ok(far) => far,
+        Err(error) => {
+            writeln!(
+                out,
+                "{name}: blocks on object storage, if there are any, are not in the backup: {error}"
+            )?;
+            return Ok(true);
+        }
+    };
     far.iter().for_each(|block| eprintln!("tsdbctl: not in the backup: {block}"));
     if !far.is_empty() {
         writeln!(out, "{name}: {} blocks are not in the backup: they lie on object storage only", far.len())?;
