@@ -3,11 +3,14 @@
 //! A block that cannot be opened is set aside: it stays on disk as it is, is named in the warnings, and the others
 //! are served. A block that is removed first loses its name, so that no crash leaves half a block under it.
 
+mod standing;
+
 use crate::block::{Block, FrameCache};
 use crate::elsewhere::FarAway;
 use crate::fs::Fs;
 use crate::tombstones::Tombstones;
 use crate::{Error, names};
+use standing::{Damaged, Standing};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,10 +29,10 @@ pub(crate) struct Blocks {
     aside: Arc<[SetAside]>,
     /// Blocks on object storage that cannot be read.
     far_aside: Arc<[SetAside]>,
-    /// The blocks of windows of which all samples are still there.
-    sampled: Arc<BTreeSet<BlockId>>,
-    /// Those of them that lack something which these samples may have.
-    behind: Arc<BTreeSet<BlockId>>,
+    /// Blocks of samples that are known to be damaged.
+    damaged: Arc<[Damaged]>,
+    /// What the blocks of windows are worth.
+    standing: Arc<Standing>,
 }
 
 /// A block on object storage and its size there.
@@ -124,7 +127,7 @@ impl Blocks {
         }
         let replaced = remove_replaced(place, &mut found, &mut aside)?;
         warnings.retain(|warning| !replaced.iter().any(|id| warning.contains(&Block::dir_name(*id))));
-        Ok((Self::arranged(found, Arc::default(), aside.into()), warnings))
+        Ok((Self::arranged(found, Arc::default(), aside.into(), &[]), warnings))
     }
 
     /// The blocks with their sizes.
@@ -145,7 +148,8 @@ impl Blocks {
     /// The list with `far` as the blocks on object storage, of which those `missing` cannot be read.
     pub(crate) fn with_far(&self, far: Vec<FarBlock>, missing: Vec<SetAside>) -> Self {
         let far_aside = if missing.is_empty() { Arc::default() } else { missing.into() };
-        Self { far_aside, ..Self::arranged(self.list.to_vec(), far.into(), Arc::clone(&self.aside)) }
+        let aside = Arc::clone(&self.aside);
+        Self { far_aside, ..Self::arranged(self.list.to_vec(), far.into(), aside, &self.damaged) }
     }
 
     /// Bytes of the block `id` on disk.
@@ -221,19 +225,66 @@ impl Blocks {
 
     /// These with `list` as the blocks on disk.
     fn listing(&self, list: Vec<OpenBlock>) -> Self {
+        self.rearranged(list, &self.damaged)
+    }
+
+    fn rearranged(&self, list: Vec<OpenBlock>, damaged: &[Damaged]) -> Self {
         let far_aside = Arc::clone(&self.far_aside);
-        Self { far_aside, ..Self::arranged(list, Arc::clone(&self.far), Arc::clone(&self.aside)) }
+        let (far, aside) = (Arc::clone(&self.far), Arc::clone(&self.aside));
+        Self { far_aside, ..Self::arranged(list, far, aside, damaged) }
+    }
+
+    /// The list after windows of the times `within` were to be made of `read`, of which those `damaged` could not be read
+    /// whole; `None` if that was known.
+    pub(crate) fn with_damage(
+        &self,
+        read: &[&Arc<Block>],
+        damaged: &BTreeSet<BlockId>,
+        within: TimeRange,
+    ) -> Option<Self> {
+        let is_read =
+            |known: &Damaged| known.overlaps(&within) && read.iter().any(|block| known.is_of(block));
+        let (before, mut known): (Vec<Damaged>, Vec<Damaged>) =
+            self.damaged.iter().cloned().partition(is_read);
+        let found = read.iter().filter(|block| damaged.contains(&block.meta().id));
+        let found: Vec<Damaged> = found.map(|block| Damaged::new(block, within)).collect();
+        if before.iter().map(Damaged::key).eq(found.iter().map(Damaged::key)) {
+            return None;
+        }
+        known.extend(found);
+        Some(self.rearranged(self.list.to_vec(), &known))
     }
 
     /// Are all the samples that the windows in the block `id` were made of still there?
     pub(crate) fn has_samples_of(&self, id: BlockId) -> bool {
-        self.sampled.contains(&id)
+        self.standing.has_samples_of(id)
     }
 
-    /// Are all the samples that the windows in the block `id` were made of still there, and is there more of them than in
-    /// the windows: late ones, or what could not be read?
-    pub(crate) fn is_behind(&self, id: BlockId) -> bool {
-        self.behind.contains(&id)
+    /// The times for which the windows in the block `windows` answer: all that they cover, unless the samples know more.
+    pub(crate) fn answered_by(&self, windows: &BlockMeta) -> Vec<TimeRange> {
+        match self.standing.better(windows.id) {
+            Some(better) => better.to_vec(),
+            None => windows.rollup.iter().map(|rollup| rollup.covers).collect(),
+        }
+    }
+
+    /// What is told of an answer for `range` from the windows in `block`, if it lacks something.
+    pub(crate) fn lacking(&self, block: &Block, range: TimeRange) -> Option<String> {
+        let windows = block.meta();
+        if self.standing.better(windows.id).is_none() {
+            return (!windows.incomplete.is_empty()).then(|| block.lacks());
+        }
+        let lacks = |raw: &&Arc<Block>| {
+            raw.meta().range.overlaps(&range) && standing::lacks_some(windows, raw.meta())
+        };
+        let count = self.everywhere().filter(lacks).count();
+        let name = Block::dir_name(windows.id);
+        (count > 0).then(|| {
+            format!(
+                "block {name} of windows answers, since samples that it was made of are damaged; it lacks what came \
+                 late or could not be read, in {count} blocks"
+            )
+        })
     }
 
     /// What is told of blocks within `range` that lack samples which could not be read when they were made.
@@ -245,31 +296,23 @@ impl Blocks {
         self.everywhere().filter(concerned).map(|block| block.lacks())
     }
 
-    fn arranged(mut list: Vec<OpenBlock>, far: Arc<[FarBlock]>, aside: Arc<[SetAside]>) -> Self {
+    fn arranged(
+        mut list: Vec<OpenBlock>,
+        far: Arc<[FarBlock]>,
+        aside: Arc<[SetAside]>,
+        damaged: &[Damaged],
+    ) -> Self {
         let order = |block: &Arc<Block>| (written(block), block.meta().id);
         list.sort_by_key(|open| order(&open.block));
         let blocks = list.iter().map(|open| &open.block).chain(far.iter().map(|far| &far.block));
         let mut all: Vec<Arc<Block>> = blocks.map(Arc::clone).collect();
         all.sort_by_key(order);
-        let metas = || all.iter().map(|block| block.meta());
-        let raw: BTreeSet<BlockId> =
-            metas().filter(|meta| meta.is_raw()).flat_map(|meta| meta.sources.iter().copied()).collect();
-        let has_samples = |meta: &&BlockMeta| meta.sources.iter().all(|source| raw.contains(source));
-        let windows: Vec<&BlockMeta> = metas().filter(|meta| !meta.is_raw()).filter(has_samples).collect();
-        let is_behind =
-            |meta: &&&BlockMeta| !meta.incomplete.is_empty() || metas().any(|raw| is_late(raw, meta));
-        let behind = windows.iter().filter(is_behind).map(|meta| meta.id).collect();
-        let sampled = windows.iter().map(|meta| meta.id).collect();
-        let (far_aside, sampled, behind) = (Arc::default(), Arc::new(sampled), Arc::new(behind));
-        Self { list: list.into(), far, all: all.into(), aside, far_aside, sampled, behind }
+        let is_there = |damaged: &&Damaged| all.iter().any(|block| damaged.is_of(block));
+        let damaged: Arc<[Damaged]> = damaged.iter().filter(is_there).cloned().collect();
+        let standing = Arc::new(Standing::of(&all, &damaged));
+        let far_aside = Arc::default();
+        Self { list: list.into(), far, all: all.into(), aside, far_aside, damaged, standing }
     }
-}
-
-/// Are there samples in the block `raw` that the windows in the block `windows` do not know?
-fn is_late(raw: &BlockMeta, windows: &BlockMeta) -> bool {
-    let covers = windows.rollup.filter(|_| raw.is_raw()).map(|rollup| rollup.covers);
-    covers.is_some_and(|covers| covers.overlaps(&raw.range))
-        && raw.sources.iter().any(|source| !windows.sources.contains(source))
 }
 
 /// The newest of the blocks cut from a head that `block` is made of: samples in it were written before those of a block

@@ -16,7 +16,7 @@ use std::path::Path;
 use tsdb_core::block::{BlockId, BlockMeta};
 use tsdb_core::bytes::checksum;
 use tsdb_core::{TimeRange, Timestamp};
-use tsdb_rollup::plan::{RollupLevel, expired, over_size};
+use tsdb_rollup::plan::{RollupLevel, expired, lacks_windows, over_size};
 
 /// Fewer blocks than this may all be past retention in the course of time.
 const FEW_BLOCKS: usize = 12;
@@ -130,6 +130,9 @@ pub struct RetentionStep {
     pub bytes: u64,
     /// Is it past retention? Else it goes because there are too many bytes.
     pub is_past: bool,
+    /// Does it hold samples of which windows should have been made and were not, or not of all of them? Retention waits for
+    /// windows, but not for ever.
+    pub lacks_windows: bool,
 }
 
 impl RetentionPlan {
@@ -155,6 +158,7 @@ impl RetentionPlan {
                 resolution_ms: meta.rollup.map(|rollup| rollup.resolution_ms),
                 bytes: *bytes,
                 is_past: past.contains(&meta.id),
+                lacks_windows: lacks_windows(meta, &metas, retention.samples_ms, retention.rollups.first()),
             })
             .collect();
         steps.sort_by_key(|step| (step.range.end(), step.id));

@@ -13,7 +13,7 @@ mod rollups;
 
 pub use compaction::{BlockInfo, Compaction, CompactionPolicy, Reason, next_compaction};
 pub use ranges::{BlockWidth, CutPolicy, HeadSpan, next_cut};
-pub use retention::{expired, over_size};
+pub use retention::{expired, lacks_windows, over_size};
 pub use rollups::{RollupLevel, RollupStep, WINDOWS_PER_SPAN, next_rollup};
 
 use tsdb_core::block::{BlockId, BlockMeta};

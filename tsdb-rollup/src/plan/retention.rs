@@ -50,7 +50,7 @@ pub fn over_size(blocks: &[(BlockMeta, u64)], dropped: &BTreeSet<BlockId>, most:
     kept.iter().take_while(is_over).map(|(meta, _)| meta.id).collect()
 }
 
-/// Are windows of `level` still to be made of the samples in `block`?
+/// Are windows still to be made of the samples in `block`, and worth waiting for?
 fn awaits_windows(
     block: &BlockMeta,
     blocks: &[BlockMeta],
@@ -58,10 +58,21 @@ fn awaits_windows(
     level: Option<&RollupLevel>,
     now: Timestamp,
 ) -> bool {
-    let (Some(level), Some(retention_ms), true) = (level, retention_ms, block.is_raw()) else { return false };
-    let delay = level.span_ms().saturating_add(level.after_ms);
-    let patience = now.saturating_sub(retention_ms).saturating_sub(delay.saturating_mul(2));
-    if delay > retention_ms || block.range.end() < patience {
+    let (Some(level), Some(retention_ms)) = (level, retention_ms) else { return false };
+    let patience = now.saturating_sub(retention_ms).saturating_sub(delay_ms(level).saturating_mul(2));
+    block.range.end() >= patience && lacks_windows(block, blocks, Some(retention_ms), Some(level))
+}
+
+/// Does the block hold samples of which windows of `level` are made before they are past retention, and were not, or not
+/// of all of them?
+pub fn lacks_windows(
+    block: &BlockMeta,
+    blocks: &[BlockMeta],
+    retention_ms: Option<i64>,
+    level: Option<&RollupLevel>,
+) -> bool {
+    let (Some(level), true) = (level, block.is_raw()) else { return false };
+    if retention_ms.is_some_and(|retention_ms| delay_ms(level) > retention_ms) {
         return false;
     }
     let has_all = |made: &&BlockMeta| block.sources.iter().all(|source| made.sources.contains(source));
@@ -72,6 +83,11 @@ fn awaits_windows(
         .collect();
     let is_covered = |at: Timestamp| covers.iter().any(|rollup| rollup.covers.contains(at));
     !is_covered(block.range.start()) || !is_covered(block.range.end())
+}
+
+/// How old samples may become before windows are made of them, ms.
+const fn delay_ms(level: &RollupLevel) -> i64 {
+    level.span_ms().saturating_add(level.after_ms)
 }
 
 #[cfg(test)]
@@ -130,10 +146,14 @@ mod tests {
         let expired_at = |blocks: &[BlockMeta], now| expired(blocks, Some(span), &levels, now);
         assert_eq!(expired_at(&raw, 2 * span), []);
         assert_eq!(expired_at(&raw, 4 * span), [BlockId(1)]);
+        assert!(lacks_windows(&raw[0], &raw, Some(span), levels.first()), "and that is known");
         let rollup = Rollup { resolution_ms: 10, covers: TimeRange::new(1, span).unwrap() };
         let made = BlockMeta { rollup: Some(rollup), sources: vec![BlockId(1)], ..block(2, 5, span - 5) };
-        assert_eq!(expired_at(&[raw[0].clone(), made], 2 * span), [BlockId(1)]);
+        let both = [raw[0].clone(), made];
+        assert_eq!(expired_at(&both, 2 * span), [BlockId(1)]);
+        assert!(!lacks_windows(&both[0], &both, Some(span), levels.first()));
         assert_eq!(expired(&raw, Some(span - 1), &levels, 2 * span), [BlockId(1)]);
+        assert!(!lacks_windows(&raw[0], &raw, Some(span - 1), levels.first()), "none are ever due");
     }
 
     #[test]

@@ -90,6 +90,7 @@ fn told(plan: &RetentionPlan) -> Result<Response, ApiError> {
             "resolutionMs": step.resolution_ms,
             "bytes": step.bytes,
             "reason": if step.is_past { "age" } else { "size" },
+            "lacksWindows": step.lacks_windows,
         })
     });
     success(&value!({

@@ -5,7 +5,10 @@
 //! before it has its name leaves nothing, one after that leaves both, and the new one names the old one.
 //!
 //! What cannot be read because a disk or object storage does not answer has the block wait, for a day. What is damaged is
-//! left out, and the block names the sources of which it lacks samples; it never replaces one that has them.
+//! left out, series by series, and the block names the sources of which it lacks samples. It never replaces one that has
+//! them, nor one that lacks samples of the same sources and holds more. Then the old windows stay as they are, all of
+//! them: for the times of what is damaged they go on answering (see [`Blocks::with_damage`]), for all others the samples
+//! do. Old windows and new ones are deliberately not mixed by series in one block: it could not say what it lacks.
 
 use super::Engine;
 use super::work::Work;
@@ -14,12 +17,12 @@ use crate::block::{Block, BlockSeries, BlockSpec, BlockWriter};
 use crate::blocks::{Blocks, OpenBlock};
 use crate::compact::Load;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tsdb_core::Labels;
-use tsdb_core::block::{BlockId, BlockMeta};
+use tsdb_core::block::BlockId;
 use tsdb_core::read::{ReadError, SampleColumns};
 use tsdb_rollup::aggregate::AggregateColumns;
 use tsdb_rollup::downsample::{downsample, form_of};
@@ -28,6 +31,8 @@ use tsdb_rollup::plan::{RollupStep, next_rollup};
 
 /// Series that are looked up at once.
 const PAGE_SERIES: u32 = 1024;
+/// Reads of the index in vain, which may take long each, before the rest of such a page counts as lost.
+const READS_IN_VAIN: u32 = 256;
 
 /// Blocks that one round makes at most, so that other work gets its turn.
 const BLOCKS_PER_ROUND: usize = 4;
@@ -76,11 +81,14 @@ impl<E: Into<Error>> From<E> for Failure {
     }
 }
 
-/// What is missing of the inputs of a step.
+/// What became of the inputs of a step.
 struct Missing {
     /// Does what cannot be read count as lost?
     is_patient: bool,
+    /// The inputs of which something is missing.
     blocks: BTreeSet<BlockId>,
+    /// Entries of the windows that were made of the rest.
+    entries: u64,
 }
 
 impl Engine {
@@ -154,10 +162,11 @@ impl Engine {
             rollup: Some(step.rollup),
         };
         let mut writer = BlockWriter::create(&*self.place.fs, &self.place.dir, spec)?;
-        let mut missing = Missing { is_patient, blocks: BTreeSet::new() };
+        let mut missing = Missing { is_patient, blocks: BTreeSet::new(), entries: 0 };
         self.write_windows(&inputs, step, &mut missing, &mut writer, load)?;
+        self.note_damaged(&inputs, &missing, step)?;
         let incomplete = incomplete(&inputs, &missing);
-        if !is_better(&blocks, step, &incomplete) {
+        if !is_better(&blocks, step, &incomplete, missing.entries) {
             return Ok(Outcome::NoBetter);
         }
         writer.set_incomplete(incomplete);
@@ -187,7 +196,7 @@ impl Engine {
     ) -> Result<(), Failure> {
         let types = self.types_of(inputs, missing.is_patient)?;
         let damage = RefCell::new(Vec::new());
-        let streams = inputs.iter().map(|block| Pages::new(block, step, &damage));
+        let streams = inputs.iter().map(|block| Pages::new(block, step, missing.is_patient, &damage));
         let mut samples = SampleColumns::new();
         for (number, series) in SeriesMerger::new(streams).enumerate() {
             if number % SERIES_PER_PAUSE == 0 && !self.throttle.advance(0, load.map(|load| &**load)) {
@@ -207,6 +216,7 @@ impl Engine {
                 read_windows(&series.parts, step, &damage)
             };
             self.note_missing(&damage, missing)?;
+            missing.entries += parts.iter().map(|part| part.len() as u64).sum::<u64>();
             writer.add_windows(&series.labels, &parts)?;
         }
         self.note_missing(&damage, missing)
@@ -221,6 +231,26 @@ impl Engine {
             }
             missing.blocks.insert(id);
         }
+        Ok(())
+    }
+
+    /// Has queries know which of the samples in `inputs` are damaged: old windows of them may have more.
+    fn note_damaged(
+        &self,
+        inputs: &[&Arc<Block>],
+        missing: &Missing,
+        step: &RollupStep,
+    ) -> Result<(), Failure> {
+        if !inputs.iter().all(|block| block.meta().is_raw()) {
+            return Ok(());
+        }
+        // Meanwhile nobody else changes the list.
+        let _work = self.begin_work()?;
+        let covers = step.rollup.covers;
+        let known = self.published.read().blocks.with_damage(inputs, &missing.blocks, covers);
+        let Some(blocks) = known else { return Ok(()) };
+        self.published.write().blocks = blocks;
+        self.head.changes().note_until(covers.end());
         Ok(())
     }
 
@@ -308,15 +338,21 @@ fn incomplete(inputs: &[&Arc<Block>], missing: &Missing) -> BTreeSet<BlockId> {
     inputs.iter().flat_map(of).collect()
 }
 
-/// Do windows that lack samples of the sources `incomplete` have more than those that they replace, and all of what these have?
-fn is_better(blocks: &Blocks, step: &RollupStep, incomplete: &BTreeSet<BlockId>) -> bool {
-    let metas = blocks.everywhere().map(|block| block.meta());
-    let replaced: Vec<&BlockMeta> = metas.filter(|meta| step.replaces.contains(&meta.id)).collect();
-    let loses = |meta: &&BlockMeta| {
+/// Do windows that lack samples of the sources `incomplete` have more than those that they replace, and all of what these
+/// have? Which samples of a source are missing nobody knows: where some are in both, the one with more `entries` counts.
+fn is_better(blocks: &Blocks, step: &RollupStep, incomplete: &BTreeSet<BlockId>, entries: u64) -> bool {
+    let replaced: Vec<&Arc<Block>> =
+        blocks.everywhere().filter(|block| step.replaces.contains(&block.meta().id)).collect();
+    let loses = |block: &&Arc<Block>| {
+        let meta = block.meta();
         let was_whole = |source: &BlockId| meta.sources.contains(source) && !meta.incomplete.contains(source);
+        let is_alike = meta.rollup == Some(step.rollup) && block.tombstones().is_empty();
+        let had_more = is_alike && entries < meta.stats.samples;
         incomplete.iter().any(was_whole)
+            || had_more && incomplete.iter().any(|source| meta.incomplete.contains(source))
     };
-    let gains = |meta: &&BlockMeta| {
+    let gains = |block: &&Arc<Block>| {
+        let meta = block.meta();
         meta.incomplete.iter().any(|source| !incomplete.contains(source))
             || step.sources.iter().any(|source| !meta.sources.contains(source))
             || meta.rollup != Some(step.rollup)
@@ -331,14 +367,16 @@ type Damage = Vec<(BlockId, ReadError)>;
 struct Pages<'b> {
     block: &'b Block,
     step: &'b RollupStep,
+    /// Does what cannot be read count as lost?
+    is_patient: bool,
     damage: &'b RefCell<Damage>,
     next: Option<u32>,
     page: std::vec::IntoIter<BlockSeries>,
 }
 
 impl<'b> Pages<'b> {
-    fn new(block: &'b Block, step: &'b RollupStep, damage: &'b RefCell<Damage>) -> Self {
-        Self { block, step, damage, next: Some(0), page: Vec::new().into_iter() }
+    fn new(block: &'b Block, step: &'b RollupStep, is_patient: bool, damage: &'b RefCell<Damage>) -> Self {
+        Self { block, step, is_patient, damage, next: Some(0), page: Vec::new().into_iter() }
     }
 
     /// The page from number `first` on, and the number behind it.
@@ -350,11 +388,35 @@ impl<'b> Pages<'b> {
         };
         let may_pass = damaged.may_pass();
         self.damage.borrow_mut().push((self.block.meta().id, damaged));
-        // Whoever asks gives up, or wants those that are whole.
+        // Whoever is not patient gives up.
+        let found = match (may_pass, self.is_patient) {
+            (true, false) => Vec::new(),
+            (true, true) => self.load_whole(first, READS_IN_VAIN),
+            (false, _) => self.load_whole(first, u32::MAX),
+        };
         let behind = self.block.page(first.saturating_add(PAGE_SERIES), 0, covers).ok();
-        let last = first.saturating_add(if may_pass { 0 } else { PAGE_SERIES });
-        let singly = (first..last).filter_map(|series| self.block.page(series, 1, covers).ok());
-        (singly.flat_map(|(found, _)| found).collect(), behind.and_then(|(_, next)| next))
+        (found, behind.and_then(|(_, next)| next))
+    }
+
+    /// Those series of the page from number `first` on that can be read: ever smaller parts of it are tried, the large ones
+    /// first, until `tries` were in vain.
+    fn load_whole(&self, first: u32, mut tries: u32) -> Vec<BlockSeries> {
+        let halves = |first: u32, count: u32| {
+            let half = count / 2;
+            [(first, half), (first.saturating_add(half), count.saturating_sub(half))]
+        };
+        let mut parts = VecDeque::from(halves(first, PAGE_SERIES));
+        let mut found = BTreeMap::new();
+        while let Some((first, count)) = parts.pop_front().filter(|_| tries > 0) {
+            match self.block.page(first, count, self.step.rollup.covers) {
+                Ok((series, _)) => drop(found.insert(first, series)),
+                Err(_) => {
+                    tries = tries.saturating_sub(1);
+                    parts.extend(halves(first, count).into_iter().filter(|_| count > 1));
+                }
+            }
+        }
+        found.into_values().flatten().collect()
     }
 }
 

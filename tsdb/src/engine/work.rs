@@ -287,6 +287,7 @@ impl Engine {
             let due = due.filter(|id| outcome.is_ok() && !rolling.contains(id)).collect();
             let before = std::mem::replace(&mut work.expiring, due);
             let twice: BTreeSet<BlockId> = work.expiring.intersection(&before).copied().collect();
+            self.tell_of_lost_windows(&plan, &twice);
             let mut published = self.published.write();
             let expired = || published.blocks.iter().filter(|block| twice.contains(&block.meta().id));
             let newest = expired().map(|block| block.meta().range.end()).max();
@@ -296,6 +297,17 @@ impl Engine {
             newest.into_iter().for_each(|newest| self.head.changes().note_until(newest));
         }
         outcome.and(self.remove_doomed(work))
+    }
+
+    /// Tells which of the blocks that are `going` now go without windows: these could not be made.
+    fn tell_of_lost_windows(&self, plan: &RetentionPlan, going: &BTreeSet<BlockId>) {
+        for step in plan.steps.iter().filter(|step| step.lacks_windows && going.contains(&step.id)) {
+            let (dir, block, range) = (self.place.dir.display(), &step.block, step.range);
+            let (start, end) = (range.start(), range.end());
+            log::warn!(
+                "{dir}: block {block}, from {start} to {end} ms, goes, and not all of it became windows"
+            );
+        }
     }
 
     /// What `retention`, or the one in force, would delete now.

@@ -86,18 +86,22 @@ impl DbQuerier {
         self.blocks(range).chain(alone)
     }
 
-    /// The blocks of windows that cover a part of `range`, and what they offer.
+    /// The blocks of windows that answer for a part of `range`, and for which; a block may come more than once.
     fn windows(&self, range: TimeRange) -> (Vec<&Arc<Block>>, Vec<Candidate>) {
         // Of two that cover the same, one replaces the other: the newer one.
         let mut all: Vec<_> = self.blocks.everywhere().collect();
         all.sort_by_key(|block| std::cmp::Reverse(block.meta().id));
-        let offers = all.into_iter().filter_map(|block| {
-            let Rollup { resolution_ms, covers } = block.meta().rollup?;
+        let mut offers = Vec::new();
+        for block in all {
+            let Some(Rollup { resolution_ms, .. }) = block.meta().rollup else { continue };
             let has_samples = self.blocks.has_samples_of(block.meta().id);
-            let is_offered = covers.overlaps(&range) && !self.blocks.is_behind(block.meta().id);
-            is_offered.then_some((block, Candidate { resolution_ms, covers, has_samples }))
-        });
-        offers.unzip()
+            for covers in self.blocks.answered_by(block.meta()) {
+                if covers.overlaps(&range) {
+                    offers.push((block, Candidate { resolution_ms, covers, has_samples }));
+                }
+            }
+        }
+        offers.into_iter().unzip()
     }
 
     /// The answer of windows and samples together, if windows are to answer anything.
@@ -127,20 +131,20 @@ impl DbQuerier {
             if !has_samples {
                 missing.insert(PAST_RETENTION.to_owned());
             }
-            if !block.meta().incomplete.is_empty() {
-                missing.insert(block.lacks());
-            }
-            let known = damage.len();
-            let selected = block.select(matchers, part.range, &Projection::All, &mut damage);
+            let mut met = Vec::new();
+            let selected = block.select(matchers, part.range, &Projection::All, &mut met);
             let series = selected.unwrap_or_else(|error| {
-                damage.push(error);
+                met.push(error);
                 Vec::new()
             });
-            if damage.len() > known && has_samples {
-                // The samples know all of the series.
+            if !met.is_empty() && has_samples {
+                // The samples know all of the series: the answer lacks nothing for it.
+                met.iter().for_each(|error| self.damage.note_and_tell(error));
                 sources.push(self.select_samples(matchers, part.range, &hints)?);
                 continue;
             }
+            damage.extend(met);
+            missing.extend(self.blocks.lacking(block, part.range));
             sources.push(Box::new(WindowSet {
                 block: Arc::clone(block),
                 resolution_ms,
@@ -170,7 +174,8 @@ impl DbQuerier {
     /// The samples of blocks within `range`.
     fn samples(&self, range: TimeRange) -> Arc<Samples> {
         let (keep_first, damage) = (self.keep_first, Arc::clone(&self.damage));
-        Arc::new(Samples { blocks: self.blocks(range).cloned().collect(), keep_first, damage })
+        let (blocks, met) = (self.blocks(range).cloned().collect(), DamageLog::default());
+        Arc::new(Samples { blocks, keep_first, damage, met })
     }
 
     /// The labels to load of blocks, if the head has nothing. Parts are joined by labels, all of which it takes; a part

@@ -34,26 +34,35 @@ pub(super) struct WindowSet {
 pub(super) struct Samples {
     pub(super) blocks: Vec<Arc<Block>>,
     pub(super) keep_first: bool,
+    /// What the whole database knows of damage.
     pub(super) damage: Arc<DamageLog>,
+    /// Damage that cost samples of this selection.
+    pub(super) met: DamageLog,
 }
 
 impl Samples {
-    /// Replaces `into` by the samples of the series `labels` within `range`.
-    fn read(&self, labels: &Labels, range: TimeRange, into: &mut SampleColumns) -> Result<(), ReadError> {
+    /// Replaces `into` by the samples of the series `labels` within `range`. What cannot be read is left out and noted.
+    fn read(&self, labels: &Labels, range: TimeRange, into: &mut SampleColumns) {
         into.clear();
         let equal = |(name, value): (&str, &str)| Matcher::new(MatchOp::Equal, name, value).ok();
         let matchers: Vec<Matcher> = labels.iter().filter_map(equal).collect();
         let (mut part, mut damage) = (SampleColumns::new(), Vec::new());
         for block in self.blocks.iter().filter(|block| block.meta().range.overlaps(&range)) {
-            let found = block.select(&matchers, range, &Projection::All, &mut damage)?;
+            let found =
+                block.select(&matchers, range, &Projection::All, &mut damage).unwrap_or_else(|error| {
+                    damage.push(error);
+                    Vec::new()
+                });
             for series in found.iter().filter(|series| series.labels == *labels) {
                 part.clear();
-                block.read(&series.chunks, &series.deleted, range, &mut part)?;
+                damage.extend(block.read(&series.chunks, &series.deleted, range, &mut part).err());
                 if self.keep_first { merge::add_missing(&part, into) } else { merge::add(&part, into) }
             }
         }
-        damage.iter().for_each(|error| self.damage.note_and_tell(error));
-        Ok(())
+        for error in &damage {
+            self.met.note(error);
+            self.damage.note_and_tell(error);
+        }
     }
 }
 
@@ -98,11 +107,13 @@ impl SeriesSet for WindowSet {
         if let Err(damage) = whole {
             let Some(samples) = &self.samples else { return Err(damage) };
             samples.damage.note_and_tell(&damage);
-            return samples.read(&series.labels, self.range, into);
+            samples.read(&series.labels, self.range, into);
+            return Ok(());
         }
         let is_exact = self.is_exact(series, &read);
         if let Some(samples) = self.samples.as_ref().filter(|_| !is_exact) {
-            return samples.read(&series.labels, self.range, into);
+            samples.read(&series.labels, self.range, into);
+            return Ok(());
         }
         if !is_exact {
             self.approximates.store(true, Ordering::Relaxed);
@@ -123,6 +134,10 @@ impl SeriesSet for WindowSet {
     fn estimated_samples(&self) -> u64 {
         let chunks = self.series.iter().flat_map(|series| &series.chunks);
         chunks.map(|chunk| u64::from(chunk.samples)).sum()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.samples.as_ref().map(|samples| samples.met.sentences()).unwrap_or_default()
     }
 
     fn notes(&self) -> Vec<String> {

@@ -4,7 +4,7 @@
 use super::fixture::*;
 use super::repair::mend;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tsdb::fs::{Fs, SimFs};
@@ -204,6 +204,108 @@ fn whole_windows_are_not_replaced_by_windows_of_what_is_damaged_since() {
     assert_eq!((is_whole(&db), told(&db)), (true, vec![]));
 }
 
+/// The greatest value of the first series in window number `number`.
+fn greatest(db: &Db, number: i64) -> f64 {
+    let range = TimeRange::new(1, SPAN).unwrap();
+    let hints = SelectHints {
+        step_ms: WINDOW,
+        window_ms: WINDOW,
+        function: Some("max_over_time"),
+        ends: Some(WindowEnds { first: WINDOW, step_ms: WINDOW }),
+        ..SelectHints::over(range)
+    };
+    let set = db.querier(range).unwrap().select(&[], &hints).unwrap();
+    let (mut columns, mut weights) = (SampleColumns::new(), Vec::new());
+    let index = (0..set.len()).find(|index| set.labels(*index) == labels(0)).unwrap();
+    set.read_weighted(index, &mut columns, &mut weights).unwrap();
+    let within = columns.timestamps.iter().zip(&columns.values);
+    let within = within.filter(|(time, _)| (**time + WINDOW - 1) / WINDOW == number);
+    within.map(|(_, value)| *value).fold(f64::MIN, f64::max)
+}
+
+#[test]
+fn windows_answer_for_the_times_of_damaged_samples_though_late_ones_came_and_samples_answer_for_the_rest() {
+    let clock = clock();
+    let fs = samples_and_windows(&clock);
+    // The samples behind 50 s.
+    let damaged = segments(&fs, false)[1].clone();
+    fs.flip(&damaged, 40, 0x10).unwrap();
+    let db = reopen(&fs, &clock);
+    let late = |time| {
+        append_all(&db, &[(0, time, 400_000.0)]);
+        db.flush().unwrap();
+        (0..3).for_each(|_| drop(db.maintain()));
+    };
+    late(2);
+    assert_eq!((is_whole(&db), told(&db)), (true, vec![]));
+    assert_eq!(greatest(&db, 1), 400_000.0);
+    // What came late for the times of the damaged ones is in no answer, and that is told.
+    late(60_002);
+    assert!(is_whole(&db));
+    let warnings = told(&db);
+    assert!(warnings.len() == 1 && warnings[0].contains("lacks what came late"), "{warnings:?}");
+    assert_eq!((greatest(&db, 1), greatest(&db, 61)), (400_000.0, 60_501.0));
+    db.close().unwrap();
+    drop(db);
+    fs.flip(&damaged, 40, 0x10).unwrap();
+    let db = reopen(&fs, &clock);
+    assert_eq!((is_whole(&db), told(&db)), (true, vec![]));
+    assert_eq!((greatest(&db, 1), greatest(&db, 61)), (400_000.0, 400_000.0));
+}
+
+/// How many series the windows on disk are of.
+fn series_of_windows(fs: &SimFs) -> u64 {
+    let of = |segment: PathBuf| {
+        let description = segment.parent().unwrap().with_file_name("meta.json");
+        let text = String::from_utf8(fs.read(&description).unwrap()).unwrap();
+        let (_, count) = text.split_once("\"numSeries\": ").unwrap();
+        count.split([',', '\n']).next().unwrap().parse::<u64>().unwrap()
+    };
+    segments(fs, true).into_iter().map(of).sum()
+}
+
+#[test]
+fn a_part_of_the_index_that_cannot_be_read_for_a_day_costs_its_series_their_windows_and_no_others() {
+    const SERIES: usize = 4096;
+    const PAGE: u64 = 4096;
+    let all = SimFs::new();
+    let db = open_with(&all, options_at(&clock(), Vec::new())).unwrap();
+    append_all(&db, &(0..SERIES).map(|series| (series, 1_000, 1.0)).collect::<Vec<_>>());
+    db.flush().unwrap();
+    db.close().unwrap();
+    drop(db);
+    let index = segments(&all, false)[0].parent().unwrap().with_file_name("index");
+    // Records of series, and values of a label.
+    for page in [1, 2, 7] {
+        let (fs, clock) = (all.process_killed(), clock());
+        let db = open_with(&fs, options_at(&clock, levels())).unwrap();
+        fs.make_unreadable(&index, page * PAGE..(page + 1) * PAGE);
+        drop(db.maintain());
+        assert_eq!(db.stats().rollups_made, 0, "it may be readable later");
+        clock.set(4 * SPAN + DAY + 1);
+        drop(db.maintain());
+        let series = series_of_windows(&fs);
+        let is_part = series > SERIES as u64 / 2 && series < SERIES as u64;
+        assert!(is_part && !series.is_multiple_of(1024), "page {page}: {series} series");
+        assert!(!told(&db).is_empty());
+    }
+}
+
+#[test]
+fn a_plan_of_retention_says_which_samples_go_without_windows() {
+    let clock = clock();
+    for (fs, lacks_windows) in [(samples_only(&clock), true), (samples_and_windows(&clock), false)] {
+        let db = open_with(&fs, options_at(&clock, Vec::new())).unwrap();
+        append_all(&db, &[(0, 4 * SPAN - 1, 1.0)]);
+        db.flush().unwrap();
+        db.close().unwrap();
+        drop(db);
+        let kept = Options { retention_ms: Some(300_000), ..options_at(&clock, levels()) };
+        let plan = tsdb::retention::plan(&fs, Path::new(DIR), &kept).unwrap();
+        assert!(plan.steps.len() >= 4 && plan.steps.iter().all(|step| step.lacks_windows == lacks_windows));
+    }
+}
+
 #[test]
 fn what_a_repair_could_not_save_is_said_of_the_block_and_of_windows_made_of_it() {
     let clock = clock();
@@ -240,9 +342,10 @@ fn damaged_windows_cost_nothing_while_their_samples_are_there() {
             let db = open_with(&fs, options_at(&clock, levels())).unwrap();
             fs.flip(&file, at, 0x10).unwrap();
             for function in ["last_over_time", "max_over_time", "quantile_over_time"] {
-                let (found, _) = windows_of(&db, function);
+                let (found, warnings) = windows_of(&db, function);
                 let whole = found.len() == 3 && found.values().all(|ends| ends.len() == 288);
                 assert!(whole, "{function} with a flip at {at} of {}", file.display());
+                assert_eq!(warnings, [""; 0], "nothing is missing: {function} with a flip at {at}");
             }
         }
     }

@@ -42,7 +42,8 @@ pub(crate) fn report(plan: &RetentionPlan, out: &mut impl Write) -> io::Result<(
         };
         let why = if step.is_past { "past retention" } else { "too many bytes" };
         let (from, to) = (step.range.start(), step.range.end());
-        writeln!(out, "{}: {what} from {from} to {to}, {} bytes: {why}", step.block, step.bytes)?;
+        let lost = if step.lacks_windows { ", and not all of it became windows" } else { "" };
+        writeln!(out, "{}: {what} from {from} to {to}, {} bytes: {why}{lost}", step.block, step.bytes)?;
     }
     let (blocks, bytes) = (plan.steps.len(), plan.bytes());
     writeln!(out, "would delete {blocks} blocks, {bytes} of {} bytes", plan.all_bytes)?;
