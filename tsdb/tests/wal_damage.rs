@@ -8,12 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tsdb::fs::{Fs, SimFs};
 use tsdb::record::{
-    Border, ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, SamplesEncoder, SeriesEncoder,
-    encode_border, encode_late, encode_named,
+    Border, ChunksEncoder, Decoded, Delete, ExemplarSeries, ExemplarsEncoder, HistogramsEncoder, RecordSink,
+    SamplesEncoder, SeriesEncoder, decode, encode_border, encode_delete, encode_late, encode_metadata,
+    encode_named, encode_newest, encode_retired,
 };
 use tsdb::wal::{Damage, DamageKind, FORMAT_VERSION, ReplayReport, Wal, WalError, WalOptions};
+use tsdb_core::chunk::xor::XorChunk;
 use tsdb_core::histogram::{FloatHistogram, FloatParts, ResetHint, Span};
-use tsdb_core::{Exemplar, Labels, SeriesRef};
+use tsdb_core::metadata::{Metadata, MetricType};
+use tsdb_core::pack::ValuesWriter;
+use tsdb_core::{Exemplar, Labels, MatchOp, Matcher, SeriesRef, TimeRange};
 
 const DIR: &str = "/wal";
 const HEADER: usize = 40;
@@ -420,6 +424,61 @@ fn the_same_log_is_written_today() {
     for number in 1..=3 {
         assert_eq!(golden.read(&segment(number)).unwrap(), today.read(&segment(number)).unwrap());
     }
+}
+
+/// The kinds of records that the golden log above has not: metadata, a delete, retired series, chunks, the newest time.
+fn later_kinds() -> [Vec<u8>; 5] {
+    let mut records = [const { Vec::new() }; 5];
+    let [metadata, delete, retired, chunks, newest] = &mut records;
+    let told =
+        Metadata { metric_type: MetricType::Counter, unit: "bytes".into(), help: "What was sent.".into() };
+    encode_metadata("sent_bytes_total", &told, metadata);
+    let matcher = |op, name: &str, value: &str| Matcher::new(op, name, value).unwrap();
+    let matchers = vec![
+        matcher(MatchOp::Equal, "__name__", "up"),
+        matcher(MatchOp::NotEqual, "job", ""),
+        matcher(MatchOp::Regex, "instance", "a.*|b"),
+        matcher(MatchOp::NotRegex, "zone", "[0-9]+"),
+    ];
+    let range = TimeRange::new(-5, 1_700_000_000_000).unwrap();
+    encode_delete(&Delete { matchers, range, exemplars: 300 }, delete);
+    encode_retired(&[0, 1, 500].map(SeriesRef), retired);
+    let times: Vec<i64> = (0..120).map(|n| 1_700_000_000_000 + n * 15_000).collect();
+    let values: Vec<f64> = (0..120).map(|n| f64::from(n * n % 91) / 10.0).collect();
+    let (mut column, mut open) = (ValuesWriter::hasty(), XorChunk::new());
+    column.push(0, &values).unwrap();
+    open.push(1_700_009_000_000, 4.5).unwrap();
+    let (column, mut encoder) = (column.finish(), ChunksEncoder::new());
+    for number in [3, 4] {
+        let sealed = [(&times[..], &column[..])].into_iter();
+        encoder.push(SeriesRef(number), sealed, &open.to_bytes(), i64::from(number)).unwrap();
+    }
+    encoder.finish(chunks);
+    encode_newest(1_700_009_000_000, newest);
+    records
+}
+
+#[test]
+fn records_of_the_later_kinds_are_read_and_written_the_same() {
+    struct Deaf;
+    impl RecordSink for Deaf {}
+    let records = later_kinds();
+    let today = log_of(&[&records.each_ref().map(Vec::as_slice)]).read(&segment(1)).unwrap();
+    let path = golden_dir().with_file_name("wal-later").join("000001");
+    if !path.exists() && std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &today).unwrap();
+    }
+    let golden = fs::read(path).expect("golden file");
+    assert_eq!(golden, today, "this version writes other bytes than before");
+    let disk = SimFs::new();
+    disk.create_dir_all(Path::new(DIR)).unwrap();
+    disk.create_new(&segment(1)).unwrap().append(&golden).unwrap();
+    let (_, replayed, report) = open(&disk);
+    assert_eq!((&replayed[..], &report.damage[..]), (&records[..], &[][..]));
+    let kinds: Vec<Decoded> = replayed.iter().map(|record| decode(record, &mut Deaf).unwrap()).collect();
+    let expected = [Decoded::Metadata, Decoded::Delete, Decoded::Retired, Decoded::Chunks, Decoded::Newest];
+    assert_eq!(kinds, expected);
 }
 
 #[test]

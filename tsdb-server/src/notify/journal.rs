@@ -288,6 +288,35 @@ mod tests {
         assert_eq!(contents(&read), contents(&queue));
     }
 
+    /// Records as version 1 wrote them.
+    const GOLDEN: [&str; 3] = [
+        r#"{"k":"put","id":7,"version":2,"arrived":5,"labels":{"alertname":"a","job":"b"},"annotations":[["summary","x"]],"url":"http://h/g","starts":1,"ends":9,"resolved":false,"told_at":3}"#,
+        r#"{"k":"told","id":7,"at":6,"firing":true}"#,
+        r#"{"k":"gone","id":8,"version":1}"#,
+    ];
+
+    #[test]
+    fn the_golden_records_are_read_and_written_the_same() {
+        let mut queue = Queue::new(BOUNDS);
+        GOLDEN.iter().for_each(|record| replay(record.as_bytes(), &mut queue).unwrap());
+        let notice = Notice {
+            labels: Labels::from_pairs([("alertname", "a"), ("job", "b")]).unwrap(),
+            annotations: vec![("summary".into(), "x".into())],
+            generator_url: "http://h/g".into(),
+            starts_at: 1,
+            ends_at: 9,
+            resolved: false,
+            told_at: 3,
+        };
+        let told = Told { at: 6, firing: true };
+        assert_eq!(contents(&queue), [(7, 2, notice, 5, Some(told))]);
+        let entry = queue.iter().next().unwrap();
+        let gone = Entry { id: 8, version: 1, ..entry.clone() };
+        let changes = [Change::Put(entry), Change::Told(entry, told), Change::Gone(&gone)];
+        let written = changes.map(|change| String::from_utf8(encode(&change)).unwrap());
+        assert_eq!(written, GOLDEN);
+    }
+
     #[test]
     fn records_that_make_no_sense_cost_themselves() {
         let mut queue = Queue::new(BOUNDS);

@@ -155,12 +155,14 @@ impl Block {
 mod tests {
     use super::super::{BlockSpec, BlockWriter, FrameCache, verify};
     use super::*;
-    use crate::fs::{Fs, SimFs};
+    use crate::fs::{Fs, OsFs, SimFs};
     use crate::names;
     use std::path::{Path, PathBuf};
     use std::sync::Arc;
     use tsdb_core::Labels;
+    use tsdb_core::STALE_NAN;
     use tsdb_core::block::{BlockId, Rollup};
+    use tsdb_core::histogram::{FloatHistogram, FloatParts};
     use tsdb_core::read::Projection;
     use tsdb_rollup::downsample::downsample;
 
@@ -225,6 +227,57 @@ mod tests {
             let mut all = AggregateColumns::default();
             block.read_all_windows(&found.chunks, &found.deleted, &mut all).unwrap();
             assert_eq!(&all, windows);
+        }
+    }
+
+    /// A gauge with a gap, a histogram and a counter that begins anew.
+    fn golden_series() -> Vec<(Labels, AggregateColumns)> {
+        let mut series = [const { SampleColumns::new() }; 3];
+        for n in 0..200_i32 {
+            let time = i64::from(n) * 15_000 + 1;
+            if !(61..90).contains(&n) {
+                series[0].push(time, if n == 60 { STALE_NAN } else { f64::from(n * n % 91) / 4.0 });
+            }
+            let parts = FloatParts { count: f64::from(n), sum: f64::from(n) / 2.0, ..FloatParts::default() };
+            series[1].push_histogram(time, Arc::new(FloatHistogram::new(parts).unwrap()));
+            series[2].push(time, f64::from(n % 70 * 3));
+        }
+        let names = ["heat", "latency", "requests_total"].into_iter();
+        let forms = [Form::Spread, Form::Corners, Form::Corners].into_iter();
+        let named = names.zip(forms).zip(series).map(|((name, form), samples)| {
+            let mut windows = AggregateColumns::default();
+            downsample(&AggregateColumns::of_samples(samples, form), RESOLUTION_MS, &mut windows);
+            (Labels::from_pairs([("__name__", name), ("job", "node")]).unwrap(), windows)
+        });
+        named.collect()
+    }
+
+    /// The golden block of windows: read by every later version.
+    #[test]
+    fn the_golden_rollup_is_read() {
+        let id = BlockId(0x019a_0000_0000_1234_5678_9abc_def0_5678);
+        let parent = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1/block-of-windows");
+        if !parent.exists() && std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+            OsFs.create_dir_all(&parent).unwrap();
+            let spec = BlockSpec { rollup: Some(rollup()), ..BlockSpec::first_level(id) };
+            let mut writer = BlockWriter::create(&OsFs, &parent, spec).unwrap();
+            for (labels, windows) in golden_series() {
+                writer.add_windows(&labels, &[windows]).unwrap();
+            }
+            writer.finish().unwrap();
+        }
+        let (fs, dir): (Arc<dyn Fs>, _) = (Arc::new(OsFs), parent.join(Block::dir_name(id)));
+        assert_eq!(verify(&fs, &dir).unwrap(), []);
+        let block = Block::open(&fs, &dir, Arc::new(FrameCache::new(1 << 20))).unwrap();
+        assert_eq!((block.meta().id, block.meta().rollup), (id, Some(rollup())));
+        let found = block.select(&[], TimeRange::ALL, &Projection::All, &mut Vec::new()).unwrap();
+        let expected = golden_series();
+        assert_eq!(found.len(), expected.len());
+        for ((labels, windows), found) in expected.iter().zip(&found) {
+            assert_eq!(labels, &found.labels);
+            let mut all = AggregateColumns::default();
+            block.read_all_windows(&found.chunks, &found.deleted, &mut all).unwrap();
+            assert_eq!(format!("{all:?}"), format!("{windows:?}"), "{labels}");
         }
     }
 

@@ -248,6 +248,7 @@ impl fmt::Debug for DiskCache {
 mod tests {
     use super::*;
     use crate::fs::SimFs;
+    use crate::tier::golden;
 
     const DIR: &str = "/cache";
 
@@ -257,6 +258,25 @@ mod tests {
 
     fn part(key: u128) -> Vec<u8> {
         (0..100_u8).map(|at| at.wrapping_mul(key.to_le_bytes()[0])).collect()
+    }
+
+    #[test]
+    fn the_golden_cache_is_read_and_written_the_same() {
+        let fs = SimFs::new();
+        let cache = open(&fs, 100_000);
+        (0..5).for_each(|key| cache.put(key, &part(key)));
+        drop(cache);
+        let disk = SimFs::new();
+        disk.create_dir_all(Path::new(DIR)).unwrap();
+        for (name, golden) in [("000001", "cached-parts"), ("000001.list", "cached-parts.list")] {
+            let path = Path::new(DIR).join(name);
+            let written = fs.read(&path).unwrap();
+            let golden = golden::stored(golden, &written);
+            assert_eq!(golden, written, "this version writes other bytes than before");
+            disk.create_new(&path).unwrap().append(&golden).unwrap();
+        }
+        let cache = open(&disk, 100_000);
+        (0..5).for_each(|key| assert_eq!(cache.get(key), Some(part(key))));
     }
 
     #[test]

@@ -109,6 +109,17 @@ fn parse(bytes: &[u8]) -> Result<BTreeSet<BlockId>, Corruption> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tier::golden;
+
+    #[test]
+    fn the_golden_list_is_read_and_written_the_same() {
+        let blocks: BTreeSet<BlockId> =
+            [BlockId(7), BlockId(0x0190_0000_0000_1234_5678_9abc_def0_1234)].into();
+        let written = render(&blocks);
+        let golden = golden::stored("dropped", &written);
+        assert_eq!(parse(&golden).unwrap(), blocks);
+        assert_eq!(golden, written, "this version writes other bytes than before");
+    }
 
     #[test]
     fn a_list_is_read_as_it_was_written_and_no_flipped_bit_goes_unseen() {

@@ -14,6 +14,8 @@ mod dir;
 mod disk;
 pub(crate) mod dropped;
 mod fetch;
+#[cfg(test)]
+mod golden;
 mod lease;
 mod ledger;
 mod manifest;

@@ -48,6 +48,14 @@ fn parse(bytes: &[u8]) -> Option<u128> {
 mod tests {
     use super::*;
     use crate::fs::SimFs;
+    use crate::tier::golden;
+
+    #[test]
+    fn the_golden_number_is_read_and_written_the_same() {
+        let number = 0x0123_4567_89ab_cdef_0011_2233_4455_6677;
+        let golden = golden::stored("owner", render(number).as_bytes());
+        assert_eq!((parse(&golden), &golden[..]), (Some(number), render(number).as_bytes()));
+    }
 
     #[test]
     fn a_number_is_drawn_once_and_a_damaged_one_anew() {

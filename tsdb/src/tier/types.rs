@@ -102,11 +102,24 @@ fn decode(bytes: &[u8]) -> Result<Types, Corruption> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tier::golden;
+
+    fn some() -> Types {
+        let named = [("heat", MetricType::Gauge), ("took_bucket", MetricType::Histogram)];
+        named.into_iter().map(|(name, of)| (name.to_owned(), of)).collect()
+    }
+
+    #[test]
+    fn the_golden_types_are_read_and_written_the_same() {
+        let written = encode(&some());
+        let golden = golden::stored("types", &written);
+        assert_eq!(decode(&golden).unwrap(), some());
+        assert_eq!(golden, written, "this version writes other bytes than before");
+    }
 
     #[test]
     fn types_are_read_as_they_were_written_and_no_flipped_bit_goes_unseen() {
-        let named = [("heat", MetricType::Gauge), ("took_bucket", MetricType::Histogram)];
-        let types: Types = named.into_iter().map(|(name, of)| (name.to_owned(), of)).collect();
+        let types = some();
         let bytes = encode(&types);
         assert_eq!(decode(&bytes).unwrap(), types);
         for bit in 0..bytes.len() * 8 {

@@ -18,6 +18,7 @@ mod everything;
 mod exemplars;
 mod faults;
 mod fixture;
+mod golden;
 mod kinds;
 mod late;
 mod limits;

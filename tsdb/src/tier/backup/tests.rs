@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fs::{Loss, SimFs};
-use crate::tier::{Fate, SimStore};
+use crate::tier::{Fate, SimStore, golden};
 use crate::{Db, Options};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -90,9 +90,21 @@ fn damage_is_named_and_leaves_no_directory() {
     backups.restore(&fs, "monday", Path::new("/monday"), &mut |_| {}).unwrap();
 }
 
+fn file(path: &str) -> Saved {
+    Saved { path: path.into(), size: 70_000, checksum: u128::MAX / 7 }
+}
+
+#[test]
+fn the_golden_list_is_read_and_written_the_same() {
+    let files = vec![file("01K800000028T5CY4TQKFF04HM/index"), file("VERSION"), file("wal/000001")];
+    let written = render(&files);
+    let golden = golden::stored("backup", &written);
+    assert_eq!(parse(&golden).unwrap(), files);
+    assert_eq!(golden, written, "this version writes other bytes than before");
+}
+
 #[test]
 fn every_flipped_bit_and_every_truncation_of_a_list_is_refused() {
-    let file = |path: &str| Saved { path: path.into(), size: 70_000, checksum: u128::MAX / 7 };
     let files = vec![file("VERSION"), file("wal/000001")];
     let bytes = render(&files);
     assert_eq!(parse(&bytes).unwrap(), files);
