@@ -34,6 +34,7 @@ fn row(error: &Error) -> (ErrorKind, Option<Duration>) {
         Error::Locked { .. } | Error::UnknownVersion { .. } | Error::Corrupt { .. } => {
             (ErrorKind::Unavailable, Some(REPAIR_RETRY))
         }
+        Error::NotReplayed { .. } => (ErrorKind::Unavailable, Some(REPAIR_RETRY)),
         Error::BacklogFull { .. } | Error::ObjectStorage { .. } => {
             (ErrorKind::Unavailable, Some(REPAIR_RETRY))
         }
@@ -122,6 +123,7 @@ mod tests {
             (Error::Locked { path: path() }, 503, Some("30")),
             (Error::UnknownVersion { path: path(), found: "9".into(), supported: "1" }, 503, Some("30")),
             (Error::Corrupt { path: path(), source: damage }, 503, Some("30")),
+            (Error::NotReplayed { path: path() }, 503, Some("30")),
             (Error::Closed, 503, Some("1")),
             (Error::TooManyTenants { allowed: 1, tenant }, 400, None),
             (Error::BatchTooLarge { limit: 1 }, 413, None),

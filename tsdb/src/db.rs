@@ -4,13 +4,12 @@ use crate::block::FrameCache;
 use crate::compact::Load;
 use crate::engine::Engine;
 use crate::fs::{Fs, OsFs};
-use crate::head::{Among, Recovery};
+use crate::head::Among;
 use crate::maintain::{Rhythm, Task, Tasks, Worker};
 use crate::retention::{Retention, RetentionPlan};
 use crate::verify::{OnProgress, Verdict};
 use crate::{ChangeMark, Changed, Durability, Error, Options, Replay, Snapshot, Stats, names};
 use parking_lot::Mutex;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -88,7 +87,7 @@ impl Db {
                 match told.recv_timeout(BETWEEN_LOOKS) {
                     Ok(outcome) => break outcome,
                     Err(RecvTimeoutError::Timeout) => look(),
-                    // It panicked, and so does the scope.
+                    // It is gone without an answer.
                     Err(RecvTimeoutError::Disconnected) => break Err(Error::Closed),
                 }
             }
@@ -113,8 +112,8 @@ impl Db {
         let engine = Arc::new(engine);
         let replay = if in_background {
             let thread = std::thread::Builder::new().name("tsdb-replay".into());
-            let replay = Background(Arc::clone(&engine));
-            let spawned = thread.spawn(move || replay.replay(recovery));
+            let replayed = Arc::clone(&engine);
+            let spawned = thread.spawn(move || replayed.replay_in_background(recovery));
             Some(spawned.map_err(|e| Error::io("start the replay thread for", dir, e))?)
         } else {
             engine.replay(recovery)?;
@@ -136,8 +135,9 @@ impl Db {
         self.inner.engine.flush()
     }
 
-    /// Returns when the log of the run before is replayed, or the database is closed. With [`Replay::BeforeOpen`] it
-    /// always is.
+    /// Returns when the log of the run before is replayed or the database is closed, or when replay failed, which
+    /// [`Stats::warnings`] say; [`Stats::unreplayed_bytes`] is `None` if it is replayed. With [`Replay::BeforeOpen`] it always
+    /// is.
     pub fn wait_for_replay(&self) {
         self.inner.engine.wait_for_replay();
     }
@@ -451,16 +451,6 @@ impl Drop for Inner {
 }
 
 struct Background(Arc<Engine>);
-
-impl Background {
-    fn replay(&self, recovery: Recovery) {
-        const TASK: &str = "replay of the log";
-        match catch_unwind(AssertUnwindSafe(|| self.0.replay(recovery))) {
-            Ok(outcome) => self.0.note(TASK, outcome),
-            Err(_) => self.0.note_panic(TASK),
-        }
-    }
-}
 
 impl Tasks for Background {
     fn run(&self, task: Task) {

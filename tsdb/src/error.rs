@@ -79,6 +79,16 @@ pub enum Error {
         /// What is wrong with it.
         source: Corruption,
     },
+    /// The log of the run before could not be replayed to its end, because a thread that did it panicked or a file could not
+    /// be read. What is in the log stays there, for the next start.
+    #[error(
+        "the log in {path} was not replayed: its samples are on disk and not in memory; the next start replays it",
+        path = path.display()
+    )]
+    NotReplayed {
+        /// The directory of the log.
+        path: PathBuf,
+    },
     /// A delete could not be done in a part of the database; elsewhere it was.
     #[error("samples in {path} may not be deleted: {source}", path = path.display())]
     NotDeleted {
@@ -172,7 +182,7 @@ impl Error {
             Self::TooManyTenants { .. } | Self::BatchTooLarge { .. } => ErrorKind::Usage,
             Self::Locked { .. } | Self::UnknownVersion { .. } => ErrorKind::Foreign,
             Self::Corrupt { .. } => ErrorKind::Damage,
-            Self::Io { .. } => ErrorKind::Storage,
+            Self::Io { .. } | Self::NotReplayed { .. } => ErrorKind::Storage,
             Self::NotDeleted { source, .. } => source.kind(),
         }
     }

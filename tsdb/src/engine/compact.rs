@@ -102,7 +102,7 @@ impl Engine {
     pub(super) fn begin_compaction(&self) -> Result<parking_lot::MutexGuard<'_, Patience>, Error> {
         self.wait_for_replay();
         let turn = self.compaction.lock();
-        if self.is_stopping() { Err(Error::Closed) } else { Ok(turn) }
+        self.check_work().map(|()| turn)
     }
 
     /// What is to be compacted next.

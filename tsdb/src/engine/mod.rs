@@ -30,6 +30,7 @@ pub(crate) use horizon::Kept;
 use parking_lot::{Mutex, RwLock};
 pub use snapshot::Snapshot;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -152,8 +153,26 @@ impl Engine {
         Ok((engine, recovery))
     }
 
-    /// Replays the log into the head, unless work is stopped meanwhile.
+    /// Replays the log into the head, unless work is stopped meanwhile. A panic in any of its threads is a failure like
+    /// others.
     pub(crate) fn replay(&self, recovery: Recovery) -> Result<(), Error> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.replay_log(recovery)));
+        outcome.unwrap_or_else(|_| Err(self.head.not_replayed()))
+    }
+
+    /// [`replay`](Self::replay) while others use the database. When it fails the head will not be whole, and work that needs
+    /// it to be is refused.
+    pub(crate) fn replay_in_background(&self, recovery: Recovery) {
+        let outcome = self.replay(recovery);
+        let has_failed = outcome.is_err();
+        // ORDER: whoever waited for it finds out why it failed.
+        self.note("replay of the log", outcome);
+        if has_failed {
+            self.head.give_up_replay();
+        }
+    }
+
+    fn replay_log(&self, recovery: Recovery) -> Result<(), Error> {
         // ORDER: whoever works next finds the border that replay found.
         let _work = self.work.lock();
         let found = recovery.run(&self.head, &|| !self.is_stopping())?;
@@ -237,11 +256,20 @@ impl Engine {
         self.head.wake();
     }
 
+    /// May work begin that changes what is on disk?
+    fn check_work(&self) -> Result<(), Error> {
+        match (self.is_stopping(), self.head.is_given_up()) {
+            (true, _) => Err(Error::Closed),
+            (false, true) => Err(self.head.not_replayed()),
+            (false, false) => Ok(()),
+        }
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Returns when the log is replayed, or work is stopped.
+    /// Returns when the log is replayed or cannot be, or work is stopped.
     pub(crate) fn wait_for_replay(&self) {
         self.head.wait_until_whole(|| self.is_stopping());
     }

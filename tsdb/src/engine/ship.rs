@@ -24,9 +24,7 @@ impl Engine {
         let Some(shipper) = &self.shipper else { return Ok(()) };
         self.wait_for_replay();
         let mut pace = shipper.pace().lock();
-        if self.is_stopping() {
-            return Err(Error::Closed);
-        }
+        self.check_work()?;
         if shipper.must_wait(&pace) {
             self.note_backlog(shipper, &[]);
             return Ok(());

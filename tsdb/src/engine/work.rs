@@ -137,7 +137,7 @@ impl Engine {
     pub(super) fn begin_work(&self) -> Result<MutexGuard<'_, Work>, Error> {
         self.wait_for_replay();
         let work = self.work.lock();
-        if self.is_stopping() { Err(Error::Closed) } else { Ok(work) }
+        self.check_work().map(|()| work)
     }
 
     fn cut_due(&self) -> Result<(), Error> {

@@ -321,6 +321,8 @@ impl Lane<'_> {
     #[inline]
     fn take_number(&mut self, held: &mut Held, sample: Number, times: &mut Times) {
         let (series, timestamp, value) = sample;
+        #[cfg(all(test, feature = "testing"))]
+        super::testing::panic_if_told(value);
         let plain = held.plain_mut(slot(series));
         match plain.is_some_and(|plain| plain.append(timestamp, value, NO_START, &mut self.sealer)) {
             true => times.note(timestamp),
@@ -425,37 +427,4 @@ impl Times {
 }
 
 #[cfg(all(test, feature = "testing"))]
-mod tests {
-    use super::*;
-    use crate::head::testing;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::sync::atomic::AtomicBool;
-
-    #[test]
-    fn nobody_believes_that_samples_are_in_memory_whose_lane_panicked() {
-        let (head, is_settled) = (testing::open(0, 0).0, AtomicBool::new(false));
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            std::thread::scope(|scope| {
-                let mut lanes = Lanes::new(scope, &head);
-                lanes.start();
-                let (sender, jobs) = bounded(BATCHES_WAITING);
-                let (answer, answers) = bounded(1);
-                scope.spawn(move || {
-                    let _answer = answer;
-                    // Work is left in the queue.
-                    while jobs.len() < 2 {
-                        std::thread::yield_now();
-                    }
-                    panic!("in a lane");
-                });
-                lanes.threads[0] = Helper { jobs: sender, answers };
-                let mut batch = lanes.batch(None, Some(0));
-                batch.push_run(SeriesRef(0), 1, &[[0; 8]; 3]);
-                lanes.take(batch);
-                lanes.settle();
-                is_settled.store(true, Ordering::SeqCst);
-            });
-        }));
-        assert!(outcome.is_err() && !is_settled.into_inner());
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | a query | sees what was replayed so far; its warnings say how much is missing |
 //! | a crash | the next replay reads all of it again, the batches that came in meanwhile included |
+//! | a panic, a file that cannot be read | work that needs a whole head is refused, and the next replay reads all of it again |
 //! | cutting, checkpoints, removal of series | wait |
 //! | a sample that the log holds already, or another at the same time | the one written first stays |
 
@@ -43,6 +44,8 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Wholeness {
     is_whole: AtomicBool,
+    /// Replay ended, and the head will not be whole.
+    is_given_up: AtomicBool,
     /// Bytes of the log still to be read when this was looked at last.
     left: AtomicU64,
     /// Held shared by those who write batches that name their series, and alone while the rest of the log is read.
@@ -95,9 +98,25 @@ impl Head {
         (!self.wholeness.is_whole()).then(|| self.wholeness.left.load(Ordering::Relaxed))
     }
 
-    /// Returns when the head is whole, or when `is_over` holds after a [`wake`](Self::wake).
+    /// Returns when the head is whole or will never be, or when `is_over` holds after a [`wake`](Self::wake).
     pub(crate) fn wait_until_whole(&self, is_over: impl Fn() -> bool) {
         self.wholeness.wait(is_over);
+    }
+
+    /// Replay failed: nobody is to wait for it.
+    pub(crate) fn give_up_replay(&self) {
+        self.wholeness.is_given_up.store(true, Ordering::SeqCst);
+        self.wholeness.wake();
+    }
+
+    /// Did replay fail?
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.wholeness.is_given_up()
+    }
+
+    /// The error of whoever needs a head that is whole, when replay failed.
+    pub(crate) fn not_replayed(&self) -> Error {
+        Error::NotReplayed { path: self.place.wal_dir.clone() }
     }
 }
 
@@ -220,6 +239,7 @@ impl Wholeness {
     fn missing(left: u64) -> Self {
         Self {
             is_whole: AtomicBool::new(false),
+            is_given_up: AtomicBool::new(false),
             left: AtomicU64::new(left),
             gate: RwLock::new(()),
             waiting: Mutex::new(()),
@@ -230,6 +250,10 @@ impl Wholeness {
     #[inline]
     pub(super) fn is_whole(&self) -> bool {
         self.is_whole.load(Ordering::SeqCst)
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::SeqCst)
     }
 
     /// Lets a batch be written that names its series, while it is held; `None` if the head is whole.
@@ -255,7 +279,7 @@ impl Wholeness {
 
     fn wait(&self, is_over: impl Fn() -> bool) {
         let mut waiting = self.waiting.lock();
-        while !self.is_whole() && !is_over() {
+        while !self.is_whole() && !self.is_given_up() && !is_over() {
             self.became_whole.wait(&mut waiting);
         }
     }
