@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use tsdb::fs::{Fault, Loss, SimFs};
@@ -9,7 +10,7 @@ use tsdb::{Appendable, Db, Labels, Options, RollupLevel, Timestamp};
 use tsdb_core::histogram::{FloatHistogram, FloatParts, Span};
 use tsdb_core::testing::ManualClock;
 use tsdb_core::{STALE_NAN, is_stale_nan};
-use tsdb_promql::{Engine, EngineOptions, Pass, Passes, QueryParams, QueryResult, Value};
+use tsdb_promql::{Engine, EngineOptions, ParseOptions, Pass, Passes, QueryParams, QueryResult, Value};
 
 const SECOND: i64 = 1000;
 const MINUTE: i64 = 60 * SECOND;
@@ -21,13 +22,14 @@ const LONG: i64 = MINUTE;
 const START: Timestamp = 1_699_920_000_000;
 const LENGTH: i64 = 6 * HOUR;
 
-/// One value of a series, or a histogram with so many observations.
+/// One value of a series, or a histogram of a schema with so many observations.
 #[derive(Debug, Clone, Copy)]
 enum Point {
     Number(f64),
-    Histogram(u32),
+    Histogram(i32, u32),
 }
 
+/// The name of a series, with a label behind a `|` if it has one more, and its points.
 type Series = (&'static str, Vec<(Timestamp, Point)>);
 
 fn options(retention_ms: Option<i64>, clock: &Arc<ManualClock>) -> Options {
@@ -42,10 +44,10 @@ fn options(retention_ms: Option<i64>, clock: &Arc<ManualClock>) -> Options {
     }
 }
 
-fn histogram(observations: u32) -> FloatHistogram {
+fn histogram(schema: i32, observations: u32) -> FloatHistogram {
     let count = f64::from(observations);
     FloatHistogram::new(FloatParts {
-        schema: if observations > 500 { 1 } else { 2 },
+        schema,
         count: 3.0 * count,
         sum: 0.5 * count,
         positive_spans: vec![Span { offset: 0, length: 2 }],
@@ -55,6 +57,12 @@ fn histogram(observations: u32) -> FloatHistogram {
     .unwrap()
 }
 
+fn labels(series: &str) -> Labels {
+    let (name, more) = series.split_once('|').unwrap_or((series, ""));
+    let pairs = [("__name__", name), ("job", "test")];
+    Labels::from_pairs(pairs.into_iter().chain(more.split_once('='))).unwrap()
+}
+
 fn append(db: &Db, series: &[Series]) {
     let mut all: Vec<(Timestamp, &str, Point)> =
         series.iter().flat_map(|(name, points)| points.iter().map(move |(t, p)| (*t, *name, *p))).collect();
@@ -62,11 +70,12 @@ fn append(db: &Db, series: &[Series]) {
     for batch in all.chunks(5000) {
         let mut appender = db.appender();
         for (time, name, point) in batch {
-            let labels = Labels::from_pairs([("__name__", *name), ("job", "test")]).unwrap();
-            let reference = appender.series(&labels).unwrap();
+            let reference = appender.series(&labels(name)).unwrap();
             match point {
                 Point::Number(value) => appender.append(reference, *time, *value),
-                Point::Histogram(n) => appender.append_histogram(reference, *time, histogram(*n)).unwrap(),
+                Point::Histogram(schema, n) => {
+                    appender.append_histogram(reference, *time, histogram(*schema, *n)).unwrap();
+                }
             }
         }
         let report = appender.commit().unwrap();
@@ -110,6 +119,7 @@ fn maintain(db: &Db) {
 fn engine(passes: Passes) -> Engine {
     let mut options = EngineOptions::default();
     options.passes = passes;
+    options.parse = ParseOptions::all_features();
     Engine::new(options)
 }
 
@@ -125,8 +135,10 @@ fn resolution(db: &Db, query: &str, (start, step): (Timestamp, i64)) -> Option<i
     explanation.selectors[0].resolution_ms
 }
 
+type Points = Vec<(String, Timestamp, Result<f64, String>)>;
+
 /// The points of a result, in a form that can be compared.
-fn points(result: &QueryResult) -> Vec<(String, Timestamp, Result<f64, String>)> {
+fn points(result: &QueryResult) -> Points {
     let Value::Matrix(series) = &result.value else { panic!("{:?}", result.value) };
     let mut all = Vec::new();
     for one in series {
@@ -143,9 +155,22 @@ fn points(result: &QueryResult) -> Vec<(String, Timestamp, Result<f64, String>)>
 
 /// Asserts that both are the same: bit for bit, or as near to each other as `tolerance`, relative.
 fn assert_same(from_windows: &QueryResult, from_samples: &QueryResult, tolerance: f64, query: &str) {
-    let (a, b) = (points(from_windows), points(from_samples));
+    assert_same_points(&points(from_windows), &points(from_samples), tolerance, query);
+}
+
+/// As [`assert_same`], but for one thing: behind a stale marker samples do not know whether the histogram began anew, and
+/// windows, which do not keep the marker, know that it did not.
+fn assert_same_but_for_hints(from_windows: &QueryResult, from_samples: &QueryResult, query: &str) {
+    let unhinted = |result| -> Points {
+        let text = |text: String| text.replace("hint: NotReset", "hint: Unknown");
+        points(result).into_iter().map(|(name, time, value)| (name, time, value.map_err(text))).collect()
+    };
+    assert_same_points(&unhinted(from_windows), &unhinted(from_samples), 0.0, query);
+}
+
+fn assert_same_points(a: &Points, b: &Points, tolerance: f64, query: &str) {
     assert_eq!(a.len(), b.len(), "{query}: {} points instead of {}", a.len(), b.len());
-    for (x, y) in a.iter().zip(&b) {
+    for (x, y) in a.iter().zip(b) {
         assert_eq!((&x.0, x.1), (&y.0, y.1), "{query}");
         match (&x.2, &y.2) {
             (Ok(x), Ok(y)) if x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan()) => {}
@@ -165,25 +190,20 @@ fn functions(name: &str) -> Vec<(&'static str, f64)> {
         "min_over_time",
         "max_over_time",
         "present_over_time",
+        "absent_over_time",
         "ts_of_last_over_time",
     ];
     let counter = ["rate", "increase", "delta", "resets", "first_over_time", "ts_of_first_over_time"];
-    let mut all: Vec<_> = match name {
-        "latency" => vec![("count_over_time", 0.0), ("rate", 1e-12), ("increase", 1e-12), ("resets", 0.0)],
-        _ => common.iter().map(|function| (*function, 0.0)).collect(),
-    };
+    let mut all: Vec<_> = common.iter().map(|function| (*function, 0.0)).collect();
     match name {
-        "requests_total" | "seconds_total" => all.extend(counter.iter().map(|function| (*function, 0.0))),
+        "requests_total" | "seconds_total" | "latency" => {
+            all.extend(counter.iter().map(|function| (*function, 0.0)));
+        }
         "level" => all.extend([("sum_over_time", 0.0), ("avg_over_time", 0.0)]),
         "ratio" => all.extend([("sum_over_time", 1e-12), ("avg_over_time", 1e-12)]),
         _ => {}
     }
     all
-}
-
-/// Experimental functions are switched on by the parser's options; these are not needed here.
-fn is_experimental(function: &str) -> bool {
-    function.starts_with("ts_of") || function == "first_over_time"
 }
 
 #[derive(Debug, Clone)]
@@ -222,9 +242,71 @@ fn fleet(steps: &[Step]) -> Vec<Series> {
                 points.push((time, Point::Number(if is_stale { STALE_NAN } else { value })));
             }
         }
-        all[4].1.push((time, Point::Histogram(count as u32 / 20)));
+        let observations = count as u32 / 20;
+        all[4].1.push((time, Point::Histogram(if observations > 500 { 1 } else { 2 }, observations)));
     }
     all
+}
+
+/// Buckets of a classic histogram by their bounds.
+const BUCKETS: [(&str, f64); 5] = [
+    ("duration_bucket|le=0.1", 0.1),
+    ("duration_bucket|le=0.5", 0.5),
+    ("duration_bucket|le=1", 1.0),
+    ("duration_bucket|le=2.5", 2.5),
+    ("duration_bucket|le=+Inf", f64::INFINITY),
+];
+
+/// One scrape after the other of a classic histogram and of two native ones with different schemas, all of which begin
+/// anew at the same time.
+fn histograms(steps: &[Step]) -> Vec<Series> {
+    let names = ["duration_count", "duration_sum", "size|instance=a", "size|instance=b"];
+    let mut all: Vec<Series> =
+        BUCKETS.iter().map(|bucket| bucket.0).chain(names).map(|name| (name, Vec::new())).collect();
+    let (mut time, mut counts, mut sum, mut observed) = (START, [0.0; 5], 0.0, 0);
+    for step in steps {
+        time += step.gap;
+        if time > START + LENGTH {
+            break;
+        }
+        if step.what < 3 {
+            (counts, sum, observed) = ([0.0; 5], 0.0, 0);
+        }
+        // At first there is nothing: so whatever is not nothing falls, and all that begins anew is seen to.
+        let (many, few) = if step.what < 3 { (0, 0) } else { (step.what % 5, step.what % 3) };
+        for (value, times) in [(step.draw * 3.0, many), ((step.draw * 37.0).fract() * 0.6, few)] {
+            let reached = BUCKETS.iter().zip(&mut counts).filter(|((_, bound), _)| value <= *bound);
+            reached.for_each(|(_, count)| *count += f64::from(times));
+            sum += value * f64::from(times);
+            observed += u32::from(times);
+        }
+        let numbers = counts.into_iter().chain([counts[4], sum]).map(Point::Number);
+        let natives = [Point::Histogram(1, observed), Point::Histogram(3, observed / 2)];
+        let is_missing = (6..9).contains(&step.what);
+        for ((_, points), point) in all.iter_mut().zip(numbers.chain(natives)).filter(|_| !is_missing) {
+            let is_stale = (3..6).contains(&step.what);
+            points.push((time, if is_stale { Point::Number(STALE_NAN) } else { point }));
+        }
+    }
+    all
+}
+
+/// Asserts that no bucket of a classic histogram has less than one below it.
+fn assert_cumulative(result: &QueryResult, query: &str) {
+    let Value::Matrix(series) = &result.value else { panic!("{:?}", result.value) };
+    let mut times: BTreeMap<Timestamp, Vec<(f64, f64)>> = BTreeMap::new();
+    for one in series {
+        let bound: f64 = one.labels.get("le").unwrap().parse().unwrap();
+        for (time, count) in one.timestamps.iter().zip(&one.values) {
+            times.entry(*time).or_default().push((bound, *count));
+        }
+    }
+    assert!(times.len() > 50, "{query}: {} times", times.len());
+    for (time, mut buckets) in times {
+        buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let is_cumulative = buckets.is_sorted_by(|a, b| a.1 <= b.1 * (1.0 + 1e-12));
+        assert!(buckets.len() == BUCKETS.len() && is_cumulative, "{query} at {time}: {buckets:?}");
+    }
 }
 
 proptest! {
@@ -236,7 +318,7 @@ proptest! {
         prop_assert!(db.stats().rollups_made >= 4);
         for (name, _) in &series {
             for (range, times) in [("1m", (START + HOUR, MINUTE)), ("5m", (START, 2 * MINUTE)), ("30s", (START, 10 * SECOND))] {
-                for (function, tolerance) in functions(name).into_iter().filter(|f| !is_experimental(f.0)) {
+                for (function, tolerance) in functions(name) {
                     let query = format!("{function}({name}[{range}])");
                     let expected = if range == "30s" { SHORT } else { LONG };
                     prop_assert_eq!(resolution(&db, &query, times), Some(expected), "{}", query);
@@ -244,7 +326,9 @@ proptest! {
                     assert_same(&from_windows, &from_samples, tolerance, &query);
                     prop_assert_eq!(&from_windows.annotations, &from_samples.annotations);
                 }
-                assert_same(&ask(&db, name, times, true), &ask(&db, name, times, false), 0.0, name);
+                for query in [(*name).to_owned(), format!("timestamp({name})"), format!("absent({name})")] {
+                    assert_same(&ask(&db, &query, times, true), &ask(&db, &query, times, false), 0.0, &query);
+                }
             }
         }
     }
@@ -255,10 +339,49 @@ proptest! {
         let db = database(&series);
         for query in [
             "quantile_over_time(0.5, level[2m])", "rate(level[1m])", "sum_over_time(requests_total[1m])",
-            "changes(level[1m])", "irate(requests_total[1m])", "level",
+            "changes(level[1m])", "irate(requests_total[1m])", "level", "idelta(level[1m])", "deriv(level[5m])",
+            "predict_linear(level[5m], 60)", "stddev_over_time(ratio[1m])", "stdvar_over_time(level[1m])",
+            "mad_over_time(level[2m])", "double_exponential_smoothing(ratio[5m], 0.5, 0.5)",
+            "ts_of_max_over_time(level[1m])", "first_over_time(level[1m])", "increase(ratio[1m])",
+            "avg_over_time(seconds_total[1m])", "sum_over_time(latency[1m])", "changes(latency[1m])",
+            "rate(requests_total[1m] offset 90s)", "max_over_time(level[1m] offset 7s)",
         ] {
             for times in [(START + HOUR, MINUTE), (START + HOUR + 1, 37 * SECOND)] {
                 assert_same(&ask(&db, query, times, true), &ask(&db, query, times, false), 0.0, query);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+    #[test]
+    fn buckets_and_native_histograms_are_the_same_from_windows_and_le_stays_consistent(steps in any_steps()) {
+        let db = database(&histograms(&steps));
+        for (range, times) in [("1m", (START + HOUR, MINUTE)), ("5m", (START, 2 * MINUTE)), ("30s", (START, 10 * SECOND))] {
+            let (increase, rate) = (format!("increase(duration_bucket[{range}])"), format!("rate(size[{range}])"));
+            for query in [
+                increase.clone(),
+                "duration_bucket".to_owned(),
+                format!("histogram_quantile(0.9, rate(duration_bucket[{range}]))"),
+                format!("histogram_quantile(0.5, sum by (le) ({increase}))"),
+                format!("rate(duration_sum[{range}]) / rate(duration_count[{range}])"),
+                rate.clone(),
+                format!("sum({rate})"),
+                format!("histogram_quantile(0.9, sum({rate}))"),
+                format!("histogram_avg(increase(size[{range}]))"),
+                format!("histogram_fraction(0, 2, {rate})"),
+                "sum(size)".to_owned(),
+                "histogram_count(size)".to_owned(),
+            ] {
+                let expected = if range == "30s" { SHORT } else { LONG };
+                prop_assert_eq!(resolution(&db, &query, times), Some(expected), "{}", query);
+                let (from_windows, from_samples) = (ask(&db, &query, times, true), ask(&db, &query, times, false));
+                assert_same_but_for_hints(&from_windows, &from_samples, &query);
+                prop_assert_eq!(&from_windows.annotations, &from_samples.annotations, "{}", query);
+                if query == increase || query == "duration_bucket" {
+                    assert_cumulative(&from_windows, &query);
+                }
             }
         }
     }
