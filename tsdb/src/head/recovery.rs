@@ -327,12 +327,13 @@ impl RecordSink for Newest {
     }
 }
 
-/// Removes checkpoints that were never finished.
+/// Removes what was never finished: checkpoints, and segments that were being written anew.
 fn sweep(place: &Place) -> Result<(), Error> {
     let entries = place.fs.list(&place.wal_dir).map_err(|e| Error::io("list", &place.wal_dir, e))?;
-    for entry in entries.iter().filter(|entry| entry.is_dir && names::is_temporary(&entry.name)) {
+    for entry in entries.iter().filter(|entry| names::is_temporary(&entry.name)) {
         let path = place.wal_dir.join(&entry.name);
-        place.fs.remove_dir_all(&path).map_err(|e| Error::io("remove", path, e))?;
+        let removed = if entry.is_dir { place.fs.remove_dir_all(&path) } else { place.fs.remove_file(&path) };
+        removed.map_err(|e| Error::io("remove", path, e))?;
     }
     Ok(())
 }

@@ -151,6 +151,13 @@ struct Place {
     is_last: bool,
 }
 
+/// Where the valid bytes of the segment `number` in `dir` end, which has no successor.
+pub(super) fn valid_end(fs: &dyn Fs, dir: &Path, number: u64) -> Result<u64, WalError> {
+    let segment = survey_segment(fs, dir, number)?;
+    let place = Place { limit: None, is_last: true };
+    Ok(read_segment(fs, &segment, place, &mut |_, _| {}, &mut ReplayReport::default()))
+}
+
 fn survey_segment(fs: &dyn Fs, dir: &Path, number: u64) -> Result<Segment, WalError> {
     let path = dir.join(names::numbered(number));
     let len = fs.size(&path).map_err(|source| WalError::io("inspect", &path, source))?;

@@ -4,8 +4,9 @@ use super::Position;
 use super::error::WalError;
 use super::format;
 use super::queue::Queue;
+use super::replay::valid_end;
 use super::segment::{ActiveSegment, Predecessor};
-use crate::fs::{Fs, is_out_of_space};
+use crate::fs::{Fs, is_out_of_space, write_file};
 use crate::names;
 use crate::poison::TrustedFile;
 use std::collections::BTreeMap;
@@ -132,6 +133,7 @@ impl State {
         self.active.as_ref().map_or_else(PathBuf::new, |segment| segment.path.clone())
     }
 
+    /// Sees to it that what an earlier run wrote is durable. Nothing is appended before it is.
     pub(super) fn prove_inherited(&mut self, fs: &dyn Fs) -> Result<(), WalError> {
         let Some(inherited) = &mut self.inherited else { return Ok(()) };
         let file = match &mut inherited.file {
@@ -142,7 +144,13 @@ impl State {
                 inherited.file.insert(TrustedFile::new(opened))
             }
         };
-        file.sync().map_err(|source| WalError::io("sync", &inherited.path, source))?;
+        if let Err(error) = file.sync() {
+            ::log::warn!(
+                "log segment {} does not sync ({error}); it is written anew",
+                inherited.path.display()
+            );
+            rewrite(fs, &inherited.path, self.previous)?;
+        }
         self.inherited = None;
         Ok(())
     }
@@ -175,6 +183,18 @@ impl State {
             None => WalError::io("sync", Path::new(""), io::ErrorKind::Other.into()),
         }
     }
+}
+
+/// Puts a fresh file in the place of the segment `path`, whose valid bytes end where `known` says. Its sync failed, and what
+/// a later one says proves nothing. Durable when it returns.
+fn rewrite(fs: &dyn Fs, path: &Path, known: Predecessor) -> Result<(), WalError> {
+    let end = valid_end(fs, path.parent().unwrap_or(Path::new("")), known.number)?;
+    if end != known.end {
+        let lost = format!("valid up to byte {end}, and {} when it was replayed", known.end);
+        return Err(WalError::io("read", path, io::Error::new(io::ErrorKind::InvalidData, lost)));
+    }
+    let bytes = fs.read(path).map_err(|source| WalError::io("read", path, source))?;
+    write_file(fs, path, &bytes).map_err(|source| WalError::io("write", path, source))
 }
 
 /// Writes `records` behind the end of `segment`, in one piece unless they are many; returns where they end.

@@ -1,8 +1,8 @@
 //! Full disks and I/O errors: the engine lives on and loses nothing.
 
 use super::fixture::*;
-use tsdb::fs::{Fault, Loss, SimFs};
-use tsdb::{Db, ErrorKind};
+use tsdb::fs::{Fault, Loss, Op, SimFs};
+use tsdb::{Db, Durability, ErrorKind, Options};
 
 /// A life in which everything that fails is tried again, as a sender and the background thread do.
 fn live(fs: &SimFs) -> Contents {
@@ -58,6 +58,35 @@ fn a_disk_that_is_full_for_one_operation_costs_a_repetition_and_nothing_else() {
 #[test]
 fn an_io_error_at_any_operation_costs_a_repetition_and_nothing_else() {
     inject_everywhere(Fault::Io);
+}
+
+#[test]
+fn what_an_earlier_run_left_unsynced_is_written_anew_if_it_does_not_sync() {
+    let fs = SimFs::new();
+    let lazy = open_with(&fs, Options { durability: Durability::Lazy, ..options() }).unwrap();
+    append_all(&lazy, &[(0, 1, 1.0), (1, 1, 2.0), (3, 1, 0.5)]);
+    let expected = with(&contents(&lazy), &[(0, 2, 3.0)]);
+    let killed = fs.process_killed();
+    drop(lazy);
+    for fault in [Fault::OutOfSpace, Fault::Io] {
+        let mut rewritten = 0;
+        for at in 0.. {
+            let fs = killed.process_killed();
+            let db = open(&fs).unwrap();
+            let before = fs.op_count();
+            fs.inject(before + at, fault);
+            retry(|| append(&db, &[(0, 2, 3.0)]));
+            let operations = fs.ops().split_off(before);
+            rewritten += usize::from(operations.contains(&Op::Rename));
+            assert_eq!(contents(&db), expected);
+            let disk = fs.after_power_cut(Loss::Everything);
+            assert_eq!(contents(&open(&disk).unwrap()), expected, "{fault:?} at operation {at}");
+            if at > operations.len() {
+                break;
+            }
+        }
+        assert_eq!(rewritten, 1, "{fault:?}: when the sync of the old segment failed");
+    }
 }
 
 #[test]

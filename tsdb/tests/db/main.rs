@@ -32,4 +32,5 @@ mod retirement;
 mod snapshots;
 mod tenants;
 mod tier;
+mod tier_faults;
 mod windows;

@@ -11,7 +11,7 @@ use tsdb::{Db, Error, Options, Queryable, TierStats, TimeRange};
 use tsdb_core::read::SelectHints;
 use tsdb_core::testing::ManualClock;
 
-fn tier(store: &Arc<SimStore>) -> Tier {
+pub(crate) fn tier(store: &Arc<SimStore>) -> Tier {
     let mut tier = Tier::new(Arc::clone(store) as Arc<dyn ObjectStore>, 8 << 20).unwrap();
     tier.prefix = "fleet".into();
     tier.keep_local_ms = 0;
@@ -21,7 +21,7 @@ fn tier(store: &Arc<SimStore>) -> Tier {
     tier
 }
 
-fn with(tier: Tier) -> Options {
+pub(crate) fn with(tier: Tier) -> Options {
     Options { tier: Some(tier), ..options() }
 }
 
@@ -31,7 +31,7 @@ fn fill(db: &Db, from: i64, to: i64) {
     }
 }
 
-fn far(db: &Db) -> TierStats {
+pub(crate) fn far(db: &Db) -> TierStats {
     db.stats().tier.unwrap()
 }
 
