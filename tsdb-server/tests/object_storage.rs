@@ -3,11 +3,12 @@
 //! The server is `moto_server` (`pip install 'moto[server]'`); without it the tests say `SKIPPED`.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tsdb::tier::{Condition, ObjectStore, Retry, StoreError, Tier};
 use tsdb::{Appendable, Db, Labels, Options, Queryable, TimeRange};
@@ -70,41 +71,66 @@ enum Weather {
     Fine,
     /// 503 at once.
     Busy,
+    /// This status at once, and to be left in peace for so many seconds.
+    Later(u16, u64),
     /// The answer ends after so many bytes.
     Cut(usize),
+    /// Of what the answer holds there are so many bytes.
+    Torn(usize),
+    /// There is no answer as long as anybody waits for it.
+    Silent,
     /// It begins after so many ms.
     Slow(u64),
 }
 
-/// A proxy before `port` that asks `weather` what becomes of each connection, numbered from 0. Returns its port.
-fn proxy(port: u16, weather: impl Fn(usize) -> Weather + Send + Sync + 'static) -> u16 {
+/// A proxy before `port` that asks `weather` what becomes of each connection, numbered from 0, and of the request that comes
+/// over it, whose first line is told. Returns its port.
+fn proxy(port: u16, weather: impl Fn(usize, &str) -> Weather + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let own = listener.local_addr().unwrap().port();
     let (weather, count) = (Arc::new(weather), AtomicUsize::new(0));
     std::thread::spawn(move || {
         for client in listener.incoming().flatten() {
             let (weather, number) = (Arc::clone(&weather), count.fetch_add(1, Ordering::SeqCst));
-            std::thread::spawn(move || drop(relay(client, port, weather(number))));
+            std::thread::spawn(move || drop(relay(client, port, |line| weather(number, line))));
         }
     });
     own
 }
 
 /// One request and its answer, then the end: the next request is a connection of its own.
-fn relay(mut client: TcpStream, port: u16, weather: Weather) -> std::io::Result<()> {
+fn relay(mut client: TcpStream, port: u16, weather: impl Fn(&str) -> Weather) -> std::io::Result<()> {
     let head = read_head(&mut client)?;
-    if weather == Weather::Busy {
-        return client.write_all(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let weather = weather(head.lines().next().unwrap_or_default());
+    match weather {
+        Weather::Busy => {
+            return client
+                .write_all(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+        Weather::Later(status, seconds) => {
+            let rest = "Content-Length: 0\r\nConnection: close\r\n\r\n";
+            let answer = format!("HTTP/1.1 {status} Later\r\nRetry-After: {seconds}\r\n{rest}");
+            return client.write_all(answer.as_bytes());
+        }
+        // Until the other end is closed.
+        Weather::Silent => return client.read_to_end(&mut Vec::new()).map(drop),
+        _ => {}
     }
     let mut server = TcpStream::connect(("127.0.0.1", port))?;
-    let head = String::from_utf8_lossy(&head).into_owned();
     server.write_all(head.replacen("\r\n", "\r\nConnection: close\r\n", 1).as_bytes())?;
     let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
     std::thread::spawn(move || std::io::copy(&mut from, &mut to));
     if let Weather::Slow(ms) = weather {
         std::thread::park_timeout(Duration::from_millis(ms));
     }
-    let limit = if let Weather::Cut(bytes) = weather { bytes as u64 } else { u64::MAX };
+    let limit = match weather {
+        Weather::Cut(bytes) | Weather::Torn(bytes) => bytes as u64,
+        _ => u64::MAX,
+    };
+    if let Weather::Torn(_) = weather {
+        client.write_all(&read_head(&mut server)?)?;
+    }
     std::io::copy(&mut server.take(limit), &mut client)?;
     client.shutdown(Shutdown::Both)
 }
@@ -189,7 +215,7 @@ fn of_writers_that_race_one_wins() {
 #[test]
 fn a_database_survives_a_store_that_refuses_delays_and_cuts() {
     let Some(moto) = Moto::start() else { return };
-    let port = proxy(moto.port, |number| match number % 7 {
+    let port = proxy(moto.port, |number, _| match number % 7 {
         1 => Weather::Busy,
         3 => Weather::Cut(40),
         4 => Weather::Cut(700),
@@ -212,6 +238,84 @@ fn a_database_survives_a_store_that_refuses_delays_and_cuts() {
     let db = Db::open(tempfile::tempdir().unwrap().path(), options).unwrap();
     assert!(!objects.is_empty());
     assert_eq!(read(&db), expected, "another machine reads the same");
+}
+
+/// A bucket with a database in it, and what that answers.
+fn shipped(moto: &Moto) -> Vec<(String, Vec<(i64, u64)>)> {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), options(moto.port)).unwrap();
+    fill(&db);
+    let expected = read(&db);
+    db.ship().unwrap();
+    db.close().unwrap();
+    assert!(!expected.is_empty());
+    expected
+}
+
+/// Is this a read of the samples of a block?
+fn is_read_of_samples(line: &str) -> bool {
+    line.starts_with("GET") && line.contains("/chunks-")
+}
+
+#[test]
+fn a_read_without_an_answer_is_asked_for_a_second_time_and_that_answer_counts() {
+    let Some(moto) = Moto::start() else { return };
+    let expected = shipped(&moto);
+    let was_silent = Arc::new(AtomicBool::new(false));
+    let is_first = Arc::clone(&was_silent);
+    let port = proxy(moto.port, move |_, line| {
+        let is_silent = is_read_of_samples(line) && !is_first.swap(true, Ordering::SeqCst);
+        if is_silent { Weather::Silent } else { Weather::Fine }
+    });
+    let db = Db::open(tempfile::tempdir().unwrap().path(), options(port)).unwrap();
+    assert_eq!(read(&db), expected);
+    let tier = db.stats().tier.unwrap();
+    assert!(was_silent.load(Ordering::SeqCst), "samples were read");
+    assert!(tier.hedged_requests > 0, "{tier:?}");
+    assert_eq!(tier.failed_requests, 0, "nobody waited until the first one was given up: {tier:?}");
+}
+
+#[test]
+fn a_read_whose_answer_is_cut_short_is_asked_for_again() {
+    let Some(moto) = Moto::start() else { return };
+    let expected = shipped(&moto);
+    // The first answer of every object, some bytes of what was asked for.
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let known = Arc::clone(&seen);
+    let port = proxy(moto.port, move |_, line| {
+        let is_new = is_read_of_samples(line) && known.lock().unwrap().insert(line.to_owned());
+        if is_new { Weather::Torn(10) } else { Weather::Fine }
+    });
+    let db = Db::open(tempfile::tempdir().unwrap().path(), options(port)).unwrap();
+    assert_eq!(read(&db), expected);
+    let (torn, tier) = (seen.lock().unwrap().len() as u64, db.stats().tier.unwrap());
+    assert!(torn > 1 && tier.failed_requests >= torn, "{torn} answers were cut: {tier:?}");
+}
+
+#[test]
+fn a_store_that_says_when_to_come_back_is_asked_nothing_before() {
+    let Some(moto) = Moto::start() else { return };
+    for status in [429, 503] {
+        let times = Arc::new(Mutex::new(Vec::new()));
+        let asked = Arc::clone(&times);
+        let port = proxy(moto.port, move |number, _| {
+            asked.lock().unwrap().push(Instant::now());
+            if number == 0 { Weather::Later(status, 1) } else { Weather::Fine }
+        });
+        let store = store(port);
+        let error = store.put("peace/one", b"first", &Condition::Always).unwrap_err();
+        assert!(error.is_temporary(), "{status}: {error}");
+        // Another call, which knows nothing of the first one.
+        std::thread::scope(|scope| {
+            scope.spawn(|| store.put("peace/two", b"second", &Condition::Always).unwrap());
+            store.put("peace/one", b"first", &Condition::Always).unwrap();
+        });
+        assert_eq!(store.get("peace/two", 0..6, None).unwrap(), b"second");
+        let times = times.lock().unwrap();
+        assert_eq!(times.len(), 4, "{status}");
+        let soonest = times[1..].iter().map(|time| time.duration_since(times[0])).min();
+        assert!(soonest >= Some(Duration::from_secs(1)), "{status}: {soonest:?}");
+    }
 }
 
 #[test]

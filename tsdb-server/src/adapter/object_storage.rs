@@ -1,8 +1,11 @@
 //! S3, Google Cloud Storage and Azure Blob Storage as object stores of the engine.
 //!
 //! The engine is synchronous and has threads of its own: calls run on a small runtime of this store, and whoever calls
-//! waits for the answer. Repeating what failed is the engine's business, so nothing is repeated here. Credentials come
-//! from the environment, under the names that the services' own tools use.
+//! waits for the answer. Repeating what failed is the engine's business, so nothing is repeated here; but a service that
+//! says when to come back is asked nothing before that. Credentials come from the environment, under the names that the
+//! services' own tools use.
+
+mod patience;
 
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
@@ -12,6 +15,7 @@ use object_store::{
     BackoffConfig, ClientOptions, Error, GetOptions, GetRange, MultipartUpload, ObjectMeta,
     ObjectStore as Remote, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig, UpdateVersion,
 };
+use patience::Patient;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io::{self, Read};
@@ -50,8 +54,8 @@ impl CloudStore {
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
         let remote: Arc<dyn Remote> = match scheme {
             "s3" => {
-                let mut builder =
-                    AmazonS3Builder::from_env().with_url(url).with_client_options(client).with_retry(retry);
+                let builder = AmazonS3Builder::from_env().with_url(url).with_client_options(client);
+                let mut builder = builder.with_retry(retry).with_http_connector(Patient);
                 if !endpoint.is_empty() {
                     builder = builder.with_endpoint(endpoint);
                 }
@@ -61,11 +65,12 @@ impl CloudStore {
                 Arc::new(builder.build().map_err(refused)?)
             }
             "gs" => {
-                let builder = GoogleCloudStorageBuilder::from_env().with_url(url);
+                let builder =
+                    GoogleCloudStorageBuilder::from_env().with_url(url).with_http_connector(Patient);
                 Arc::new(builder.with_client_options(client).with_retry(retry).build().map_err(refused)?)
             }
             "az" => {
-                let builder = MicrosoftAzureBuilder::from_env().with_url(url);
+                let builder = MicrosoftAzureBuilder::from_env().with_url(url).with_http_connector(Patient);
                 Arc::new(builder.with_client_options(client).with_retry(retry).build().map_err(refused)?)
             }
             _ => {

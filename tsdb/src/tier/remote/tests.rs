@@ -7,7 +7,9 @@ use crate::fs::OsFs;
 use crate::tier::types::Types;
 use crate::tier::upload::{UploadError, name_blocks, put_block};
 use crate::tier::{Fate, ObjectStore, Retry, SimStore};
+use parking_lot::Mutex;
 use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 use tsdb_core::read::{Projection, SampleColumns};
 use tsdb_core::{Labels, MatchOp, Matcher, TimeRange};
@@ -171,6 +173,27 @@ fn reads_are_repeated_as_often_as_the_settings_say_and_blocks_opened_anew_as_soo
     read(&far, &[]).unwrap_err();
     fixture.store.clear_script();
     assert_eq!(read(&far, &[]).unwrap(), read(&fixture.block, &[]).unwrap());
+}
+
+#[test]
+fn a_read_that_takes_long_is_asked_for_a_second_time_and_the_first_answer_counts() {
+    let fixture = fixture(20, 3, 60);
+    fixture.ship();
+    let (remote, far) = fixture.far();
+    let (over, held) = channel::<()>();
+    let held = Mutex::new(Some(held));
+    // The first read of samples is answered when everything is over.
+    fixture.store.set_script(move |call| {
+        if call.action == "get" && call.key.contains("chunks") {
+            let held = held.lock().take();
+            held.iter().for_each(|held| assert!(held.recv().is_err(), "it is over"));
+        }
+        Fate::Succeeds
+    });
+    assert_eq!(read(&far, &[]).unwrap(), read(&fixture.block, &[]).unwrap());
+    assert!(remote.counts().hedged.load(Ordering::SeqCst) >= 1);
+    assert_eq!(remote.counts().failures.load(Ordering::SeqCst), 0);
+    drop(over);
 }
 
 #[test]
