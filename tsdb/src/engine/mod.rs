@@ -235,7 +235,12 @@ impl Engine {
                 "from {start} to {end} ms there are windows (rollups), and not all of their samples any more"
             )
         };
-        blocks.missing(range).chain(blocks.without_samples(range).into_iter().map(windows)).collect()
+        let unknown = match self.shipper {
+            Some(_) => None,
+            None => elsewhere::missing(&*self.place.fs, &self.place.dir).err(),
+        };
+        let known = blocks.missing(range).chain(blocks.without_samples(range).into_iter().map(windows));
+        known.chain(unknown.iter().map(unknown_far)).collect()
     }
 
     fn check_open(&self) -> Result<(), ReadError> {
@@ -361,10 +366,7 @@ fn open_far(
 /// What lies on object storage, which is not used: answers over it say so.
 fn unread_far(place: &BlockPlace) -> (Vec<SetAside>, Vec<String>) {
     match elsewhere::missing(&*place.fs, &place.dir) {
-        Err(error) => (
-            Vec::new(),
-            vec![format!("blocks on object storage, which is not used here, may be missing: {error}")],
-        ),
+        Err(error) => (Vec::new(), vec![unknown_far(&error)]),
         Ok(missing) => {
             let aside = missing.iter().map(|(meta, bytes)| {
                 SetAside::far(meta, format!("{}, which is not used here", FarAway::of(meta, *bytes)))
@@ -374,6 +376,10 @@ fn unread_far(place: &BlockPlace) -> (Vec<SetAside>, Vec<String>) {
             (aside, told.into_iter().collect())
         }
     }
+}
+
+fn unknown_far(error: &Error) -> String {
+    format!("blocks on object storage, which is not used here, may be missing: {error}")
 }
 
 fn head_settings(options: &Options) -> Settings {

@@ -104,7 +104,19 @@ fn segments(fs: &SimFs, of_windows: bool) -> Vec<PathBuf> {
 }
 
 fn reopen(fs: &SimFs, clock: &Arc<ManualClock>) -> Db {
-    let db = open_with(fs, options_at(clock, levels())).unwrap();
+    maintained(open_with(fs, options_at(clock, levels())).unwrap())
+}
+
+/// Settings for very many series: what was read is kept.
+fn cached(clock: &Arc<ManualClock>, rollups: Vec<RollupLevel>) -> Options {
+    Options { block_cache_bytes: 8 << 20, ..options_at(clock, rollups) }
+}
+
+fn reopen_cached(fs: &SimFs, clock: &Arc<ManualClock>) -> Db {
+    maintained(open_with(fs, cached(clock, levels())).unwrap())
+}
+
+fn maintained(db: Db) -> Db {
     (0..3).for_each(|_| drop(db.maintain()));
     db
 }
@@ -289,6 +301,62 @@ fn a_part_of_the_index_that_cannot_be_read_for_a_day_costs_its_series_their_wind
         assert!(is_part && !series.is_multiple_of(1024), "page {page}: {series} series");
         assert!(!told(&db).is_empty());
     }
+}
+
+/// Samples of very many series behind `time`: more than one frame of a block.
+fn many(time: i64) -> Vec<Sample> {
+    (0..12_000_usize).map(|k| (3 + k % 400, time + k as i64 / 400 * WINDOW, (k * k) as f64 * 0.37)).collect()
+}
+
+#[test]
+fn windows_that_lack_some_samples_are_not_replaced_by_windows_that_lack_more_of_them() {
+    let clock = clock();
+    let fs = SimFs::new();
+    let db = open_with(&fs, cached(&clock, Vec::new())).unwrap();
+    append_all(&db, &many(70_000));
+    db.flush().unwrap();
+    db.close().unwrap();
+    drop(db);
+    let samples = segments(&fs, false)[0].clone();
+    fs.flip(&samples, 40, 0x10).unwrap();
+    drop(reopen_cached(&fs, &clock));
+    let (windows, series) = (segments(&fs, true), series_of_windows(&fs));
+    assert!((50..400).contains(&series), "{series} series");
+    fs.flip(&samples, fs.size(&samples).unwrap() as usize * 3 / 4, 0x10).unwrap();
+    let db = reopen_cached(&fs, &clock);
+    append_all(&db, &[(0, 2, 1.0)]);
+    db.flush().unwrap();
+    (0..3).for_each(|_| drop(db.maintain()));
+    assert_eq!(segments(&fs, true), windows);
+    db.close().unwrap();
+    drop(db);
+    // What is damaged again as it was is no reason to leave out what came late.
+    fs.flip(&samples, fs.size(&samples).unwrap() as usize * 3 / 4, 0x10).unwrap();
+    drop(reopen_cached(&fs, &clock));
+    assert_ne!(segments(&fs, true), windows);
+    assert_eq!(series_of_windows(&fs), series + 1);
+}
+
+#[test]
+fn windows_answer_for_what_a_repair_could_not_save_though_late_samples_came() {
+    let clock = clock();
+    let fs = samples_only(&clock);
+    let db = open_with(&fs, cached(&clock, levels())).unwrap();
+    append_all(&db, &many(SPAN - 30 * WINDOW));
+    db.flush().unwrap();
+    (0..3).for_each(|_| db.maintain().unwrap());
+    let (before, _) = windows_of(&db, "last_over_time");
+    assert_eq!(before.len(), 403);
+    db.close().unwrap();
+    drop(db);
+    let damaged = segments(&fs, false).pop().unwrap();
+    fs.flip(&damaged, 40, 0x10).unwrap();
+    mend(&fs).unwrap();
+    let db = reopen_cached(&fs, &clock);
+    append_all(&db, &[(0, 2, 4711.0)]);
+    db.flush().unwrap();
+    (0..3).for_each(|_| drop(db.maintain()));
+    assert_eq!(windows_of(&db, "last_over_time"), (before, vec![]));
 }
 
 #[test]
