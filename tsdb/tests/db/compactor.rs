@@ -196,6 +196,28 @@ fn windows_of_a_compactor_are_those_of_the_owner_whatever_types_were_declared() 
 }
 
 #[test]
+fn wrong_bytes_in_the_types_of_a_block_keep_it_from_no_merge() {
+    let world = World::new();
+    let owner = world.owner(&SimFs::new());
+    let mut batch = owner.appender();
+    batch.set_metadata("metric", Metadata { metric_type: MetricType::Gauge, ..Metadata::default() });
+    batch.commit().unwrap();
+    fill(&owner, 0, 11_000);
+    owner.maintain().unwrap();
+    let expected = shipped(&owner);
+    owner.ship().unwrap();
+    let types = || world.store.keys().into_iter().filter(|key| key.contains("/types-")).collect::<Vec<_>>();
+    assert_eq!(types().len(), 10);
+    world.store.tamper(&types()[3], false, |bytes| bytes[14] ^= 1);
+    let compactor = world.compactor(&SimFs::new());
+    compactor.compact_far().unwrap();
+    let manifest = world.manifest();
+    assert_eq!((manifest.blocks.len(), shipped(&compactor)), (2, expected));
+    let merged = manifest.blocks.values().find(|stored| stored.meta.level > 1).unwrap();
+    assert!(merged.files.iter().any(|file| file.path == "types"), "what the others know goes on");
+}
+
+#[test]
 fn a_block_that_its_server_holds_is_merged_by_nobody_else() {
     let world = World::new();
     let fs = SimFs::new();
