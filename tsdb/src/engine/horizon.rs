@@ -206,6 +206,23 @@ mod tests {
         }
     }
 
+    /// What earlier versions wrote: without sightings, and with them.
+    const GOLDEN: [&str; 2] = [
+        "1700000000000 0123456789abcdef b020468d\n",
+        "1700000000000 0123456789abcdef 1700007200000 1700050400000 84d13c9a\n",
+    ];
+
+    #[test]
+    fn the_golden_times_are_read_and_written_the_same() {
+        for (golden, sightings) in
+            GOLDEN.into_iter().zip([vec![], vec![1_700_007_200_000, 1_700_050_400_000]])
+        {
+            let kept = Kept { time: 1_700_000_000_000, retention: 0x0123_4567_89ab_cdef, sightings };
+            assert_eq!(render(&kept), golden);
+            assert_eq!(parse(golden.as_bytes()), Some(kept));
+        }
+    }
+
     const DAY: i64 = 86_400_000;
 
     #[test]
