@@ -231,7 +231,9 @@ impl Running {
 
     fn get(&self, path: &str) -> Result<(u16, String)> {
         let path = path.replace(' ', "%20");
-        let mut response = self.agent.get(format!("{}{path}", self.base)).call()?;
+        // What we keep of results is asked for in no comparison: see `tenant_cost cache`.
+        let request = self.agent.get(format!("{}{path}", self.base)).header("Cache-Control", "no-store");
+        let mut response = request.call()?;
         let body = response.body_mut().with_config().limit(1 << 32).read_to_string()?;
         Ok((response.status().as_u16(), body))
     }

@@ -24,23 +24,27 @@ const TURNS: usize = 3;
 struct Times {
     batches: Vec<Duration>,
     queries: Vec<Duration>,
+    /// Bytes that compactions wrote, and how long that took.
+    written: u64,
+    took: Duration,
 }
 
-/// Writes blocks in `dir`, and measures with and without their compaction in turn.
+/// Writes blocks below `dir`, for each turn new ones, and measures with and without their compaction in turn.
 pub(super) fn measure(dir: &Path, of: &[u32; 3]) -> Outcome<()> {
-    write(dir, of)?;
     let (mut quiet, mut beside) = (Times::default(), Times::default());
-    let mut written = 0;
-    for _ in 0..TURNS {
-        written += phase(dir, of, false, &mut quiet)?;
-        written += phase(dir, of, true, &mut beside)?;
+    for turn in 0..TURNS {
+        let dir = dir.join(turn.to_string());
+        write(&dir, of)?;
+        phase(&dir, of, false, &mut quiet)?;
+        phase(&dir, of, true, &mut beside)?;
     }
     println!("{:34} {:>8} {:>8} {:>8} {:>8}", "ms (p50, p99, p99.9, longest)", "", "", "", "");
     for (name, times) in [("no compaction", &mut quiet), ("beside a compaction", &mut beside)] {
         row(&format!("batches of {BATCH}, {name}"), &mut times.batches);
         row(&format!("queries, {name}"), &mut times.queries);
     }
-    println!("compactions wrote {:.1} MB/s", written as f64 / 1e6 / (PHASE * TURNS as u32).as_secs_f64());
+    let (megabytes, seconds) = (beside.written as f64 / 1e6, beside.took.as_secs_f64());
+    println!("compactions wrote {:.1} MB/s for {seconds:.0} s", megabytes / seconds);
     Ok(())
 }
 
@@ -51,8 +55,8 @@ fn row(name: &str, times: &mut [Duration]) {
     println!("{name:34} {:8.2} {:8.2} {:8.2} {:8.2}", ms(0.5), ms(0.99), ms(0.999), ms(1.0));
 }
 
-/// Sends and asks for the length of a phase, beside a compaction if `compacts`. Returns the bytes that compactions wrote.
-fn phase(dir: &Path, of: &[u32; 3], compacts: bool, times: &mut Times) -> Outcome<u64> {
+/// Sends and asks for the length of a phase, beside a compaction if `compacts`.
+fn phase(dir: &Path, of: &[u32; 3], compacts: bool, times: &mut Times) -> Outcome<()> {
     let db = Db::open(
         dir,
         Options {
@@ -72,11 +76,10 @@ fn phase(dir: &Path, of: &[u32; 3], compacts: bool, times: &mut Times) -> Outcom
         thread::park_timeout(Duration::from_millis(10));
     }
     let before = db.stats().compactions.bytes_written;
-    let over = AtomicBool::new(false);
+    let (over, begun) = (AtomicBool::new(false), Instant::now());
     let (batches, queries) = thread::scope(|scope| {
         let sender = scope.spawn(|| send(&db, of, &over));
         let asker = scope.spawn(|| ask(&db, of, &over));
-        let begun = Instant::now();
         let is_under_way = || !compacts || db.stats().compactions.running.is_some();
         while begun.elapsed() < PHASE && is_under_way() {
             thread::park_timeout(Duration::from_millis(50));
@@ -84,12 +87,13 @@ fn phase(dir: &Path, of: &[u32; 3], compacts: bool, times: &mut Times) -> Outcom
         over.store(true, Ordering::Relaxed);
         (sender.join(), asker.join())
     });
+    times.took += begun.elapsed();
     times.batches.extend(batches.map_err(|_| "the sender failed")?.map_err(|error| error.to_string())?);
     times.queries.extend(queries.map_err(|_| "the asker failed")?.map_err(|error| error.to_string())?);
     let stats = db.stats().compactions;
     let under_way = stats.running.map_or(0, |running| running.bytes_written);
-    db.close()?;
-    Ok((stats.bytes_written + under_way).saturating_sub(before))
+    times.written += (stats.bytes_written + under_way).saturating_sub(before);
+    Ok(db.close()?)
 }
 
 /// Times of what `work` does so many times a second, counted from when it was due.

@@ -1,8 +1,10 @@
 //! Reading ahead in a block that lies far away: all that the next step of a query needs is asked for at once.
 //!
 //! A cold query takes three steps that depend on each other: what opening reads; the stretches of the index that the
-//! matchers lead to, with the records of the series; the texts of their labels with their frames. Steps that more
-//! memory would be needed for than [`STEP_FRAMES`] frames are taken one after the other.
+//! matchers lead to, with the records of the series; the texts of their labels with their frames. Nothing tells how long
+//! a frame is but its own first bytes and where the next one begins, if a record that was read has named that: the rest of
+//! frames that are longer than was guessed is a fourth step. Steps that more memory would be needed for than
+//! [`STEP_BYTES`] are taken one after the other: what is asked for must still be there when it is read.
 
 use super::file::IndexFile;
 use super::parts::Opened;
@@ -14,14 +16,14 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::Range;
 use std::path::PathBuf;
 use tsdb_core::pack::RAW_TARGET_BYTES;
-use tsdb_core::{Matcher, TimeRange};
+use tsdb_core::{Corruption, Matcher, TimeRange};
 use tsdb_index::{ChunkRef, RoaringBitmap, SeriesCursor};
 
-/// Frames that are asked for at once at most.
-const STEP_FRAMES: usize = 1024;
+/// What is asked for at once takes about as much memory at most, unless somebody says less.
+pub(crate) const STEP_BYTES: usize = 16 << 20;
 
-/// What is read of a frame of timestamps: those with jitter hardly become shorter when they are compressed.
-const TIMES_BYTES: usize = RAW_TARGET_BYTES + (8 << 10);
+/// Few frames are longer: those that hardly become shorter when they are compressed.
+const LONG_FRAME_BYTES: usize = RAW_TARGET_BYTES + (8 << 10);
 
 /// What a file system is asked for.
 type Wanted = Vec<(PathBuf, Range<u64>)>;
@@ -42,13 +44,14 @@ impl Block {
     }
 
     /// Asks for the records of the series `found`, and then for what the records lead to: the texts of labels that
-    /// `cursor` is to load, and the frames of the first series.
+    /// `cursor` is to load, and the frames of the first series, of about `bytes`.
     pub(super) fn read_ahead_series(
         &self,
         opened: &Opened,
         found: &RoaringBitmap,
         range: TimeRange,
         cursor: &mut SeriesCursor<'_, IndexFile>,
+        bytes: usize,
     ) {
         if !self.is_far() || found.is_empty() {
             return;
@@ -61,15 +64,13 @@ impl Block {
         for series in found {
             // Damage is named by whoever reads it.
             drop(cursor.places_of_labels(series, &mut texts));
-            if frames.places.len() < STEP_FRAMES && cursor.chunks(series, &mut chunks).is_ok() {
+            if frames.bytes() < bytes && cursor.chunks(series, &mut chunks).is_ok() {
                 let asked = chunks.iter().filter(|chunk| chunk.range.overlaps(&range));
                 asked.for_each(|chunk| frames.add(opened, chunk));
                 frames.borders.extend(cursor.frames_around(series).into_iter().flatten());
             }
         }
-        let mut wanted = self.in_index(texts);
-        wanted.extend(self.in_segments(opened, frames));
-        self.fs.prefetch(&wanted);
+        self.prefetch_frames(opened, frames, self.in_index(texts));
     }
 
     /// Asks for the frames of `series`.
@@ -77,18 +78,18 @@ impl Block {
         if let Ok(opened) = self.opened() {
             let mut frames = Frames::default();
             series.iter().flat_map(|series| &series.chunks).for_each(|chunk| frames.add(&opened, chunk));
-            self.fs.prefetch(&self.in_segments(&opened, frames));
+            self.prefetch_frames(&opened, frames, Vec::new());
         }
     }
 
-    /// Divides `series` into runs whose frames are to be asked for together: where each ends.
-    pub(crate) fn steps(&self, series: &[BlockSeries]) -> Vec<usize> {
+    /// Divides `series` into runs whose frames, of about `bytes`, are to be asked for together: where each ends.
+    pub(crate) fn steps(&self, series: &[BlockSeries], bytes: usize) -> Vec<usize> {
         let Ok(opened) = self.opened() else { return Vec::new() };
         let mut frames = Frames::default();
         let mut ends = Vec::new();
         for (index, series) in series.iter().enumerate() {
             series.chunks.iter().for_each(|chunk| frames.add(&opened, chunk));
-            if frames.places.len() >= STEP_FRAMES {
+            if frames.bytes() >= bytes {
                 frames = Frames::default();
                 ends.push(index + 1);
             }
@@ -102,19 +103,36 @@ impl Block {
         places.into_iter().map(|place| (path.clone(), place.start as u64..place.end as u64)).collect()
     }
 
-    fn in_segments(&self, opened: &Opened, mut frames: Frames) -> Wanted {
+    /// Asks for `frames` together with `others`, and then for what lies behind the guessed ends of frames.
+    fn prefetch_frames(&self, opened: &Opened, mut frames: Frames, mut others: Wanted) {
         frames.borders.extend(opened.segments.times().iter().map(|entry| entry.frame.0));
         frames.borders.extend(&frames.places);
-        let place = |frame: &u64, bytes: usize| {
-            let next = frames.borders.range((Excluded(*frame), Unbounded)).next().map(|next| FrameRef(*next));
-            let frame = FrameRef(*frame);
-            let path = self.dir.join(names::CHUNKS_DIR).join(names::numbered(frame.segment()));
-            let most = frame.offset() + bytes as u64;
-            let next = next.filter(|next| next.segment() == frame.segment());
-            (path, frame.offset()..next.map_or(most, |next| next.offset().min(most)))
+        let samples = frames.places.iter().map(|frame| (*frame, GUESSED_FRAME_BYTES));
+        let times = frames.times.iter().map(|frame| (*frame, LONG_FRAME_BYTES));
+        let asked: Vec<(FrameRef, usize)> = samples
+            .chain(times)
+            .map(|(frame, guess)| (FrameRef(frame), frames.up_to_next(frame).unwrap_or(guess)))
+            .collect();
+        others.extend(asked.iter().map(|(frame, len)| self.in_segment(*frame, 0..*len)));
+        if !self.fs.prefetch(&others) {
+            return;
+        }
+        let rest = |(frame, asked): &(FrameRef, usize)| {
+            let len = opened.segments.stored_len(*frame)?;
+            Ok::<_, Corruption>((len > *asked).then(|| self.in_segment(*frame, *asked..len)))
         };
-        let samples = frames.places.iter().map(|frame| place(frame, GUESSED_FRAME_BYTES));
-        samples.chain(frames.times.iter().map(|frame| place(frame, TIMES_BYTES))).collect()
+        // Whoever reads a frame that cannot be read says so.
+        let rest: Vec<_> = asked.iter().map(rest).map_while(Result::ok).flatten().collect();
+        if !rest.is_empty() {
+            self.fs.prefetch(&rest);
+        }
+    }
+
+    /// Bytes of a segment, counted from the start of `frame`.
+    fn in_segment(&self, frame: FrameRef, bytes: Range<usize>) -> (PathBuf, Range<u64>) {
+        let path = self.dir.join(names::CHUNKS_DIR).join(names::numbered(frame.segment()));
+        let place = |at: usize| frame.offset().saturating_add(at as u64);
+        (path, place(bytes.start)..place(bytes.end))
     }
 }
 
@@ -133,5 +151,17 @@ impl Frames {
         if let Ok((times, _)) = opened.segments.time_column(chunk.times) {
             self.times.insert(times.0);
         }
+    }
+    /// How much memory they take, about.
+    fn bytes(&self) -> usize {
+        let samples = self.places.len().saturating_mul(GUESSED_FRAME_BYTES);
+        samples.saturating_add(self.times.len().saturating_mul(LONG_FRAME_BYTES))
+    }
+
+    /// Bytes from the start of `frame` to that of the next one that is known, if they are no more than a frame takes.
+    fn up_to_next(&self, frame: u64) -> Option<usize> {
+        let next = self.borders.range((Excluded(frame), Unbounded)).next()?;
+        // The number of the segment stands above the offset.
+        usize::try_from(next.checked_sub(frame)?).ok().filter(|len| *len <= LONG_FRAME_BYTES)
     }
 }

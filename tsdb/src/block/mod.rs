@@ -3,6 +3,7 @@
 mod ahead;
 mod cache;
 mod compress;
+mod deleted;
 mod draft;
 mod error;
 mod file;
@@ -18,6 +19,7 @@ mod verify;
 mod windows;
 mod writer;
 
+pub(crate) use ahead::STEP_BYTES;
 pub use cache::FrameCache;
 pub use error::BlockError;
 pub(crate) use merge::{MergeError, MergeInput, MergeOptions, Merged, Pace, merge};

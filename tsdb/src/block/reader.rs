@@ -1,6 +1,8 @@
 //! An opened block: its series found by matchers, their samples read frame by frame.
 
+use super::ahead::STEP_BYTES;
 use super::cache::FrameCache;
+use super::deleted::Deleted;
 use super::file::IndexFile;
 use super::parts::{Far, InUse, Opened, Parts};
 use super::segment::{self, FrameRef, Kind, Segments, UnpackedFrame};
@@ -47,23 +49,7 @@ pub struct Block {
     parts: Parts,
     cache: Arc<FrameCache>,
     warnings: Vec<String>,
-    deleted: RwLock<Deleted>,
-}
-
-/// What is deleted in a block.
-#[derive(Debug)]
-struct Deleted {
-    tombstones: Arc<Tombstones>,
-    generation: u64,
-    /// Is that on disk twice?
-    is_safe: bool,
-}
-
-impl From<Kept> for Deleted {
-    fn from(kept: Kept) -> Self {
-        let Kept { tombstones, generation, is_safe, .. } = kept;
-        Self { tombstones: Arc::new(tombstones), generation, is_safe }
-    }
+    pub(super) deleted: RwLock<Deleted>,
 }
 
 impl Block {
@@ -171,104 +157,6 @@ impl Block {
         &self.warnings
     }
 
-    /// What is deleted in the block.
-    pub fn tombstones(&self) -> Arc<Tombstones> {
-        Arc::clone(&self.deleted.read().tombstones)
-    }
-
-    /// Deletes the samples within `range` of the series that satisfy all `matchers`. Durable when it returns; readers
-    /// that selected series before may still see them. Only one caller at a time.
-    ///
-    /// # Errors
-    /// Damage to the index, or the file system failed; the samples are then deleted or not.
-    pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<(), BlockError> {
-        let Some((after, generation)) = self.with_deleted(matchers, range)? else {
-            return self.secure_tombstones();
-        };
-        tombstones::save(&*self.fs, &self.dir, self.meta.id, generation, &after)?;
-        *self.deleted.write() = Deleted { tombstones: Arc::new(after), generation, is_safe: true };
-        Ok(())
-    }
-
-    /// What is deleted when the samples within `range` of the series that satisfy all `matchers` are deleted as well,
-    /// and its generation; `None` if that is what is deleted already.
-    ///
-    /// # Errors
-    /// Damage to the index.
-    pub(crate) fn with_deleted(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Option<(Tombstones, u64)>, BlockError> {
-        if !self.meta.range.overlaps(&range) {
-            return Ok(None);
-        }
-        let opened = self.parts()?;
-        let damaged = |damage| BlockError::damaged(self.dir.join(names::INDEX), damage);
-        let (mut cursor, mut chunks) = (opened.index.cursor(), Vec::new());
-        let before = self.tombstones();
-        let mut found = RoaringBitmap::new();
-        for series in opened.index.select(matchers).map_err(damaged)? - before.gone() {
-            cursor.chunks(series, &mut chunks).map_err(damaged)?;
-            let deleted = before.of(series);
-            let is_left = |part: TimeRange| !deleted.covers(&part);
-            if chunks.iter().any(|chunk| chunk.range.intersect(&range).is_some_and(is_left)) {
-                found.insert(series);
-            }
-        }
-        if found.is_empty() {
-            return Ok(None);
-        }
-        let after = before.with(&found, range, |series, deleted| {
-            cursor.chunks(series, &mut chunks).map_err(damaged)?;
-            Ok::<_, BlockError>(chunks.iter().all(|chunk| self.is_gone(&opened, chunk, deleted)))
-        })?;
-        let generation = self.deleted.read().generation.saturating_add(1);
-        Ok(Some((after, generation)))
-    }
-
-    /// Says what is deleted in a far block, unless something newer is known.
-    pub(crate) fn set_deleted(&self, tombstones: Tombstones, generation: u64) {
-        let mut deleted = self.deleted.write();
-        if generation > deleted.generation {
-            *deleted = Deleted { tombstones: Arc::new(tombstones), generation, is_safe: true };
-        }
-    }
-
-    /// What is deleted, as a file of it has it; `None` if nothing is.
-    pub(crate) fn tombstone_bytes(&self) -> Option<Vec<u8>> {
-        let deleted = self.deleted.read();
-        let (id, generation, tombstones) = (self.meta.id, deleted.generation, &deleted.tombstones);
-        (!tombstones.is_empty()).then(|| tombstones::format::encode(id, generation, tombstones))
-    }
-
-    /// Does what is `deleted` leave no sample of `chunk`?
-    fn is_gone(&self, opened: &Opened, chunk: &ChunkRef, deleted: &Intervals) -> bool {
-        if deleted.covers(&chunk.range) {
-            return true;
-        }
-        let has_ends = deleted.contains(chunk.range.start()) && deleted.contains(chunk.range.end());
-        let mut samples = SampleColumns::new();
-        // What cannot be read may be there.
-        has_ends
-            && self.read_chunk(&opened.segments, chunk, TimeRange::ALL, &mut samples).is_ok()
-            && samples.timestamps.iter().all(|timestamp| deleted.contains(*timestamp))
-    }
-
-    /// Sees to it that there are two good copies of the tombstones.
-    pub(crate) fn secure_tombstones(&self) -> Result<(), BlockError> {
-        let (tombstones, generation) = {
-            let deleted = self.deleted.read();
-            if deleted.is_safe {
-                return Ok(());
-            }
-            (Arc::clone(&deleted.tombstones), deleted.generation)
-        };
-        tombstones::save(&*self.fs, &self.dir, self.meta.id, generation, &tombstones)?;
-        self.deleted.write().is_safe = true;
-        Ok(())
-    }
-
     /// Numbers of the series that satisfy all `matchers`, in order of labels; every series if there are none. Those of
     /// which all samples are deleted are among them.
     ///
@@ -293,6 +181,18 @@ impl Block {
         projection: &Projection,
         damage: &mut Vec<ReadError>,
     ) -> Result<Vec<BlockSeries>, ReadError> {
+        self.select_ahead(matchers, range, projection, damage, STEP_BYTES)
+    }
+
+    /// [`select`](Self::select), with so much memory for what is read ahead of samples if the block is far away.
+    pub(crate) fn select_ahead(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        projection: &Projection,
+        damage: &mut Vec<ReadError>,
+        ahead_bytes: usize,
+    ) -> Result<Vec<BlockSeries>, ReadError> {
         let mut selected = Vec::new();
         if !self.meta.range.overlaps(&range) {
             return Ok(selected);
@@ -301,7 +201,7 @@ impl Block {
         self.read_ahead_index(&opened, matchers);
         let found = opened.index.select(matchers).map_err(|damage| self.index_error(damage))?;
         let mut cursor = opened.index.cursor().projected(projection);
-        self.read_ahead_series(&opened, &found, range, &mut cursor);
+        self.read_ahead_series(&opened, &found, range, &mut cursor, ahead_bytes);
         let mut chunks = Vec::new();
         let mut first_damage = None;
         let tombstones = self.tombstones();
@@ -495,7 +395,7 @@ impl Block {
         })
     }
 
-    fn parts(&self) -> Result<InUse<'_>, BlockError> {
+    pub(super) fn parts(&self) -> Result<InUse<'_>, BlockError> {
         self.parts.in_use(|| Opened::open(&self.fs, &self.dir, self.meta.id, &self.cache))
     }
 

@@ -15,9 +15,14 @@ pub(super) struct BlockSet {
 }
 
 impl BlockSet {
-    /// The samples of `series` within `range`.
-    pub(super) fn new(block: Arc<Block>, range: TimeRange, series: Vec<BlockSeries>) -> Self {
-        let steps = if block.is_far() { block.steps(&series) } else { Vec::new() };
+    /// The samples of `series` within `range`, for which `ahead_bytes` of memory may be taken if the block is far away.
+    pub(super) fn new(
+        block: Arc<Block>,
+        range: TimeRange,
+        series: Vec<BlockSeries>,
+        ahead_bytes: usize,
+    ) -> Self {
+        let steps = if block.is_far() { block.steps(&series, ahead_bytes) } else { Vec::new() };
         let steps = steps.into_iter().map(|end| (end, Once::new())).collect();
         Self { block, range, series, steps }
     }

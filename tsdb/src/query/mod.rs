@@ -15,6 +15,7 @@ mod block_set;
 mod damage;
 mod head_set;
 mod merge;
+mod selection;
 mod window_set;
 
 pub(crate) use damage::DamageLog;
@@ -26,6 +27,7 @@ use crate::record::Border;
 use block_set::BlockSet;
 use head_set::HeadSet;
 use merge::MergedSet;
+use selection::{Selected, Selection};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -217,11 +219,12 @@ impl Querier for DbQuerier {
         if let Some(range) = hints.range.intersect(&self.range) {
             missing.extend(self.blocks.missing(range).chain(self.blocks.incomplete(range)));
             let projection = if view.is_none() { self.projection(range, hints) } else { &Projection::All };
-            for block in self.blocks(range).filter(|block| !(hints.near && block.is_far())) {
-                match block.select(matchers, range, projection, &mut damage) {
-                    Ok(series) if series.is_empty() => {}
-                    Ok(series) => sources.push(Box::new(BlockSet::new(Arc::clone(block), range, series))),
-                    Err(error) => damage.push(error),
+            let blocks = self.blocks(range).filter(|block| !(hints.near && block.is_far()));
+            for selected in (Selection { matchers, range, projection }).of(&blocks.collect::<Vec<_>>()) {
+                damage.extend(selected.damage);
+                if !selected.series.is_empty() {
+                    let Selected { block, series, ahead_bytes, .. } = selected;
+                    sources.push(Box::new(BlockSet::new(block, range, series, ahead_bytes)));
                 }
             }
         }

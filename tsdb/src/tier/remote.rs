@@ -225,10 +225,10 @@ impl Fs for RemoteFs {
         drop(self.load(&wanted));
     }
 
-    fn prefetch(&self, wanted: &[(PathBuf, Range<u64>)]) {
+    fn prefetch(&self, wanted: &[(PathBuf, Range<u64>)]) -> bool {
         let known = |(path, range): &(PathBuf, Range<u64>)| Some((self.file(path).ok()?, range.clone()));
         let wanted: Vec<_> = wanted.iter().filter_map(known).collect();
-        drop(self.load(&wanted));
+        self.load(&wanted).is_ok()
     }
 
     fn distrust(&self, path: &Path) {
@@ -337,5 +337,7 @@ fn read_only() -> io::Error {
     io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "blocks on object storage do not change")
 }
 
+#[cfg(test)]
+mod cold;
 #[cfg(test)]
 mod tests;

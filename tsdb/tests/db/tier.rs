@@ -79,6 +79,26 @@ fn old_blocks_leave_the_disk_when_they_are_on_object_storage_and_are_read_from_t
 }
 
 #[test]
+fn blocks_on_object_storage_are_asked_at_the_same_time() {
+    let (fs, store) = (SimFs::new(), Arc::new(SimStore::new()));
+    let db = open_with(&fs, with(tier(&store))).unwrap();
+    fill(&db, 0, 9_000);
+    db.maintain().unwrap();
+    let expected = contents(&db);
+    db.ship().unwrap();
+    db.close().unwrap();
+    drop(db);
+    let db = open_with(&fs, with(tier(&store))).unwrap();
+    assert_eq!((far(&db).blocks, on_disk(&fs)), (8, 0));
+    store.set_latency(Duration::from_millis(30));
+    store.take_asked();
+    assert_eq!(contents(&db), expected);
+    // One after the other they take three steps each.
+    let asked = store.take_asked();
+    assert!(asked.in_a_row < 12, "{asked:?}");
+}
+
+#[test]
 fn readers_that_care_for_what_is_near_ask_object_storage_for_nothing() {
     let (fs, store) = (SimFs::new(), Arc::new(SimStore::new()));
     let db = open_with(&fs, with(tier(&store))).unwrap();

@@ -25,6 +25,18 @@ pub(crate) struct Fixture {
 
 /// A block of `targets` times `metrics` series of `samples` samples on disk, and an empty store.
 pub(crate) fn fixture(targets: usize, metrics: usize, samples: i64) -> Fixture {
+    fixture_with(targets, metrics, samples, |n, metric, target| {
+        (n * (metric + 3) + target + n * n % 97) as f64
+    })
+}
+
+/// As [`fixture`], with the values that `value` says for each number of a sample, metric and target.
+pub(super) fn fixture_with(
+    targets: usize,
+    metrics: usize,
+    samples: i64,
+    value: impl Fn(i64, i64, i64) -> f64,
+) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let mut all = Vec::new();
     for metric in 0..metrics {
@@ -40,8 +52,7 @@ pub(crate) fn fixture(targets: usize, metrics: usize, samples: i64) -> Fixture {
     for (labels, target, metric) in &all {
         let times: Vec<i64> =
             (0..samples).map(|n| n * 15_000 + target * 7 % 15_000 + n * target % 11).collect();
-        let values: Vec<f64> =
-            (0..samples).map(|n| (n * (metric + 3) + target + n * n % 97) as f64).collect();
+        let values: Vec<f64> = (0..samples).map(|n| value(n, *metric, *target)).collect();
         writer.add(labels, &times, &values).unwrap();
     }
     writer.finish().unwrap();
@@ -61,14 +72,19 @@ impl Fixture {
         put_block(&OsFs, &dir, &self.block, &Types::new(), true, &self.ledger)
     }
 
-    fn ship(&self) {
+    pub(super) fn ship(&self) {
         let stored = self.put().unwrap();
         name_blocks(&self.ledger, &[stored], &BTreeSet::new()).unwrap();
     }
 
     /// The block as the manifest names it.
-    fn far(&self) -> (Arc<RemoteFs>, Block) {
-        let mut tier = Tier::new(Arc::clone(&self.store) as Arc<dyn ObjectStore>, 64 << 20).unwrap();
+    pub(super) fn far(&self) -> (Arc<RemoteFs>, Block) {
+        self.far_with(64 << 20)
+    }
+
+    /// The same with so much memory for what was read, in bytes.
+    pub(super) fn far_with(&self, cache_bytes: usize) -> (Arc<RemoteFs>, Block) {
+        let mut tier = Tier::new(Arc::clone(&self.store) as Arc<dyn ObjectStore>, cache_bytes).unwrap();
         tier.retry = self.ledger.retry();
         let remote = Arc::new(RemoteFs::over(&self.ledger, &tier));
         let manifest = Arc::clone(&self.ledger.load().unwrap().manifest);
@@ -81,15 +97,15 @@ impl Fixture {
     }
 }
 
-fn equal(name: &str, value: &str) -> Matcher {
+pub(super) fn equal(name: &str, value: &str) -> Matcher {
     Matcher::new(MatchOp::Equal, name, value).unwrap()
 }
 
 /// A series with the times and bits of its samples.
-type Read = (Labels, Vec<(i64, u64)>);
+pub(super) type Read = (Labels, Vec<(i64, u64)>);
 
 /// All samples of the series of `matchers`; or the first error.
-fn read(block: &Block, matchers: &[Matcher]) -> Result<Vec<Read>, String> {
+pub(super) fn read(block: &Block, matchers: &[Matcher]) -> Result<Vec<Read>, String> {
     let mut damage = Vec::new();
     let found =
         block.select(matchers, TimeRange::ALL, &Projection::All, &mut damage).map_err(|e| e.to_string())?;
