@@ -5,7 +5,8 @@
 //! Each appender has its share of the series and commits batches of 2 000 samples. A batch is due at a fixed time; its
 //! latency counts from there, so that one long wait counts for every batch that it holds up. Time in the data runs
 //! faster than the clock: a scrape of all series is 15 s, a window 30 min. A batch belongs to the phase in which it
-//! was due: while a round of maintenance cut a block, or before and after.
+//! was due: while a round of maintenance cut a block, or before and after. The log is synced as often as a database does
+//! in the background by default.
 
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
@@ -19,6 +20,7 @@ use tsdb_core::labels::write_wire;
 const BATCH: usize = 2_000;
 const INTERVAL_MS: i64 = 15_000;
 const WINDOW_MS: i64 = 1_800_000;
+const SYNC_EVERY: Duration = Duration::from_millis(200);
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -43,7 +45,10 @@ fn main() -> Result<(), Failure> {
             let run = &run;
             (0..appenders).map(|appender| scope.spawn(move || run.append(appender))).collect()
         };
+        let syncs = scope.spawn(|| run.keep_durable());
         let rounds = run.maintain(cuts);
+        run.over.store(true, Ordering::Relaxed);
+        syncs.join().map_err(|_| Failure::from("the thread that syncs panicked"))??;
         let batches: Result<Vec<_>, Failure> = threads
             .into_iter()
             .map(|thread| thread.join().map_err(|_| Failure::from("an appender panicked"))?)
@@ -146,6 +151,14 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    fn keep_durable(&self) -> Result<(), Failure> {
+        while !self.over.load(Ordering::Relaxed) {
+            std::thread::park_timeout(SYNC_EVERY);
+            self.db.sync()?;
+        }
+        Ok(())
+    }
+
     /// Rounds of maintenance until there are `cuts` blocks, and a while longer.
     fn maintain(&self, cuts: u64) -> Result<Vec<Round>, Failure> {
         let mut rounds = Vec::new();
@@ -158,7 +171,6 @@ impl<'a> Run<'a> {
             }
         }
         std::thread::park_timeout(Duration::from_secs(3));
-        self.over.store(true, Ordering::Relaxed);
         Ok(rounds)
     }
 }

@@ -64,7 +64,7 @@ impl Block {
         for series in found {
             // Damage is named by whoever reads it.
             drop(cursor.places_of_labels(series, &mut texts));
-            if frames.bytes() < bytes && cursor.chunks(series, &mut chunks).is_ok() {
+            if frames.bytes < bytes && cursor.chunks(series, &mut chunks).is_ok() {
                 let asked = chunks.iter().filter(|chunk| chunk.range.overlaps(&range));
                 asked.for_each(|chunk| frames.add(opened, chunk));
                 frames.borders.extend(cursor.frames_around(series).into_iter().flatten());
@@ -89,7 +89,7 @@ impl Block {
         let mut ends = Vec::new();
         for (index, series) in series.iter().enumerate() {
             series.chunks.iter().for_each(|chunk| frames.add(&opened, chunk));
-            if frames.bytes() >= bytes {
+            if frames.bytes >= bytes {
                 frames = Frames::default();
                 ends.push(index + 1);
             }
@@ -107,7 +107,10 @@ impl Block {
     fn prefetch_frames(&self, opened: &Opened, mut frames: Frames, mut others: Wanted) {
         frames.borders.extend(opened.segments.times().iter().map(|entry| entry.frame.0));
         frames.borders.extend(&frames.places);
-        let samples = frames.places.iter().map(|frame| (*frame, GUESSED_FRAME_BYTES));
+        // Frames of one block are alike.
+        let known = frames.places.iter().filter_map(|frame| frames.up_to_next(*frame));
+        let guess = known.max().unwrap_or(GUESSED_FRAME_BYTES);
+        let samples = frames.places.iter().map(|frame| (*frame, guess));
         let times = frames.times.iter().map(|frame| (*frame, LONG_FRAME_BYTES));
         let asked: Vec<(FrameRef, usize)> = samples
             .chain(times)
@@ -143,21 +146,25 @@ struct Frames {
     times: BTreeSet<u64>,
     /// Where frames begin, as far as that is known: there those before have ended.
     borders: BTreeSet<u64>,
+    /// How much memory they take, about.
+    bytes: usize,
 }
 
 impl Frames {
     fn add(&mut self, opened: &Opened, chunk: &ChunkRef) {
-        self.places.insert(chunk.frame);
-        if let Ok((times, _)) = opened.segments.time_column(chunk.times) {
-            self.times.insert(times.0);
+        if self.places.insert(chunk.frame) {
+            // As long as the one before, if that is a neighbour.
+            let before = self.places.range(..chunk.frame).next_back();
+            let len = before.map_or(u64::MAX, |before| chunk.frame.saturating_sub(*before));
+            let len = usize::try_from(len).unwrap_or(usize::MAX).min(LONG_FRAME_BYTES);
+            self.bytes = self.bytes.saturating_add(len);
+        }
+        if let Ok((times, _)) = opened.segments.time_column(chunk.times)
+            && self.times.insert(times.0)
+        {
+            self.bytes = self.bytes.saturating_add(LONG_FRAME_BYTES);
         }
     }
-    /// How much memory they take, about.
-    fn bytes(&self) -> usize {
-        let samples = self.places.len().saturating_mul(GUESSED_FRAME_BYTES);
-        samples.saturating_add(self.times.len().saturating_mul(LONG_FRAME_BYTES))
-    }
-
     /// Bytes from the start of `frame` to that of the next one that is known, if they are no more than a frame takes.
     fn up_to_next(&self, frame: u64) -> Option<usize> {
         let next = self.borders.range((Excluded(frame), Unbounded)).next()?;

@@ -23,7 +23,11 @@ impl BlockSet {
         ahead_bytes: usize,
     ) -> Self {
         let steps = if block.is_far() { block.steps(&series, ahead_bytes) } else { Vec::new() };
-        let steps = steps.into_iter().map(|end| (end, Once::new())).collect();
+        let steps: Vec<_> = steps.into_iter().map(|end| (end, Once::new())).collect();
+        if let Some((_, asked)) = steps.first() {
+            // Whoever selected the series asked for the first of their samples.
+            asked.call_once(|| {});
+        }
         Self { block, range, series, steps }
     }
 

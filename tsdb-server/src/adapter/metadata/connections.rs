@@ -78,6 +78,7 @@ impl Connections {
             "postgres" | "postgresql" => Self::new(url, Dialect::Postgres, access, MAX_CONNECTIONS),
             #[cfg(not(feature = "postgres"))]
             "postgres" | "postgresql" => {
+                let _: Access = access;
                 let reason = "this server was built without the feature postgres";
                 Err(MetadataError::invalid("metadata.url", reason))
             }
