@@ -35,7 +35,47 @@ const THREADS: usize = 2;
 /// A bucket of a service.
 pub struct CloudStore {
     remote: Arc<dyn Remote>,
+    told_apart: ToldApart,
     runtime: Option<Runtime>,
+}
+
+/// What a service tells the contents that an object had one after the other apart by, in conditions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ToldApart {
+    Tags,
+    /// The numbers that Google Cloud Storage gives; it knows tags too, but not as a condition of a put.
+    Generations,
+}
+
+impl ToldApart {
+    fn version(self, tag: Option<String>, generation: Option<String>) -> Option<Version> {
+        match self {
+            Self::Tags => tag,
+            Self::Generations => generation,
+        }
+        .map(Version)
+    }
+
+    fn to_update(self, Version(text): &Version) -> UpdateVersion {
+        match self {
+            Self::Tags => UpdateVersion { e_tag: Some(text.clone()), version: None },
+            Self::Generations => UpdateVersion { e_tag: None, version: Some(text.clone()) },
+        }
+    }
+
+    fn to_get(self, version: Option<&Version>) -> GetOptions {
+        let text = version.map(|Version(text)| text.clone());
+        match self {
+            Self::Tags => GetOptions { if_match: text, ..GetOptions::default() },
+            Self::Generations => GetOptions { version: text, ..GetOptions::default() },
+        }
+    }
+
+    fn info(self, meta: ObjectMeta) -> ObjectInfo {
+        let version = self.version(meta.e_tag, meta.version);
+        let modified_ms = meta.last_modified.timestamp_millis();
+        ObjectInfo { key: meta.location.to_string(), size: meta.size, version, modified_ms }
+    }
 }
 
 impl CloudStore {
@@ -65,12 +105,19 @@ impl CloudStore {
                 Arc::new(builder.build().map_err(refused)?)
             }
             "gs" => {
-                let builder =
+                let mut builder =
                     GoogleCloudStorageBuilder::from_env().with_url(url).with_http_connector(Patient);
+                if !endpoint.is_empty() {
+                    builder = builder.with_base_url(endpoint);
+                }
                 Arc::new(builder.with_client_options(client).with_retry(retry).build().map_err(refused)?)
             }
             "az" => {
-                let builder = MicrosoftAzureBuilder::from_env().with_url(url).with_http_connector(Patient);
+                let mut builder =
+                    MicrosoftAzureBuilder::from_env().with_url(url).with_http_connector(Patient);
+                if !endpoint.is_empty() {
+                    builder = builder.with_endpoint(endpoint.to_owned());
+                }
                 Arc::new(builder.with_client_options(client).with_retry(retry).build().map_err(refused)?)
             }
             _ => {
@@ -81,7 +128,8 @@ impl CloudStore {
         let mut runtime = Builder::new_multi_thread();
         runtime.worker_threads(THREADS).thread_name("tsdb-objects").enable_all();
         let runtime = runtime.build().map_err(|error| StoreError::unavailable("open", url, error))?;
-        Ok(Self { remote, runtime: Some(runtime) })
+        let told_apart = if scheme == "gs" { ToldApart::Generations } else { ToldApart::Tags };
+        Ok(Self { remote, told_apart, runtime: Some(runtime) })
     }
 
     /// Runs `call` on the runtime and waits for it, wherever it is called from.
@@ -122,7 +170,7 @@ impl CloudStore {
             return Err(error);
         }
         let put = self.wait(ACTION, key, async move { upload.complete().await })?;
-        Ok(Version(put.e_tag.unwrap_or_default()))
+        Ok(self.told_apart.version(put.e_tag, put.version).unwrap_or_else(|| Version(String::new())))
     }
 
     /// Parts that nobody needs are removed as far as that is possible; the service's own rules remove the rest.
@@ -135,15 +183,14 @@ impl ObjectStore for CloudStore {
     fn put(&self, key: &str, bytes: &[u8], condition: &Condition) -> Result<Version, StoreError> {
         let mode = match condition {
             Condition::Absent => PutMode::Create,
-            Condition::Unchanged(Version(tag)) => {
-                PutMode::Update(UpdateVersion { e_tag: Some(tag.clone()), version: None })
-            }
+            Condition::Unchanged(version) => PutMode::Update(self.told_apart.to_update(version)),
             _ => PutMode::Overwrite,
         };
         let (remote, path) = (Arc::clone(&self.remote), path("put", key)?);
         let payload = PutPayload::from(bytes.to_vec());
         let call = async move { remote.put_opts(&path, payload, PutOptions::from(mode)).await };
-        Ok(Version(self.wait("put", key, call)?.e_tag.unwrap_or_default()))
+        let put = self.wait("put", key, call)?;
+        Ok(self.told_apart.version(put.e_tag, put.version).unwrap_or_else(|| Version(String::new())))
     }
 
     fn upload(&self, key: &str, source: &mut dyn Read, len: u64) -> Result<Version, StoreError> {
@@ -160,28 +207,31 @@ impl ObjectStore for CloudStore {
 
     fn get(&self, key: &str, range: Range<u64>, version: Option<&Version>) -> Result<Vec<u8>, StoreError> {
         let (remote, path) = (Arc::clone(&self.remote), path("get", key)?);
-        let if_match = version.map(|Version(tag)| tag.clone());
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        let options = GetOptions { range: Some(GetRange::Bounded(range)), if_match, ..GetOptions::default() };
-        let bytes =
-            self.wait("get", key, async move { remote.get_opts(&path, options).await?.bytes().await })?;
-        Ok(bytes.into())
+        let options = GetOptions { range: Some(GetRange::Bounded(range)), ..self.told_apart.to_get(version) };
+        let got = self.wait("get", key, async move { remote.get_opts(&path, options).await?.bytes().await });
+        got.map(Vec::from).map_err(|error| match error {
+            // There is none of this generation: of another one there may be.
+            StoreError::NotFound { key } if version.is_some() => StoreError::Conflict { key },
+            other => other,
+        })
     }
 
     fn head(&self, key: &str) -> Result<ObjectInfo, StoreError> {
         let (remote, path) = (Arc::clone(&self.remote), path("ask for", key)?);
-        self.wait("ask for", key, async move { remote.head(&path).await }).map(info)
+        self.wait("ask for", key, async move { remote.head(&path).await })
+            .map(|meta| self.told_apart.info(meta))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
         let path = path("list", prefix)?;
-        let mut listed = self.remote.list(Some(&path));
+        let (mut listed, told_apart) = (self.remote.list(Some(&path)), self.told_apart);
         self.wait("list", prefix, async move {
             let mut found = Vec::new();
             while let Some(object) = poll_fn(|context| listed.as_mut().poll_next(context)).await {
-                found.push(info(object?));
+                found.push(told_apart.info(object?));
             }
             Ok(found)
         })
@@ -219,12 +269,6 @@ fn path(action: &'static str, key: &str) -> Result<Path, StoreError> {
         let source = io::Error::new(io::ErrorKind::InvalidInput, error);
         StoreError::Refused { action, key: key.into(), source }
     })
-}
-
-fn info(meta: ObjectMeta) -> ObjectInfo {
-    let version = meta.e_tag.map(Version);
-    let modified_ms = meta.last_modified.timestamp_millis();
-    ObjectInfo { key: meta.location.to_string(), size: meta.size, version, modified_ms }
 }
 
 fn other_length(key: &str, found: u64, expected: u64) -> StoreError {

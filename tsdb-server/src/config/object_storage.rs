@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub struct ObjectStorageConfig {
     /// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, or `file:///directory`; empty for nowhere.
     pub url: String,
-    /// Address of an S3-compatible service; empty for that of the provider.
+    /// Address of the service, such as one that speaks S3; empty for that of the provider.
     pub endpoint: String,
     /// Its region; empty for what the environment says.
     pub region: String,

@@ -57,26 +57,21 @@ impl Sectors {
 
     pub(super) fn insert(&self, key: SectorKey, bytes: Arc<[u8]>) {
         let mut state = self.state.lock();
-        let state = &mut *state;
-        state.bytes += bytes.len() + ENTRY_BYTES;
-        match state.entries.insert(key, Entry { bytes, used_again: false }) {
-            Some(old) => state.bytes -= old.bytes.len() + ENTRY_BYTES,
-            None => state.order.push_back(key),
+        if let Some(known) = state.entries.get_mut(&key) {
+            let new = bytes.len();
+            let old = std::mem::replace(&mut known.bytes, bytes).len();
+            state.bytes = state.bytes - old + new;
+            return;
         }
-        while state.bytes > self.limit {
-            let Some(oldest) = state.order.pop_front() else { return };
-            match state.entries.get_mut(&oldest) {
-                Some(entry) if entry.used_again => {
-                    entry.used_again = false;
-                    state.order.push_back(oldest);
-                }
-                Some(entry) => {
-                    state.bytes -= entry.bytes.len() + ENTRY_BYTES;
-                    state.entries.remove(&oldest);
-                }
-                None => {}
-            }
+        let taken = bytes.len() + ENTRY_BYTES;
+        if taken > self.limit {
+            return;
         }
+        // ORDER: what gets a second chance goes before what is new, which nobody has had the time to use.
+        state.make_room(self.limit - taken);
+        state.bytes += taken;
+        state.entries.insert(key, Entry { bytes, used_again: false });
+        state.order.push_back(key);
     }
 
     /// Forgets all sectors of a file.
@@ -85,5 +80,57 @@ impl Sectors {
         state.order.retain(|(of, _)| *of != file);
         state.entries.retain(|(of, _), _| *of != file);
         state.bytes = state.entries.values().map(|entry| entry.bytes.len() + ENTRY_BYTES).sum();
+    }
+}
+
+impl State {
+    /// Drops what is oldest, and was not used again, until no more than `limit` bytes are left.
+    fn make_room(&mut self, limit: usize) {
+        while self.bytes > limit {
+            let Some(oldest) = self.order.pop_front() else { return };
+            match self.entries.get_mut(&oldest) {
+                Some(entry) if entry.used_again => {
+                    entry.used_again = false;
+                    self.order.push_back(oldest);
+                }
+                Some(entry) => {
+                    self.bytes -= entry.bytes.len() + ENTRY_BYTES;
+                    self.entries.remove(&oldest);
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_ahead_stays_while_what_was_used_goes() {
+        let part = || Arc::from([0; 1_000]);
+        let sectors = Sectors::new(10 * (1_000 + ENTRY_BYTES));
+        for number in 0..10 {
+            sectors.insert((0, number), part());
+            assert!(sectors.get((0, number)).is_some());
+        }
+        (10..18).for_each(|number| sectors.insert((0, number), part()));
+        assert!((10..18).all(|number| sectors.has((0, number))));
+        assert_eq!(sectors.bytes(), 10 * (1_000 + ENTRY_BYTES));
+    }
+
+    #[test]
+    fn what_is_used_again_stays_longer_than_what_is_not() {
+        let sectors = Sectors::new(10 * (1_000 + ENTRY_BYTES));
+        (0..10).for_each(|number| sectors.insert((0, number), Arc::from([0; 1_000])));
+        assert!(sectors.get((0, 0)).is_some());
+        (10..19).for_each(|number| sectors.insert((0, number), Arc::from([0; 1_000])));
+        assert!(sectors.has((0, 0)) && (1..10).all(|number| !sectors.has((0, number))));
+        // One that comes anew takes the place of its old bytes.
+        sectors.insert((0, 0), Arc::from([0; 900]));
+        assert_eq!(sectors.bytes(), 10 * (1_000 + ENTRY_BYTES) - 100);
+        sectors.forget(0);
+        assert_eq!(sectors.bytes(), 0);
     }
 }

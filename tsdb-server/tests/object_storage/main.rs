@@ -1,7 +1,12 @@
-//! The engine on a real S3-compatible server, started here, with a proxy between them that refuses, delays and cuts.
+//! The engine on object storage: on a real S3-compatible server, started here, with a proxy between them that refuses,
+//! delays and cuts; and what it relies on, with each of the services.
 //!
 //! The server is `moto_server` (`pip install 'moto[server]'`); without it the tests say `SKIPPED`.
 #![expect(clippy::unwrap_used, reason = "a test")]
+
+mod azure;
+mod contract;
+mod google;
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -159,37 +164,9 @@ fn retried<T>(mut call: impl FnMut() -> Result<T, StoreError>) -> T {
 }
 
 #[test]
-fn the_calls_of_a_store_do_what_they_promise() {
+fn a_service_that_speaks_s3_does_what_the_engine_relies_on() {
     let Some(moto) = Moto::start() else { return };
-    let store = store(moto.port);
-    let first = store.put("a/one", b"first", &Condition::Absent).unwrap();
-    assert!(matches!(store.put("a/one", b"again", &Condition::Absent), Err(StoreError::Conflict { .. })));
-    let second = store.put("a/one", b"second", &Condition::Unchanged(first.clone())).unwrap();
-    assert!(matches!(
-        store.put("a/one", b"third", &Condition::Unchanged(first.clone())),
-        Err(StoreError::Conflict { .. })
-    ));
-    assert_eq!(store.get("a/one", 1..4, Some(&second)).unwrap(), b"eco");
-    assert!(matches!(store.get("a/one", 0..2, Some(&first)), Err(StoreError::Conflict { .. })));
-    assert!(matches!(store.get("a/two", 0..2, None), Err(StoreError::NotFound { .. })));
-    assert!(matches!(store.head("a/two"), Err(StoreError::NotFound { .. })));
-    // In several parts.
-    let long: Vec<u8> = (0..20_u32 << 20).map(|n| ((n * 31) >> 3) as u8).collect();
-    store.upload("a/long", &mut &long[..], long.len() as u64).unwrap();
-    let info = store.head("a/long").unwrap();
-    assert_eq!(info.size, long.len() as u64);
-    let at = 9 << 20;
-    assert_eq!(
-        store.get("a/long", at..at + 1000, info.version.as_ref()).unwrap(),
-        long[at as usize..][..1000]
-    );
-    assert!(store.upload("a/short", &mut &long[..5], 6).is_err());
-    let mut keys: Vec<String> = store.list("a").unwrap().into_iter().map(|info| info.key).collect();
-    keys.sort();
-    assert_eq!(keys, ["a/long", "a/one"]);
-    store.delete("a/one").unwrap();
-    store.delete("a/one").unwrap();
-    assert_eq!(store.list("a").unwrap().len(), 1);
+    contract::holds_for(&*store(moto.port));
 }
 
 #[test]
@@ -368,7 +345,11 @@ fn uploads_until_it_is_killed() {
 
 /// Blocks go to the bucket at once.
 fn options(port: u16) -> Options {
-    let mut tier = Tier::new(store(port), 16 << 20).unwrap();
+    options_for(&store(port))
+}
+
+fn options_for(store: &Arc<dyn ObjectStore>) -> Options {
+    let mut tier = Tier::new(Arc::clone(store), 16 << 20).unwrap();
     tier.prefix = "tenant".into();
     tier.keep_local_ms = 0;
     tier.retry = Retry::default();
@@ -380,6 +361,21 @@ fn options(port: u16) -> Options {
         tier: Some(tier),
         ..Options::default()
     }
+}
+
+/// What a database put on `store`, and merged there, is all there on another machine.
+fn survives_its_machine(store: &Arc<dyn ObjectStore>) {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path(), options_for(store)).unwrap();
+    fill(&db);
+    let expected = read(&db);
+    db.ship().unwrap();
+    db.compact_far().unwrap();
+    assert_eq!((db.stats().tier.unwrap().backlog_blocks, read(&db)), (0, expected.clone()));
+    db.close().unwrap();
+    drop(db);
+    let other = Db::open(tempfile::tempdir().unwrap().path(), options_for(store)).unwrap();
+    assert_eq!(read(&other), expected);
 }
 
 fn fill(db: &Db) {
