@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tsdb_core::block::{BlockId, BlockMeta};
 use tsdb_core::{TimeRange, Timestamp};
+use tsdb_rollup::downsample::windows_of;
 
 /// Blocks that can be read, in the order in which they were written. Changing the list makes a new one.
 #[derive(Debug, Clone, Default)]
@@ -260,12 +261,20 @@ impl Blocks {
         self.standing.has_samples_of(id)
     }
 
-    /// The times for which the windows in the block `windows` answer: all that they cover, unless the samples know more.
-    pub(crate) fn answered_by(&self, windows: &BlockMeta) -> Vec<TimeRange> {
-        match self.standing.better(windows.id) {
-            Some(better) => better.to_vec(),
-            None => windows.rollup.iter().map(|rollup| rollup.covers).collect(),
+    /// The times for which the windows in the block `windows` answer: all that they cover, unless the samples know more, of
+    /// which some may be in memory, those that came `late`.
+    pub(crate) fn answered_by(&self, windows: &BlockMeta, late: Option<TimeRange>) -> Vec<TimeRange> {
+        let Some(rollup) = windows.rollup else { return Vec::new() };
+        if let Some(better) = self.standing.better(windows.id) {
+            return better.to_vec();
         }
+        let late = late.filter(|_| self.has_samples_of(windows.id));
+        let Some(late) = late.map(|late| windows_of(late, rollup.resolution_ms)) else {
+            return vec![rollup.covers];
+        };
+        let before = TimeRange::new(i64::MIN, late.start().saturating_sub(1));
+        let after = TimeRange::new(late.end().saturating_add(1), i64::MAX);
+        [before, after].into_iter().flatten().filter_map(|part| part.intersect(&rollup.covers)).collect()
     }
 
     /// What is told of an answer for `range` from the windows in `block`, if it lacks something.

@@ -5,4 +5,4 @@ mod classify;
 mod window;
 
 pub use classify::form_of;
-pub use window::{downsample, window_of};
+pub use window::{downsample, window_of, windows_of};

@@ -16,6 +16,11 @@ pub fn window_of(at: Timestamp, resolution_ms: i64) -> TimeRange {
     TimeRange::new(start, end).unwrap_or(TimeRange::instant(at))
 }
 
+/// All windows in which a part of `range` lies, as one range.
+pub fn windows_of(range: TimeRange, resolution_ms: i64) -> TimeRange {
+    window_of(range.start(), resolution_ms).union(&window_of(range.end(), resolution_ms))
+}
+
 /// Replaces `into` by the windows of `resolution_ms` over the entries of `from`, which are samples (see
 /// [`AggregateColumns::of_samples`]) or windows of which each lies within one of the new ones.
 ///

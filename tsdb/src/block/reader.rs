@@ -21,7 +21,7 @@ use tsdb_core::read::{Projection, ReadError, SampleColumns};
 use tsdb_core::{Corruption, Labels, Matcher, TimeRange, Timestamp};
 use tsdb_index::{ChunkRef, IndexReader, RoaringBitmap, SeriesCursor};
 use tsdb_rollup::aggregate::Aggregates;
-use tsdb_rollup::downsample::window_of;
+use tsdb_rollup::downsample::windows_of;
 use tsdb_rollup::merge::renew_seam;
 
 /// A series that a selection found.
@@ -463,8 +463,7 @@ fn rollup_of(segments: &Segments, chunk: &ChunkRef, range: TimeRange) -> Option<
     let frame = segments.frame(FrameRef(chunk.frame), Kind::Windows, &mut buffer).ok()?;
     let raw = frame.unpack(&mut segment::decoder().ok()?).ok()?;
     let resolution_ms = Aggregates::open(&raw.bytes).ok()?.resolution_ms();
-    let (first, last) = (window_of(range.start(), resolution_ms), window_of(range.end(), resolution_ms));
-    Some(Rollup { resolution_ms, covers: first.union(&last) })
+    Some(Rollup { resolution_ms, covers: windows_of(range, resolution_ms) })
 }
 
 /// A description from the index alone: level, sources and parents are lost.

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use tsdb_core::TimeRange;
 use tsdb_core::block::{BlockId, BlockMeta};
-use tsdb_rollup::downsample::window_of;
+use tsdb_rollup::downsample::windows_of;
 
 /// A block of samples of which something could not be read when windows of the times `within` were to be made.
 #[derive(Debug, Clone)]
@@ -110,9 +110,7 @@ fn better(windows: &BlockMeta, all: &[Arc<Block>], damaged: &[Damaged]) -> Vec<T
         }
     }
     let in_windows = |time: TimeRange| {
-        let within = time.intersect(&rollup.covers)?;
-        let window = |at| window_of(at, rollup.resolution_ms);
-        window(within.start()).union(&window(within.end())).intersect(&rollup.covers)
+        windows_of(time.intersect(&rollup.covers)?, rollup.resolution_ms).intersect(&rollup.covers)
     };
     times.into_iter().filter_map(in_windows).collect()
 }

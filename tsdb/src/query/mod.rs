@@ -93,11 +93,12 @@ impl DbQuerier {
         // Of two that cover the same, one replaces the other: the newer one.
         let mut all: Vec<_> = self.blocks.everywhere().collect();
         all.sort_by_key(|block| std::cmp::Reverse(block.meta().id));
+        let late = self.head.memory().late_range();
         let mut offers = Vec::new();
         for block in all {
             let Some(Rollup { resolution_ms, .. }) = block.meta().rollup else { continue };
             let has_samples = self.blocks.has_samples_of(block.meta().id);
-            for covers in self.blocks.answered_by(block.meta()) {
+            for covers in self.blocks.answered_by(block.meta(), late) {
                 if covers.overlaps(&range) {
                     offers.push((block, Candidate { resolution_ms, covers, has_samples }));
                 }

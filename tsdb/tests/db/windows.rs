@@ -236,6 +236,17 @@ fn greatest(db: &Db, number: i64) -> f64 {
 }
 
 #[test]
+fn a_late_sample_is_in_the_next_answer_whether_windows_answer_for_its_time_or_not() {
+    let clock = clock();
+    let fs = samples_and_windows(&clock);
+    let db = reopen(&fs, &clock);
+    append_all(&db, &[(0, 60_002, 400_000.0)]);
+    assert_eq!((greatest(&db, 60), greatest(&db, 61), greatest(&db, 62)), (59_501.0, 400_000.0, 61_501.0));
+    db.flush().unwrap();
+    assert_eq!((greatest(&db, 60), greatest(&db, 61), greatest(&db, 62)), (59_501.0, 400_000.0, 61_501.0));
+}
+
+#[test]
 fn windows_answer_for_the_times_of_damaged_samples_though_late_ones_came_and_samples_answer_for_the_rest() {
     let clock = clock();
     let fs = samples_and_windows(&clock);
