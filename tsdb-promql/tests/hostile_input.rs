@@ -242,6 +242,13 @@ proptest! {
     }
 }
 
+#[test]
+fn what_ends_too_early_is_refused_at_its_end() {
+    for text in ["!", "up !", "{!", "{a!", "=!", "1 =", "\"", "a[", "#"] {
+        check(text).unwrap();
+    }
+}
+
 fn check(text: &str) -> Result<(), TestCaseError> {
     match parse(text, &ParseOptions::all_features()) {
         Ok(expr) => {

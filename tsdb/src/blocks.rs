@@ -265,7 +265,8 @@ impl Blocks {
     /// which some may be in memory, those that came `late`.
     pub(crate) fn answered_by(&self, windows: &BlockMeta, late: Option<TimeRange>) -> Vec<TimeRange> {
         let Some(rollup) = windows.rollup else { return Vec::new() };
-        if let Some(better) = self.standing.better(windows.id) {
+        let better = self.standing.better(windows.id);
+        if self.standing.is_behind(windows.id) {
             return better.to_vec();
         }
         let late = late.filter(|_| self.has_samples_of(windows.id));
@@ -274,13 +275,21 @@ impl Blocks {
         };
         let before = TimeRange::new(i64::MIN, late.start().saturating_sub(1));
         let after = TimeRange::new(late.end().saturating_add(1), i64::MAX);
-        [before, after].into_iter().flatten().filter_map(|part| part.intersect(&rollup.covers)).collect()
+        let others = [before, after].into_iter().flatten().filter_map(|part| part.intersect(&rollup.covers));
+        others.chain(better.iter().filter_map(|time| time.intersect(&late))).collect()
     }
 
-    /// What is told of an answer for `range` from the windows in `block`, if it lacks something.
-    pub(crate) fn lacking(&self, block: &Block, range: TimeRange) -> Option<String> {
+    /// What is told of an answer for `range` from the windows in `block`, if it lacks something; those that came `late`
+    /// are in memory.
+    pub(crate) fn lacking(&self, block: &Block, range: TimeRange, late: Option<TimeRange>) -> Option<String> {
         let windows = block.meta();
-        if self.standing.better(windows.id).is_none() {
+        if late.is_some_and(|late| late.overlaps(&range)) {
+            let name = Block::dir_name(windows.id);
+            return Some(format!(
+                "block {name} of windows answers, and lacks samples that came late just now"
+            ));
+        }
+        if !self.standing.is_behind(windows.id) {
             return (!windows.incomplete.is_empty()).then(|| block.lacks());
         }
         let lacks = |raw: &&Arc<Block>| {

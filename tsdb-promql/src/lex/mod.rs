@@ -212,7 +212,9 @@ impl<'a> Lexer<'a> {
     fn bad(&self, start: usize, index: usize, rule: &'static str) -> Box<ParseError> {
         let rest = self.text.get(start..).unwrap_or("");
         let (offset, found) = rest.char_indices().nth(index).unwrap_or((rest.len(), '\0'));
-        let span = Span::of(start, start + offset + found.len_utf8());
+        // What is missed behind the end has no place in the text.
+        let end = (start + offset + found.len_utf8()).min(self.text.len());
+        let span = Span::of(start, end);
         ParseError::new(self.text, span, ParseErrorKind::BadCharacter { rule, found })
     }
 

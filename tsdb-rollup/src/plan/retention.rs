@@ -75,6 +75,10 @@ pub fn lacks_windows(
     if retention_ms.is_some_and(|retention_ms| delay_ms(level) > retention_ms) {
         return false;
     }
+    // Windows that go before the samples do replace none of them.
+    if level.retention_ms.is_some_and(|windows| retention_ms.is_none_or(|samples| windows <= samples)) {
+        return false;
+    }
     let has_all = |made: &&BlockMeta| block.sources.iter().all(|source| made.sources.contains(source));
     let covers: Vec<_> = blocks
         .iter()

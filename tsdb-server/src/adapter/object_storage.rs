@@ -212,9 +212,12 @@ impl ObjectStore for CloudStore {
         }
         let options = GetOptions { range: Some(GetRange::Bounded(range)), ..self.told_apart.to_get(version) };
         let got = self.wait("get", key, async move { remote.get_opts(&path, options).await?.bytes().await });
+        let by_generation = self.told_apart == ToldApart::Generations;
         got.map(Vec::from).map_err(|error| match error {
             // There is none of this generation: of another one there may be.
-            StoreError::NotFound { key } if version.is_some() => StoreError::Conflict { key },
+            StoreError::NotFound { key } if version.is_some() && by_generation => {
+                StoreError::Conflict { key }
+            }
             other => other,
         })
     }

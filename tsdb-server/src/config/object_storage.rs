@@ -19,7 +19,8 @@ pub struct ObjectStorageConfig {
     pub keep_local: Period,
     /// When so many bytes of a tenant's blocks wait for their upload no more of its samples are taken; 0 for no limit.
     pub max_backlog_bytes: crate::Limit,
-    /// Memory for what was read last, for all tenants together.
+    /// Memory for what was read last, for all tenants together. Queries read up to 64 MiB ahead: with less than that they may
+    /// ask for the same twice.
     pub cache_bytes: usize,
     /// Bytes of what was read that are kept on the disk as well, for all tenants together; 0 keeps none there.
     pub disk_cache_bytes: u64,

@@ -122,10 +122,12 @@ impl Block {
         }
         let rest = |(frame, asked): &(FrameRef, usize)| {
             let len = opened.segments.stored_len(*frame)?;
-            Ok::<_, Corruption>((len > *asked).then(|| self.in_segment(*frame, *asked..len)))
+            // One that says that it is longer than all of this is read when its turn comes, if it is right.
+            let is_cut = (*asked..STEP_BYTES).contains(&len);
+            Ok::<_, Corruption>(is_cut.then(|| self.in_segment(*frame, *asked..len)))
         };
         // Whoever reads a frame that cannot be read says so.
-        let rest: Vec<_> = asked.iter().map(rest).map_while(Result::ok).flatten().collect();
+        let rest: Vec<_> = asked.iter().map(rest).filter_map(Result::ok).flatten().collect();
         if !rest.is_empty() {
             self.fs.prefetch(&rest);
         }

@@ -199,12 +199,13 @@ impl Block {
         }
         let opened = self.opened()?;
         self.read_ahead_index(&opened, matchers);
+        let tombstones = self.tombstones();
         let found = opened.index.select(matchers).map_err(|damage| self.index_error(damage))?;
+        let found = found - tombstones.gone();
         let mut cursor = opened.index.cursor().projected(projection);
         self.read_ahead_series(&opened, &found, range, &mut cursor, ahead_bytes);
         let mut chunks = Vec::new();
         let mut first_damage = None;
-        let tombstones = self.tombstones();
         for series in found {
             match one(&mut cursor, series, range, &tombstones, &mut chunks) {
                 Ok(found) => selected.extend(found),

@@ -7,7 +7,7 @@
 //! what they lack there is told.
 //!
 //! Which samples are damaged is known from the last attempt to make windows of them, or said by the block itself if a
-//! repair could not save all of it. A restart forgets the former until the attempt is repeated, in its first rounds.
+//! repair could not save all of it, which counts for all times of the block. A restart forgets the former until the attempt is repeated, in its first rounds.
 
 use crate::block::Block;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,9 +47,15 @@ impl Damaged {
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     /// Those of which all samples are still there.
-    sampled: BTreeSet<BlockId>,
-    /// Those of them that are behind, and the times for which they know more all the same.
-    behind: BTreeMap<BlockId, Vec<TimeRange>>,
+    sampled: BTreeMap<BlockId, Worth>,
+}
+
+/// What windows are worth whose samples are still there.
+#[derive(Debug)]
+struct Worth {
+    is_behind: bool,
+    /// The times for which they know more all the same.
+    better: Vec<TimeRange>,
 }
 
 impl Standing {
@@ -59,22 +65,27 @@ impl Standing {
         let raw: BTreeSet<BlockId> =
             metas().filter(|meta| meta.is_raw()).flat_map(|meta| meta.sources.iter().copied()).collect();
         let has_samples = |meta: &&BlockMeta| meta.sources.iter().all(|source| raw.contains(source));
-        let windows: Vec<&BlockMeta> = metas().filter(|meta| !meta.is_raw()).filter(has_samples).collect();
-        let is_behind =
-            |meta: &&&BlockMeta| !meta.incomplete.is_empty() || metas().any(|raw| is_late(raw, meta));
-        let behind = windows.iter().filter(is_behind).map(|meta| (meta.id, better(meta, all, damaged)));
-        Self { behind: behind.collect(), sampled: windows.iter().map(|meta| meta.id).collect() }
+        let worth = |meta: &BlockMeta| {
+            let is_behind = !meta.incomplete.is_empty() || metas().any(|raw| is_late(raw, meta));
+            (meta.id, Worth { is_behind, better: better(meta, all, damaged) })
+        };
+        let windows = metas().filter(|meta| !meta.is_raw()).filter(has_samples);
+        Self { sampled: windows.map(worth).collect() }
     }
 
     /// Are all the samples that the windows in the block `id` were made of still there?
     pub(super) fn has_samples_of(&self, id: BlockId) -> bool {
-        self.sampled.contains(&id)
+        self.sampled.contains_key(&id)
     }
 
-    /// The times for which the windows in the block `id`, which are behind, answer all the same; `None` if they are not
-    /// behind.
-    pub(super) fn better(&self, id: BlockId) -> Option<&[TimeRange]> {
-        self.behind.get(&id).map(Vec::as_slice)
+    /// Do the samples that are still there know more than the windows in the block `id`?
+    pub(super) fn is_behind(&self, id: BlockId) -> bool {
+        self.sampled.get(&id).is_some_and(|worth| worth.is_behind)
+    }
+
+    /// The times for which the windows in the block `id` know more than the samples, though late ones may have come.
+    pub(super) fn better(&self, id: BlockId) -> &[TimeRange] {
+        self.sampled.get(&id).map_or(&[], |worth| &worth.better)
     }
 }
 

@@ -103,7 +103,7 @@ pub trait Fs: Send + Sync + fmt::Debug {
     }
 
     /// Says what will be read soon: a file system that is [far](Self::is_far) gets it in one go. Advice, which may be
-    /// ignored; what cannot be read is told when it is read. Says whether reading it makes sense.
+    /// ignored; what cannot be read is told when it is read. Says whether all of it is near now.
     fn prefetch(&self, wanted: &[(PathBuf, Range<u64>)]) -> bool {
         let _: &[(PathBuf, Range<u64>)] = wanted;
         true

@@ -147,7 +147,7 @@ impl DbQuerier {
                 continue;
             }
             damage.extend(met);
-            missing.extend(self.blocks.lacking(block, part.range));
+            missing.extend(self.blocks.lacking(block, part.range, self.head.memory().late_range()));
             sources.push(Box::new(WindowSet {
                 block: Arc::clone(block),
                 resolution_ms,

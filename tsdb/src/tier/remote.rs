@@ -216,7 +216,10 @@ impl Fs for RemoteFs {
 
     fn will_open(&self, dir: &Path) {
         let files = self.files.read();
-        let of_dir = files.iter().filter(|(path, _)| path.starts_with(dir) && !path.ends_with(names::META));
+        let chunks = dir.join(names::CHUNKS_DIR);
+        // What else belongs to the block is in other hands.
+        let is_opened = |path: &Path| path.starts_with(&chunks) || path == dir.join(names::INDEX);
+        let of_dir = files.iter().filter(|(path, _)| is_opened(path));
         let wanted: Vec<_> = of_dir
             .flat_map(|(_, file)| [(Arc::clone(file), HEAD), (Arc::clone(file), file.tail..file.size)])
             .collect();
@@ -228,7 +231,10 @@ impl Fs for RemoteFs {
     fn prefetch(&self, wanted: &[(PathBuf, Range<u64>)]) -> bool {
         let known = |(path, range): &(PathBuf, Range<u64>)| Some((self.file(path).ok()?, range.clone()));
         let wanted: Vec<_> = wanted.iter().filter_map(known).collect();
-        self.load(&wanted).is_ok()
+        let is_here = |(file, range): &(Arc<RemoteFile>, Range<u64>)| {
+            self.shared.sectors.has((file.number, range.start / SECTOR_BYTES))
+        };
+        self.load(&wanted).is_ok() && wanted.iter().all(is_here)
     }
 
     fn distrust(&self, path: &Path) {

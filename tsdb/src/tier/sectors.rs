@@ -1,5 +1,5 @@
 //! Parts of far files that were read last, bounded in bytes: first in, first out, with a second chance for what was
-//! used again.
+//! used since.
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -30,7 +30,8 @@ struct State {
 #[derive(Debug)]
 struct Entry {
     bytes: Arc<[u8]>,
-    used_again: bool,
+    /// Since it came, or since it was spared last. What came counts as used: it was read ahead for somebody.
+    is_used: bool,
 }
 
 impl Sectors {
@@ -47,7 +48,7 @@ impl Sectors {
     pub(super) fn get(&self, key: SectorKey) -> Option<Arc<[u8]>> {
         let mut state = self.state.lock();
         let entry = state.entries.get_mut(&key)?;
-        entry.used_again = true;
+        entry.is_used = true;
         Some(Arc::clone(&entry.bytes))
     }
 
@@ -67,10 +68,9 @@ impl Sectors {
         if taken > self.limit {
             return;
         }
-        // ORDER: what gets a second chance goes before what is new, which nobody has had the time to use.
         state.make_room(self.limit - taken);
         state.bytes += taken;
-        state.entries.insert(key, Entry { bytes, used_again: false });
+        state.entries.insert(key, Entry { bytes, is_used: true });
         state.order.push_back(key);
     }
 
@@ -84,13 +84,13 @@ impl Sectors {
 }
 
 impl State {
-    /// Drops what is oldest, and was not used again, until no more than `limit` bytes are left.
+    /// Drops what is oldest and was not used, sparing what was for once, until no more than `limit` bytes are left.
     fn make_room(&mut self, limit: usize) {
         while self.bytes > limit {
             let Some(oldest) = self.order.pop_front() else { return };
             match self.entries.get_mut(&oldest) {
-                Some(entry) if entry.used_again => {
-                    entry.used_again = false;
+                Some(entry) if entry.is_used => {
+                    entry.is_used = false;
                     self.order.push_back(oldest);
                 }
                 Some(entry) => {
@@ -107,28 +107,33 @@ impl State {
 mod tests {
     use super::*;
 
+    fn full() -> Sectors {
+        let sectors = Sectors::new(10 * (1_000 + ENTRY_BYTES));
+        (0..10).for_each(|number| sectors.insert((0, number), Arc::from([0; 1_000])));
+        sectors
+    }
+
     #[test]
     fn what_was_read_ahead_stays_while_what_was_used_goes() {
-        let part = || Arc::from([0; 1_000]);
-        let sectors = Sectors::new(10 * (1_000 + ENTRY_BYTES));
-        for number in 0..10 {
-            sectors.insert((0, number), part());
-            assert!(sectors.get((0, number)).is_some());
-        }
-        (10..18).for_each(|number| sectors.insert((0, number), part()));
-        assert!((10..18).all(|number| sectors.has((0, number))));
+        let sectors = full();
+        (0..7).for_each(|number| assert!(sectors.get((0, number)).is_some()));
+        // The last three of the old ones were read ahead together with these.
+        (10..17).for_each(|number| sectors.insert((0, number), Arc::from([0; 1_000])));
+        assert!((0..7).all(|number| !sectors.has((0, number))));
+        assert!((7..17).all(|number| sectors.has((0, number))));
         assert_eq!(sectors.bytes(), 10 * (1_000 + ENTRY_BYTES));
     }
 
     #[test]
     fn what_is_used_again_stays_longer_than_what_is_not() {
-        let sectors = Sectors::new(10 * (1_000 + ENTRY_BYTES));
-        (0..10).for_each(|number| sectors.insert((0, number), Arc::from([0; 1_000])));
-        assert!(sectors.get((0, 0)).is_some());
-        (10..19).for_each(|number| sectors.insert((0, number), Arc::from([0; 1_000])));
-        assert!(sectors.has((0, 0)) && (1..10).all(|number| !sectors.has((0, number))));
+        let sectors = full();
+        sectors.insert((0, 10), Arc::from([0; 1_000]));
+        assert!(sectors.get((0, 5)).is_some());
+        (11..19).for_each(|number| sectors.insert((0, number), Arc::from([0; 1_000])));
+        let left: Vec<u64> = (0..20).filter(|number| sectors.has((0, *number))).collect();
+        assert_eq!(left, [5, 10, 11, 12, 13, 14, 15, 16, 17, 18]);
         // One that comes anew takes the place of its old bytes.
-        sectors.insert((0, 0), Arc::from([0; 900]));
+        sectors.insert((0, 5), Arc::from([0; 900]));
         assert_eq!(sectors.bytes(), 10 * (1_000 + ENTRY_BYTES) - 100);
         sectors.forget(0);
         assert_eq!(sectors.bytes(), 0);

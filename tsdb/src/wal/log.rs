@@ -8,7 +8,7 @@
 
 use super::error::WalError;
 use super::format::{self, MAX_RECORD_BYTES};
-use super::replay::Segments;
+use super::replay::{Readable, Segments};
 use super::report::ReplayReport;
 use super::segment::{ActiveSegment, Predecessor};
 use super::state::State;
@@ -65,14 +65,14 @@ impl Wal {
     ) -> Result<(Self, Segments), WalError> {
         create_dirs(&*fs, dir).map_err(|source| WalError::io("create", dir, source))?;
         let found = Segments::find(Arc::clone(&fs), dir)?;
-        Ok((Self::behind(fs, dir, options, found.last_end(on_record), &found), found))
+        Ok((Self::behind(fs, dir, options, found.read_last(on_record), &found), found))
     }
 
     fn behind(
         fs: Arc<dyn Fs>,
         dir: &Path,
         options: WalOptions,
-        last: Option<Predecessor>,
+        last: Option<Readable>,
         found: &Segments,
     ) -> Self {
         let state = State::new(dir, last, found.sizes());

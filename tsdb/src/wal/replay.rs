@@ -91,13 +91,10 @@ impl Segments {
         self.list.iter().map(|segment| (segment.number, segment.len)).collect()
     }
 
-    /// Where the valid bytes of the last segment end, whose records are handed to `on_record`; `None` if there are no
-    /// segments.
-    pub(super) fn last_end(&self, on_record: &mut dyn FnMut(u64, &[u8])) -> Option<Predecessor> {
+    /// Reads the last segment, whose records are handed to `on_record`; `None` if there are no segments.
+    pub(super) fn read_last(&self, on_record: &mut dyn FnMut(u64, &[u8])) -> Option<Readable> {
         let last = self.list.last()?;
-        let mut unheard = ReplayReport::default();
-        let end = self.read_segment(last, on_record, &mut unheard);
-        Some(Predecessor { number: last.number, end })
+        Some(self.read_segment(last, on_record, &mut ReplayReport::default()))
     }
 
     /// Hands every record to `on_record`, with the number of its segment, in the order of writing. Asks `goes_on` before
@@ -110,12 +107,12 @@ impl Segments {
         self.read_to_end(goes_on, on_record).0
     }
 
-    /// [`read`](Self::read), and where the valid bytes of the last segment read end.
+    /// [`read`](Self::read), and what the last segment read holds.
     pub(super) fn read_to_end(
         &self,
         goes_on: &mut dyn FnMut(u64) -> bool,
         on_record: &mut dyn FnMut(u64, &[u8]),
-    ) -> (ReplayReport, Option<Predecessor>) {
+    ) -> (ReplayReport, Option<Readable>) {
         let mut report = ReplayReport::default();
         let (mut last, mut present, mut bytes) = (None, None, 0_u64);
         for segment in &self.list {
@@ -123,8 +120,7 @@ impl Segments {
                 break;
             }
             report_gap(present.replace(segment.number), segment, &mut report);
-            let end = self.read_segment(segment, on_record, &mut report);
-            last = Some(Predecessor { number: segment.number, end });
+            last = Some(self.read_segment(segment, on_record, &mut report));
             report.segments = report.segments.saturating_add(1);
             bytes = bytes.saturating_add(segment.len);
         }
@@ -136,7 +132,7 @@ impl Segments {
         segment: &Segment,
         on_record: &mut dyn FnMut(u64, &[u8]),
         report: &mut ReplayReport,
-    ) -> u64 {
+    ) -> Readable {
         let limit = self.ends.get(&segment.number).copied();
         let place = Place { limit, is_last: self.tail == Some(segment.number) };
         read_segment(&*self.fs, segment, place, on_record, report)
@@ -151,11 +147,32 @@ struct Place {
     is_last: bool,
 }
 
-/// Where the valid bytes of the segment `number` in `dir` end, which has no successor.
-pub(super) fn valid_end(fs: &dyn Fs, dir: &Path, number: u64) -> Result<u64, WalError> {
-    let segment = survey_segment(fs, dir, number)?;
-    let place = Place { limit: None, is_last: true };
-    Ok(read_segment(fs, &segment, place, &mut |_, _| {}, &mut ReplayReport::default()))
+/// What a segment holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Readable {
+    /// The segment, and where its valid bytes end.
+    pub(super) end: Predecessor,
+    pub(super) records: u64,
+}
+
+impl Readable {
+    /// Of a segment `number` without a successor that consists of `bytes`.
+    pub(super) fn of(number: u64, bytes: &[u8]) -> Self {
+        let mut unheard = |_: u64, _: &[u8]| {};
+        let mut assembler = Assembler::new(number, &mut unheard);
+        feed(&mut assembler, 0, bytes);
+        let found = assembler.finish(bytes.len() as u64);
+        let has_header = bytes
+            .first_chunk::<HEADER_BYTES>()
+            .and_then(|header| SegmentHeader::read(header).ok())
+            .is_some_and(|header| header.number == number);
+        Self::from(number, has_header, &found)
+    }
+
+    fn from(number: u64, has_header: bool, found: &Assembled) -> Self {
+        let end = if has_header || found.records > 0 { found.valid_end } else { 0 };
+        Self { end: Predecessor { number, end }, records: found.records }
+    }
 }
 
 fn survey_segment(fs: &dyn Fs, dir: &Path, number: u64) -> Result<Segment, WalError> {
@@ -187,21 +204,21 @@ fn report_gap(before: Option<u64>, segment: &Segment, report: &mut ReplayReport)
     }
 }
 
-/// Reads one segment into `on_record` and `report`; returns where its valid bytes end.
+/// Reads one segment into `on_record` and `report`.
 fn read_segment(
     fs: &dyn Fs,
     segment: &Segment,
     place: Place,
     on_record: &mut dyn FnMut(u64, &[u8]),
     report: &mut ReplayReport,
-) -> u64 {
+) -> Readable {
     let end = place.limit.map_or(segment.len, |limit| limit.min(segment.len));
     let found = read_records(fs, segment, end, on_record);
     report.records = report.records.saturating_add(found.records);
     report.record_bytes = report.record_bytes.saturating_add(found.record_bytes);
-    let valid_end = if segment.header.is_none() && found.records == 0 { 0 } else { found.valid_end };
+    let readable = Readable::from(segment.number, segment.header.is_some(), &found);
     report_damage(segment, place, found, report);
-    valid_end
+    readable
 }
 
 fn read_records(

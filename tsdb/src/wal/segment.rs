@@ -23,7 +23,7 @@ pub(super) struct ActiveSegment {
 }
 
 /// The segment before the next one, as its header will state it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Predecessor {
     pub(super) number: u64,
     pub(super) end: u64,

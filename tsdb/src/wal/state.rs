@@ -4,7 +4,7 @@ use super::Position;
 use super::error::WalError;
 use super::format;
 use super::queue::Queue;
-use super::replay::valid_end;
+use super::replay::Readable;
 use super::segment::{ActiveSegment, Predecessor};
 use crate::fs::{Fs, is_out_of_space, write_file};
 use crate::names;
@@ -41,7 +41,8 @@ pub(super) struct State {
 
 #[derive(Debug)]
 struct Inherited {
-    number: u64,
+    /// What memory has of it.
+    replayed: Readable,
     path: PathBuf,
     file: Option<TrustedFile>,
 }
@@ -68,16 +69,16 @@ impl WriteError {
 }
 
 impl State {
-    /// Behind the segments in `dir`, whose sizes are `sizes`; `last` is the last one and says where its valid bytes end.
-    pub(super) fn new(dir: &Path, last: Option<Predecessor>, sizes: BTreeMap<u64, u64>) -> Self {
-        let inherited = last.map(|Predecessor { number, .. }| Inherited {
-            number,
-            path: dir.join(names::numbered(number)),
+    /// Behind the segments in `dir`, whose sizes are `sizes`; `last` is what the last one holds.
+    pub(super) fn new(dir: &Path, last: Option<Readable>, sizes: BTreeMap<u64, u64>) -> Self {
+        let inherited = last.map(|replayed| Inherited {
+            replayed,
+            path: dir.join(names::numbered(replayed.end.number)),
             file: None,
         });
         Self {
             active: None,
-            previous: last.unwrap_or(Predecessor { number: 0, end: 0 }),
+            previous: last.map_or(Predecessor { number: 0, end: 0 }, |last| last.end),
             inherited,
             closed: sizes,
             in_flight: Queue::default(),
@@ -149,7 +150,7 @@ impl State {
                 "log segment {} does not sync ({error}); it is written anew",
                 inherited.path.display()
             );
-            rewrite(fs, &inherited.path, self.previous)?;
+            rewrite(fs, &inherited.path, inherited.replayed)?;
         }
         self.inherited = None;
         Ok(())
@@ -157,7 +158,7 @@ impl State {
 
     pub(super) fn forget(&mut self, number: u64) {
         self.closed.remove(&number);
-        if self.inherited.as_ref().is_some_and(|inherited| inherited.number == number) {
+        if self.inherited.as_ref().is_some_and(|inherited| inherited.replayed.end.number == number) {
             self.inherited = None;
         }
     }
@@ -185,15 +186,18 @@ impl State {
     }
 }
 
-/// Puts a fresh file in the place of the segment `path`, whose valid bytes end where `known` says. Its sync failed, and what
-/// a later one says proves nothing. Durable when it returns.
-fn rewrite(fs: &dyn Fs, path: &Path, known: Predecessor) -> Result<(), WalError> {
-    let end = valid_end(fs, path.parent().unwrap_or(Path::new("")), known.number)?;
-    if end != known.end {
-        let lost = format!("valid up to byte {end}, and {} when it was replayed", known.end);
+/// Puts a fresh file in the place of the segment `path`, of which `replayed` is in memory. Its sync failed, and what a later
+/// one says proves nothing: what did not reach the disk may be gone from the middle too. Durable when it returns.
+fn rewrite(fs: &dyn Fs, path: &Path, replayed: Readable) -> Result<(), WalError> {
+    let bytes = fs.read(path).map_err(|source| WalError::io("read", path, source))?;
+    let found = Readable::of(replayed.end.number, &bytes);
+    if found != replayed {
+        let lost = format!(
+            "{} records up to byte {}, and {} up to byte {} when it was replayed",
+            found.records, found.end.end, replayed.records, replayed.end.end
+        );
         return Err(WalError::io("read", path, io::Error::new(io::ErrorKind::InvalidData, lost)));
     }
-    let bytes = fs.read(path).map_err(|source| WalError::io("read", path, source))?;
     write_file(fs, path, &bytes).map_err(|source| WalError::io("write", path, source))
 }
 
@@ -212,4 +216,28 @@ fn write_frames(segment: &ActiveSegment, records: &[&[u8]], frames: &mut Vec<u8>
         }
     }
     Ok(end)
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::fs::{Fault, SimFs};
+    use crate::wal::{Wal, WalOptions};
+
+    #[test]
+    fn a_log_that_lost_records_from_its_middle_when_a_sync_failed_is_not_called_durable() {
+        let (fs, dir) = (Arc::new(SimFs::new()), Path::new("/wal"));
+        let open = || Wal::open(fs.clone(), dir, WalOptions::default(), &mut |_, _| {}).unwrap().0;
+        let long = vec![7; 40 << 10];
+        open().append(&[&long, b"lost", &long]).unwrap();
+        let wal = open();
+        let segment = dir.join(names::numbered(1));
+        let place = fs.read(&segment).unwrap().windows(4).position(|bytes| bytes == b"lost").unwrap();
+        fs.flip(&segment, place, 0xff).unwrap();
+        fs.inject(fs.op_count(), Fault::Io);
+        let error = wal.sync().unwrap_err().to_string();
+        assert!(error.contains("2 records") && error.contains("3 up to"), "{error}");
+        fs.flip(&segment, place, 0xff).unwrap();
+        wal.sync().unwrap();
+    }
 }

@@ -263,7 +263,11 @@ fn windows_answer_for_the_times_of_damaged_samples_though_late_ones_came_and_sam
     assert_eq!((is_whole(&db), told(&db)), (true, vec![]));
     assert_eq!(greatest(&db, 1), 400_000.0);
     // What came late for the times of the damaged ones is in no answer, and that is told.
-    late(60_002);
+    append_all(&db, &[(0, 60_002, 400_000.0)]);
+    let warnings = told(&db);
+    assert!(warnings.len() == 1 && warnings[0].contains("lacks samples that came late"), "{warnings:?}");
+    assert!(is_whole(&db));
+    late(60_003);
     assert!(is_whole(&db));
     let warnings = told(&db);
     assert!(warnings.len() == 1 && warnings[0].contains("lacks what came late"), "{warnings:?}");

@@ -14,8 +14,8 @@ use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// Who waits for longer has given up by then.
-const LONGEST: Duration = Duration::from_secs(20);
+/// Whoever repeats a call a few times has an answer before others lose their patience with it.
+const LONGEST: Duration = Duration::from_secs(5);
 const REFUSALS: [u16; 2] = [429, 503];
 
 /// Connects clients that do as they are asked.
@@ -45,16 +45,23 @@ impl HttpService for PatientClient {
         Self: 'f,
     {
         Box::pin(async move {
-            let not_before = *self.not_before.lock();
-            if let Some(not_before) = not_before {
+            while let Some(not_before) = self.not_before() {
                 sleep_until(not_before).await;
             }
             let response = self.client.execute(request).await?;
             if let Some(wait) = wanted_wait(&response) {
-                *self.not_before.lock() = Some(Instant::now() + wait.min(LONGEST));
+                let mut not_before = self.not_before.lock();
+                *not_before = (*not_before).max(Some(Instant::now() + wait.min(LONGEST)));
             }
             Ok(response)
         })
+    }
+}
+
+impl PatientClient {
+    /// When the next request may be sent, if that is not now. Somebody else may be refused meanwhile.
+    fn not_before(&self) -> Option<Instant> {
+        self.not_before.lock().filter(|not_before| *not_before > Instant::now())
     }
 }
 
