@@ -7,7 +7,8 @@
 //! what they lack there is told.
 //!
 //! Which samples are damaged is known from the last attempt to make windows of them, or said by the block itself if a
-//! repair could not save all of it, which counts for all times of the block. A restart forgets the former until the attempt is repeated, in its first rounds.
+//! repair could not save all of it, which counts for all times of the block. A restart forgets the former until the
+//! attempt is repeated, in its first rounds.
 
 use crate::block::Block;
 use std::collections::{BTreeMap, BTreeSet};
