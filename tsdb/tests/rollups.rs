@@ -216,7 +216,8 @@ struct Step {
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     let gap = prop_oneof![60 => Just(15 * SECOND), 20 => 14_990..15_010_i64, 1 => MINUTE..30 * MINUTE];
     let step = (gap, 0.0..1.0_f64, any::<u8>()).prop_map(|(gap, draw, what)| Step { gap, draw, what });
-    prop::collection::vec(step, 900..1300)
+    // So many that they reach the end: windows are made of what is old.
+    prop::collection::vec(step, 1440..1500)
 }
 
 /// One scrape after the other of a counter, one of fractions, two gauges and a native histogram.
