@@ -185,7 +185,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Keeps the time for the next start, if it is believed.
+    /// Keeps for the next start the time, if it is believed, and the retention that was acted on.
     pub(super) fn keep_time(&self, work: &mut Work, is_end: bool) {
         let place = &self.place;
         let acted_on = self.keeping.acted_on().unwrap_or_default();
